@@ -1,0 +1,362 @@
+// Package bundle reads, writes and verifies nodeseal bundles: one OCI image
+// layout as a tar, compressed with zstd in the seekable format. The format is
+// described in docs/bundle-format.md.
+package bundle
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// FormatV1 is the value of Inventory.Format that this package reads and writes.
+const FormatV1 = "nodeseal bundle v1"
+
+// LayerForm says in which form a bundle holds its layers.
+type LayerForm string
+
+const (
+	// Expanded layers are plain tars, stored under their diff ID.
+	Expanded LayerForm = "expanded"
+	// Original layers are the registry's bytes, stored under the digest that
+	// the manifest gives them.
+	Original LayerForm = "original"
+)
+
+// BlobKind says what a blob of a bundle is.
+type BlobKind string
+
+// The kinds of blobs, in the order in which a bundle holds them: the first five
+// are small and stand together, sorted by digest.
+const (
+	KindManifest   BlobKind = "manifest"   // an image manifest, byte for byte as the registry gave it
+	KindIndex      BlobKind = "index"      // a manifest list or image index, byte for byte as the registry gave it
+	KindConfig     BlobKind = "config"     // an image configuration
+	KindReadable   BlobKind = "readable"   // an OCI manifest over expanded layers, for other tools
+	KindAttachment BlobKind = "attachment" // a signature's or referrer's manifest, config or payload
+	KindFileTable  BlobKind = "filetable"  // the file table of an expanded layer
+	KindLayer      BlobKind = "layer"      // a layer, in the inventory's LayerForm
+)
+
+// Small reports whether blobs of the kind are read whole into memory (they are
+// bounded by MaxSmallBlob).
+func (k BlobKind) Small() bool {
+	switch k {
+	case KindManifest, KindIndex, KindConfig, KindReadable, KindAttachment:
+		return true
+	case KindFileTable, KindLayer:
+		return false
+	}
+	return false
+}
+
+const (
+	// MaxInventory bounds inventory.json, in bytes.
+	MaxInventory = 64 << 20
+	// MaxSmallBlob bounds one manifest, index, config or attachment, in bytes.
+	MaxSmallBlob = 8 << 20
+)
+
+// Inventory is inventory.json, the first member of a bundle. Fields that this
+// version does not know are not in it; who passes an inventory on keeps its
+// bytes (Reader.RawInventory).
+type Inventory struct {
+	Format  string    `json:"format"`
+	Layers  LayerForm `json:"layers"`
+	Release *Release  `json:"release,omitempty"`
+	// Encoder names the library, its version and the settings that made the
+	// frames: the same list, images and encoder give the same bytes.
+	Encoder string  `json:"encoder"`
+	Images  []Image `json:"images"`
+	Blobs   []Blob  `json:"blobs"`
+	Base    *Base   `json:"base,omitempty"`
+}
+
+// Release names the OpenShift release that a bundle holds.
+type Release struct {
+	Version string `json:"version,omitempty"`
+	Image   string `json:"image,omitempty"`
+}
+
+// Base names the bundle that a bundle with only the missing blobs builds on.
+type Base struct {
+	// Inventory is the digest of the base's inventory.json.
+	Inventory digest.Digest `json:"inventory"`
+	Release   *Release      `json:"release,omitempty"`
+}
+
+// Image is one image of a bundle: one reference resolved to one manifest.
+type Image struct {
+	// Ref is the reference as the cluster asks for it: host/repository@digest,
+	// where the digest is the list's where a list is referred to.
+	Ref string `json:"ref"`
+	// Names are further references that mean this image (tags, the instance's
+	// own digest), sorted.
+	Names []string `json:"names,omitempty"`
+	// Digest is the manifest's, of the platform's instance where Ref names a list.
+	Digest    digest.Digest `json:"digest"`
+	MediaType string        `json:"mediaType"`
+	Platform  *v1.Platform  `json:"platform,omitempty"`
+	Config    Config        `json:"config"`
+	Layers    []Layer       `json:"layers"`
+	// Index is the digest of the manifest list that Ref names, where it names one.
+	Index       digest.Digest `json:"index,omitempty"`
+	Attachments []Attachment  `json:"attachments,omitempty"`
+	From        []Origin      `json:"from,omitempty"`
+}
+
+// Config is the image configuration that a manifest names.
+type Config struct {
+	Digest digest.Digest `json:"digest"`
+	Size   int64         `json:"size"`
+}
+
+// Layer is one layer of an image, base first.
+type Layer struct {
+	// Digest, Size and MediaType are the manifest's: the registry's bytes.
+	Digest    digest.Digest `json:"digest"`
+	Size      int64         `json:"size"`
+	MediaType string        `json:"mediaType"`
+	// DiffID is the digest of the plain tar, DiffSize its length in bytes.
+	// DiffSize is 0 where it is not known (original layers).
+	DiffID   digest.Digest `json:"diffID"`
+	DiffSize int64         `json:"diffSize,omitempty"`
+}
+
+// Attachment is a signature or another referrer of an image.
+type Attachment struct {
+	// Kind is "sigstore", "referrer" or "release-signature".
+	Kind string `json:"kind"`
+	// Tag is the tag in the image's repository under which the registry serves
+	// the manifest (sha256-<hex>.sig), where it has one.
+	Tag       string        `json:"tag,omitempty"`
+	Digest    digest.Digest `json:"digest"`
+	MediaType string        `json:"mediaType,omitempty"`
+	// Blobs are what the attachment's manifest names, in the manifest's order.
+	Blobs []digest.Digest `json:"blobs,omitempty"`
+}
+
+// Origin says where a reference was found.
+type Origin struct {
+	// Source is the kind of source: "file", "cluster", "release", "store".
+	Source string `json:"source"`
+	// Name is the source's own name: a file's name and line, a release's tag.
+	Name string `json:"name,omitempty"`
+	// Kind, Namespace, Object and Container place it in a cluster.
+	Kind      string `json:"kind,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Object    string `json:"object,omitempty"`
+	Container string `json:"container,omitempty"`
+}
+
+// Blob is one blob of the bundle.
+type Blob struct {
+	Digest digest.Digest `json:"digest"`
+	// Size is the length of the blob in the tar, in bytes.
+	Size int64    `json:"size"`
+	Kind BlobKind `json:"kind"`
+	// Table is the digest of the file table of an expanded layer.
+	Table digest.Digest `json:"table,omitempty"`
+}
+
+// ErrInventory is wrapped by every error about an inventory that breaks the format.
+var ErrInventory = errors.New("inventory is not valid")
+
+// ParseInventory reads an inventory from at most MaxInventory bytes of r and
+// checks everything that can be checked without the blobs: format, digests,
+// that every blob an image needs is listed once, and that blobs stand in the
+// order of the tar. Errors wrap ErrInventory, but for those of r.
+func ParseInventory(r io.Reader) (*Inventory, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxInventory+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading inventory: %w", err)
+	}
+	if len(data) > MaxInventory {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrInventory, MaxInventory)
+	}
+	var inv Inventory
+	if err := json.Unmarshal(data, &inv); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInventory, err)
+	}
+	if err := inv.Validate(); err != nil {
+		return nil, err
+	}
+	return &inv, nil
+}
+
+// Marshal returns inv as inventory.json holds it: indented JSON with a final
+// newline, images sorted by reference and platform, blobs in the tar's order.
+// It sorts inv in place.
+func (inv *Inventory) Marshal() ([]byte, error) {
+	slices.SortFunc(inv.Images, compareImages)
+	slices.SortFunc(inv.Blobs, compareBlobs)
+	data, err := json.MarshalIndent(inv, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding inventory: %w", err)
+	}
+	return append(data, '\n'), nil
+}
+
+func compareImages(a, b Image) int {
+	if c := strings.Compare(a.Ref, b.Ref); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Digest.String(), b.Digest.String())
+}
+
+// blobGroup orders the blobs of a bundle: small ones, file tables, layers.
+func blobGroup(k BlobKind) int {
+	switch {
+	case k.Small():
+		return 0
+	case k == KindFileTable:
+		return 1
+	default:
+		return 2
+	}
+}
+
+func compareBlobs(a, b Blob) int {
+	if d := blobGroup(a.Kind) - blobGroup(b.Kind); d != 0 {
+		return d
+	}
+	return strings.Compare(a.Digest.String(), b.Digest.String())
+}
+
+// Validate checks inv as ParseInventory describes. Errors wrap ErrInventory.
+func (inv *Inventory) Validate() error {
+	if inv.Format != FormatV1 {
+		return fmt.Errorf("%w: format %q, want %q", ErrInventory, inv.Format, FormatV1)
+	}
+	if inv.Layers != Expanded && inv.Layers != Original {
+		return fmt.Errorf("%w: layers %q, want %q or %q", ErrInventory, inv.Layers, Expanded, Original)
+	}
+	if inv.Base != nil {
+		if err := validDigest(inv.Base.Inventory); err != nil {
+			return fmt.Errorf("%w: base: %w", ErrInventory, err)
+		}
+	}
+	blobs, err := inv.validateBlobs()
+	if err != nil {
+		return err
+	}
+	for i := range inv.Images {
+		if err := inv.validateImage(&inv.Images[i], blobs); err != nil {
+			return fmt.Errorf("%w: image %s: %w", ErrInventory, inv.Images[i].Ref, err)
+		}
+		if i > 0 && compareImages(inv.Images[i-1], inv.Images[i]) >= 0 {
+			return fmt.Errorf("%w: image %s stands twice or out of order", ErrInventory, inv.Images[i].Ref)
+		}
+	}
+	return nil
+}
+
+func (inv *Inventory) validateBlobs() (map[digest.Digest]Blob, error) {
+	blobs := make(map[digest.Digest]Blob, len(inv.Blobs))
+	tables := make(map[digest.Digest]bool)
+	for i, b := range inv.Blobs {
+		if err := validDigest(b.Digest); err != nil {
+			return nil, fmt.Errorf("%w: blob: %w", ErrInventory, err)
+		}
+		switch {
+		case !b.Kind.Small() && b.Kind != KindFileTable && b.Kind != KindLayer:
+			return nil, fmt.Errorf("%w: blob %s: kind %q is not known", ErrInventory, b.Digest, b.Kind)
+		case b.Size < 0:
+			return nil, fmt.Errorf("%w: blob %s: size %d", ErrInventory, b.Digest, b.Size)
+		case b.Kind.Small() && b.Size > MaxSmallBlob:
+			return nil, fmt.Errorf("%w: blob %s: %s of %d bytes, more than %d", ErrInventory, b.Digest, b.Kind, b.Size, MaxSmallBlob)
+		case i > 0 && compareBlobs(inv.Blobs[i-1], b) >= 0:
+			return nil, fmt.Errorf("%w: blob %s stands twice or out of order", ErrInventory, b.Digest)
+		}
+		if _, ok := blobs[b.Digest]; ok {
+			return nil, fmt.Errorf("%w: blob %s stands twice", ErrInventory, b.Digest)
+		}
+		blobs[b.Digest] = b
+		if b.Kind == KindFileTable {
+			tables[b.Digest] = true
+		}
+	}
+	for _, b := range inv.Blobs {
+		wantTable := b.Kind == KindLayer && inv.Layers == Expanded
+		if wantTable != (b.Table != "") || (wantTable && !tables[b.Table]) {
+			return nil, fmt.Errorf("%w: blob %s: file table %q is missing or out of place", ErrInventory, b.Digest, b.Table)
+		}
+	}
+	return blobs, nil
+}
+
+func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) error {
+	if img.Ref == "" {
+		return errors.New("no reference")
+	}
+	// has reports a blob that the bundle must hold, unless its base does.
+	has := func(d digest.Digest, kind BlobKind) error {
+		if err := validDigest(d); err != nil {
+			return err
+		}
+		b, ok := blobs[d]
+		switch {
+		case !ok && inv.Base == nil:
+			return fmt.Errorf("%s %s is not among the blobs", kind, d)
+		case ok && b.Kind != kind:
+			return fmt.Errorf("%s is a %s, want a %s", d, b.Kind, kind)
+		}
+		return nil
+	}
+	if err := has(img.Digest, KindManifest); err != nil {
+		return err
+	}
+	if err := has(img.Config.Digest, KindConfig); err != nil {
+		return err
+	}
+	if img.Index != "" {
+		if err := has(img.Index, KindIndex); err != nil {
+			return err
+		}
+	}
+	for _, l := range img.Layers {
+		for _, d := range []digest.Digest{l.Digest, l.DiffID} {
+			if err := validDigest(d); err != nil {
+				return err
+			}
+		}
+		if l.Size < 0 || l.DiffSize < 0 {
+			return fmt.Errorf("layer %s: negative size", l.Digest)
+		}
+		if err := has(inv.LayerBlob(l), KindLayer); err != nil {
+			return err
+		}
+	}
+	for _, a := range img.Attachments {
+		for _, d := range append([]digest.Digest{a.Digest}, a.Blobs...) {
+			if err := has(d, KindAttachment); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// LayerBlob returns the digest under which the bundle holds layer l.
+func (inv *Inventory) LayerBlob(l Layer) digest.Digest {
+	if inv.Layers == Expanded {
+		return l.DiffID
+	}
+	return l.Digest
+}
+
+func validDigest(d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return fmt.Errorf("digest %q: %w", d, err)
+	}
+	if d.Algorithm() != digest.SHA256 {
+		return fmt.Errorf("digest %q: only sha256 is supported", d)
+	}
+	return nil
+}
