@@ -1,0 +1,55 @@
+# make without a target prints the targets.
+
+TAGS     := containers_image_openpgp exclude_graphdriver_btrfs
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+BENCH    ?= .
+
+# The binary runs on RHEL CoreOS from a USB stick: static, without cgo.
+export CGO_ENABLED := 0
+
+GOLANGCI_VERSION := 2.15.0
+TOOLS            := $(CURDIR)/bin/tools
+# The golangci-lint of the PATH where it has the right version, else our own.
+GOLANGCI = $(shell golangci-lint version 2>/dev/null | grep -q ' $(GOLANGCI_VERSION) ' && \
+	command -v golangci-lint || echo $(TOOLS)/golangci-lint)
+
+# The binary that the end-to-end tests drive.
+export NODESEAL_BIN ?= $(CURDIR)/bin/nodeseal
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint e2e bench fuzz demo
+
+help: ## Print the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/nodeseal, one static binary
+	go build -trimpath -tags "$(TAGS)" -ldflags "-X main.version=$(VERSION)" -o bin/nodeseal ./cmd/nodeseal
+
+test: ## Run the unit and command tests; Go is all they need
+	go test -tags "$(TAGS)" ./...
+
+lint: ## Check formatting, vet, and the linters of .golangci.yml
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	  test -z "$$unformatted" || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
+	go vet -tags "$(TAGS) e2e" ./...
+	@test -x "$(GOLANGCI)" || GOBIN="$(TOOLS)" go install \
+	  github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
+	"$(GOLANGCI)" run
+
+e2e: build ## Run the end-to-end tests against real components (as root; see .ci/run)
+	go test -count=1 -timeout 30m -tags "$(TAGS) e2e" ./e2e/...
+
+bench: ## Run the benchmarks; BENCH selects
+	go test -tags "$(TAGS)" -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	@set -e; for pkg in $$(go list -tags "$(TAGS)" ./...); do \
+	  for target in $$(go test -tags "$(TAGS)" -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; \
+	    go test -tags "$(TAGS)" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+demo: build ## The whole flow on this machine, with a made-up release
+	bin/nodeseal demo
