@@ -1,0 +1,184 @@
+// Package atomicfile writes files that must be whole: the content goes to a
+// temporary file beside the target, is synced, gets its name by rename, and the
+// directory is synced. A file under its final name is complete, also after a
+// power cut; an error on the way leaves what was there before and no rest.
+//
+// Only a killed process leaves something: a file whose name ends in [Suffix].
+package atomicfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Suffix ends the name of every temporary file of this package.
+const Suffix = ".partial"
+
+var (
+	// ErrLength reports content that is not as long as WithSize says.
+	ErrLength = errors.New("unexpected length")
+	// ErrBusy reports a target of WithPartialName that another writer works on.
+	ErrBusy = errors.New("another writer is at work on this file")
+)
+
+// Option changes how Create writes.
+type Option func(*config)
+
+type config struct {
+	partial bool
+	size    int64
+	ops     ops
+}
+
+// ops are the steps after the last byte, which tests make fail.
+type ops struct {
+	sync    func(*os.File) error
+	rename  func(from, to string) error
+	syncDir func(dir string) error
+}
+
+// WithPartialName gives the temporary file the name of the target followed by
+// Suffix, so that people see what is being made, and a later run replaces what
+// a killed one left. Without it the name is hidden and unique.
+func WithPartialName() Option { return func(c *config) { c.partial = true } }
+
+// WithSize makes Commit refuse content that is not n bytes long (ErrLength).
+func WithSize(n int64) Option { return func(c *config) { c.size = n } }
+
+// File is a file in the making. It is for one goroutine.
+type File struct {
+	target  string
+	config  config
+	f       *os.File
+	written int64
+	err     error // of the first failed Write: what follows would be torn
+}
+
+// Create begins a file that Commit will put at path, in place of what is there.
+// perm is reduced by the umask, as with os.OpenFile. The directory must exist.
+// The caller must call Close, which does no harm after Commit.
+func Create(path string, perm fs.FileMode, opts ...Option) (*File, error) {
+	c := config{size: -1, ops: ops{sync: (*os.File).Sync, rename: os.Rename, syncDir: syncDir}}
+	for _, opt := range opts {
+		opt(&c)
+	}
+	create := createUnique
+	if c.partial {
+		create = createPartial
+	}
+	f, err := create(path, perm)
+	if err != nil {
+		return nil, fmt.Errorf("creating %s: %w", path, err)
+	}
+	return &File{target: path, config: c, f: f}, nil
+}
+
+// Write appends p. After an error nothing more is written and Commit refuses.
+func (f *File) Write(p []byte) (int, error) {
+	if f.f == nil {
+		return 0, fmt.Errorf("writing %s: %w", f.target, fs.ErrClosed)
+	}
+	if f.err != nil {
+		return 0, f.err
+	}
+	n, err := f.f.Write(p)
+	f.written += int64(n)
+	if err != nil {
+		f.err = fmt.Errorf("writing %s: %w", f.target, err)
+	}
+	return n, f.err
+}
+
+// Commit syncs the content, gives it its name and syncs the directory. On
+// success the file is at its path for good. On error the path holds what it
+// held before and the temporary file is gone; the one exception is a failed
+// sync of the directory, after which the new file is in place but may not
+// outlive a power cut. It may be called once.
+func (f *File) Commit() (err error) {
+	if f.f == nil {
+		return fmt.Errorf("committing %s: %w", f.target, fs.ErrClosed)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	if f.err != nil {
+		return f.err
+	}
+	if f.config.size >= 0 && f.written != f.config.size {
+		return fmt.Errorf("committing %s: %w: %d bytes, want %d", f.target, ErrLength, f.written, f.config.size)
+	}
+	if err := f.config.ops.sync(f.f); err != nil {
+		return fmt.Errorf("syncing %s: %w", f.target, err)
+	}
+	if err := f.config.ops.rename(f.f.Name(), f.target); err != nil {
+		return fmt.Errorf("naming %s: %w", f.target, err)
+	}
+	tmp := f.f
+	f.f = nil
+	if err := tmp.Close(); err != nil {
+		return fmt.Errorf("closing %s: %w", f.target, err)
+	}
+	if err := f.config.ops.syncDir(filepath.Dir(f.target)); err != nil {
+		return fmt.Errorf("syncing the directory of %s: %w", f.target, err)
+	}
+	return nil
+}
+
+// Close gives up a file that was not committed: the temporary file is removed
+// and the target stays as it was. After Commit, and again, it does nothing.
+func (f *File) Close() error {
+	if f.f == nil {
+		return nil
+	}
+	tmp := f.f
+	f.f = nil
+	// Removed before it is closed: the lock still keeps others off the name.
+	if err := errors.Join(os.Remove(tmp.Name()), tmp.Close()); err != nil {
+		return fmt.Errorf("giving up %s: %w", f.target, err)
+	}
+	return nil
+}
+
+// Write puts what r yields at path, as Create and Commit do. When r fails, path
+// keeps what it held.
+func Write(path string, perm fs.FileMode, r io.Reader, opts ...Option) (err error) {
+	f, err := Create(path, perm, opts...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := io.Copy(f, r); err != nil {
+		if f.err != nil {
+			return f.err
+		}
+		return fmt.Errorf("reading the content of %s: %w", path, err)
+	}
+	return f.Commit()
+}
+
+// WriteBytes puts data at path, as Write does.
+func WriteBytes(path string, perm fs.FileMode, data []byte, opts ...Option) error {
+	return Write(path, perm, bytes.NewReader(data), opts...)
+}
+
+// syncDir makes the names in dir durable. File systems that cannot sync a
+// directory say so with EINVAL or ENOTSUP; there is nothing better to do there.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
+}

@@ -1,0 +1,74 @@
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// createUnique makes a hidden file beside path, with a name of its own.
+func createUnique(path string, perm fs.FileMode) (*os.File, error) {
+	dir, base := filepath.Split(path)
+	for {
+		name := dir + "." + base + "." + strconv.FormatUint(rand.Uint64(), 36) + Suffix
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, perm)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+}
+
+// createPartial opens path+Suffix, empty and locked against other writers, so
+// that two runs cannot mix their bytes in one file.
+func createPartial(path string, perm fs.FileMode) (*os.File, error) {
+	name := path + Suffix
+	for {
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|syscall.O_NOFOLLOW, perm)
+		if err != nil {
+			return nil, err
+		}
+		ours, err := claim(f, name)
+		if err == nil && ours {
+			err = f.Truncate(0)
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		if ours {
+			return f, nil
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// claim locks f and says whether name still is f: a writer that held the lock
+// a moment ago may have renamed the file to its final name.
+func claim(f *os.File, name string) (bool, error) {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return false, ErrBusy
+	case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS):
+		// A file system without locks: the caller's care is all there is.
+	case err != nil:
+		return false, &fs.PathError{Op: "flock", Path: name, Err: err}
+	}
+	opened, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	named, err := os.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return os.SameFile(opened, named), nil
+}

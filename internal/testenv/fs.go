@@ -1,0 +1,77 @@
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// defaultFSSize is large enough for every file system that NeedFS makes: XFS
+// wants 300 MB. The file is sparse.
+const defaultFSSize = 400 << 20
+
+// NeedFS makes an empty file system of a type ("ext4", "xfs", "btrfs", or one
+// without a device: "tmpfs", "ramfs"), mounts it and returns where. The mount
+// and all mounts below go away at the end of the test. It needs root.
+func NeedFS(t testing.TB, fsType string) string {
+	t.Helper()
+	return NeedFSOfSize(t, fsType, defaultFSSize)
+}
+
+// NeedFSOfSize is NeedFS with a size in bytes, for tests of full disks.
+func NeedFSOfSize(t testing.TB, fsType string, size int64) string {
+	t.Helper()
+	NeedRoot(t)
+	dir := t.TempDir()
+	point := filepath.Join(dir, fsType)
+	if err := os.Mkdir(point, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-t", fsType, fsType, point}
+	if quiet, ok := mkfsFlags(fsType); ok {
+		image := filepath.Join(dir, "image")
+		makeImage(t, image, size, NeedTool(t, "mkfs."+fsType), quiet)
+		args = []string{"-t", fsType, "-o", "loop", image, point}
+	}
+	out, err := exec.Command(NeedTool(t, "mount"), args...).CombinedOutput() //nolint:gosec // arguments of tests
+	Require(t, err == nil, "the test needs to mount %s: %v: %s", fsType, err, out)
+	t.Cleanup(func() {
+		if out, err := exec.Command(NeedTool(t, "umount"), "-R", point).CombinedOutput(); err != nil { //nolint:gosec // arguments of tests
+			t.Errorf("umount %s: %v: %s", point, err, out)
+		}
+	})
+	return point
+}
+
+// mkfsFlags are the flags that make mkfs of a type silent and willing; false
+// for a type without a device.
+func mkfsFlags(fsType string) ([]string, bool) {
+	switch fsType {
+	case "tmpfs", "ramfs":
+		return nil, false
+	case "vfat":
+		return nil, true
+	case "xfs", "btrfs":
+		return []string{"-q", "-f"}, true
+	default:
+		return []string{"-q", "-F"}, true
+	}
+}
+
+func makeImage(t testing.TB, image string, size int64, mkfs string, flags []string) {
+	t.Helper()
+	f, err := os.Create(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(mkfs, append(flags, image)...).CombinedOutput(); err != nil { //nolint:gosec // arguments of tests
+		t.Fatalf("%s: %v: %s", mkfs, err, out)
+	}
+}
