@@ -351,6 +351,23 @@ func (inv *Inventory) LayerBlob(l Layer) digest.Digest {
 	return l.Digest
 }
 
+// ImageBlobs returns the digests of all blobs that img needs, without file
+// tables: manifest, list, configuration, layers, attachments, and the readable
+// manifest where the layers are expanded.
+func (inv *Inventory) ImageBlobs(img *Image) []digest.Digest {
+	out := []digest.Digest{img.Digest, img.Config.Digest}
+	if img.Index != "" {
+		out = append(out, img.Index)
+	}
+	for _, l := range img.Layers {
+		out = append(out, inv.LayerBlob(l))
+	}
+	for _, a := range img.Attachments {
+		out = append(append(out, a.Digest), a.Blobs...)
+	}
+	return out
+}
+
 func validDigest(d digest.Digest) error {
 	if err := d.Validate(); err != nil {
 		return fmt.Errorf("digest %q: %w", d, err)

@@ -1,0 +1,140 @@
+package bundle
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// decodeAhead is how many decoded frames a tarReader holds besides the one that
+// is being read.
+const decodeAhead = 1
+
+// tarReader reads a range of the tar and decodes the next frame while the
+// present one is read.
+type tarReader struct {
+	cancel  context.CancelFunc
+	cause   func() error
+	results chan decoded
+	free    chan []byte
+	current []byte // what is left of the present frame
+	whole   []byte // its buffer
+	left    int64
+	err     error
+}
+
+// decoded is the content of one frame, cut to the range.
+type decoded struct {
+	buffer, content []byte
+	err             error
+}
+
+// openTar returns a reader over n bytes of the tar from off. The caller closes it.
+func (b *Reader) openTar(ctx context.Context, off, n int64) *tarReader {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &tarReader{
+		cancel:  cancel,
+		cause:   func() error { return context.Cause(ctx) },
+		results: make(chan decoded, decodeAhead),
+		free:    make(chan []byte, decodeAhead+2),
+		left:    n,
+	}
+	go b.decodeRange(ctx, off, n, r)
+	return r
+}
+
+// decodeRange decodes the frames of the range and sends them to r, until the
+// range ends, a frame is damaged or ctx ends.
+func (b *Reader) decodeRange(ctx context.Context, off, n int64, r *tarReader) {
+	defer close(r.results)
+	var compressed []byte
+	for i := b.frameAt(off); n > 0; i++ {
+		var d decoded
+		switch {
+		case ctx.Err() != nil:
+			d.err = context.Cause(ctx)
+		case i >= len(b.frames):
+			d.err = fmt.Errorf("%w: the tar ends early", ErrDamaged)
+		default:
+			select {
+			case d.buffer = <-r.free:
+			default:
+			}
+			compressed, d.buffer, d.err = b.decodeFrame(i, compressed, d.buffer)
+		}
+		if d.err == nil {
+			skip := off - b.frames[i].tar
+			d.content = d.buffer[skip:min(int64(len(d.buffer)), skip+n)]
+			off += int64(len(d.content))
+			n -= int64(len(d.content))
+		}
+		select {
+		case r.results <- d:
+		case <-ctx.Done():
+			return
+		}
+		if d.err != nil {
+			return
+		}
+	}
+}
+
+// decodeFrame decodes frame i into buffer, which may be nil, and returns the
+// buffers for the next call. The content checksum of the frame was right.
+func (b *Reader) decodeFrame(i int, compressed, buffer []byte) (c, content []byte, err error) {
+	f := b.frames[i]
+	if int64(cap(compressed)) < f.Compressed {
+		compressed = make([]byte, f.Compressed, f.Compressed+f.Compressed/8)
+	}
+	compressed = compressed[:f.Compressed]
+	if err := readAt(b.r, compressed, f.file); err != nil {
+		return compressed, buffer, err
+	}
+	if int64(cap(buffer)) < f.Content {
+		buffer = make([]byte, 0, f.Content)
+	}
+	content, err = b.zstd.DecodeAll(compressed, buffer[:0])
+	if err != nil {
+		return compressed, buffer, fmt.Errorf("%w: frame at byte %d: %w", ErrDamaged, f.file, err)
+	}
+	if int64(len(content)) != f.Content {
+		return compressed, buffer, fmt.Errorf("%w: frame at byte %d: %d bytes of content, the seek table says %d",
+			ErrDamaged, f.file, len(content), f.Content)
+	}
+	return compressed, content, nil
+}
+
+// Read implements io.Reader.
+func (r *tarReader) Read(p []byte) (int, error) {
+	for len(r.current) == 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
+		if r.left == 0 {
+			return 0, io.EOF
+		}
+		if r.whole != nil {
+			select {
+			case r.free <- r.whole:
+			default:
+			}
+			r.whole = nil
+		}
+		d, ok := <-r.results
+		if !ok {
+			r.err = r.cause()
+			return 0, r.err
+		}
+		r.current, r.whole, r.err = d.content, d.buffer, d.err
+	}
+	n := copy(p, r.current)
+	r.current = r.current[n:]
+	r.left -= int64(n)
+	return n, nil
+}
+
+// Close ends the decoding. Reads after it fail or end early.
+func (r *tarReader) Close() error {
+	r.cancel()
+	return nil
+}

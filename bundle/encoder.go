@@ -1,0 +1,208 @@
+package bundle
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// frameSize is how much content a Writer puts into one frame. It is less than
+// MaxFrame so that many layers can be encoded and decoded at once in bounded
+// memory; docs/performance.md has what other sizes cost and gain.
+const frameSize = 4 << 20
+
+// Encoder makes the frames of a bundle. One Encoder serves a whole command: it
+// bounds how many frames are encoded at the same time, and with them the
+// memory, whatever the number of FrameWriters. It is safe for concurrent use.
+type Encoder struct {
+	zstd *zstd.Encoder
+	// slots bounds the frames in flight: a frame holds one from the moment its
+	// content is complete until its compressed bytes are written.
+	slots chan struct{}
+	// free holds content buffers of frameSize for the next frames.
+	free chan []byte
+	name string
+}
+
+// NewEncoder returns an Encoder of the given zstd level, 1 (fastest) to 4
+// (best), that encodes jobs frames at the same time. A level or a number of
+// jobs below 1 stands for the default: level 2, one job.
+func NewEncoder(level, jobs int) (*Encoder, error) {
+	if level < 1 {
+		level = int(zstd.SpeedDefault)
+	}
+	if level > int(zstd.SpeedBestCompression) {
+		return nil, fmt.Errorf("compression level %d: want 1 to %d", level, int(zstd.SpeedBestCompression))
+	}
+	jobs = max(jobs, 1)
+	enc, err := zstd.NewWriter(nil,
+		zstd.WithEncoderLevel(zstd.EncoderLevel(level)),
+		zstd.WithEncoderConcurrency(jobs),
+		zstd.WithEncoderCRC(true),
+		zstd.WithZeroFrames(true),
+		zstd.WithSingleSegment(true),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("zstd encoder: %w", err)
+	}
+	return &Encoder{
+		zstd:  enc,
+		slots: make(chan struct{}, jobs+1),
+		free:  make(chan []byte, jobs+1),
+		name:  "klauspost/compress " + encoderVersion() + " zstd level " + strconv.Itoa(level) + " frame " + strconv.Itoa(frameSize),
+	}, nil
+}
+
+// Name describes library, version and settings: equal names make equal frames
+// of equal content.
+func (e *Encoder) Name() string { return e.name }
+
+// encoderVersion is the version of the zstd library that is built in.
+func encoderVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if ok {
+		for _, dep := range info.Deps {
+			if dep.Path == "github.com/klauspost/compress" {
+				return dep.Version
+			}
+		}
+	}
+	return "(unknown version)"
+}
+
+// encode returns content as one frame. It is what all frames are made with.
+func (e *Encoder) encode(content []byte) []byte {
+	return e.zstd.EncodeAll(content, make([]byte, 0, len(content)/2+64))
+}
+
+// buffer returns an empty buffer that holds frameSize bytes.
+func (e *Encoder) buffer() []byte {
+	select {
+	case b := <-e.free:
+		return b[:0]
+	default:
+		return make([]byte, 0, frameSize)
+	}
+}
+
+// release takes back what buffer gave, as far as there is room.
+func (e *Encoder) release(b []byte) {
+	select {
+	case e.free <- b:
+	default:
+	}
+}
+
+// FrameWriter cuts what is written to it into frames, encodes them in parallel
+// and writes them in order. It is for one goroutine.
+type FrameWriter struct {
+	enc     *Encoder
+	ctx     context.Context //nolint:containedctx // the writer lives for one call of its user
+	out     io.Writer
+	content []byte
+	queue   chan chan []byte
+	done    chan error
+	frames  []Frame
+	sizes   []int64
+	written int64
+	failed  chan struct{}
+}
+
+// NewFrameWriter returns a FrameWriter on out. Close must be called on every
+// path. When ctx ends, Write and Close return its cause.
+func (e *Encoder) NewFrameWriter(ctx context.Context, out io.Writer) *FrameWriter {
+	w := &FrameWriter{
+		enc: e, ctx: ctx, out: out,
+		queue:  make(chan chan []byte, cap(e.slots)),
+		done:   make(chan error, 1),
+		failed: make(chan struct{}),
+	}
+	go w.drain()
+	return w
+}
+
+// Written is the number of bytes of content written so far.
+func (w *FrameWriter) Written() int64 { return w.written }
+
+// Write implements io.Writer. It may return the error of an earlier write.
+func (w *FrameWriter) Write(p []byte) (int, error) {
+	total := len(p)
+	for len(p) > 0 {
+		if w.content == nil {
+			w.content = w.enc.buffer()
+		}
+		n := min(len(p), frameSize-len(w.content))
+		w.content = append(w.content, p[:n]...)
+		w.written += int64(n)
+		p = p[n:]
+		if len(w.content) == frameSize {
+			if err := w.submit(); err != nil {
+				return total - len(p), err
+			}
+		}
+	}
+	return total, nil
+}
+
+// submit hands the content collected so far to an encoding goroutine.
+func (w *FrameWriter) submit() error {
+	select {
+	case w.enc.slots <- struct{}{}:
+	case <-w.failed:
+		return io.ErrClosedPipe
+	case <-w.ctx.Done():
+		return context.Cause(w.ctx)
+	}
+	content := w.content
+	w.content = nil
+	w.sizes = append(w.sizes, int64(len(content)))
+	result := make(chan []byte, 1)
+	w.queue <- result // has room: it is as long as there are slots
+	go func() {
+		frame := w.enc.encode(content)
+		w.enc.release(content)
+		result <- frame
+	}()
+	return nil
+}
+
+// drain writes encoded frames in order until the queue is closed.
+func (w *FrameWriter) drain() {
+	var err error
+	for result := range w.queue {
+		data := <-result
+		if err == nil {
+			if _, err = w.out.Write(data); err != nil {
+				close(w.failed)
+			}
+		}
+		w.frames = append(w.frames, Frame{Compressed: int64(len(data))})
+		<-w.enc.slots
+	}
+	w.done <- err
+}
+
+// Close encodes what is left, waits for all frames to be written and returns
+// their sizes in order. It does not close the underlying writer. A Close after
+// a failed Write frees what the writer holds; its result is then no use.
+func (w *FrameWriter) Close() ([]Frame, error) {
+	var err error
+	if len(w.content) > 0 {
+		err = w.submit()
+	}
+	close(w.queue)
+	if werr := <-w.done; werr != nil {
+		err = fmt.Errorf("writing frames: %w", werr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range w.frames {
+		w.frames[i].Content = w.sizes[i]
+	}
+	return w.frames, nil
+}

@@ -1,0 +1,217 @@
+package bundle
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+)
+
+// The zstd seekable format, version 0.1.0 (contrib/seekable_format of zstd):
+// a skippable frame at the end that lists the frames before it.
+const (
+	skippableHeader  = 8 // magic and size
+	seekTableMagic   = 0x184D2A5E
+	seekFooterMagic  = 0x8F92EAB1
+	seekFooterSize   = 9
+	seekEntrySize    = 8
+	seekMaxFrames    = 1 << 26
+	checksumMagic    = 0x184D2A5D
+	checksumTag      = "nodeseal"
+	checksumContent  = len(checksumTag) + 32
+	checksumFrameLen = skippableHeader + checksumContent
+)
+
+// MaxFrame is the most content that one frame of a bundle holds, in bytes.
+const MaxFrame = 16 << 20
+
+// maxCompressedFrame bounds the compressed bytes of a frame: incompressible
+// content grows by a few bytes for each block of 128 KiB.
+const maxCompressedFrame = MaxFrame + MaxFrame/1024 + 1024
+
+// Frame is the size of one zstd frame of a bundle, in bytes.
+type Frame struct {
+	Compressed int64 `json:"c"` // of the frame in the file
+	Content    int64 `json:"n"` // of what it decodes to
+}
+
+// appendSeekTable appends the skippable frame that lists frames.
+func appendSeekTable(dst []byte, frames []Frame) ([]byte, error) {
+	if len(frames) > seekMaxFrames {
+		return nil, fmt.Errorf("%d frames, more than a seek table holds", len(frames))
+	}
+	dst = binary.LittleEndian.AppendUint32(dst, seekTableMagic)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(frames)*seekEntrySize+seekFooterSize)) //nolint:gosec // bounded above
+	for _, f := range frames {
+		if f.Compressed < 0 || f.Compressed > math.MaxUint32 || f.Content < 0 || f.Content > math.MaxUint32 {
+			return nil, fmt.Errorf("a frame of %d bytes for %d is more than a seek table holds", f.Compressed, f.Content)
+		}
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(f.Compressed))
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(f.Content))
+	}
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(frames))) //nolint:gosec // bounded above
+	dst = append(dst, 0)                                             // no checksums here: the frames have their own
+	return binary.LittleEndian.AppendUint32(dst, seekFooterMagic), nil
+}
+
+// readSeekTable reads the seek table at the end of the size bytes of r and
+// checks that it accounts for every byte before it. The last frame of the
+// result is the checksum frame. Errors wrap ErrDamaged, but for those of r.
+func readSeekTable(r io.ReaderAt, size int64) ([]Frame, error) {
+	footer := make([]byte, seekFooterSize)
+	if size < skippableHeader+seekFooterSize+int64(checksumFrameLen) {
+		return nil, fmt.Errorf("%w: %d bytes are too few for a bundle", ErrDamaged, size)
+	}
+	if err := readAt(r, footer, size-seekFooterSize); err != nil {
+		return nil, err
+	}
+	if binary.LittleEndian.Uint32(footer[5:]) != seekFooterMagic {
+		return nil, fmt.Errorf("%w: it does not end with a seek table: cut short, or not a bundle", ErrDamaged)
+	}
+	count := int64(binary.LittleEndian.Uint32(footer))
+	tableSize := count*seekEntrySize + seekFooterSize
+	if footer[4] != 0 || count > seekMaxFrames || tableSize+skippableHeader > size {
+		return nil, fmt.Errorf("%w: the footer of its seek table", ErrDamaged)
+	}
+	table := make([]byte, skippableHeader+tableSize)
+	start := size - int64(len(table))
+	if err := readAt(r, table, start); err != nil {
+		return nil, err
+	}
+	if binary.LittleEndian.Uint32(table) != seekTableMagic || int64(binary.LittleEndian.Uint32(table[4:])) != tableSize {
+		return nil, fmt.Errorf("%w: the head of its seek table", ErrDamaged)
+	}
+	frames := make([]Frame, count)
+	var sum int64
+	for i := range frames {
+		e := table[skippableHeader+i*seekEntrySize:]
+		frames[i] = Frame{
+			Compressed: int64(binary.LittleEndian.Uint32(e)),
+			Content:    int64(binary.LittleEndian.Uint32(e[4:])),
+		}
+		if frames[i].Content > MaxFrame || frames[i].Compressed > maxCompressedFrame {
+			return nil, fmt.Errorf("%w: seek table: frame %d of %d bytes", ErrDamaged, i, frames[i].Content)
+		}
+		sum += frames[i].Compressed
+	}
+	if sum != start {
+		return nil, fmt.Errorf("%w: seek table: it accounts for %d bytes of %d", ErrDamaged, sum, start)
+	}
+	if n := len(frames); n == 0 || frames[n-1] != (Frame{Compressed: int64(checksumFrameLen)}) {
+		return nil, fmt.Errorf("%w: seek table: no checksum frame at its end", ErrDamaged)
+	}
+	return frames, nil
+}
+
+// appendChecksumFrame appends the skippable frame with the sha256 of all bytes
+// of the file before it.
+func appendChecksumFrame(dst []byte, sum [32]byte) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, checksumMagic)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(checksumContent))
+	dst = append(dst, checksumTag...)
+	return append(dst, sum[:]...)
+}
+
+// scanFrame measures the zstd or skippable frame that starts at off, from its
+// headers alone (RFC 8878, section 3.1). It decodes nothing. limit is where the
+// frame must end at the latest.
+func scanFrame(r io.ReaderAt, off, limit int64) (Frame, error) {
+	var buf [18]byte
+	head := buf[:min(int64(len(buf)), limit-off)]
+	if err := readAt(r, head, off); err != nil {
+		return Frame{}, err
+	}
+	if len(head) < skippableHeader {
+		return Frame{}, errFrame("cut short")
+	}
+	magic := binary.LittleEndian.Uint32(head)
+	if magic&^0xF == 0x184D2A50 {
+		f := Frame{Compressed: skippableHeader + int64(binary.LittleEndian.Uint32(head[4:]))}
+		if off+f.Compressed > limit {
+			return Frame{}, errFrame("cut short")
+		}
+		return f, nil
+	}
+	if magic != 0xFD2FB528 {
+		return Frame{}, errFrame("no zstd frame")
+	}
+	n, content, checksum, err := scanFrameHeader(head[4:])
+	if err != nil {
+		return Frame{}, err
+	}
+	pos := off + 4 + int64(n)
+	for last := false; !last; {
+		if pos+3 > limit {
+			return Frame{}, errFrame("cut short")
+		}
+		block := buf[:3]
+		if err := readAt(r, block, pos); err != nil {
+			return Frame{}, err
+		}
+		h := uint32(block[0]) | uint32(block[1])<<8 | uint32(block[2])<<16
+		last = h&1 == 1
+		length := int64(h >> 3)
+		switch h >> 1 & 3 {
+		case 1: // one byte, repeated
+			length = 1
+		case 3:
+			return Frame{}, errFrame("a block of a reserved type")
+		}
+		pos += 3 + length
+	}
+	if checksum {
+		pos += 4
+	}
+	if pos > limit {
+		return Frame{}, errFrame("cut short")
+	}
+	return Frame{Compressed: pos - off, Content: content}, nil
+}
+
+// scanFrameHeader reads the frame header behind the magic number: its length,
+// the content size and whether a content checksum follows the blocks. Bundles
+// always carry content size and checksum.
+func scanFrameHeader(b []byte) (n int, content int64, checksum bool, err error) {
+	desc := b[0]
+	single := desc&0x20 != 0
+	n = 1 + []int{0, 1, 2, 4}[desc&3]
+	if !single {
+		n++
+	}
+	if len(b) < n+[]int{1, 2, 4, 8}[desc>>6] {
+		return 0, 0, false, errFrame("cut short")
+	}
+	var size uint64
+	switch field := b[n:]; desc >> 6 {
+	case 0:
+		if !single {
+			return 0, 0, false, errFrame("no content size")
+		}
+		size, n = uint64(field[0]), n+1
+	case 1:
+		size, n = uint64(binary.LittleEndian.Uint16(field))+256, n+2
+	case 2:
+		size, n = uint64(binary.LittleEndian.Uint32(field)), n+4
+	default:
+		size, n = binary.LittleEndian.Uint64(field), n+8
+	}
+	if size > MaxFrame {
+		return 0, 0, false, errFrame("too much content")
+	}
+	return n, int64(size), desc&4 != 0, nil //nolint:gosec // at most MaxFrame
+}
+
+func errFrame(what string) error { return fmt.Errorf("%w: frame: %s", ErrDamaged, what) }
+
+// readAt fills p from off. A file that ends before is damaged.
+func readAt(r io.ReaderAt, p []byte, off int64) error {
+	n, err := r.ReadAt(p, off)
+	switch {
+	case n == len(p):
+		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: it ends at byte %d", ErrDamaged, off+int64(n))
+	}
+	return fmt.Errorf("reading bundle at byte %d: %w", off, err)
+}

@@ -1,0 +1,268 @@
+package bundle
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/image-spec/specs-go"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nodeseal/nodeseal/layout"
+)
+
+// Media types of Docker's image manifest version 2.
+const (
+	MediaTypeDockerManifest  = "application/vnd.docker.distribution.manifest.v2+json"
+	MediaTypeDockerList      = "application/vnd.docker.distribution.manifest.list.v2+json"
+	mediaTypeDockerSchema1   = "application/vnd.docker.distribution.manifest.v1+json"
+	mediaTypeDockerSchema1JW = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+	mediaTypeDockerLayer     = "application/vnd.docker.image.rootfs.diff.tar"
+)
+
+var (
+	// ErrSchema1 is returned for Docker manifests of schema version 1, which
+	// name no configuration and no diff IDs.
+	ErrSchema1 = errors.New("it is a Docker schema 1 manifest, which cannot be verified: rebuild or convert the image")
+	// ErrForeignLayer is returned for layers whose bytes no registry has to give.
+	ErrForeignLayer = errors.New("it has a foreign (non-distributable) layer, whose bytes are not in the registry")
+	// ErrEncryptedLayer is returned for layers that are encrypted.
+	ErrEncryptedLayer = errors.New("it has an encrypted layer: decrypt the image first")
+	// ErrNotImage is returned for manifests of artifacts that are no container images.
+	ErrNotImage = errors.New("it is no container image")
+	// ErrChain is wrapped when manifest, configuration and inventory disagree.
+	ErrChain = errors.New("manifest, configuration and layers disagree")
+)
+
+// IsIndex reports whether mediaType is that of a manifest list or image index.
+func IsIndex(mediaType string) bool {
+	return mediaType == v1.MediaTypeImageIndex || mediaType == MediaTypeDockerList
+}
+
+// manifest is what both kinds of image manifest have in common.
+type manifest struct {
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     string          `json:"mediaType"`
+	Config        v1.Descriptor   `json:"config"`
+	Layers        []v1.Descriptor `json:"layers"`
+	FSLayers      json.RawMessage `json:"fsLayers"`
+}
+
+// ManifestConfig returns the descriptor of the configuration that an image
+// manifest of the given media type names. The errors are those of DescribeImage.
+func ManifestConfig(data []byte, mediaType string) (v1.Descriptor, error) {
+	m, err := parseManifest(data, mediaType)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	return m.Config, nil
+}
+
+func parseManifest(data []byte, mediaType string) (*manifest, error) {
+	if mediaType == mediaTypeDockerSchema1 || mediaType == mediaTypeDockerSchema1JW {
+		return nil, ErrSchema1
+	}
+	var m manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("%w: manifest: %w", ErrChain, err)
+	}
+	if m.SchemaVersion == 1 || len(m.FSLayers) > 0 {
+		return nil, ErrSchema1
+	}
+	if mediaType != v1.MediaTypeImageManifest && mediaType != MediaTypeDockerManifest {
+		return nil, fmt.Errorf("%w: media type %q", ErrNotImage, mediaType)
+	}
+	if m.SchemaVersion != 2 || (m.MediaType != "" && m.MediaType != mediaType) {
+		return nil, fmt.Errorf("%w: schema version %d and media type %q in a manifest of type %q",
+			ErrChain, m.SchemaVersion, m.MediaType, mediaType)
+	}
+	if err := validDigest(m.Config.Digest); err != nil {
+		return nil, fmt.Errorf("%w: configuration: %w", ErrChain, err)
+	}
+	if m.Config.Size < 0 || m.Config.Size > MaxSmallBlob {
+		return nil, fmt.Errorf("%w: a configuration of %d bytes", ErrChain, m.Config.Size)
+	}
+	return &m, checkLayers(m.Layers)
+}
+
+func checkLayers(layers []v1.Descriptor) error {
+	for _, l := range layers {
+		if err := validDigest(l.Digest); err != nil {
+			return fmt.Errorf("%w: layer: %w", ErrChain, err)
+		}
+		switch {
+		case l.Size < 0:
+			return fmt.Errorf("%w: layer %s: %d bytes", ErrChain, l.Digest, l.Size)
+		case strings.HasSuffix(l.MediaType, "+encrypted"):
+			return fmt.Errorf("layer %s: %w", l.Digest, ErrEncryptedLayer)
+		case strings.Contains(l.MediaType, ".nondistributable."), strings.Contains(l.MediaType, ".rootfs.foreign."):
+			return fmt.Errorf("layer %s: %w", l.Digest, ErrForeignLayer)
+		}
+		if _, err := LayerCompression(l.MediaType); err != nil {
+			return fmt.Errorf("layer %s: %w", l.Digest, err)
+		}
+	}
+	return nil
+}
+
+// LayerCompression returns "", "gzip" or "zstd" for a layer's media type, and
+// an error that wraps ErrNotImage for any other.
+func LayerCompression(mediaType string) (string, error) {
+	base, suffix, _ := strings.Cut(mediaType, "+")
+	docker := base
+	for _, s := range []string{"gzip", "zstd"} {
+		if rest, ok := strings.CutSuffix(base, "."+s); ok {
+			docker, suffix = rest, s
+		}
+	}
+	known := base == v1.MediaTypeImageLayer || docker == mediaTypeDockerLayer
+	if !known || (suffix != "" && suffix != "gzip" && suffix != "zstd") {
+		return "", fmt.Errorf("%w: a layer of media type %q", ErrNotImage, mediaType)
+	}
+	return suffix, nil
+}
+
+// imageConfig is what of an image configuration the chain needs.
+type imageConfig struct {
+	Architecture string    `json:"architecture"`
+	OS           string    `json:"os"`
+	Variant      string    `json:"variant"`
+	OSVersion    string    `json:"os.version"`
+	RootFS       v1.RootFS `json:"rootfs"`
+}
+
+// DescribeImage reads a manifest of the given media type and its configuration
+// and returns the image that they describe: Digest, MediaType, Platform, Config
+// and Layers without DiffSize. The error is or wraps one of this file's
+// sentinels where the two do not make an image that can be verified.
+func DescribeImage(manifestBytes []byte, mediaType string, config []byte) (Image, error) {
+	m, err := parseManifest(manifestBytes, mediaType)
+	if err != nil {
+		return Image{}, err
+	}
+	if digest.FromBytes(config) != m.Config.Digest || int64(len(config)) != m.Config.Size {
+		return Image{}, fmt.Errorf("%w: the configuration is not %s of %d bytes", ErrChain, m.Config.Digest, m.Config.Size)
+	}
+	var c imageConfig
+	if err := json.Unmarshal(config, &c); err != nil {
+		return Image{}, fmt.Errorf("%w: configuration: %w", ErrChain, err)
+	}
+	if c.RootFS.Type != "layers" {
+		return Image{}, fmt.Errorf("%w: its configuration has a root file system of type %q", ErrNotImage, c.RootFS.Type)
+	}
+	if len(c.RootFS.DiffIDs) != len(m.Layers) {
+		return Image{}, fmt.Errorf("%w: %d layers, the configuration says %d", ErrChain, len(m.Layers), len(c.RootFS.DiffIDs))
+	}
+	img := Image{
+		Digest: digest.FromBytes(manifestBytes), MediaType: mediaType,
+		Config:   Config{Digest: m.Config.Digest, Size: m.Config.Size},
+		Platform: &v1.Platform{Architecture: c.Architecture, OS: c.OS, Variant: c.Variant, OSVersion: c.OSVersion},
+		Layers:   make([]Layer, len(m.Layers)),
+	}
+	for i, l := range m.Layers {
+		diffID := c.RootFS.DiffIDs[i]
+		if err := validDigest(diffID); err != nil {
+			return Image{}, fmt.Errorf("%w: diff ID: %w", ErrChain, err)
+		}
+		img.Layers[i] = Layer{Digest: l.Digest, Size: l.Size, MediaType: l.MediaType, DiffID: diffID}
+	}
+	return img, nil
+}
+
+// CheckChain holds what the inventory says of an image to its manifest and
+// configuration. Errors wrap ErrChain.
+func (img *Image) CheckChain(manifestBytes, config []byte) error {
+	is, err := DescribeImage(manifestBytes, img.MediaType, config)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrChain, err)
+	}
+	same := slices.EqualFunc(is.Layers, img.Layers, func(a, b Layer) bool {
+		b.DiffSize = 0
+		return a == b
+	})
+	if is.Digest != img.Digest || is.Config != img.Config || !same {
+		return fmt.Errorf("%w: the inventory says otherwise", ErrChain)
+	}
+	return nil
+}
+
+// CheckIndex holds the manifest list that img.Ref names to it: it must name
+// the image's manifest. Errors wrap ErrChain.
+func (img *Image) CheckIndex(index []byte) error {
+	var list v1.Index
+	if err := json.Unmarshal(index, &list); err != nil {
+		return fmt.Errorf("%w: manifest list %s: %w", ErrChain, img.Index, err)
+	}
+	for _, m := range list.Manifests {
+		if m.Digest == img.Digest {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: manifest list %s does not name %s", ErrChain, img.Index, img.Digest)
+}
+
+// Readable returns the OCI manifest over the expanded layers of img, which any
+// OCI tool can read. DiffSize must be known.
+func (img *Image) Readable() ([]byte, error) {
+	m := v1.Manifest{
+		Versioned:   specs.Versioned{SchemaVersion: 2},
+		MediaType:   v1.MediaTypeImageManifest,
+		Config:      v1.Descriptor{MediaType: v1.MediaTypeImageConfig, Digest: img.Config.Digest, Size: img.Config.Size},
+		Layers:      make([]v1.Descriptor, len(img.Layers)),
+		Annotations: map[string]string{AnnotationDigest: img.Digest.String()},
+	}
+	for i, l := range img.Layers {
+		m.Layers[i] = v1.Descriptor{MediaType: v1.MediaTypeImageLayer, Digest: l.DiffID, Size: l.DiffSize}
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encoding readable manifest: %w", err)
+	}
+	return data, nil
+}
+
+// Index returns the index.json of a bundle: an entry for each reference and
+// each further name of its images, in the inventory's order.
+func (inv *Inventory) Index() (v1.Index, error) {
+	var index v1.Index
+	sizes := make(map[digest.Digest]int64, len(inv.Blobs))
+	for _, b := range inv.Blobs {
+		sizes[b.Digest] = b.Size
+	}
+	for i := range inv.Images {
+		img := &inv.Images[i]
+		entry := v1.Descriptor{MediaType: img.MediaType, Digest: img.Digest, Size: sizes[img.Digest], Platform: img.Platform}
+		if inv.Layers == Expanded {
+			readable, err := img.Readable()
+			if err != nil {
+				return v1.Index{}, err
+			}
+			entry.MediaType, entry.Digest, entry.Size = v1.MediaTypeImageManifest, digest.FromBytes(readable), int64(len(readable))
+		}
+		for _, name := range append([]string{img.Ref}, img.Names...) {
+			e := entry
+			e.Annotations = map[string]string{v1.AnnotationRefName: name}
+			if inv.Layers == Expanded {
+				e.Annotations[AnnotationDigest] = img.Digest.String()
+			}
+			index.Manifests = append(index.Manifests, e)
+		}
+	}
+	return index, nil
+}
+
+// indexBytes returns index.json.
+func (inv *Inventory) indexBytes() ([]byte, error) {
+	index, err := inv.Index()
+	if err != nil {
+		return nil, err
+	}
+	data, err := layout.MarshalIndex(index)
+	if err != nil {
+		return nil, fmt.Errorf("index of the bundle: %w", err)
+	}
+	return data, nil
+}

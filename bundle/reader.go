@@ -1,0 +1,343 @@
+package bundle
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/layout"
+)
+
+// Reader reads a bundle from any place: each blob is reached without the ones
+// before it. Its methods may be called at the same time.
+type Reader struct {
+	r      io.ReaderAt
+	size   int64
+	frames []span
+	zstd   *zstd.Decoder
+
+	inventory *Inventory
+	raw       []byte
+	head      []member // the members that are not blobs
+	blobs     []member // in the inventory's order
+	place     map[digest.Digest]int
+}
+
+// span places a frame in the file and its content in the tar.
+type span struct {
+	Frame
+	file, tar int64
+}
+
+// NewReader opens the bundle in the first size bytes of r. It reads the seek
+// table, the inventory and the index, and checks them and that the tar has
+// exactly the members that the inventory asks for. The blobs are not read. The
+// error wraps ErrDamaged or ErrInventory where the bytes are at fault.
+func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
+	frames, err := readSeekTable(r, size)
+	if err != nil {
+		return nil, err
+	}
+	b, err := newReader(r, size, frames)
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	if err := b.readHead(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.checkHead(ctx); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func newReader(r io.ReaderAt, size int64, frames []Frame) (*Reader, error) {
+	dec, err := zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(0),
+		zstd.WithDecoderMaxMemory(MaxFrame),
+		zstd.WithDecoderMaxWindow(MaxFrame),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("zstd decoder: %w", err)
+	}
+	return &Reader{r: r, size: size, frames: spans(frames), zstd: dec}, nil
+}
+
+func spans(frames []Frame) []span {
+	out := make([]span, len(frames))
+	var file, content int64
+	for i, f := range frames {
+		out[i] = span{Frame: f, file: file, tar: content}
+		file += f.Compressed
+		content += f.Content
+	}
+	return out
+}
+
+// tarSize is the length of the tar, with its trailer.
+func (b *Reader) tarSize() int64 {
+	last := b.frames[len(b.frames)-1]
+	return last.tar + last.Content
+}
+
+// readHead reads the inventory and places all members: they follow from it.
+func (b *Reader) readHead(ctx context.Context) error {
+	m, raw, err := b.readInventory(ctx)
+	if err != nil {
+		return &DamageError{Member: memberInventory, Err: err}
+	}
+	if b.inventory, err = ParseInventory(bytes.NewReader(raw)); err != nil {
+		return err
+	}
+	b.raw = raw
+	index, err := b.inventory.indexBytes()
+	if err != nil {
+		return err
+	}
+	b.head = []member{m}
+	for _, h := range []struct {
+		name    string
+		content []byte
+	}{{memberLayout, []byte(layout.Marker)}, {memberIndex, index}} {
+		m = member{name: h.name, sum: digest.FromBytes(h.content), off: m.end(), size: int64(len(h.content))}
+		b.head = append(b.head, m)
+	}
+	b.blobs = blobMembers(b.inventory.Blobs, m.end())
+	b.place = make(map[digest.Digest]int, len(b.blobs))
+	for i, m := range b.blobs {
+		b.place[m.blob] = i
+	}
+	return nil
+}
+
+// checkHead compares the other members before the blobs, and the length of the
+// tar, with what follows from the inventory.
+func (b *Reader) checkHead(ctx context.Context) error {
+	for _, m := range b.head[1:] {
+		r, err := b.openMember(ctx, m)
+		if err != nil {
+			return b.damage(m, err)
+		}
+		data, err := readAll(r, m.size)
+		if err == nil && digest.FromBytes(data) != m.sum {
+			err = fmt.Errorf("%w: it does not follow from the inventory", ErrDamaged)
+		}
+		if err != nil {
+			return b.damage(m, err)
+		}
+	}
+	last := b.head[len(b.head)-1]
+	if n := len(b.blobs); n > 0 {
+		last = b.blobs[n-1]
+	}
+	if want := last.end() + tarTrailer; b.tarSize() != want {
+		return fmt.Errorf("%w: a tar of %d bytes, the inventory asks for %d", ErrDamaged, b.tarSize(), want)
+	}
+	return nil
+}
+
+// readInventory reads the first member, whose size only its header tells.
+func (b *Reader) readInventory(ctx context.Context) (member, []byte, error) {
+	head := make([]byte, tarBlock)
+	if err := b.readContent(ctx, head, 0); err != nil {
+		return member{}, nil, err
+	}
+	h, err := tar.NewReader(bytes.NewReader(head)).Next()
+	if err != nil {
+		return member{}, nil, fmt.Errorf("%w: tar header: %w", ErrDamaged, err)
+	}
+	if h.Name != memberInventory || h.Size < 0 || h.Size > MaxInventory {
+		return member{}, nil, fmt.Errorf("%w: tar member %q of %d bytes stands in its place", ErrDamaged, h.Name, h.Size)
+	}
+	m := member{name: h.Name, size: h.Size}
+	r, err := b.openMember(ctx, m)
+	if err != nil {
+		return member{}, nil, err
+	}
+	data, err := readAll(r, m.size)
+	m.sum = digest.FromBytes(data)
+	return m, data, err
+}
+
+// readAll reads the size bytes of r and closes it.
+func readAll(r io.ReadCloser, size int64) ([]byte, error) {
+	data := make([]byte, size)
+	_, err := io.ReadFull(r, data)
+	if err == nil {
+		// The end shows that the padding is right too.
+		if _, err = io.ReadFull(r, make([]byte, 1)); errors.Is(err, io.EOF) {
+			err = nil
+		}
+	}
+	return data, errors.Join(err, r.Close())
+}
+
+// readContent fills p with the tar's bytes from off.
+func (b *Reader) readContent(ctx context.Context, p []byte, off int64) error {
+	r := b.openTar(ctx, off, int64(len(p)))
+	_, err := io.ReadFull(r, p)
+	return errors.Join(err, r.Close())
+}
+
+// Inventory returns what the bundle holds. It must not be changed.
+func (b *Reader) Inventory() *Inventory { return b.inventory }
+
+// RawInventory returns inventory.json byte for byte. It must not be changed.
+func (b *Reader) RawInventory() []byte { return b.raw }
+
+// Size is the length of the bundle, in bytes.
+func (b *Reader) Size() int64 { return b.size }
+
+// ReadBlob returns a blob other than a layer or a file table, verified. The
+// error wraps ErrDamaged when its bytes are others, ErrNoBlob when the bundle
+// does not hold it.
+func (b *Reader) ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error) {
+	m, err := b.member(d)
+	if err != nil {
+		return nil, err
+	}
+	if m.size > MaxSmallBlob {
+		return nil, fmt.Errorf("blob %s: %d bytes are too many to read whole", d, m.size)
+	}
+	r, err := b.openMember(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	data, err := readAll(r, m.size)
+	if err == nil && digest.FromBytes(data) != d {
+		err = layout.ErrDigest
+	}
+	if err != nil {
+		return nil, b.damage(m, err)
+	}
+	return data, nil
+}
+
+// OpenLayer returns the bytes of a layer blob as the bundle holds them: the
+// plain tar where the layers are expanded, else the registry's bytes. Frames
+// are decoded ahead. The bytes are not proven to have the digest: the caller
+// hashes them. The caller closes the reader.
+func (b *Reader) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	return b.open(ctx, d)
+}
+
+// OpenTable returns the bytes of a file table, for a TableReader. They are held
+// to the digest: the reader's io.EOF means that they were right. The caller
+// closes the reader.
+func (b *Reader) OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	r, err := b.open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	m, err := b.member(d)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{layout.NewVerifier(r, d, m.size), r}, nil
+}
+
+func (b *Reader) open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	m, err := b.member(d)
+	if err != nil {
+		return nil, err
+	}
+	r, err := b.openMember(ctx, m)
+	if err != nil {
+		return nil, b.damage(m, err)
+	}
+	return r, nil
+}
+
+func (b *Reader) member(d digest.Digest) (member, error) {
+	i, ok := b.place[d]
+	if !ok {
+		return member{}, fmt.Errorf("blob %s: %w", d, ErrNoBlob)
+	}
+	return b.blobs[i], nil
+}
+
+// damage places err in m where the bundle's bytes are at fault; errors of the
+// disk and of the context pass.
+func (b *Reader) damage(m member, err error) error {
+	var already *DamageError
+	switch {
+	case errors.As(err, &already):
+		return err
+	case errors.Is(err, ErrDamaged), errors.Is(err, layout.ErrDigest), errors.Is(err, layout.ErrSize):
+		return &DamageError{Member: m.name, Blob: m.blob, Err: err}
+	}
+	return err
+}
+
+// openMember returns a reader over the content of m, whose header it checked
+// and whose padding it checks at the end.
+func (b *Reader) openMember(ctx context.Context, m member) (io.ReadCloser, error) {
+	want, err := memberHeader(m.name, m.size)
+	if err != nil {
+		return nil, err
+	}
+	r := b.openTar(ctx, m.off, memberLen(m.size))
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(r, got); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	if !bytes.Equal(got, want) {
+		return nil, errors.Join(fmt.Errorf("%w: its tar header is another's", ErrDamaged), r.Close())
+	}
+	return &memberReader{b: b, m: m, r: r, left: m.size}, nil
+}
+
+// memberReader ends a member's content at its size and checks the padding.
+type memberReader struct {
+	b    *Reader
+	m    member
+	r    *tarReader
+	left int64
+}
+
+// Read implements io.Reader.
+func (r *memberReader) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		var pad [tarBlock]byte
+		zeros := pad[:padding(r.m.size)]
+		if _, err := io.ReadFull(r.r, zeros); err != nil {
+			return 0, r.b.damage(r.m, err)
+		}
+		if !bytes.Equal(zeros, make([]byte, len(zeros))) {
+			return 0, r.b.damage(r.m, fmt.Errorf("%w: bytes behind its end", ErrDamaged))
+		}
+		r.m.size = 0 // the padding was read
+		return 0, io.EOF
+	}
+	n, err := r.r.Read(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	if errors.Is(err, io.EOF) {
+		err = nil
+		if n == 0 {
+			err = fmt.Errorf("%w: it ends early", ErrDamaged)
+		}
+	}
+	if err != nil {
+		err = r.b.damage(r.m, err)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (r *memberReader) Close() error { return r.r.Close() }
+
+// frameAt returns the number of the frame with the tar's byte off.
+func (b *Reader) frameAt(off int64) int {
+	return sort.Search(len(b.frames), func(i int) bool { return b.frames[i].tar+b.frames[i].Content > off })
+}

@@ -1,0 +1,183 @@
+package bundle
+
+import (
+	"archive/tar"
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// tableMagic is the first line of a file table.
+const tableMagic = "nodeseal file table v1\n"
+
+// maxTableName bounds a name in a file table. Linux paths end at 4096 bytes;
+// tars may say more, and what says much more is no layer.
+const maxTableName = 1 << 16
+
+// TableEntry is one tar entry of a layer, as a file table lists it.
+type TableEntry struct {
+	// Name is the entry's name, as the tar has it.
+	Name string
+	// Type is the tar type flag; old-style regular files are tar.TypeReg.
+	Type byte
+	// Size is the length of the content in bytes, 0 where Type has none.
+	Size int64
+	// SHA256 is the digest of the content of a regular file.
+	SHA256 [sha256.Size]byte
+}
+
+// TableWriter writes a file table. It is for one goroutine.
+type TableWriter struct {
+	w   *bufio.Writer
+	buf []byte
+	err error
+}
+
+// NewTableWriter starts a file table on w. Close must be called.
+func NewTableWriter(w io.Writer) *TableWriter {
+	t := &TableWriter{w: bufio.NewWriterSize(w, 64<<10)}
+	_, t.err = t.w.WriteString(tableMagic)
+	return t
+}
+
+// Add appends an entry.
+func (t *TableWriter) Add(e TableEntry) error {
+	if t.err != nil {
+		return t.err
+	}
+	if e.Size < 0 || len(e.Name) > maxTableName {
+		return fmt.Errorf("tar entry with a name of %d bytes and %d bytes of content", len(e.Name), e.Size)
+	}
+	t.buf = append(t.buf[:0], e.Type)
+	t.buf = binary.AppendUvarint(t.buf, uint64(len(e.Name)))
+	t.buf = append(t.buf, e.Name...)
+	t.buf = binary.AppendUvarint(t.buf, uint64(e.Size))
+	if e.Type == tar.TypeReg {
+		t.buf = append(t.buf, e.SHA256[:]...)
+	}
+	_, t.err = t.w.Write(t.buf)
+	return t.err
+}
+
+// Close writes what is buffered. It does not close the underlying writer.
+func (t *TableWriter) Close() error {
+	if t.err != nil {
+		return t.err
+	}
+	return t.w.Flush() //nolint:wrapcheck // of the caller's own writer
+}
+
+// errTable is the cause of a DamageError about a file table.
+var errTable = errors.New("file table is not valid")
+
+// TableReader reads a file table. It is for one goroutine.
+type TableReader struct {
+	r       *bufio.Reader
+	name    []byte
+	started bool
+}
+
+// NewTableReader returns a TableReader over r, which starts at a table's first byte.
+func NewTableReader(r io.Reader) *TableReader {
+	return &TableReader{r: bufio.NewReaderSize(r, 64<<10)}
+}
+
+// Next returns the next entry, and io.EOF behind the last one. The error wraps
+// ErrDamaged where the table breaks the format.
+func (t *TableReader) Next() (TableEntry, error) {
+	if !t.started {
+		magic := make([]byte, len(tableMagic))
+		if _, err := io.ReadFull(t.r, magic); err != nil {
+			return TableEntry{}, tableError(err)
+		}
+		if string(magic) != tableMagic {
+			return TableEntry{}, fmt.Errorf("%w: %w: it starts with %q", ErrDamaged, errTable, magic)
+		}
+		t.started = true
+	}
+	var e TableEntry
+	var err error
+	if e.Type, err = t.r.ReadByte(); err != nil {
+		if errors.Is(err, io.EOF) {
+			return TableEntry{}, io.EOF
+		}
+		return TableEntry{}, tableError(err)
+	}
+	length, err := binary.ReadUvarint(t.r)
+	if err != nil {
+		return TableEntry{}, tableError(err)
+	}
+	if length > maxTableName {
+		return TableEntry{}, fmt.Errorf("%w: %w: a name of %d bytes", ErrDamaged, errTable, length)
+	}
+	if uint64(cap(t.name)) < length {
+		t.name = make([]byte, maxTableName)
+	}
+	t.name = t.name[:length]
+	if _, err := io.ReadFull(t.r, t.name); err != nil {
+		return TableEntry{}, tableError(err)
+	}
+	e.Name = string(t.name)
+	size, err := binary.ReadUvarint(t.r)
+	if err != nil {
+		return TableEntry{}, tableError(err)
+	}
+	if e.Size = int64(size); e.Size < 0 { //nolint:gosec // checked at once
+		return TableEntry{}, fmt.Errorf("%w: %w: a size of %d", ErrDamaged, errTable, size)
+	}
+	if e.Type == tar.TypeReg {
+		if _, err := io.ReadFull(t.r, e.SHA256[:]); err != nil {
+			return TableEntry{}, tableError(err)
+		}
+	}
+	return e, nil
+}
+
+// tableError turns the end of a table inside of an entry into damage.
+func tableError(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %w: cut short", ErrDamaged, errTable)
+	}
+	return fmt.Errorf("reading file table: %w", err)
+}
+
+// TabulateLayer reads the plain tar of a layer to its end and adds its entries
+// to t. It is how every file table is made.
+func TabulateLayer(layer io.Reader, t *TableWriter) error {
+	r := tar.NewReader(layer)
+	hash := sha256.New()
+	buf := make([]byte, 64<<10)
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("reading layer: %w", err)
+		}
+		e := TableEntry{Name: h.Name, Type: h.Typeflag}
+		if h.Typeflag == tar.TypeReg {
+			hash.Reset()
+			if e.Size, err = io.CopyBuffer(onlyWriter{hash}, r, buf); err != nil {
+				return fmt.Errorf("reading layer: %s: %w", h.Name, err)
+			}
+			hash.Sum(e.SHA256[:0])
+		}
+		if err := t.Add(e); err != nil {
+			return err
+		}
+	}
+	// What follows the tar's end belongs to the layer's digest all the same.
+	if _, err := io.CopyBuffer(io.Discard, onlyReader{layer}, buf); err != nil {
+		return fmt.Errorf("reading layer: %w", err)
+	}
+	return nil
+}
+
+// onlyWriter and onlyReader hide other methods, so that io.CopyBuffer uses its buffer.
+type onlyWriter struct{ io.Writer }
+
+type onlyReader struct{ io.Reader }

@@ -1,0 +1,250 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/layout"
+)
+
+// VerifyOptions are the options of Verify. The zero value is one job.
+type VerifyOptions struct {
+	// Jobs is how many frames are decoded at the same time.
+	Jobs int
+	// Read is called with the number of bytes of the file that were checked
+	// since its last call; it may be nil.
+	Read func(n int64)
+}
+
+// Report is what Verify found.
+type Report struct {
+	// Inventory is what the bundle says that it holds; nil where that could not be read.
+	Inventory *Inventory
+	// Blobs and Bytes are how many blobs of which length in the tar were found whole.
+	Blobs int
+	Bytes int64
+	// Damage is what was found damaged, in the order of the file.
+	Damage []*DamageError
+	// Images are the references of the images that the damage hurts, sorted.
+	// Damage outside of the images' blobs hurts none of them.
+	Images []string
+}
+
+// Verify reads the whole bundle in the first size bytes of r, rehashes every
+// blob and compares everything that can be computed: frames, seek table,
+// checksum, tar headers, file tables, the chain from each manifest to its diff
+// IDs, and the index. It goes on after damage. The error is of r, of ctx, or
+// wraps ErrInventory or ErrDamaged where nothing of the bundle can be read.
+func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) (*Report, error) {
+	b, err := NewReader(r, size)
+	var broken error
+	if errors.Is(err, ErrDamaged) {
+		broken = err
+		b, err = salvage(ctx, r, size)
+	}
+	if err != nil {
+		return nil, errors.Join(broken, err)
+	}
+	v := &verifier{b: b, report: &Report{Inventory: b.inventory}, hurt: make(map[digest.Digest]bool)}
+	var place *DamageError
+	switch {
+	case errors.As(broken, &place):
+		v.add(place)
+	case broken != nil:
+		v.add(&DamageError{Member: "the bundle", Err: broken})
+	}
+	if err := v.frames(ctx, opts, broken == nil); err != nil {
+		return nil, err
+	}
+	if err := v.chains(ctx); err != nil {
+		return nil, err
+	}
+	return v.finish(), nil
+}
+
+// salvage opens a bundle whose seek table or length is wrong by the frames that
+// can be found from its start.
+func salvage(ctx context.Context, r io.ReaderAt, size int64) (*Reader, error) {
+	var frames []Frame
+	for off := int64(0); off < size; {
+		f, err := scanFrame(r, off, size)
+		if errors.Is(err, ErrDamaged) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		frames = append(frames, f)
+		off += f.Compressed
+	}
+	if len(frames) == 0 {
+		return nil, fmt.Errorf("%w: not one frame can be read: is it a bundle?", ErrDamaged)
+	}
+	b, err := newReader(r, size, frames)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.readHead(ctx)
+}
+
+// verifier collects what one run of Verify finds.
+type verifier struct {
+	b      *Reader
+	report *Report
+	hurt   map[digest.Digest]bool // blobs that are damaged
+}
+
+func (v *verifier) add(d *DamageError) {
+	v.report.Damage = append(v.report.Damage, d)
+	if d.Blob != "" {
+		v.hurt[d.Blob] = true
+	}
+}
+
+// checked is one frame, read, measured and decoded.
+type checked struct {
+	compressed, content []byte
+	err                 error // of the frame's bytes
+	readErr             error // of the disk
+}
+
+// frames reads the file once from its start: it hashes what is compressed,
+// decodes frames in parallel and follows the members through their content.
+func (v *verifier) frames(ctx context.Context, opts VerifyOptions, table bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	queue := make(chan chan checked, max(opts.Jobs, 1))
+	go func() {
+		defer close(queue)
+		for i := range v.b.frames {
+			result := make(chan checked, 1)
+			select {
+			case queue <- result:
+			case <-ctx.Done():
+				return
+			}
+			go func() { result <- v.checkFrame(i) }()
+		}
+	}()
+	members := newMemberChecker(v.b, v)
+	sum := sha256.New()
+	i := 0
+	for result := range queue {
+		c := <-result
+		if c.readErr != nil {
+			return c.readErr
+		}
+		f := v.b.frames[i]
+		if i == len(v.b.frames)-1 && table {
+			v.checkEnd(c.compressed, sum.Sum(nil))
+		} else {
+			sum.Write(c.compressed)
+		}
+		members.frame(f, c)
+		if opts.Read != nil {
+			opts.Read(f.Compressed)
+		}
+		i++
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	members.end()
+	return nil
+}
+
+func (v *verifier) checkFrame(i int) checked {
+	f := v.b.frames[i]
+	c := checked{compressed: make([]byte, f.Compressed)}
+	if err := readAt(v.b.r, c.compressed, f.file); err != nil {
+		if !errors.Is(err, ErrDamaged) {
+			c.readErr = err
+		}
+		c.err = err
+		return c
+	}
+	is, err := scanFrame(bytes.NewReader(c.compressed), 0, f.Compressed)
+	switch {
+	case err != nil:
+		c.err = fmt.Errorf("at byte %d: %w", f.file, err)
+	case is != f.Frame:
+		c.err = fmt.Errorf("%w: frame at byte %d: %d bytes for %d, the seek table says %d for %d",
+			ErrDamaged, f.file, is.Compressed, is.Content, f.Compressed, f.Content)
+	case f.Content > 0:
+		_, c.content, c.err = v.b.decodeFrame(i, nil, nil)
+	}
+	return c
+}
+
+// checkEnd compares the last frame with the checksum of all before it.
+func (v *verifier) checkEnd(frame, sum []byte) {
+	if !bytes.Equal(frame, appendChecksumFrame(nil, [32]byte(sum))) {
+		v.add(&DamageError{Member: "checksum", Err: fmt.Errorf("%w: the bytes of the file are not those that were written", ErrDamaged)})
+	}
+}
+
+// chains holds every image whose manifests are whole to the inventory.
+func (v *verifier) chains(ctx context.Context) error {
+	inv := v.b.inventory
+	for i := range inv.Images {
+		if err := v.chain(ctx, &inv.Images[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verifier) chain(ctx context.Context, img *Image) error {
+	wanted := []digest.Digest{img.Digest, img.Config.Digest}
+	if img.Index != "" {
+		wanted = append(wanted, img.Index)
+	}
+	blobs := make([][]byte, len(wanted))
+	for i, d := range wanted {
+		if _, ok := v.b.place[d]; !ok || v.hurt[d] {
+			return nil // in the base, or reported
+		}
+		var err error
+		if blobs[i], err = v.b.ReadBlob(ctx, d); err != nil {
+			return err
+		}
+	}
+	err := img.CheckChain(blobs[0], blobs[1])
+	if err == nil && img.Index != "" {
+		err = img.CheckIndex(blobs[2])
+	}
+	if err != nil {
+		v.add(&DamageError{Member: layout.BlobPath(img.Digest), Blob: img.Digest, Err: err})
+	}
+	return nil
+}
+
+// finish completes the report.
+func (v *verifier) finish() *Report {
+	inv, rep := v.b.inventory, v.report
+	tables := make(map[digest.Digest]digest.Digest)
+	for _, b := range inv.Blobs {
+		if b.Table != "" {
+			tables[b.Digest] = b.Table
+		}
+		if !v.hurt[b.Digest] {
+			rep.Blobs++
+			rep.Bytes += b.Size
+		}
+	}
+	for i := range inv.Images {
+		if slices.ContainsFunc(inv.ImageBlobs(&inv.Images[i]), func(d digest.Digest) bool { return v.hurt[d] || v.hurt[tables[d]] }) {
+			rep.Images = append(rep.Images, inv.Images[i].Ref)
+		}
+	}
+	slices.Sort(rep.Images)
+	rep.Images = slices.Compact(rep.Images)
+	return rep
+}

@@ -1,0 +1,177 @@
+package bundle
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/layout"
+)
+
+// memberChecker follows the tar from its start, member after member, and tells
+// the verifier what is not as it must be.
+type memberChecker struct {
+	v       *verifier
+	members []member
+	tables  map[digest.Digest]digest.Digest // layer -> file table
+	cur     *memberCheck
+	off     int64
+}
+
+func newMemberChecker(b *Reader, v *verifier) *memberChecker {
+	c := &memberChecker{v: v, tables: make(map[digest.Digest]digest.Digest)}
+	c.members = append(c.members, b.head...)
+	c.members = append(c.members, b.blobs...)
+	for _, blob := range b.inventory.Blobs {
+		if blob.Table != "" {
+			c.tables[blob.Digest] = blob.Table
+		}
+	}
+	return c
+}
+
+// frame takes the content of the next frame, or notes that it is lost.
+func (c *memberChecker) frame(f span, got checked) {
+	content, left := got.content, f.Content
+	if got.err != nil && f.Content == 0 {
+		c.v.add(&DamageError{Member: "checksum", Err: got.err})
+	}
+	for left > 0 {
+		if len(c.members) == 0 {
+			c.trailer(content, got.err)
+			return
+		}
+		if c.cur == nil {
+			c.cur = c.begin(c.members[0])
+		}
+		n := min(left, c.cur.m.end()-c.off)
+		if got.err != nil {
+			c.cur.fail(got.err)
+		} else {
+			c.cur.write(content[:n], c.off)
+			content = content[n:]
+		}
+		c.off += n
+		left -= n
+		if c.off == c.cur.m.end() {
+			c.finish()
+		}
+	}
+}
+
+func (c *memberChecker) trailer(content []byte, err error) {
+	if err == nil && len(bytes.Trim(content, "\x00")) > 0 {
+		err = fmt.Errorf("%w: bytes behind the last member", ErrDamaged)
+	}
+	if err != nil {
+		c.v.add(&DamageError{Member: "end of the tar", Err: err})
+	}
+}
+
+// end takes the members that the file has no bytes of as lost.
+func (c *memberChecker) end() {
+	for len(c.members) > 0 {
+		if c.cur == nil {
+			c.cur = c.begin(c.members[0])
+		}
+		c.cur.fail(fmt.Errorf("%w: cut off", ErrDamaged))
+		c.finish()
+	}
+}
+
+func (c *memberChecker) begin(m member) *memberCheck {
+	check := &memberCheck{m: m, hash: sha256.New()}
+	check.head, check.err = memberHeader(m.name, m.size)
+	if table, ok := c.tables[m.blob]; ok {
+		check.tabulate(table)
+	}
+	return check
+}
+
+func (c *memberChecker) finish() {
+	if err := c.cur.finish(); err != nil {
+		c.v.add(&DamageError{Member: c.cur.m.name, Blob: c.cur.m.blob, Err: err})
+	}
+	c.members = c.members[1:]
+	c.cur = nil
+}
+
+// memberCheck checks one member: header, content, padding.
+type memberCheck struct {
+	m     member
+	head  []byte
+	hash  hash.Hash
+	err   error          // the first thing that is wrong
+	layer *io.PipeWriter // to the goroutine that makes the file table again
+	table chan error     // its result
+}
+
+func (m *memberCheck) fail(err error) {
+	if m.err == nil {
+		m.err = err
+	}
+}
+
+// tabulate starts to make the file table of a layer again; it must be want.
+func (m *memberCheck) tabulate(want digest.Digest) {
+	r, w := io.Pipe()
+	m.layer, m.table = w, make(chan error, 1)
+	go func() {
+		sum := sha256.New()
+		t := NewTableWriter(sum)
+		err := TabulateLayer(r, t)
+		if err == nil {
+			err = t.Close()
+		}
+		if got := digest.NewDigest(digest.SHA256, sum); err == nil && got != want {
+			err = fmt.Errorf("%w: its file table is not %s", ErrDamaged, want)
+		}
+		r.CloseWithError(err)
+		m.table <- err
+	}()
+}
+
+// write takes the member's bytes p, which stand at off in the tar.
+func (m *memberCheck) write(p []byte, off int64) {
+	if n := m.m.content() - off; n > 0 {
+		head := p[:min(n, int64(len(p)))]
+		at := off - m.m.off
+		if !bytes.Equal(head, m.head[at:at+int64(len(head))]) {
+			m.fail(fmt.Errorf("%w: its tar header is another's", ErrDamaged))
+		}
+		p, off = p[len(head):], off+int64(len(head))
+	}
+	if n := m.m.content() + m.m.size - off; n > 0 {
+		content := p[:min(n, int64(len(p)))]
+		m.hash.Write(content)
+		if m.layer != nil && m.err == nil {
+			if _, err := m.layer.Write(content); err != nil {
+				m.fail(err)
+			}
+		}
+		p = p[len(content):]
+	}
+	if len(bytes.Trim(p, "\x00")) > 0 {
+		m.fail(fmt.Errorf("%w: bytes behind its end", ErrDamaged))
+	}
+}
+
+func (m *memberCheck) finish() error {
+	if m.layer != nil {
+		m.layer.CloseWithError(m.err) // io.EOF where all is well
+		if err := <-m.table; err != nil {
+			m.fail(err)
+		}
+	}
+	if m.err == nil {
+		if got := digest.NewDigest(digest.SHA256, m.hash); got != m.m.sum {
+			m.err = errors.Join(layout.ErrDigest, fmt.Errorf("it is %s", got))
+		}
+	}
+	return m.err
+}

@@ -1,0 +1,178 @@
+package bundle
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/layout"
+)
+
+// AnnotationDigest names, on a readable manifest and its index entry, the
+// digest of the manifest that the registry has.
+const AnnotationDigest = "io.nodeseal.digest"
+
+// Content is where Write takes the blobs of a bundle from.
+type Content interface {
+	// ReadBlob returns a small blob (BlobKind.Small), verified.
+	ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error)
+	// OpenFrames returns a layer or a file table as frames that an Encoder made:
+	// the content and the zero bytes that fill its last block of 512. The caller
+	// closes the reader.
+	OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []Frame, error)
+}
+
+// Write writes the bundle that inv describes to w. It sorts inv in place and
+// validates it first. written is called
+// with the number of bytes of each write, and may be nil. The same
+// inventory, content and encoder give the same bytes. The caller syncs and
+// renames; w holds nothing of use after an error.
+func Write(ctx context.Context, w io.Writer, inv *Inventory, src Content, enc *Encoder, written func(n int64)) error {
+	inventory, err := inv.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := inv.Validate(); err != nil {
+		return err
+	}
+	index, err := inv.indexBytes()
+	if err != nil {
+		return err
+	}
+	bw := &writer{out: w, sum: sha256.New(), enc: enc, written: written}
+	bw.member(memberInventory, inventory)
+	bw.member(memberLayout, []byte(layout.Marker))
+	bw.member(memberIndex, index)
+	for _, b := range inv.Blobs {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if err := bw.blob(ctx, b, src); err != nil {
+			return fmt.Errorf("bundle: blob %s: %w", b.Digest, err)
+		}
+	}
+	return bw.finish()
+}
+
+// writer writes members as frames. Its first error stays.
+type writer struct {
+	out     io.Writer
+	sum     hash.Hash
+	enc     *Encoder
+	frames  []Frame
+	written func(int64)
+	err     error
+}
+
+// Write passes p on to the file and its checksum.
+func (w *writer) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.out.Write(p)
+	w.sum.Write(p[:n])
+	if w.written != nil {
+		w.written(int64(n))
+	}
+	w.err = err
+	return n, err //nolint:wrapcheck // wrapped by finish and blob
+}
+
+// content writes p as frames.
+func (w *writer) content(p []byte) {
+	for len(p) > 0 && w.err == nil {
+		n := min(len(p), frameSize)
+		data := w.enc.encode(p[:n])
+		if _, err := w.Write(data); err == nil {
+			w.frames = append(w.frames, Frame{Compressed: int64(len(data)), Content: int64(n)})
+		}
+		p = p[n:]
+	}
+}
+
+// member writes a member whose content is in memory.
+func (w *writer) member(name string, content []byte) {
+	head, err := memberHeader(name, int64(len(content)))
+	if err != nil {
+		w.err = errors.Join(w.err, err)
+		return
+	}
+	all := append(head, content...)
+	w.content(append(all, make([]byte, padding(int64(len(content))))...))
+}
+
+func (w *writer) blob(ctx context.Context, b Blob, src Content) error {
+	name := layout.BlobPath(b.Digest)
+	if b.Kind.Small() {
+		data, err := src.ReadBlob(ctx, b.Digest)
+		if err != nil {
+			return err //nolint:wrapcheck // wrapped by Write
+		}
+		if int64(len(data)) != b.Size {
+			return fmt.Errorf("%d bytes, the inventory says %d", len(data), b.Size)
+		}
+		w.member(name, data)
+		return w.err
+	}
+	head, err := memberHeader(name, b.Size)
+	if err != nil {
+		return err
+	}
+	w.content(head)
+	return w.copyFrames(ctx, b, src)
+}
+
+func (w *writer) copyFrames(ctx context.Context, b Blob, src Content) (err error) {
+	r, frames, err := src.OpenFrames(ctx, b.Digest)
+	if err != nil {
+		return err //nolint:wrapcheck // wrapped by Write
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	var compressed, content int64
+	for _, f := range frames {
+		compressed += f.Compressed
+		content += f.Content
+	}
+	if want := b.Size + padding(b.Size); content != want {
+		return fmt.Errorf("frames of %d bytes, want %d", content, want)
+	}
+	n, err := io.CopyBuffer(onlyWriter{w}, onlyReader{r}, make([]byte, 256<<10))
+	if err != nil {
+		return fmt.Errorf("copying frames: %w", err)
+	}
+	if n != compressed {
+		return fmt.Errorf("frames: %d bytes, want %d", n, compressed)
+	}
+	w.frames = append(w.frames, frames...)
+	return nil
+}
+
+// finish writes the tar's end, the checksum and the seek table.
+func (w *writer) finish() error {
+	w.content(make([]byte, tarTrailer))
+	if w.err != nil {
+		return fmt.Errorf("writing bundle: %w", w.err)
+	}
+	tail := appendChecksumFrame(nil, [32]byte(w.sum.Sum(nil)))
+	w.frames = append(w.frames, Frame{Compressed: int64(len(tail))})
+	tail, err := appendSeekTable(tail, w.frames)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(tail); err != nil {
+		return fmt.Errorf("writing bundle: %w", err)
+	}
+	return nil
+}
+
+// PadContent writes the zero bytes that fill the last block of size bytes of
+// content: what a FrameWriter for OpenFrames needs at its end.
+func PadContent(w io.Writer, size int64) error {
+	_, err := w.Write(make([]byte, padding(size)))
+	return err //nolint:wrapcheck // of the caller's own writer
+}
