@@ -2,19 +2,19 @@ package atomicfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 )
 
-// createUnique makes a hidden file beside path, with a name of its own.
+// createUnique makes a hidden file beside path, with a name that no other
+// writer has.
 func createUnique(path string, perm fs.FileMode) (*os.File, error) {
 	dir, base := filepath.Split(path)
-	for {
-		name := dir + "." + base + "." + strconv.FormatUint(rand.Uint64(), 36) + Suffix
+	for n := 0; ; n++ {
+		name := fmt.Sprintf("%s.%s.%d-%d%s", dir, base, os.Getpid(), n, Suffix)
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, perm)
 		if !errors.Is(err, fs.ErrExist) {
 			return f, err

@@ -34,10 +34,10 @@ func NeedFSOfSize(t testing.TB, fsType string, size int64) string {
 		makeImage(t, image, size, NeedTool(t, "mkfs."+fsType), quiet)
 		args = []string{"-t", fsType, "-o", "loop", image, point}
 	}
-	out, err := exec.Command(NeedTool(t, "mount"), args...).CombinedOutput() //nolint:gosec // arguments of tests
+	out, err := exec.Command(NeedTool(t, "mount"), args...).CombinedOutput()
 	Require(t, err == nil, "the test needs to mount %s: %v: %s", fsType, err, out)
 	t.Cleanup(func() {
-		if out, err := exec.Command(NeedTool(t, "umount"), "-R", point).CombinedOutput(); err != nil { //nolint:gosec // arguments of tests
+		if out, err := exec.Command(NeedTool(t, "umount"), "-R", point).CombinedOutput(); err != nil {
 			t.Errorf("umount %s: %v: %s", point, err, out)
 		}
 	})
@@ -71,7 +71,7 @@ func makeImage(t testing.TB, image string, size int64, mkfs string, flags []stri
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(mkfs, append(flags, image)...).CombinedOutput(); err != nil { //nolint:gosec // arguments of tests
+	if out, err := exec.Command(mkfs, append(flags, image)...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", mkfs, err, out)
 	}
 }
