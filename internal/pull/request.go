@@ -1,0 +1,188 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"go.podman.io/image/v5/docker/reference"
+)
+
+// maxErrorBody bounds what is read of an answer that is an error.
+const maxErrorBody = 32 << 10
+
+// response is a registry's answer. Its Body watches for a stall, and gives the
+// host's slot back when it is closed.
+type response struct {
+	*http.Response
+	Body io.ReadCloser
+}
+
+// get sends a request for "manifests" or "blobs" to ep. An answer whose status
+// is not among want is a *StatusError. Else the caller closes the Body.
+func (c *Client) get(ctx context.Context, ep endpoint, method, kind, version string, header http.Header, want ...int) (_ *response, err error) {
+	h := c.host(ep.host())
+	if err := h.acquire(ctx); err != nil {
+		return nil, err
+	}
+	parent := ctx
+	ctx, dog := newWatchdog(ctx, c.o.StallTimeout)
+	ctx, asked := withRetryAfter(ctx)
+	signIn := true // an error now is not about what is asked for
+	defer func() {
+		if err == nil {
+			return
+		}
+		err = clean(dog.reason(err), signIn, asked())
+		if parent.Err() == nil {
+			h.reached(!unreachable(err))
+		}
+		dog.end()
+		h.release()
+	}()
+	client, scheme, err := c.connect(ctx, ep)
+	if err != nil {
+		return nil, err
+	}
+	dog.feed()
+	u := url.URL{Scheme: scheme, Host: ep.host(), Path: "/v2/" + reference.Path(ep.ref) + "/" + kind + "/" + version}
+	if ep.namespace != "" {
+		u.RawQuery = url.Values{"ns": {ep.namespace}}.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = header
+	resp, err := client.Do(req)
+	if err != nil {
+		// A status here is a token server's: the registry's own are no errors.
+		return nil, err
+	}
+	signIn = false
+	if !slices.Contains(want, resp.StatusCode) {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, maxErrorBody), resp.Body}
+		err := transport.CheckError(resp, want...)
+		_ = resp.Body.Close() // an error's body: nothing depends on it
+		return nil, err
+	}
+	h.reached(true)
+	dog.hold()
+	return &response{resp, &body{inner: resp.Body, dog: dog, host: h}}, nil
+}
+
+// body is a response's body.
+type body struct {
+	inner  io.ReadCloser
+	dog    *watchdog
+	host   *host
+	closed atomic.Bool
+}
+
+// Read counts only the time in which the network is waited for.
+func (b *body) Read(p []byte) (int, error) {
+	b.dog.feed()
+	n, err := b.inner.Read(p)
+	b.dog.hold()
+	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's contract is the bare io.EOF
+		err = b.dog.reason(err)
+	}
+	return n, err
+}
+
+// Close gives the slot back. It may be called twice.
+func (b *body) Close() error {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	b.dog.end() // first: what is left of the body is not worth reading
+	err := b.inner.Close()
+	b.host.release()
+	return err
+}
+
+// watchdog ends a context when it was not fed for a while.
+type watchdog struct {
+	limit  time.Duration
+	ctx    context.Context //nolint:containedctx // it is what the watchdog ends
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+func newWatchdog(ctx context.Context, limit time.Duration) (context.Context, *watchdog) {
+	w := &watchdog{limit: limit}
+	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	w.timer = time.AfterFunc(limit, func() { w.cancel(ErrStalled) })
+	return w.ctx, w
+}
+
+// feed starts the time anew, hold stops it, end ends the context.
+func (w *watchdog) feed() { w.timer.Reset(w.limit) }
+func (w *watchdog) hold() { w.timer.Stop() }
+func (w *watchdog) end()  { w.timer.Stop(); w.cancel(nil) }
+
+// reason returns why err came, where that is the watchdog.
+func (w *watchdog) reason(err error) error {
+	if errors.Is(context.Cause(w.ctx), ErrStalled) {
+		return fmt.Errorf("%w: no byte for %s", ErrStalled, w.limit)
+	}
+	return err
+}
+
+// retryAfterKey is the context key under which an observer leaves a wait.
+type retryAfterKey struct{}
+
+// withRetryAfter returns a context for one request, and what a registry or
+// token server asked to wait in it.
+func withRetryAfter(ctx context.Context) (context.Context, func() time.Duration) {
+	var wait atomic.Int64
+	return context.WithValue(ctx, retryAfterKey{}, &wait), func() time.Duration { return time.Duration(wait.Load()) }
+}
+
+// observer notes Retry-After: the registry library drops the headers of the
+// answers that it does not like.
+type observer struct{ inner http.RoundTripper }
+
+func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := o.inner.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if wait, ok := req.Context().Value(retryAfterKey{}).(*atomic.Int64); ok {
+		wait.Store(int64(retryAfter(resp)))
+	}
+	return resp, nil
+}
+
+// retryAfter returns what an answer that is an error asks to wait, 0 for
+// nothing (RFC 9110, section 10.2.3). A point in time is taken relative to the
+// answer's own Date: our clock may be wrong.
+func retryAfter(resp *http.Response) time.Duration {
+	value := resp.Header.Get("Retry-After")
+	if value == "" || resp.StatusCode < 400 {
+		return 0
+	}
+	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
+		return max(0, time.Duration(seconds)*time.Second)
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	now, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	return max(0, at.Sub(now))
+}

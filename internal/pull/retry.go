@@ -1,0 +1,109 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.podman.io/image/v5/docker/reference"
+)
+
+const (
+	// maxRetryAfter is the longest wait that a registry may ask for: one that
+	// wants more has failed for this run.
+	maxRetryAfter = 5 * time.Minute
+	firstBackoff  = 500 * time.Millisecond
+	maxBackoff    = 30 * time.Second
+)
+
+// backoff is the wait after the given round of failures: it doubles from round
+// to round, and half of it is chance, so that many clients do not come back at
+// the same moment.
+func backoff(round int) time.Duration {
+	d := maxBackoff
+	if round < 16 {
+		d = min(maxBackoff, firstBackoff<<round)
+	}
+	return d/2 + rand.N(d/2) //nolint:gosec // spread, not a secret
+}
+
+// try calls fn with one endpoint after the other until it succeeds. Endpoints
+// whose failure may pass are tried again in further rounds; one that asks for
+// a wait (Retry-After) is given it at once. Failures are recorded in e; the
+// error is e, complete, or nil.
+func (c *Client) try(ctx context.Context, e *Error, eps []endpoint, fn func(context.Context, endpoint) error) error {
+	retries := c.o.Retries
+	for round := 0; ; round++ {
+		var again []endpoint
+		for _, ep := range c.order(eps, e.Digest) {
+			err := c.patiently(ctx, e, ep, &retries, fn)
+			if err == nil {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return failure(ctx, e)
+			}
+			if temporary(err) {
+				again = append(again, ep)
+			}
+		}
+		if len(again) == 0 || retries == 0 {
+			return failure(ctx, e)
+		}
+		retries--
+		eps = again
+		wait := backoff(round)
+		c.o.Log.Warn("trying again", "what", e.Op, "ref", e.Ref, "digest", e.Digest, "wait", wait, "reason", verdict(e.Attempts))
+		if err := c.o.Sleep(ctx, wait); err != nil {
+			return failure(ctx, e)
+		}
+	}
+}
+
+// patiently calls fn with ep, and again after each wait that the registry asks
+// for, at the cost of a retry, and records the failure.
+func (c *Client) patiently(ctx context.Context, e *Error, ep endpoint, retries *int, fn func(context.Context, endpoint) error) error {
+	for {
+		err := ep.blocked
+		if err == nil {
+			err = fn(ctx, ep)
+		}
+		if err == nil {
+			return nil
+		}
+		e.record(ep, err)
+		var status *StatusError
+		if !errors.As(err, &status) || status.retryAfter == 0 || !temporary(err) || *retries == 0 {
+			return err
+		}
+		*retries--
+		wait := status.retryAfter + rand.N(firstBackoff) //nolint:gosec // spread, not a secret
+		c.o.Log.Warn("waiting as the registry asks", "host", ep.host(), "wait", wait, "reason", err)
+		if err := c.host(ep.host()).wait(ctx, wait, c.o.Sleep); err != nil {
+			return err
+		}
+	}
+}
+
+// record notes a failure of ep, in place of its last one.
+func (e *Error) record(ep endpoint, err error) {
+	name := endpointName(ep.ref, e.Op)
+	for i := range e.Attempts {
+		if a := &e.Attempts[i]; a.Endpoint == name {
+			a.Tries++
+			a.Err = err
+			return
+		}
+	}
+	e.Attempts = append(e.Attempts, Attempt{Endpoint: name, Tries: 1, Err: err})
+}
+
+// endpointName is the reference at the endpoint: for a blob the repository,
+// since the blob has a digest of its own.
+func endpointName(ref reference.Named, op Op) string {
+	if op == OpBlob {
+		return ref.Name()
+	}
+	return ref.String()
+}

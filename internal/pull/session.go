@@ -1,0 +1,189 @@
+package pull
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/pkg/docker/config"
+)
+
+// userAgent is what registries see of us.
+const userAgent = "nodeseal"
+
+// transportKey names the connections to one host: with and without verified
+// certificates are never mixed.
+type transportKey struct {
+	host     string
+	insecure bool
+}
+
+// hostTransport makes and keeps the connections to one host. err is why it cannot.
+type hostTransport struct {
+	rt  http.RoundTripper
+	err error
+}
+
+// sessionKey names a session: tokens are for one repository.
+type sessionKey struct {
+	repository string
+	insecure   bool
+	plainHTTP  bool
+}
+
+// session is the way into one repository of one host: scheme, credentials, token.
+type session struct {
+	lock   chan struct{} // of one; held while the session is opened
+	client *http.Client  // nil until it is open
+	scheme string
+}
+
+func (c *Client) session(ep endpoint) *session {
+	key := sessionKey{ep.ref.Name(), ep.insecure, ep.plainHTTP}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, ok := c.sessions[key]
+	if !ok {
+		s = &session{lock: make(chan struct{}, 1)}
+		c.sessions[key] = s
+	}
+	return s
+}
+
+// connect opens the session to ep's repository, where it is not open yet, and
+// returns a client that authenticates (again, when a token ends) with the
+// scheme that the registry speaks. Concurrent callers share one handshake; a
+// failure is not kept.
+func (c *Client) connect(ctx context.Context, ep endpoint) (*http.Client, string, error) {
+	s := c.session(ep)
+	select {
+	case s.lock <- struct{}{}:
+	case <-ctx.Done():
+		return nil, "", ctx.Err()
+	}
+	defer func() { <-s.lock }()
+	if s.client != nil {
+		return s.client, s.scheme, nil
+	}
+	auth, err := c.credentials(ep)
+	if err != nil {
+		return nil, "", err
+	}
+	ht := c.transport(ep)
+	if ht.err != nil {
+		return nil, "", ht.err
+	}
+	rt, scheme, err := handshake(ctx, ep, auth, ht.rt)
+	if err != nil {
+		return nil, "", err
+	}
+	s.client, s.scheme = &http.Client{Transport: rt}, scheme
+	return s.client, s.scheme, nil
+}
+
+// handshake finds out which scheme and which kind of authentication the
+// registry wants: HTTPS first, and plain HTTP only where that is allowed.
+func handshake(ctx context.Context, ep endpoint, auth authn.Authenticator, inner http.RoundTripper) (http.RoundTripper, string, error) {
+	try := func(scheme string) (http.RoundTripper, error) {
+		var opts []name.Option
+		if scheme == "http" {
+			opts = append(opts, name.Insecure)
+		}
+		reg, err := name.NewRegistry(ep.host(), opts...)
+		if err != nil {
+			return nil, err
+		}
+		rt := transport.NewUserAgent(forceScheme{scheme, ep.host(), inner}, userAgent)
+		scope := "repository:" + reference.Path(ep.ref) + ":pull"
+		return transport.NewWithContext(ctx, reg, auth, rt, []string{scope})
+	}
+	rt, err := try("https")
+	if err == nil {
+		return rt, "https", nil
+	}
+	var status *transport.Error
+	var certificate *tls.CertificateVerificationError
+	if !ep.plainHTTP || ctx.Err() != nil || errors.As(err, &status) || errors.As(err, &certificate) {
+		return nil, "", err
+	}
+	rt, plainErr := try("http")
+	switch {
+	case plainErr == nil:
+		return rt, "http", nil
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(plainErr, &status):
+		return nil, "", plainErr
+	}
+	return nil, "", err
+}
+
+// forceScheme sends every request to the registry host by one scheme. The
+// registry library would fall back to plain HTTP for whole address ranges, and
+// while HTTPS is merely slow.
+type forceScheme struct {
+	scheme, host string
+	inner        http.RoundTripper
+}
+
+func (f forceScheme) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host == f.host && req.URL.Scheme != f.scheme {
+		req = req.Clone(req.Context())
+		req.URL.Scheme = f.scheme
+	}
+	return f.inner.RoundTrip(req)
+}
+
+// credentials returns those of auth.json and its kin for ep's repository.
+func (c *Client) credentials(ep endpoint) (authn.Authenticator, error) {
+	cred, err := config.GetCredentialsForRef(c.sys, ep.ref)
+	if err != nil {
+		return nil, fmt.Errorf("credentials for %s: %w", ep.ref.Name(), err)
+	}
+	if cred.Username == "" && cred.Password == "" && cred.IdentityToken == "" {
+		return authn.Anonymous, nil
+	}
+	return authn.FromConfig(authn.AuthConfig{
+		Username:      cred.Username,
+		Password:      cred.Password,
+		IdentityToken: cred.IdentityToken,
+	}), nil
+}
+
+// transport returns the connections to ep's host.
+func (c *Client) transport(ep endpoint) *hostTransport {
+	key := transportKey{ep.host(), ep.insecure}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ht, ok := c.transports[key]
+	if !ok {
+		ht = &hostTransport{}
+		var tc *tls.Config
+		// The folder is named by the host as references name it.
+		tc, ht.err = c.o.tlsConfig(reference.Domain(ep.ref), ep.insecure)
+		ht.rt = observer{newTransport(tc, c.o)}
+		c.transports[key] = ht
+	}
+	return ht
+}
+
+// newTransport speaks HTTP/1.1: big blobs come faster by a connection each
+// than as streams of one, and a stalled one ends alone.
+func newTransport(tc *tls.Config, o Options) *http.Transport {
+	dialer := &net.Dialer{Timeout: min(30*time.Second, o.StallTimeout), KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
+		TLSClientConfig:     tc,
+		TLSHandshakeTimeout: min(30*time.Second, o.StallTimeout),
+		MaxIdleConnsPerHost: o.MaxPerHost,
+		IdleConnTimeout:     90 * time.Second,
+		DisableCompression:  true, // bytes must come as they are stored
+	}
+}
