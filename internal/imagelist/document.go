@@ -1,0 +1,125 @@
+package imagelist
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/nodeseal/nodeseal/bundle"
+)
+
+// FormatV1 is the value of Document.Format.
+const FormatV1 = "nodeseal list v1"
+
+// maxDocument bounds a document that is read, in bytes.
+const maxDocument = 256 << 20
+
+// ErrDocument is wrapped by every error about a list that breaks the format.
+var ErrDocument = errors.New("image list is not valid")
+
+// Document is a list as `nodeseal list --json` prints it and `--images` reads it.
+type Document struct {
+	Format  string          `json:"format"`
+	Release *bundle.Release `json:"release,omitempty"`
+	// Images are sorted by reference.
+	Images []Entry `json:"images"`
+	// Problems are what could not be resolved or read, in words.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// NewDocument returns l as a document.
+func NewDocument(l *List, release *bundle.Release, problems []string) Document {
+	return Document{Format: FormatV1, Release: release, Images: l.Entries(), Problems: problems}
+}
+
+// List returns the document's images.
+func (d Document) List() *List {
+	l := new(List)
+	for _, e := range d.Images {
+		l.Put(e)
+	}
+	return l
+}
+
+// Write writes the document as indented JSON with a final newline.
+func (d Document) Write(w io.Writer) error {
+	data, err := json.MarshalIndent(d, "", " ")
+	if err != nil {
+		return fmt.Errorf("encoding image list: %w", err)
+	}
+	_, err = w.Write(append(data, '\n'))
+	return err
+}
+
+// ReadDocument reads what Write wrote. Every reference is normalised and its
+// digest checked against the one beside it. Errors wrap ErrDocument, but for
+// those of r.
+func ReadDocument(r io.Reader) (*Document, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading image list: %w", err)
+	}
+	if len(data) > maxDocument {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrDocument, maxDocument)
+	}
+	var d Document
+	if err := json.Unmarshal(data, &d); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDocument, err)
+	}
+	if d.Format != FormatV1 {
+		return nil, fmt.Errorf("%w: format %q, want %q", ErrDocument, d.Format, FormatV1)
+	}
+	for i := range d.Images {
+		e := &d.Images[i]
+		ref, err := Normalize(e.Ref)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrDocument, err)
+		}
+		if _, own := Split(ref); own != "" && e.Digest != "" && own != e.Digest {
+			return nil, fmt.Errorf("%w: %s: digest %q beside it", ErrDocument, ref, e.Digest)
+		}
+		if e.Digest != "" {
+			if err := e.Digest.Validate(); err != nil {
+				return nil, fmt.Errorf("%w: %s: digest %q: %w", ErrDocument, ref, e.Digest, err)
+			}
+		}
+		e.Ref = ref
+	}
+	return &d, nil
+}
+
+// WritePlain writes one reference a line, sorted, and nothing else: those that
+// are resolved, by digest.
+func WritePlain(w io.Writer, l *List) error {
+	var b strings.Builder
+	for _, e := range l.Entries() {
+		if e.Digest != "" {
+			b.WriteString(e.Ref)
+			b.WriteByte('\n')
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// Unresolved returns the entries that no digest is known of, sorted.
+func (l *List) Unresolved() []Entry {
+	return slices.DeleteFunc(l.Entries(), func(e Entry) bool { return e.Digest != "" })
+}
+
+// Change is how a list differs from an older one, by reference.
+type Change struct {
+	Added   []Entry `json:"added"`
+	Removed []Entry `json:"removed"`
+}
+
+// Diff returns what l has that old lacks, and the other way round.
+func Diff(old, l *List) Change {
+	only := func(a, b *List) []Entry {
+		return slices.DeleteFunc(a.Entries(), func(e Entry) bool { return b.entries[e.Ref] != nil })
+	}
+	return Change{Added: only(l, old), Removed: only(old, l)}
+}

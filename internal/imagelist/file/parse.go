@@ -1,0 +1,157 @@
+// Package file reads lists of images as people write them and as oc prints
+// them: one reference a line.
+package file
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+)
+
+const (
+	// MaxLine bounds a line, in bytes.
+	MaxLine = 16 << 10
+	// MaxFile bounds a list, in bytes.
+	MaxFile = 64 << 20
+)
+
+// Parse reads a list from at most MaxFile bytes of r. name is what the list is
+// called in origins and errors: line 12 of it is found at "name:12".
+//
+// A line is a reference with its registry, which imagelist.NewEntry
+// normalises; duplicates are joined. Empty lines, what follows a # that stands
+// first or after white space, white space around a line, carriage returns and
+// a UTF-8 byte order mark are left out. The lines "Image:" and "Image ID:" of
+// "oc describe" may stand as they are printed; an image ID that is not a
+// reference says nothing and is left out too.
+//
+// All bad lines are collected: the error is then an Errors, and the list has
+// the good ones. Other errors are those of r and of a list that is no text.
+func Parse(r io.Reader, name string) (*imagelist.List, error) {
+	p := parser{name: name, list: new(imagelist.List)}
+	lines := bufio.NewReaderSize(io.LimitReader(r, MaxFile+1), MaxLine+1)
+	total := 0
+	for n := 1; ; n++ {
+		line, size, err := readLine(lines)
+		total += size
+		switch {
+		case errors.Is(err, io.EOF) && size == 0:
+			return p.result()
+		case total > MaxFile:
+			return p.list, fmt.Errorf("%s: longer than %d bytes", name, MaxFile)
+		case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errLong):
+			return p.list, fmt.Errorf("reading %s: %w", name, err)
+		}
+		if n == 1 {
+			if bytes.HasPrefix(line, []byte{0xff, 0xfe}) || bytes.HasPrefix(line, []byte{0xfe, 0xff}) {
+				return p.list, fmt.Errorf("%s: %w", name, ErrUTF16)
+			}
+			line = bytes.TrimPrefix(line, []byte("\ufeff"))
+		}
+		if errors.Is(err, errLong) {
+			p.bad(n, string(line[:maxShown])+"...", err)
+			continue
+		}
+		p.line(n, string(line))
+	}
+}
+
+// errLong is the reason of a line that is longer than MaxLine.
+var errLong = fmt.Errorf("line is longer than %d bytes", MaxLine)
+
+// readLine reads a line without its end, and how many bytes it took from r.
+// Of one that is too long it returns the beginning, with errLong.
+func readLine(r *bufio.Reader) (line []byte, size int, err error) {
+	line, err = r.ReadSlice('\n')
+	size = len(line)
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return bytes.TrimSuffix(line, []byte("\n")), size, err
+	}
+	line = bytes.Clone(line)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		var more []byte
+		more, err = r.ReadSlice('\n')
+		size += len(more)
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = errLong
+	}
+	return line, size, err
+}
+
+// parser is the state of one Parse.
+type parser struct {
+	name string
+	list *imagelist.List
+	errs Errors
+}
+
+func (p *parser) result() (*imagelist.List, error) {
+	if len(p.errs) > 0 {
+		return p.list, p.errs
+	}
+	return p.list, nil
+}
+
+// bad notes a bad line.
+func (p *parser) bad(n int, text string, err error) {
+	p.errs = append(p.errs, &LineError{File: p.name, Line: n, Text: text, Err: err})
+}
+
+// line takes line n.
+func (p *parser) line(n int, text string) {
+	ref, ok, err := reference(text)
+	if err == nil && !ok {
+		return
+	}
+	var e imagelist.Entry
+	if err == nil {
+		e, err = imagelist.NewEntry(ref, bundle.Origin{Source: "file", Name: fmt.Sprintf("%s:%d", p.name, n)})
+	}
+	if err != nil {
+		p.bad(n, strings.TrimSpace(text), err)
+		return
+	}
+	p.list.Put(e)
+}
+
+// errWords is the reason of a line that holds more than a reference.
+var errWords = errors.New("want one reference")
+
+// reference finds the reference in a line; ok is false where it has none.
+func reference(line string) (ref string, ok bool, err error) {
+	words := strings.Fields(line)
+	for i, w := range words {
+		if strings.HasPrefix(w, "#") {
+			words = words[:i]
+			break
+		}
+	}
+	id := false
+	switch {
+	case len(words) > 1 && words[0] == "Image" && words[1] == "ID:":
+		words, id = words[2:], true
+	case len(words) > 0 && words[0] == "Image:":
+		if words = words[1:]; len(words) == 0 {
+			return "", false, errWords
+		}
+	}
+	switch len(words) {
+	case 0:
+		return "", false, nil
+	case 1:
+	default:
+		return "", false, errWords
+	}
+	ref = strings.TrimPrefix(words[0], "docker-pullable://")
+	if id && !strings.Contains(ref, "/") {
+		return "", false, nil
+	}
+	return strings.TrimPrefix(ref, "docker://"), true, nil
+}

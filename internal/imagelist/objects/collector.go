@@ -1,0 +1,281 @@
+package objects
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+)
+
+// Collector makes one result of many objects. The zero value is ready for use.
+// It is safe for concurrent use.
+type Collector struct {
+	mu       sync.Mutex
+	found    []Found
+	runs     votes // what runs under a reference by tag
+	known    votes // what else is known of one
+	releases []bundle.Release
+	archs    []string
+	mirrors  []Mirror
+	sigs     []Signature
+	configs  map[string]bool
+	machine  map[string][]Found // of MachineConfigs, by name
+	problems []Problem
+}
+
+// votes counts how often a reference was seen with a digest.
+type votes map[string]map[digest.Digest]int
+
+// Problem is something that the list may lack an image for.
+type Problem struct {
+	// From is the object, or the kind and namespace that could not be read.
+	From bundle.Origin
+	Err  error
+}
+
+// Error says where and what; nothing is said twice.
+func (p Problem) Error() string {
+	where := p.From.Kind
+	switch {
+	case p.From.Namespace != "" && p.From.Object != "":
+		where += " " + p.From.Namespace + "/" + p.From.Object
+	case p.From.Namespace != "":
+		where += " in " + p.From.Namespace
+	case p.From.Object != "":
+		where += " " + p.From.Object
+	}
+	return where + ": " + p.Err.Error()
+}
+
+// Unwrap returns Err.
+func (p Problem) Unwrap() error { return p.Err }
+
+// Result is what a cluster needs, as far as its objects say.
+type Result struct {
+	// List has every reference, by digest where any object says which digest runs.
+	List *imagelist.List
+	// Releases are those whose payload is needed, the wanted one first.
+	Releases []bundle.Release
+	// Architectures are those of the nodes, in the words of GOARCH, sorted.
+	Architectures []string
+	// Mirrors and Signatures are sorted by object and by key.
+	Mirrors    []Mirror
+	Signatures []Signature
+	// Problems are in the order of their text.
+	Problems []Problem
+}
+
+// Add takes what o says. What cannot be read of it becomes a problem.
+func (c *Collector) Add(o Object) {
+	f, err := Extract(o)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.problems = append(c.problems, Problem{o.origin("", ""), err})
+	}
+	if o.Kind == "MachineConfig" {
+		if c.machine == nil {
+			c.machine = make(map[string][]Found)
+		}
+		c.machine[o.Metadata.Name] = c.normal(f.Images)
+	} else {
+		c.found = append(c.found, c.normal(f.Images)...)
+	}
+	for _, k := range f.Known {
+		if ref, err := imagelist.Normalize(k.Ref); err == nil {
+			c.known.add(ref, k.Digest)
+		}
+	}
+	for _, r := range f.Releases {
+		if !slices.Contains(c.releases, r) {
+			c.releases = append(c.releases, r)
+		}
+	}
+	for _, name := range f.Configs {
+		if c.configs == nil {
+			c.configs = make(map[string]bool)
+		}
+		c.configs[name] = true
+	}
+	c.archs = append(c.archs, f.Architectures...)
+	c.mirrors = append(c.mirrors, f.Mirrors...)
+	c.sigs = append(c.sigs, f.Signatures...)
+}
+
+// Report adds a problem.
+func (c *Collector) Report(p Problem) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.problems = append(c.problems, p)
+}
+
+// normal normalises references; one that is none becomes a problem.
+func (c *Collector) normal(images []Found) []Found {
+	out := images[:0]
+	for _, f := range images {
+		ref, err := imagelist.Normalize(f.Ref)
+		if err != nil {
+			c.problems = append(c.problems, Problem{f.From, err})
+			continue
+		}
+		f.Ref = ref
+		if name, d := imagelist.Split(ref); d != "" {
+			f.Ref, f.Runs = imagelist.Repository(name)+"@"+d.String(), ""
+		}
+		if f.Runs != "" {
+			c.runs.add(f.Ref, f.Runs)
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func (v *votes) add(ref string, d digest.Digest) {
+	if *v == nil {
+		*v = make(votes)
+	}
+	if (*v)[ref] == nil {
+		(*v)[ref] = make(map[digest.Digest]int)
+	}
+	(*v)[ref][d]++
+}
+
+// best returns the digest seen most often with ref (the lowest of those), and
+// how many there are.
+func (v votes) best(ref string) (digest.Digest, int) {
+	var best digest.Digest
+	for d, n := range v[ref] {
+		if most := v[ref][best]; n > most || n == most && d < best {
+			best = d
+		}
+	}
+	return best, len(v[ref])
+}
+
+// Result returns what the objects say together. The order in which they came
+// does not matter.
+func (c *Collector) Result() Result {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := Result{
+		List:          new(imagelist.List),
+		Releases:      slices.Clone(c.releases),
+		Architectures: slices.Clone(c.archs),
+		Mirrors:       slices.Clone(c.mirrors),
+		Signatures:    slices.Clone(c.sigs),
+		Problems:      slices.Clone(c.problems),
+	}
+	slices.Sort(r.Architectures)
+	r.Architectures = slices.Compact(r.Architectures)
+	all := c.inUse()
+	slices.SortStableFunc(all, func(a, b Found) int { return compareOrigins(a.From, b.From) })
+	split := make(map[string]bool)
+	for _, f := range all {
+		if f.Arch != "" && len(r.Architectures) > 0 && !slices.Contains(r.Architectures, f.Arch) {
+			continue
+		}
+		e, several := c.entry(f)
+		e.Platforms = platforms(f, r.Architectures)
+		r.List.Put(e)
+		if several && !split[f.Ref] {
+			split[f.Ref] = true
+			r.Problems = append(r.Problems, Problem{f.From, &AmbiguousError{Ref: f.Ref, Runs: c.runs.digests(f.Ref)}})
+		}
+	}
+	slices.SortFunc(r.Mirrors, func(a, b Mirror) int {
+		return strings.Compare(a.Source+"\n"+a.Kind+"\n"+a.Object, b.Source+"\n"+b.Kind+"\n"+b.Object)
+	})
+	slices.SortFunc(r.Signatures, func(a, b Signature) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(r.Problems, func(a, b Problem) int { return strings.Compare(a.Error(), b.Error()) })
+	return r
+}
+
+// inUse returns all findings but those of MachineConfigs that no pool and no
+// node uses. Where nothing says which are used, all are.
+func (c *Collector) inUse() []Found {
+	all := slices.Clone(c.found)
+	for name, images := range c.machine {
+		if len(c.configs) == 0 || c.configs[name] {
+			all = append(all, images...)
+		}
+	}
+	return all
+}
+
+// entry resolves f. several says that different digests run under its reference.
+func (c *Collector) entry(f Found) (e imagelist.Entry, several bool) {
+	e = imagelist.Entry{Ref: f.Ref, From: []bundle.Origin{f.From}}
+	name, d := imagelist.Split(f.Ref)
+	if d != "" {
+		return e, false
+	}
+	main, n := c.runs.best(f.Ref)
+	if n == 0 {
+		if main, n = c.known.best(f.Ref); n != 1 {
+			return e, false // where caches disagree, the registry has the word
+		}
+	}
+	d = main
+	if f.Runs != "" {
+		d = f.Runs
+	}
+	e.Ref, e.Digest = imagelist.Repository(name)+"@"+d.String(), d
+	if d == main {
+		e.Names = []string{f.Ref}
+	}
+	return e, n > 1
+}
+
+func (v votes) digests(ref string) []digest.Digest {
+	out := make([]digest.Digest, 0, len(v[ref]))
+	for d := range v[ref] {
+		out = append(out, d)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func platforms(f Found, architectures []string) []string {
+	if f.Arch != "" {
+		return []string{"linux/" + f.Arch}
+	}
+	out := make([]string, 0, len(architectures))
+	for _, a := range architectures {
+		out = append(out, "linux/"+a)
+	}
+	return out
+}
+
+// AmbiguousError says that one tag runs as different images: which of them a
+// pod gets depends on when its node pulled.
+type AmbiguousError struct {
+	Ref string
+	// Runs are the digests, sorted. All are in the list; the tag names the one
+	// that most pods run.
+	Runs []digest.Digest
+}
+
+// Error names the reference and the digests.
+func (e *AmbiguousError) Error() string {
+	names := make([]string, 0, len(e.Runs))
+	for _, d := range e.Runs {
+		names = append(names, d.String())
+	}
+	return e.Ref + " runs as different images: " + strings.Join(names, ", ")
+}
+
+func compareOrigins(a, b bundle.Origin) int {
+	for _, p := range [][2]string{
+		{a.Kind, b.Kind}, {a.Namespace, b.Namespace}, {a.Object, b.Object},
+		{a.Container, b.Container}, {a.Name, b.Name},
+	} {
+		if c := strings.Compare(p[0], p[1]); c != 0 {
+			return c
+		}
+	}
+	return 0
+}

@@ -1,0 +1,80 @@
+package objects
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nodeseal/nodeseal/bundle"
+)
+
+// ErrObject is wrapped by every error about an object that cannot be read.
+var ErrObject = errors.New("object is not valid")
+
+// Object is one object of the API with as much read of it as every kind has.
+type Object struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   Meta   `json:"metadata"`
+	// Raw is the whole object as JSON.
+	Raw json.RawMessage `json:"-"`
+}
+
+// Meta is what is read of an object's metadata.
+type Meta struct {
+	Name        string            `json:"name"`
+	Namespace   string            `json:"namespace"`
+	UID         string            `json:"uid"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+	Owners      []Owner           `json:"ownerReferences"`
+}
+
+// Owner is the object that made another one.
+type Owner struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// Parse reads the head of one object. kind and apiVersion are those of a typed
+// list's items, which do not name their own; empty means that raw must. Parse
+// keeps raw. Errors wrap ErrObject.
+func Parse(raw []byte, apiVersion, kind string) (Object, error) {
+	var o Object
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return Object{}, fmt.Errorf("%w: %w", ErrObject, err)
+	}
+	if o.Kind == "" {
+		o.Kind, o.APIVersion = kind, apiVersion
+	}
+	if o.Kind == "" {
+		return Object{}, fmt.Errorf("%w: no kind", ErrObject)
+	}
+	o.Raw = raw
+	return o, nil
+}
+
+// Decode reads the parts of the object that into has fields for.
+func (o Object) Decode(into any) error {
+	if err := json.Unmarshal(o.Raw, into); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrObject, o, err)
+	}
+	return nil
+}
+
+// String is kind namespace/name.
+func (o Object) String() string {
+	if o.Metadata.Namespace == "" {
+		return o.Kind + " " + o.Metadata.Name
+	}
+	return o.Kind + " " + o.Metadata.Namespace + "/" + o.Metadata.Name
+}
+
+// origin says that something was found in the object: in a container of that
+// name, and at the place called name, where these are not "".
+func (o Object) origin(container, name string) bundle.Origin {
+	return bundle.Origin{
+		Source: "cluster", Name: name, Kind: o.Kind,
+		Namespace: o.Metadata.Namespace, Object: o.Metadata.Name, Container: container,
+	}
+}

@@ -1,0 +1,159 @@
+package objects
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// PodSpec is what is read of a pod's specification.
+type PodSpec struct {
+	NodeName            string            `json:"nodeName"`
+	NodeSelector        map[string]string `json:"nodeSelector"`
+	InitContainers      []Container       `json:"initContainers"`
+	Containers          []Container       `json:"containers"`
+	EphemeralContainers []Container       `json:"ephemeralContainers"`
+	Volumes             []Volume          `json:"volumes"`
+}
+
+// Container is what is read of a container.
+type Container struct {
+	Name            string   `json:"name"`
+	Image           string   `json:"image"`
+	ImagePullPolicy string   `json:"imagePullPolicy"`
+	Command         []string `json:"command"`
+	Args            []string `json:"args"`
+	Env             []EnvVar `json:"env"`
+}
+
+// EnvVar is an environment variable with a value of its own.
+type EnvVar struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Volume is a volume whose content is an image.
+type Volume struct {
+	Name  string `json:"name"`
+	Image *struct {
+		Reference  string `json:"reference"`
+		PullPolicy string `json:"pullPolicy"`
+	} `json:"image"`
+}
+
+// Template is the pod template of a workload.
+type Template struct {
+	Metadata Meta    `json:"metadata"`
+	Spec     PodSpec `json:"spec"`
+}
+
+// PodStatus is what is read of a pod's status.
+type PodStatus struct {
+	Phase                      string            `json:"phase"`
+	InitContainerStatuses      []ContainerStatus `json:"initContainerStatuses"`
+	ContainerStatuses          []ContainerStatus `json:"containerStatuses"`
+	EphemeralContainerStatuses []ContainerStatus `json:"ephemeralContainerStatuses"`
+}
+
+// ContainerStatus says what runs in a container.
+type ContainerStatus struct {
+	Name    string `json:"name"`
+	Image   string `json:"image"`
+	ImageID string `json:"imageID"`
+}
+
+// Pod is what is read of a pod.
+type Pod struct {
+	Spec   PodSpec   `json:"spec"`
+	Status PodStatus `json:"status"`
+}
+
+// All returns the containers of the pod: initial ones first, ephemeral ones last.
+func (s PodSpec) All() []Container {
+	all := make([]Container, 0, len(s.InitContainers)+len(s.Containers)+len(s.EphemeralContainers))
+	all = append(all, s.InitContainers...)
+	all = append(all, s.Containers...)
+	return append(all, s.EphemeralContainers...)
+}
+
+// Workload is an object that makes pods.
+type Workload struct {
+	Template Template
+	// Replicas is nil where the kind has none.
+	Replicas *int64
+}
+
+// Template returns what the object makes pods of; ok is false where the kind
+// makes none.
+func (o Object) Template() (w Workload, ok bool, err error) {
+	switch o.Kind {
+	case "Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "ReplicationController", "DeploymentConfig":
+		var v struct {
+			Spec struct {
+				Replicas *int64   `json:"replicas"`
+				Template Template `json:"template"`
+			} `json:"spec"`
+		}
+		err = o.Decode(&v)
+		return Workload{v.Spec.Template, v.Spec.Replicas}, true, err
+	case "CronJob":
+		var v struct {
+			Spec struct {
+				JobTemplate struct {
+					Spec struct {
+						Template Template `json:"template"`
+					} `json:"spec"`
+				} `json:"jobTemplate"`
+			} `json:"spec"`
+		}
+		err = o.Decode(&v)
+		return Workload{Template: v.Spec.JobTemplate.Spec.Template}, true, err
+	case "PodTemplate":
+		var v struct {
+			Template Template `json:"template"`
+		}
+		err = o.Decode(&v)
+		return Workload{Template: v.Template}, true, err
+	}
+	return Workload{}, false, nil
+}
+
+// Pod returns the object as a pod; ok is false where it is none.
+func (o Object) Pod() (p Pod, ok bool, err error) {
+	if o.Kind != "Pod" {
+		return Pod{}, false, nil
+	}
+	err = o.Decode(&p)
+	return p, true, err
+}
+
+// Images calls found for each image that the specification refers to: those of
+// containers and image volumes, of RELATED_IMAGE_* variables, and any
+// repo@sha256:… in variables, commands and arguments.
+func (s PodSpec) Images(found func(ref, container, name string)) {
+	for _, c := range s.All() {
+		if ref := strings.TrimSpace(c.Image); ref != "" {
+			found(ref, c.Name, "")
+		}
+		for _, e := range c.Env {
+			if v := strings.TrimSpace(e.Value); strings.HasPrefix(e.Name, "RELATED_IMAGE_") && v != "" && !strings.ContainsAny(v, " \t\n{[") {
+				found(v, c.Name, "env "+e.Name)
+				continue
+			}
+			Scan(e.Value, func(ref string) { found(ref, c.Name, "env "+e.Name) })
+		}
+		for _, word := range c.Command {
+			Scan(word, func(ref string) { found(ref, c.Name, "command") })
+		}
+		for _, word := range c.Args {
+			Scan(word, func(ref string) { found(ref, c.Name, "args") })
+		}
+	}
+	for _, v := range s.Volumes {
+		if v.Image != nil && v.Image.Reference != "" {
+			found(v.Image.Reference, "", "volume "+v.Name)
+		}
+	}
+}
+
+// asJSON reports whether text holds a JSON document.
+func asJSON(text string, into any) bool { return json.Unmarshal([]byte(text), into) == nil }

@@ -1,0 +1,84 @@
+package imagelist
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/image/v5/docker/reference"
+
+	"github.com/nodeseal/nodeseal/bundle"
+)
+
+// ErrShortName is wrapped by the error about a reference without a registry
+// host: which registry it means depends on the machine that reads it.
+var ErrShortName = errors.New("short name: write it with its registry, as host/repository")
+
+// ErrDigest is wrapped by the error about a digest that is not sha256.
+var ErrDigest = errors.New("only sha256 digests are supported")
+
+// Normalize returns ref as the kubelet hands it to CRI-O and CRI-O stores it:
+// host/repository@digest where it has a digest (a tag beside it is dropped,
+// NewEntry keeps it), else host/repository:tag, with the tag latest where it
+// has none. Docker Hub is docker.io, and docker.io/busybox is
+// docker.io/library/busybox. The host must be there: a name without one is
+// ErrShortName. Normalize of what it returned returns the same.
+func Normalize(ref string) (string, error) {
+	e, err := NewEntry(ref)
+	if err != nil {
+		return "", err
+	}
+	return e.Ref, nil
+}
+
+// NewEntry returns an entry for ref, normalised as by Normalize, found at the
+// given places. Of host/repository:tag@digest, host/repository:tag becomes one
+// of Names.
+func NewEntry(ref string, from ...bundle.Origin) (Entry, error) {
+	named, err := parse(ref)
+	if err != nil {
+		return Entry{}, fmt.Errorf("reference %q: %w", shorten(ref), err)
+	}
+	e := Entry{From: from}
+	tagged, isTagged := named.(reference.NamedTagged)
+	if d, ok := named.(reference.Digested); ok {
+		e.Digest = d.Digest()
+		e.Ref = named.Name() + "@" + e.Digest.String()
+		if isTagged {
+			e.Names = []string{named.Name() + ":" + tagged.Tag()}
+		}
+		return e, nil
+	}
+	e.Ref = reference.TagNameOnly(named).String()
+	return e, nil
+}
+
+func parse(ref string) (reference.Named, error) {
+	host, _, ok := strings.Cut(ref, "/")
+	if !ok || (!strings.ContainsAny(host, ".:") && host != "localhost") {
+		// Say what is wrong with the rest first, where something is.
+		if _, err := reference.ParseNormalizedNamed(ref); err != nil {
+			return nil, err
+		}
+		return nil, ErrShortName
+	}
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return nil, err
+	}
+	if d, ok := named.(reference.Digested); ok && d.Digest().Algorithm() != digest.SHA256 {
+		return nil, ErrDigest
+	}
+	return named, nil
+}
+
+// maxShown bounds how much of a bad reference an error repeats, in bytes.
+const maxShown = 300
+
+func shorten(s string) string {
+	if len(s) > maxShown {
+		return s[:maxShown] + "..."
+	}
+	return s
+}
