@@ -1,0 +1,183 @@
+package mirror
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/progress"
+)
+
+// ErrNothing is returned when not one image is left to bundle.
+var ErrNothing = errors.New("no image is left to bundle")
+
+// assembly collects what goes into one bundle.
+type assembly struct {
+	work   *work
+	blobs  map[digest.Digest]bundle.Blob
+	frames map[digest.Digest]frames
+}
+
+// frames says which file has the frames of a blob.
+type frames struct {
+	path   string
+	frames []bundle.Frame
+}
+
+// assemble writes the bundle of the images that did not fail.
+func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, error) {
+	failed := r.failures.sorted()
+	images = slices.DeleteFunc(images, func(img bundle.Image) bool {
+		return slices.ContainsFunc(failed, func(e *ImageError) bool { return e.Ref == img.Ref })
+	})
+	if len(images) == 0 {
+		return nil, errors.Join(ErrNothing, joinFailures(failed))
+	}
+	a := &assembly{work: r.work, blobs: make(map[digest.Digest]bundle.Blob), frames: make(map[digest.Digest]frames)}
+	for i := range images {
+		if err := a.addImage(ctx, &images[i], r.o.Layers); err != nil {
+			return nil, &ImageError{Ref: images[i].Ref, Err: err}
+		}
+	}
+	inv := &bundle.Inventory{
+		Format: bundle.FormatV1, Layers: r.o.Layers, Release: r.o.Release, Encoder: r.enc.Name(), Images: images,
+	}
+	for _, b := range a.blobs {
+		inv.Blobs = append(inv.Blobs, b)
+	}
+	res := &Result{
+		Inventory: inv, Failed: failed,
+		Downloaded: r.fetched.downloaded.Load(), Reused: r.fetched.reused.Load(),
+	}
+	return res, r.write(ctx, inv, a, res)
+}
+
+func joinFailures(failed []*ImageError) error {
+	errs := make([]error, len(failed))
+	for i, e := range failed {
+		errs[i] = e
+	}
+	return errors.Join(errs...)
+}
+
+// write puts the bundle at its path.
+func (r *run) write(ctx context.Context, inv *bundle.Inventory, a *assembly, res *Result) (err error) {
+	f, err := atomicfile.Create(r.o.Output, 0o644, atomicfile.WithPartialName())
+	if err != nil {
+		return fmt.Errorf("bundle: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	r.o.Progress.Begin(PhaseWrite, a.estimate(), progress.Bytes)
+	sum := sha256.New()
+	err = bundle.Write(ctx, io.MultiWriter(f, sum), inv, a, r.enc, func(n int64) {
+		res.Size += n
+		r.o.Progress.Add(PhaseWrite, n)
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // says all
+	}
+	if err := f.Commit(); err != nil {
+		return fmt.Errorf("bundle: %w", err)
+	}
+	res.SHA256 = digest.NewDigest(digest.SHA256, sum)
+	r.o.Progress.End(PhaseWrite)
+	return nil
+}
+
+// estimate is how many bytes the bundle has, but for small blobs and ends.
+func (a *assembly) estimate() (n int64) {
+	for _, f := range a.frames {
+		n += compressedSize(f.frames)
+	}
+	return n
+}
+
+// addImage adds the blobs of an image and completes its layers.
+func (a *assembly) addImage(ctx context.Context, img *bundle.Image, form bundle.LayerForm) error {
+	small := []struct {
+		digest digest.Digest
+		kind   bundle.BlobKind
+	}{{img.Digest, bundle.KindManifest}, {img.Config.Digest, bundle.KindConfig}, {img.Index, bundle.KindIndex}}
+	for _, s := range small {
+		if s.digest == "" {
+			continue
+		}
+		if err := a.addSmall(s.digest, s.kind); err != nil {
+			return err
+		}
+	}
+	for i := range img.Layers {
+		if err := a.addLayer(&img.Layers[i], form); err != nil {
+			return err
+		}
+	}
+	if form == bundle.Original {
+		return nil
+	}
+	readable, err := img.Readable()
+	if err != nil {
+		return err //nolint:wrapcheck // says all
+	}
+	d, err := a.work.PutBytes(ctx, readable)
+	if err != nil {
+		return err //nolint:wrapcheck // names the blob
+	}
+	return a.addSmall(d, bundle.KindReadable)
+}
+
+func (a *assembly) addSmall(d digest.Digest, kind bundle.BlobKind) error {
+	if _, ok := a.blobs[d]; ok {
+		return nil
+	}
+	data, err := a.work.ReadBlob(d, bundle.MaxSmallBlob)
+	if err != nil {
+		return err //nolint:wrapcheck // names the blob
+	}
+	a.blobs[d] = bundle.Blob{Digest: d, Size: int64(len(data)), Kind: kind}
+	return nil
+}
+
+func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
+	blob := l.Digest
+	if form == bundle.Expanded {
+		blob = l.DiffID
+	}
+	rec := a.work.record(l.Digest, blob)
+	if rec == nil {
+		return fmt.Errorf("layer %s: the work directory lost it", l.Digest)
+	}
+	if form == bundle.Expanded {
+		l.DiffSize = rec.Size
+	}
+	if _, ok := a.blobs[blob]; ok {
+		return nil
+	}
+	b := bundle.Blob{Digest: blob, Size: rec.Size, Kind: bundle.KindLayer}
+	a.frames[blob] = frames{a.work.framesPath(blob), rec.Frames}
+	if t := rec.Table; t != nil {
+		b.Table = t.Digest
+		a.blobs[t.Digest] = bundle.Blob{Digest: t.Digest, Size: t.Size, Kind: bundle.KindFileTable}
+		a.frames[t.Digest] = frames{a.work.tablePath(blob), t.Frames}
+	}
+	a.blobs[blob] = b
+	return nil
+}
+
+// ReadBlob implements bundle.Content.
+func (a *assembly) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) {
+	return a.work.ReadBlob(d, bundle.MaxSmallBlob) //nolint:wrapcheck // names the blob
+}
+
+// OpenFrames implements bundle.Content.
+func (a *assembly) OpenFrames(_ context.Context, d digest.Digest) (io.ReadCloser, []bundle.Frame, error) {
+	f := a.frames[d]
+	r, err := openFrames(f.path)
+	return r, f.frames, err
+}

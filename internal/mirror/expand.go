@@ -1,0 +1,139 @@
+package mirror
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+)
+
+// maxWindow bounds the memory that decoding one zstd layer takes, in bytes.
+const maxWindow = 32 << 20
+
+// newDecompressor returns the plain bytes of a layer. What it is compressed
+// with is read from the bytes, as containers/image does: media types lie.
+func newDecompressor(r io.Reader) (io.ReadCloser, error) {
+	in := bufio.NewReaderSize(r, copyBuffer)
+	magic, err := in.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err //nolint:wrapcheck // the source's own
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		return z, nil
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(magic) == 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18}):
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, fmt.Errorf("zstd: %w", err)
+		}
+		return z.IOReadCloser(), nil
+	}
+	return io.NopCloser(in), nil
+}
+
+// framesFile is a file of frames in the work directory in the making.
+type framesFile struct {
+	*bundle.FrameWriter
+	file   *atomicfile.File
+	closed bool
+}
+
+func newFramesFile(ctx context.Context, enc *bundle.Encoder, path string) (*framesFile, error) {
+	f, err := atomicfile.Create(path, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("frames: %w", err)
+	}
+	return &framesFile{FrameWriter: enc.NewFrameWriter(ctx, f), file: f}, nil
+}
+
+// commit gives the file its name: it holds size bytes of content.
+func (f *framesFile) commit(size int64) ([]bundle.Frame, error) {
+	if err := bundle.PadContent(f, size); err != nil {
+		return nil, fmt.Errorf("frames: %w", err)
+	}
+	f.closed = true
+	frames, err := f.Close()
+	if err != nil {
+		return nil, fmt.Errorf("frames: %w", err)
+	}
+	if err := f.file.Commit(); err != nil {
+		return nil, fmt.Errorf("frames: %w", err)
+	}
+	return frames, nil
+}
+
+// abort removes a file that was not committed.
+func (f *framesFile) abort() {
+	if !f.closed {
+		f.Close() //nolint:errcheck,gosec // given up
+	}
+	f.file.Close() //nolint:errcheck,gosec // given up
+}
+
+// tableMaker makes the file table of the plain tar that is written to it, in a
+// goroutine of its own.
+type tableMaker struct {
+	*io.PipeWriter
+	out    *framesFile
+	result chan tableResult
+}
+
+type tableResult struct {
+	rec *tableRecord
+	err error
+}
+
+func startTable(ctx context.Context, enc *bundle.Encoder, path string) (*tableMaker, error) {
+	out, err := newFramesFile(ctx, enc, path)
+	if err != nil {
+		return nil, err
+	}
+	r, w := io.Pipe()
+	t := &tableMaker{PipeWriter: w, out: out, result: make(chan tableResult, 1)}
+	go func() {
+		rec, err := makeTable(bufio.NewReaderSize(r, copyBuffer), out)
+		r.CloseWithError(err)
+		t.result <- tableResult{rec, err}
+	}()
+	return t, nil
+}
+
+func makeTable(layer io.Reader, out *framesFile) (*tableRecord, error) {
+	sum := digest.SHA256.Digester()
+	table := bundle.NewTableWriter(io.MultiWriter(sum.Hash(), out))
+	if err := bundle.TabulateLayer(layer, table); err != nil {
+		return nil, err //nolint:wrapcheck // says what was read
+	}
+	if err := table.Close(); err != nil {
+		return nil, fmt.Errorf("file table: %w", err)
+	}
+	rec := &tableRecord{Digest: sum.Digest(), Size: out.Written()}
+	frames, err := out.commit(rec.Size)
+	rec.Frames = frames
+	return rec, err
+}
+
+// finish ends the tar, with err where it ended early, and returns the record.
+// It must be called once.
+func (t *tableMaker) finish(err error) (*tableRecord, error) {
+	t.PipeWriter.CloseWithError(err)
+	res := <-t.result
+	t.out.abort()
+	if err != nil && errors.Is(res.err, err) {
+		return nil, nil //nolint:nilnil // the caller has the error
+	}
+	return res.rec, res.err
+}

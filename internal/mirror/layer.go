@@ -1,0 +1,209 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/layout"
+)
+
+// errDiffID is wrapped when a layer expands to something else than the
+// configuration says.
+var errDiffID = errors.New("diff ID does not match the configuration's")
+
+// partialWorth is the size from which the compressed bytes of a layer are kept
+// while they come, so that an interrupted run can go on; what is smaller is
+// fetched again.
+const partialWorth = 1 << 20
+
+// fetchLayer fetches a layer in one pass: its compressed bytes are kept as far
+// as they come, hashed, expanded, hashed, encoded and tabulated. It goes on
+// from what an earlier run kept; where that turns out to be wrong, it starts
+// anew.
+func (r *run) fetchLayer(ctx context.Context, ref string, j *job) error {
+	in, err := r.openCompressed(ctx, ref, j)
+	if err != nil {
+		return err
+	}
+	err = r.makeLayer(ctx, j, layout.NewVerifier(in, j.layer.Digest, j.layer.Size), false)
+	resumed := in.resumed
+	if cerr := in.Close(); err == nil {
+		err = cerr
+	}
+	if isWrong(err) {
+		r.work.dropPartial(j.layer.Digest)
+		if resumed > 0 {
+			r.o.Log.Info("kept bytes of a layer were wrong, starting anew", "layer", j.layer.Digest, "bytes", resumed)
+			return r.fetchLayer(ctx, ref, j)
+		}
+	}
+	return err
+}
+
+// plainLayer takes the layer from a source that has it expanded. It reports
+// whether there was one.
+func (r *run) plainLayer(ctx context.Context, j *job) (bool, error) {
+	src, ok := r.src.(PlainSource)
+	if !ok || r.o.Layers != bundle.Expanded {
+		return false, nil
+	}
+	in, ok, err := src.PlainLayer(ctx, j.layer.DiffID)
+	if err != nil || !ok {
+		return false, err //nolint:wrapcheck // the source's own
+	}
+	err = r.makeLayer(ctx, j, in, true)
+	if cerr := in.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		r.reached(j, j.layer.Size)
+	}
+	return true, err
+}
+
+// makeLayer makes the frames and the record of a layer from its verified
+// compressed bytes, or from its plain tar, which is then held to the diff ID.
+func (r *run) makeLayer(ctx context.Context, j *job, in io.Reader, plain bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out, err := newFramesFile(ctx, r.enc, r.work.framesPath(j.blob))
+	if err != nil {
+		return err
+	}
+	defer out.abort()
+	rec := &record{Encoder: r.enc.Name(), Blob: j.blob}
+	if r.o.Layers == bundle.Original {
+		rec.Size, err = io.CopyBuffer(onlyWriter{out}, onlyReader{in}, make([]byte, copyBuffer))
+	} else {
+		rec.Size, rec.Table, err = r.expand(ctx, j, in, plain, out)
+	}
+	if err != nil {
+		return err
+	}
+	if rec.Frames, err = out.commit(rec.Size); err != nil {
+		return err
+	}
+	return r.work.commit(j.layer.Digest, rec)
+}
+
+// copyBuffer is the length of the buffers between the steps of a layer, in bytes.
+const copyBuffer = 256 << 10
+
+// expand writes the plain tar of a layer to out, holds it to the diff ID and
+// makes its file table.
+func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, out io.Writer) (int64, *tableRecord, error) {
+	tar := in
+	if !plain {
+		d, err := newDecompressor(in)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer d.Close() //nolint:errcheck // frees memory
+		tar = d
+	}
+	table, err := startTable(ctx, r.enc, r.work.tablePath(j.blob))
+	if err != nil {
+		return 0, nil, err
+	}
+	sum := digest.SHA256.Digester()
+	size, err := io.CopyBuffer(io.MultiWriter(sum.Hash(), out, table), onlyReader{tar}, make([]byte, copyBuffer))
+	rec, tableErr := table.finish(err)
+	if err == nil && !plain {
+		// What may follow the compressed tar counts for the compressed digest.
+		_, err = io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{in}, make([]byte, copyBuffer))
+	}
+	switch {
+	case isWrong(err):
+		return 0, nil, err // the registry's bytes are at fault, nothing else counts
+	case tableErr != nil:
+		return 0, nil, tableErr
+	case err != nil:
+		return 0, nil, fmt.Errorf("expanding: %w", err)
+	case sum.Digest() != j.layer.DiffID:
+		return 0, nil, fmt.Errorf("%w: it is %s, the configuration says %s", errDiffID, sum.Digest(), j.layer.DiffID)
+	}
+	return size, rec, nil
+}
+
+// compressedReader reads a layer's compressed bytes: first those that an
+// earlier run kept, then the source's, which it keeps.
+type compressedReader struct {
+	io.Reader
+	resumed int64
+	body    io.ReadCloser
+	partial *os.File
+}
+
+// openCompressed opens a layer at the source.
+func (r *run) openCompressed(ctx context.Context, ref string, j *job) (*compressedReader, error) {
+	c, l := &compressedReader{}, j.layer
+	if l.Size >= partialWorth {
+		f, err := os.OpenFile(r.work.partialPath(l.Digest), os.O_CREATE|os.O_RDWR, 0o644) //nolint:gosec // nothing secret
+		if err != nil {
+			return nil, fmt.Errorf("keeping what comes: %w", err)
+		}
+		c.partial = f
+		info, err := f.Stat()
+		if err == nil && info.Size() > l.Size {
+			err = f.Truncate(0)
+		} else if err == nil {
+			c.resumed = info.Size()
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("keeping what comes: %w", err), f.Close())
+		}
+	}
+	body, err := r.src.Blob(ctx, ref, l.Digest, l.Size, c.resumed)
+	if err != nil {
+		if c.partial != nil {
+			c.partial.Close() //nolint:errcheck,gosec // nothing was written
+		}
+		return nil, err //nolint:wrapcheck // a pull.Error says all
+	}
+	c.body = body
+	r.fetched.reused.Add(c.resumed)
+	fresh := io.Reader(&countingReader{r: body, count: func(n int64) { r.fetched.downloaded.Add(n) }})
+	if c.partial != nil {
+		kept := io.NewSectionReader(c.partial, 0, c.resumed)
+		fresh = io.MultiReader(kept, io.TeeReader(fresh, io.NewOffsetWriter(c.partial, c.resumed)))
+	}
+	var position int64
+	c.Reader = &countingReader{r: fresh, count: func(n int64) {
+		position += n
+		r.reached(j, position)
+	}}
+	return c, nil
+}
+
+// Close closes the source's body and the kept bytes, which stay.
+func (c *compressedReader) Close() error {
+	err := c.body.Close()
+	if c.partial != nil {
+		err = errors.Join(err, c.partial.Close())
+	}
+	return err
+}
+
+// countingReader tells how many bytes come.
+type countingReader struct {
+	r     io.Reader
+	count func(n int64)
+}
+
+// Read implements io.Reader.
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.count(int64(n))
+	return n, err //nolint:wrapcheck // io.EOF must pass
+}
+
+// onlyWriter and onlyReader hide other methods, so that io.CopyBuffer uses its buffer.
+type onlyWriter struct{ io.Writer }
+
+type onlyReader struct{ io.Reader }

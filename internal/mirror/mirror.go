@@ -1,0 +1,157 @@
+// Package mirror turns a list of references into a bundle: it resolves every
+// reference, fetches each manifest, configuration and layer once, verifies the
+// chain from the manifest's digest to the diff IDs, and assembles what it kept
+// in its work directory into one file.
+package mirror
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/pull"
+)
+
+// The phases that Run reports progress of.
+const (
+	PhaseResolve  = "resolve"
+	PhaseDownload = "download"
+	PhaseWrite    = "write"
+)
+
+// Source is where manifests and blobs come from; *pull.Client is one. Its
+// methods are called at the same time. Their contracts are pull.Client's.
+type Source interface {
+	Manifest(ctx context.Context, ref string) (pull.Manifest, error)
+	Blob(ctx context.Context, ref string, d digest.Digest, size, offset int64) (io.ReadCloser, error)
+	// Reject says that the bytes that Blob gave for d were others.
+	Reject(d digest.Digest)
+}
+
+// PlainSource is a Source that may have layers only unpacked, as a node's store
+// has them.
+type PlainSource interface {
+	Source
+	// PlainLayer returns the plain tar with the given diff ID, and false where
+	// the source has none. The caller hashes it and closes it.
+	PlainLayer(ctx context.Context, diffID digest.Digest) (io.ReadCloser, bool, error)
+}
+
+// Options are the options of Run.
+type Options struct {
+	// Output is the path of the bundle. It is replaced.
+	Output string
+	// Work is the work directory; it is made where it is missing, and kept.
+	Work string
+	// Layers is the form of the bundle's layers; the zero value is Expanded.
+	Layers bundle.LayerForm
+	// Level is the zstd level, 1 to 4; 0 is the default.
+	Level int
+	// Jobs is how many layers are in the works at once; 0 is 8.
+	Jobs int
+	// Encoders is how many frames are encoded at once; 0 is Jobs.
+	Encoders int
+	// Platforms are the instances of manifest lists to keep, as os/arch or
+	// os/arch/variant, where the entry of the list does not say; none is linux/amd64.
+	Platforms []string
+	// KeepGoing bundles the rest when images fail.
+	KeepGoing bool
+	// Release is what the inventory says about the release; it may be nil.
+	Release *bundle.Release
+	// Progress is told what happens.
+	Progress progress.Func
+	// Log gets details; nil is silent.
+	Log *slog.Logger
+}
+
+const (
+	defaultJobs     = 8
+	defaultPlatform = "linux/amd64"
+)
+
+func (o Options) withDefaults() Options {
+	if o.Jobs <= 0 {
+		o.Jobs = defaultJobs
+	}
+	if o.Encoders <= 0 {
+		o.Encoders = o.Jobs
+	}
+	if o.Layers == "" {
+		o.Layers = bundle.Expanded
+	}
+	if len(o.Platforms) == 0 {
+		o.Platforms = []string{defaultPlatform}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// ImageError says which image could not be mirrored, and why.
+type ImageError struct {
+	Ref string
+	Err error
+}
+
+// Error implements error.
+func (e *ImageError) Error() string { return fmt.Sprintf("image %s: %v", e.Ref, e.Err) }
+
+// Unwrap returns the cause.
+func (e *ImageError) Unwrap() error { return e.Err }
+
+// Result is what Run made.
+type Result struct {
+	Inventory *bundle.Inventory
+	// Size is the bundle's length in bytes, SHA256 its digest.
+	Size   int64
+	SHA256 digest.Digest
+	// Downloaded is how many bytes of layers came from the source in this run;
+	// Reused those that the work directory had.
+	Downloaded, Reused int64
+	// Failed are the images that are not in the bundle, sorted by reference
+	// (with KeepGoing only).
+	Failed []*ImageError
+}
+
+// Run mirrors every entry of list from src into the bundle o.Output. Without
+// KeepGoing the first image that fails ends it, with an *ImageError. The output
+// has its name only when it is whole and synced. Two runs cannot share a work
+// directory (ErrBusy); one that was interrupted goes on where it was.
+func Run(ctx context.Context, list *imagelist.List, src Source, o Options) (*Result, error) {
+	o = o.withDefaults()
+	enc, err := bundle.NewEncoder(o.Level, o.Encoders)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the level
+	}
+	work, err := openWork(o.Work, enc)
+	if err != nil {
+		return nil, err
+	}
+	defer work.close()
+	r := &run{o: o, src: src, work: work, enc: enc}
+	images, err := r.resolveAll(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.fetchLayers(ctx, images); err != nil {
+		return nil, err
+	}
+	return r.assemble(ctx, images)
+}
+
+// run is one call of Run.
+type run struct {
+	o        Options
+	src      Source
+	work     *work
+	enc      *bundle.Encoder
+	failures failures
+	fetched  counter
+}

@@ -1,0 +1,264 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/layout"
+)
+
+// resolveAll resolves every entry of list to images whose manifests, lists and
+// configurations lie in the work directory. The images are sorted and have no
+// duplicates; those that failed are in r.failures.
+func (r *run) resolveAll(ctx context.Context, list *imagelist.List) ([]bundle.Image, error) {
+	entries := list.Entries()
+	found := make([][]bundle.Image, len(entries))
+	r.o.Progress.Begin(PhaseResolve, int64(len(entries)), progress.Count)
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(r.o.Jobs)
+	for i, e := range entries {
+		group.Go(func() error {
+			r.o.Progress.Working(PhaseResolve, e.Ref)
+			images, err := r.resolve(gctx, e)
+			if err = r.failed(gctx, e.Ref, err); err != nil {
+				return err
+			}
+			found[i] = images
+			r.o.Progress.Add(PhaseResolve, 1)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err //nolint:wrapcheck // an ImageError
+	}
+	r.o.Progress.End(PhaseResolve)
+	return mergeImages(slices.Concat(found...)), nil
+}
+
+// failed decides what an image's error means for the run: with KeepGoing it is
+// noted and nil is returned. The end of ctx always ends the run.
+func (r *run) failed(ctx context.Context, ref string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx) //nolint:wrapcheck // the reason is what counts
+	case r.o.KeepGoing:
+		r.failures.add(ref, err)
+		r.o.Progress.Warn(fmt.Sprintf("image %s is left out: %v", ref, err))
+		return nil
+	}
+	return &ImageError{Ref: ref, Err: err}
+}
+
+// resolve fetches what e names: one image, or an image for each platform.
+func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, error) {
+	m, err := r.src.Manifest(ctx, e.Ref)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a pull.Error says all
+	}
+	name, asked := imagelist.Split(e.Ref)
+	repo := imagelist.Repository(name)
+	names := slices.Clone(e.Names)
+	if asked == "" {
+		names = append(names, e.Ref)
+	}
+	ref := repo + "@" + m.Digest.String()
+	if !bundle.IsIndex(m.MediaType) {
+		img, err := r.image(ctx, ref, m.Bytes, m.MediaType)
+		if err != nil {
+			return nil, err
+		}
+		img.Ref, img.Names, img.From = ref, names, e.From
+		return []bundle.Image{img}, nil
+	}
+	if _, err := r.work.PutBytes(ctx, m.Bytes); err != nil {
+		return nil, err //nolint:wrapcheck // names the blob
+	}
+	platforms := e.Platforms
+	if len(platforms) == 0 {
+		platforms = r.o.Platforms
+	}
+	instances, err := selectInstances(m.Bytes, platforms)
+	if err != nil {
+		return nil, fmt.Errorf("manifest list %s: %w", m.Digest, err)
+	}
+	images := make([]bundle.Image, 0, len(instances))
+	for _, desc := range instances {
+		instanceRef := repo + "@" + desc.Digest.String()
+		im, err := r.src.Manifest(ctx, instanceRef)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // a pull.Error says all
+		}
+		img, err := r.image(ctx, instanceRef, im.Bytes, im.MediaType)
+		if err != nil {
+			return nil, fmt.Errorf("instance %s: %w", desc.Digest, err)
+		}
+		img.Ref, img.Index, img.From = ref, m.Digest, e.From
+		img.Names = append(slices.Clone(names), instanceRef)
+		images = append(images, img)
+	}
+	return images, nil
+}
+
+// image describes the image of a manifest whose configuration it fetches. Both
+// are in the work directory then.
+func (r *run) image(ctx context.Context, ref string, manifest []byte, mediaType string) (bundle.Image, error) {
+	desc, err := bundle.ManifestConfig(manifest, mediaType)
+	if err != nil {
+		return bundle.Image{}, err //nolint:wrapcheck // says all
+	}
+	if !r.work.Has(desc.Digest) {
+		if err := r.fetchSmall(ctx, ref, desc.Digest, desc.Size); err != nil {
+			return bundle.Image{}, fmt.Errorf("configuration: %w", err)
+		}
+	}
+	config, err := r.work.ReadBlob(desc.Digest, bundle.MaxSmallBlob)
+	if err != nil {
+		return bundle.Image{}, err //nolint:wrapcheck // names the blob
+	}
+	img, err := bundle.DescribeImage(manifest, mediaType, config)
+	if err != nil {
+		return bundle.Image{}, err //nolint:wrapcheck // says all
+	}
+	_, err = r.work.PutBytes(ctx, manifest)
+	return img, err //nolint:wrapcheck // names the blob
+}
+
+// fetchSmall puts a small blob into the work directory, verified.
+func (r *run) fetchSmall(ctx context.Context, ref string, d digest.Digest, size int64) error {
+	return r.retryWrong(d, func() (err error) {
+		body, err := r.src.Blob(ctx, ref, d, size, 0)
+		if err != nil {
+			return err //nolint:wrapcheck // a pull.Error says all
+		}
+		defer func() { err = firstError(err, body.Close()) }()
+		return r.work.Put(ctx, d, size, io.LimitReader(body, size+1)) //nolint:wrapcheck // names the blob
+	})
+}
+
+// selectInstances returns the entries of a manifest list for the platforms, in
+// the order of the platforms. Platforms that the list lacks are left out, but
+// one must be there.
+func selectInstances(list []byte, platforms []string) ([]v1.Descriptor, error) {
+	var index v1.Index
+	if err := json.Unmarshal(list, &index); err != nil {
+		return nil, fmt.Errorf("reading it: %w", err)
+	}
+	var out []v1.Descriptor
+	var has []string
+	for _, want := range platforms {
+		i := slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return matches(d.Platform, want) })
+		if i >= 0 && !slices.ContainsFunc(out, func(d v1.Descriptor) bool { return d.Digest == index.Manifests[i].Digest }) {
+			out = append(out, index.Manifests[i])
+		}
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	for _, m := range index.Manifests {
+		if m.Platform != nil {
+			has = append(has, m.Platform.OS+"/"+m.Platform.Architecture)
+		}
+	}
+	return nil, fmt.Errorf("it has no instance for %s, only for %s", strings.Join(platforms, ", "), strings.Join(has, ", "))
+}
+
+// matches reports whether p is the platform want, written os/arch[/variant]. A
+// want without a variant takes any.
+func matches(p *v1.Platform, want string) bool {
+	if p == nil {
+		return false
+	}
+	is := p.OS + "/" + p.Architecture
+	return want == is || (p.Variant != "" && want == is+"/"+p.Variant)
+}
+
+// mergeImages joins images of the same reference and manifest, and leaves each
+// further name with one image of a platform: the first by reference that was
+// asked for by it.
+func mergeImages(images []bundle.Image) []bundle.Image {
+	type key struct {
+		ref    string
+		digest digest.Digest
+	}
+	merged := make(map[key]*bundle.Image)
+	var order []key
+	for _, img := range images {
+		k := key{img.Ref, img.Digest}
+		have, ok := merged[k]
+		if !ok {
+			have = &img
+			merged[k] = have
+			order = append(order, k)
+			continue
+		}
+		have.Names = append(have.Names, img.Names...)
+		for _, o := range img.From {
+			if !slices.Contains(have.From, o) {
+				have.From = append(have.From, o)
+			}
+		}
+	}
+	slices.SortFunc(order, func(a, b key) int {
+		if c := strings.Compare(a.ref, b.ref); c != 0 {
+			return c
+		}
+		return strings.Compare(a.digest.String(), b.digest.String())
+	})
+	out := make([]bundle.Image, len(order))
+	taken := make(map[string]bool) // platform and name
+	for i, k := range order {
+		out[i] = *merged[k]
+		taken[platformKey(&out[i])+out[i].Ref] = true
+	}
+	for i := range out {
+		img := &out[i]
+		slices.Sort(img.Names)
+		img.Names = slices.DeleteFunc(slices.Compact(img.Names), func(name string) bool {
+			k := platformKey(img) + name
+			used := taken[k]
+			taken[k] = true
+			return used
+		})
+	}
+	return out
+}
+
+func platformKey(img *bundle.Image) string {
+	return img.Platform.OS + "/" + img.Platform.Architecture + "/" + img.Platform.Variant + " "
+}
+
+// firstError returns a where it is an error, else b.
+func firstError(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// retryWrong runs fetch again, once, when the source gave other bytes than d
+// names: another endpoint may have the right ones.
+func (r *run) retryWrong(d digest.Digest, fetch func() error) error {
+	err := fetch()
+	if isWrong(err) {
+		r.src.Reject(d)
+		err = fetch()
+	}
+	return err
+}
+
+func isWrong(err error) bool {
+	return isAny(err, layout.ErrDigest, layout.ErrSize, errDiffID)
+}

@@ -1,0 +1,143 @@
+package mirror
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/pull"
+)
+
+// job is one layer to fetch: the bytes that one compressed digest names.
+type job struct {
+	layer bundle.Layer
+	// blob is what the bundle will hold it as.
+	blob digest.Digest
+	// refs are the images that need it, any of whose repositories has it.
+	refs []string
+	// also are layers with other compressed digests and the same blob. They
+	// are verified too, after this one.
+	also []*job
+	// seen is how many bytes of it were reported as progress: what is fetched
+	// again does not count again.
+	seen int64
+}
+
+// reached reports progress up to byte n of the layer.
+func (r *run) reached(j *job, n int64) {
+	if n > j.seen {
+		r.o.Progress.Add(PhaseDownload, n-j.seen)
+		j.seen = n
+	}
+}
+
+// jobs returns the layers of the images, each once, largest first.
+func (r *run) jobs(images []bundle.Image) []*job {
+	byDigest := make(map[digest.Digest]*job)
+	byBlob := make(map[digest.Digest]*job)
+	var out []*job
+	for _, img := range images {
+		for _, l := range img.Layers {
+			if j, ok := byDigest[l.Digest]; ok {
+				j.refs = append(j.refs, img.Ref)
+				continue
+			}
+			j := &job{layer: l, blob: l.DiffID, refs: []string{img.Ref}}
+			if r.o.Layers == bundle.Original {
+				j.blob = l.Digest
+			}
+			byDigest[l.Digest] = j
+			if first, ok := byBlob[j.blob]; ok {
+				first.also = append(first.also, j)
+				continue
+			}
+			byBlob[j.blob] = j
+			out = append(out, j)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *job) int { return cmp.Compare(b.layer.Size, a.layer.Size) })
+	return out
+}
+
+// fetchLayers has every layer of the images in the work directory, or notes
+// the images that cannot be had.
+func (r *run) fetchLayers(ctx context.Context, images []bundle.Image) error {
+	jobs := r.jobs(images)
+	var total int64
+	for _, j := range jobs {
+		total += j.size()
+	}
+	r.o.Progress.Begin(PhaseDownload, total, progress.Bytes)
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(r.o.Jobs)
+	for _, j := range jobs {
+		group.Go(func() error { return r.layerGroup(gctx, j) })
+	}
+	if err := group.Wait(); err != nil {
+		return err //nolint:wrapcheck // an ImageError
+	}
+	r.o.Progress.End(PhaseDownload)
+	return nil
+}
+
+func (j *job) size() int64 {
+	n := j.layer.Size
+	for _, a := range j.also {
+		n += a.layer.Size
+	}
+	return n
+}
+
+// layerGroup fetches j and the layers that expand to the same blob.
+func (r *run) layerGroup(ctx context.Context, j *job) error {
+	for _, one := range append([]*job{j}, j.also...) {
+		err := r.layer(ctx, one)
+		for _, ref := range one.refs {
+			if err := r.failed(ctx, ref, wrapLayer(one.layer.Digest, err)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func wrapLayer(d digest.Digest, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("layer %s: %w", d, err)
+}
+
+// layer has one layer in the work directory: it was there, or it is fetched
+// from the first of the images' repositories that has it.
+func (r *run) layer(ctx context.Context, j *job) error {
+	if rec := r.work.record(j.layer.Digest, j.blob); rec != nil {
+		r.fetched.reused.Add(j.layer.Size)
+		r.reached(j, j.layer.Size)
+		return nil
+	}
+	r.o.Progress.Working(PhaseDownload, j.layer.Digest.String())
+	if done, err := r.plainLayer(ctx, j); done || err != nil {
+		return err
+	}
+	var err error
+	for _, ref := range j.refs {
+		err = r.retryWrong(j.layer.Digest, func() error { return r.fetchLayer(ctx, ref, j) })
+		if !errors.Is(err, pull.ErrNotFound) {
+			break
+		}
+	}
+	return err
+}
+
+// isAny reports whether err is one of the targets.
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
+}
