@@ -1,0 +1,114 @@
+package erofs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// stream writes one stretch of a file from its beginning on.
+type stream struct {
+	run
+}
+
+func newStream(w io.WriterAt, off int64) *stream {
+	return &stream{run{w: w, off: off, buf: make([]byte, 0, imageBuffer)}}
+}
+
+func (s *stream) pos() int64 { return s.off + int64(len(s.buf)) }
+
+func (s *stream) write(p []byte) error {
+	for len(p) > 0 {
+		if len(s.buf) == cap(s.buf) {
+			if err := s.flush(); err != nil {
+				return err
+			}
+		}
+		n := min(len(p), cap(s.buf)-len(s.buf))
+		s.buf = append(s.buf, p[:n]...)
+		p = p[n:]
+	}
+	return nil
+}
+
+// zeros writes zeros up to an offset.
+func (s *stream) zeros(to int64) error {
+	var zero [BlockSize]byte
+	for s.pos() < to {
+		if err := s.write(zero[:min(BlockSize, to-s.pos())]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end fills up to an offset, which ends the stretch.
+func (s *stream) end(at int64) error {
+	if err := s.zeros(at); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+const (
+	windowSize  = 1 << 16
+	windowCount = 64
+)
+
+// tailReader reads tails from the spool, in windows: tails of one directory lie
+// together there, but in the order in which they were reserved.
+type tailReader struct {
+	r       io.ReaderAt
+	windows [windowCount]window
+	buf     []byte
+}
+
+type window struct {
+	number int64 // -1 for none
+	data   []byte
+}
+
+func newTailReader(r io.ReaderAt) *tailReader {
+	t := &tailReader{r: r}
+	for i := range t.windows {
+		t.windows[i].number = -1
+	}
+	return t
+}
+
+// read returns n bytes at off. They are good until the next call.
+func (t *tailReader) read(off int64, n int) ([]byte, error) {
+	t.buf = t.buf[:0]
+	for n > 0 {
+		data, err := t.window(off / windowSize)
+		if err != nil {
+			return nil, fmt.Errorf("read the spool at %d: %w", off, err)
+		}
+		part := data[off%windowSize:]
+		part = part[:min(n, len(part))]
+		if len(t.buf) == 0 && len(part) == n {
+			return part, nil
+		}
+		t.buf = append(t.buf, part...)
+		off, n = off+int64(len(part)), n-len(part)
+	}
+	return t.buf, nil
+}
+
+func (t *tailReader) window(number int64) ([]byte, error) {
+	w := &t.windows[number%windowCount]
+	if w.number == number {
+		return w.data, nil
+	}
+	if w.data == nil {
+		w.data = make([]byte, windowSize)
+	}
+	w.number = -1
+	n, err := t.r.ReadAt(w.data, number*windowSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	clear(w.data[n:]) // never written
+	w.number = number
+	return w.data, nil
+}
