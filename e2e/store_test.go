@@ -1,0 +1,123 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/e2e/harness"
+)
+
+// testImport holds that a store has every image under its reference.
+func (f *flow) testImport(t *testing.T) {
+	store := f.importStore(t, "--no-seal")
+	images := harness.Images(t, store)
+	for _, img := range f.inventory.Images {
+		record, ok := images[img.Config.Digest.Encoded()]
+		if !ok || !slices.Contains(record.Names, img.Ref) {
+			t.Errorf("%s: record %+v", img.Ref, record)
+		}
+	}
+}
+
+// testTwoNodes holds that nothing in a store comes from a clock or from chance.
+func (f *flow) testTwoNodes(t *testing.T) {
+	a := harness.ReadTree(t, f.importStore(t, "--no-seal"))
+	b := harness.ReadTree(t, f.importStore(t, "--no-seal"))
+	for _, line := range harness.Diff(a, b, nil) {
+		t.Error(line)
+	}
+}
+
+// testSameAsSkopeo holds that the store is the one that skopeo, through the
+// storage library, makes of the same images.
+func (f *flow) testSameAsSkopeo(t *testing.T) {
+	began := time.Now()
+	store := f.importStore(t, "--no-seal")
+	reference := filepath.Join(t.TempDir(), "reference")
+	destination := fmt.Sprintf("containers-storage:[overlay@%s+%s]", reference, t.TempDir())
+	for _, ref := range f.refs {
+		args := []string{"--insecure-policy", "--registries-conf", f.conf}
+		harness.Must(t, "skopeo", append(args, "copy", "docker://"+ref, destination+ref)...)
+	}
+	t.Cleanup(func() { harness.Run(t, "umount", filepath.Join(reference, "overlay")) })
+	compareLayers(t, store, reference, began)
+	compareImages(t, store, reference)
+}
+
+// compareLayers compares the records of all layers and their files.
+func compareLayers(t *testing.T, store, reference string, began time.Time) {
+	t.Helper()
+	got, want := harness.Layers(t, store), harness.Layers(t, reference)
+	if g, w := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(g, w) {
+		t.Fatalf("layers %v\nwant   %v", g, w)
+	}
+	// A directory that a layer only implies gets the time of its making from the
+	// library; a store of ours has no clock.
+	same := func(ours, theirs harness.Node) bool {
+		if theirs.MTime.After(began) && theirs.Mode&unix.S_IFMT == unix.S_IFDIR {
+			ours.MTime = theirs.MTime
+		}
+		return ours == theirs
+	}
+	for id, l := range got {
+		w := want[id]
+		if fmt.Sprint(l) != fmt.Sprint(w) {
+			t.Errorf("layer %s:\n\t%+v\nwant\t%+v", id, l, w)
+		}
+		diff := filepath.Join("overlay", id, "diff")
+		for _, line := range harness.Diff(harness.ReadTree(t, filepath.Join(store, diff)), harness.ReadTree(t, filepath.Join(reference, diff)), same) {
+			t.Errorf("layer %s: %s", id, line)
+		}
+	}
+}
+
+// compareImages compares the records of all images and their big data.
+func compareImages(t *testing.T, store, reference string) {
+	t.Helper()
+	got, want := harness.Images(t, store), harness.Images(t, reference)
+	if g, w := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(g, w) {
+		t.Fatalf("images %v\nwant   %v", g, w)
+	}
+	for id, img := range got {
+		w := want[id]
+		for _, list := range [][]string{img.Names, w.Names, img.BigData, w.BigData} {
+			slices.Sort(list)
+		}
+		if fmt.Sprint(img) != fmt.Sprint(w) {
+			t.Errorf("image %s:\n\t%+v\nwant\t%+v", id, img, w)
+		}
+		files := filepath.Join("overlay-images", id)
+		content := func(a, b harness.Node) bool { return a.Content == b.Content }
+		for _, line := range harness.Diff(harness.ReadTree(t, filepath.Join(store, files)), harness.ReadTree(t, filepath.Join(reference, files)), content) {
+			t.Errorf("image %s: %s", id, line)
+		}
+	}
+}
+
+// testSeal holds that root cannot remove a sealed store by accident, and that
+// sealing twice is sealing once.
+func (f *flow) testSeal(t *testing.T) {
+	store := f.importStore(t)
+	before := harness.ReadTree(t, store)
+	if out := harness.Run(t, "rm", "-rf", store); out.Code == 0 {
+		t.Error("rm -rf of a sealed store reports success")
+	}
+	for _, line := range harness.Diff(before, harness.ReadTree(t, store), nil) {
+		t.Errorf("after rm -rf: %s", line)
+	}
+	harness.MustNodeseal(t, "seal", store)
+	harness.MustNodeseal(t, "unseal", store)
+	if flags := string(harness.Must(t, "lsattr", "-R", "-a", store)); strings.Contains(flags, "i--") {
+		t.Errorf("immutable flags after unseal:\n%s", flags)
+	}
+	harness.Must(t, "rm", "-rf", store)
+}
