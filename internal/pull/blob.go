@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
 // progressWorth is how much of a blob must have come, in bytes, for a broken
@@ -53,14 +55,14 @@ type blob struct {
 	c    *Client
 	ctx  context.Context //nolint:containedctx // an io.Reader has no other way to be ended
 	d    digest.Digest
-	eps  []endpoint
+	eps  []mirrors.Endpoint
 	size int64
 	e    *Error
 
 	offset int64 // of the next byte
 	body   io.ReadCloser
-	from   endpoint // whose body it is
-	err    error    // sticky
+	from   mirrors.Endpoint // whose body it is
+	err    error            // sticky
 
 	breaks    int   // since progressWorth bytes came without one
 	brokeAt   int64 // offset of the last break
@@ -152,13 +154,13 @@ func (b *blob) mend(cause error) error {
 
 // demote puts the endpoint that keeps breaking behind the others.
 func (b *blob) demote() {
-	i := slices.IndexFunc(b.eps, func(ep endpoint) bool { return ep.ref.String() == b.from.ref.String() })
+	i := slices.IndexFunc(b.eps, func(ep mirrors.Endpoint) bool { return ep.Ref.String() == b.from.Ref.String() })
 	b.eps = append(slices.Delete(slices.Clone(b.eps), i, i+1), b.from)
 }
 
 // open opens the body at the offset.
 func (b *blob) open() error {
-	err := b.c.try(b.ctx, b.e, b.eps, func(ctx context.Context, ep endpoint) error {
+	err := b.c.try(b.ctx, b.e, b.eps, func(ctx context.Context, ep mirrors.Endpoint) error {
 		body, err := b.c.blobAt(ctx, ep, b.d, b.size, b.offset)
 		if err != nil {
 			return err
@@ -174,7 +176,7 @@ func (b *blob) open() error {
 }
 
 // blobAt opens a blob at one endpoint at offset, which is below size.
-func (c *Client) blobAt(ctx context.Context, ep endpoint, d digest.Digest, size, offset int64) (io.ReadCloser, error) {
+func (c *Client) blobAt(ctx context.Context, ep mirrors.Endpoint, d digest.Digest, size, offset int64) (io.ReadCloser, error) {
 	header, want := http.Header{}, []int{http.StatusOK}
 	if offset > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, size-1))

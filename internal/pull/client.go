@@ -12,8 +12,9 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/docker/reference"
-	"go.podman.io/image/v5/pkg/sysregistriesv2"
-	"go.podman.io/image/v5/types"
+
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
+	"github.com/nodeseal/nodeseal/internal/pull/session"
 )
 
 // Client reads from registries. It is safe for concurrent use. It need not be
@@ -26,16 +27,14 @@ import (
 // growing waits between them. Errors of the methods are *Error, but for
 // references and arguments that make no sense.
 type Client struct {
-	o     Options
-	sys   *types.SystemContext
-	rules []sysregistriesv2.Registry
+	o        Options
+	resolver *mirrors.Resolver
+	pool     *session.Pool
 
-	mu         sync.Mutex
-	hosts      map[string]*host
-	transports map[transportKey]*hostTransport
-	sessions   map[sessionKey]*session
-	served     map[digest.Digest]map[string]bool // by which endpoints
-	rejected   map[digest.Digest]map[string]bool
+	mu       sync.Mutex
+	hosts    map[string]*host
+	served   map[digest.Digest]map[string]bool // by which endpoints
+	rejected map[digest.Digest]map[string]bool
 }
 
 // New returns a Client. It reads registries.conf now; later changes of it are
@@ -45,25 +44,20 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	rules, err := mergeRules(o.Mirrors)
+	sys := o.systemContext()
+	resolver, err := mirrors.New(sys, o.Mirrors, o.TLSVerify)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{
-		o:          o,
-		sys:        o.systemContext(),
-		rules:      rules,
-		hosts:      make(map[string]*host),
-		transports: make(map[transportKey]*hostTransport),
-		sessions:   make(map[sessionKey]*session),
-		served:     make(map[digest.Digest]map[string]bool),
-		rejected:   make(map[digest.Digest]map[string]bool),
-	}
-	// The library keeps what it read of a path for the life of the process.
-	if _, err := sysregistriesv2.TryUpdatingCache(c.sys); err != nil {
-		return nil, fmt.Errorf("reading registries.conf: %w", err)
-	}
-	return c, nil
+	pool := session.New(session.Options{System: sys, CertDir: o.CertDir, IdlePerHost: o.MaxPerHost, Timeout: o.StallTimeout})
+	return &Client{
+		o:        o,
+		resolver: resolver,
+		pool:     pool,
+		hosts:    make(map[string]*host),
+		served:   make(map[digest.Digest]map[string]bool),
+		rejected: make(map[digest.Digest]map[string]bool),
+	}, nil
 }
 
 // parseRef reads a normalised reference, without its tag where it has a digest.
@@ -114,19 +108,19 @@ func (c *Client) Reject(d digest.Digest) {
 	delete(c.served, d)
 }
 
-func (c *Client) noteServed(d digest.Digest, ep endpoint) {
+func (c *Client) noteServed(d digest.Digest, ep mirrors.Endpoint) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.served[d] == nil {
 		c.served[d] = make(map[string]bool)
 	}
-	c.served[d][ep.ref.Name()] = true
+	c.served[d][ep.Ref.Name()] = true
 }
 
-func (c *Client) isRejected(d digest.Digest, ep endpoint) bool {
+func (c *Client) isRejected(d digest.Digest, ep mirrors.Endpoint) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rejected[d][ep.ref.Name()]
+	return c.rejected[d][ep.Ref.Name()]
 }
 
 // host returns what is shared by all requests to a registry host.

@@ -43,5 +43,5 @@ func parseContentRange(value string) (first, total int64, err error) {
 // position reads a number without a sign.
 func position(s string) (int64, error) {
 	n, err := strconv.ParseUint(s, 10, 63)
-	return int64(n), err //nolint:gosec // 63 bits
+	return int64(n), err
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
 // What an *Error can be, for errors.Is. Errors that are none of these are the
@@ -22,7 +24,7 @@ var (
 	// ErrDenied: the registry knows the credentials and refuses.
 	ErrDenied = errors.New("denied")
 	// ErrBlocked: registries.conf forbids the registry.
-	ErrBlocked = errors.New("blocked by registries.conf")
+	ErrBlocked = mirrors.ErrBlocked
 	// ErrDigest: the bytes are not those that the digest names.
 	ErrDigest = errors.New("digest does not match")
 	// ErrMediaType: the bytes are not what the registry says that they are.

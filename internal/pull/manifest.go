@@ -14,6 +14,7 @@ import (
 	"go.podman.io/image/v5/manifest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
 // Manifest is an image manifest or a list of them, byte for byte as the
@@ -50,7 +51,7 @@ func (c *Client) Manifest(ctx context.Context, ref string) (Manifest, error) {
 		return Manifest{}, err
 	}
 	var m Manifest
-	err = c.try(ctx, &Error{Op: OpManifest, Ref: named.String()}, eps, func(ctx context.Context, ep endpoint) error {
+	err = c.try(ctx, &Error{Op: OpManifest, Ref: named.String()}, eps, func(ctx context.Context, ep mirrors.Endpoint) error {
 		var err error
 		m, err = c.manifest(ctx, ep)
 		return err
@@ -70,7 +71,7 @@ func (c *Client) Head(ctx context.Context, ref string) (v1.Descriptor, error) {
 		return v1.Descriptor{}, err
 	}
 	var desc v1.Descriptor
-	err = c.try(ctx, &Error{Op: OpHead, Ref: named.String()}, eps, func(ctx context.Context, ep endpoint) error {
+	err = c.try(ctx, &Error{Op: OpHead, Ref: named.String()}, eps, func(ctx context.Context, ep mirrors.Endpoint) error {
 		var err error
 		desc, err = c.head(ctx, ep)
 		return err
@@ -82,12 +83,12 @@ func (c *Client) Head(ctx context.Context, ref string) (v1.Descriptor, error) {
 }
 
 // resolve reads a reference and finds its endpoints.
-func (c *Client) resolve(ref string) (reference.Named, []endpoint, error) {
+func (c *Client) resolve(ref string) (reference.Named, []mirrors.Endpoint, error) {
 	named, err := parseRef(ref)
 	if err != nil {
 		return nil, nil, err
 	}
-	eps, err := c.endpoints(named)
+	eps, err := c.resolver.Endpoints(named)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,8 +100,8 @@ func acceptManifests() http.Header {
 }
 
 // manifest fetches and checks the manifest at one endpoint.
-func (c *Client) manifest(ctx context.Context, ep endpoint) (Manifest, error) {
-	resp, err := c.get(ctx, ep, http.MethodGet, "manifests", version(ep.ref), acceptManifests(), http.StatusOK)
+func (c *Client) manifest(ctx context.Context, ep mirrors.Endpoint) (Manifest, error) {
+	resp, err := c.get(ctx, ep, http.MethodGet, "manifests", version(ep.Ref), acceptManifests(), http.StatusOK)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -115,7 +116,7 @@ func (c *Client) manifest(ctx context.Context, ep endpoint) (Manifest, error) {
 	case len(data) > bundle.MaxSmallBlob:
 		return Manifest{}, fmt.Errorf("manifest of more than %d bytes: %w", bundle.MaxSmallBlob, ErrSize)
 	}
-	return checkManifest(data, resp.Header, ep.ref)
+	return checkManifest(data, resp.Header, ep.Ref)
 }
 
 // checkManifest holds the bytes of a manifest against the digest that was
@@ -147,8 +148,8 @@ func contentDigest(header http.Header) (digest.Digest, bool) {
 
 // head resolves the reference at one endpoint, by the whole manifest where the
 // registry does not answer HEAD or names no digest.
-func (c *Client) head(ctx context.Context, ep endpoint) (v1.Descriptor, error) {
-	resp, err := c.get(ctx, ep, http.MethodHead, "manifests", version(ep.ref), acceptManifests(), http.StatusOK)
+func (c *Client) head(ctx context.Context, ep mirrors.Endpoint) (v1.Descriptor, error) {
+	resp, err := c.get(ctx, ep, http.MethodHead, "manifests", version(ep.Ref), acceptManifests(), http.StatusOK)
 	var status *StatusError
 	switch {
 	case errors.As(err, &status) && (status.Status == http.StatusMethodNotAllowed || status.Status == http.StatusNotImplemented):
@@ -161,7 +162,7 @@ func (c *Client) head(ctx context.Context, ep endpoint) (v1.Descriptor, error) {
 	if !ok {
 		return c.headByGet(ctx, ep)
 	}
-	if want, ok := ep.ref.(reference.Digested); ok && said != want.Digest() {
+	if want, ok := ep.Ref.(reference.Digested); ok && said != want.Digest() {
 		return v1.Descriptor{}, fmt.Errorf("the registry says %s: %w", said, ErrDigest)
 	}
 	return v1.Descriptor{
@@ -171,7 +172,7 @@ func (c *Client) head(ctx context.Context, ep endpoint) (v1.Descriptor, error) {
 	}, nil
 }
 
-func (c *Client) headByGet(ctx context.Context, ep endpoint) (v1.Descriptor, error) {
+func (c *Client) headByGet(ctx context.Context, ep mirrors.Endpoint) (v1.Descriptor, error) {
 	m, err := c.manifest(ctx, ep)
 	if err != nil {
 		return v1.Descriptor{}, err

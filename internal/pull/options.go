@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.podman.io/image/v5/types"
+
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
 // Options say how a Client reaches registries. The zero value is what CRI-O
@@ -20,7 +22,7 @@ type Options struct {
 	RegistriesConfDir string
 	// Mirrors come before those of registries.conf, as the machine-config
 	// operator writes them into a node's registries.conf.
-	Mirrors []MirrorRule
+	Mirrors []mirrors.Rule
 	// AuthFile replaces the default auth.json and ~/.docker/config.json.
 	AuthFile string
 	// CertDir replaces the folders certs.d of the system. Its subfolder
@@ -42,28 +44,6 @@ type Options struct {
 	// Sleep waits between tries, until ctx is done at the latest, and returns
 	// ctx's error then; nil waits on the system's timers.
 	Sleep func(ctx context.Context, d time.Duration) error
-}
-
-// MirrorUse says which references a mirror serves.
-type MirrorUse int
-
-// The uses of a mirror.
-const (
-	MirrorAll     MirrorUse = iota // every reference
-	MirrorDigests                  // references by digest (ImageDigestMirrorSet, ImageContentSourcePolicy)
-	MirrorTags                     // references by tag (ImageTagMirrorSet)
-)
-
-// MirrorRule sends what Source names to mirrors. The rule with the longest
-// Source that fits a reference wins; rules with the same Source are joined.
-type MirrorRule struct {
-	// Source is a prefix host[:port][/path] or a wildcard *.domain.
-	Source string
-	// Mirrors are prefixes that take Source's place, tried in order.
-	Mirrors []string
-	Use     MirrorUse
-	// Exclusive forbids to ask the source itself (NeverContactSource).
-	Exclusive bool
 }
 
 const (

@@ -8,12 +8,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"go.podman.io/image/v5/docker/reference"
+
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
+	"github.com/nodeseal/nodeseal/internal/pull/session"
 )
 
 // maxErrorBody bounds what is read of an answer that is an error.
@@ -28,14 +30,14 @@ type response struct {
 
 // get sends a request for "manifests" or "blobs" to ep. An answer whose status
 // is not among want is a *StatusError. Else the caller closes the Body.
-func (c *Client) get(ctx context.Context, ep endpoint, method, kind, version string, header http.Header, want ...int) (_ *response, err error) {
-	h := c.host(ep.host())
+func (c *Client) get(ctx context.Context, ep mirrors.Endpoint, method, kind, version string, header http.Header, want ...int) (_ *response, err error) {
+	h := c.host(ep.Host())
 	if err := h.acquire(ctx); err != nil {
 		return nil, err
 	}
 	parent := ctx
 	ctx, dog := newWatchdog(ctx, c.o.StallTimeout)
-	ctx, asked := withRetryAfter(ctx)
+	ctx, asked := session.WithRetryAfter(ctx)
 	signIn := true // an error now is not about what is asked for
 	defer func() {
 		if err == nil {
@@ -48,14 +50,14 @@ func (c *Client) get(ctx context.Context, ep endpoint, method, kind, version str
 		dog.end()
 		h.release()
 	}()
-	client, scheme, err := c.connect(ctx, ep)
+	client, scheme, err := c.pool.Connect(ctx, ep)
 	if err != nil {
 		return nil, err
 	}
 	dog.feed()
-	u := url.URL{Scheme: scheme, Host: ep.host(), Path: "/v2/" + reference.Path(ep.ref) + "/" + kind + "/" + version}
-	if ep.namespace != "" {
-		u.RawQuery = url.Values{"ns": {ep.namespace}}.Encode()
+	u := url.URL{Scheme: scheme, Host: ep.Host(), Path: "/v2/" + reference.Path(ep.Ref) + "/" + kind + "/" + version}
+	if ep.Namespace != "" {
+		u.RawQuery = url.Values{"ns": {ep.Namespace}}.Encode()
 	}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), http.NoBody)
 	if err != nil {
@@ -138,51 +140,4 @@ func (w *watchdog) reason(err error) error {
 		return fmt.Errorf("%w: no byte for %s", ErrStalled, w.limit)
 	}
 	return err
-}
-
-// retryAfterKey is the context key under which an observer leaves a wait.
-type retryAfterKey struct{}
-
-// withRetryAfter returns a context for one request, and what a registry or
-// token server asked to wait in it.
-func withRetryAfter(ctx context.Context) (context.Context, func() time.Duration) {
-	var wait atomic.Int64
-	return context.WithValue(ctx, retryAfterKey{}, &wait), func() time.Duration { return time.Duration(wait.Load()) }
-}
-
-// observer notes Retry-After: the registry library drops the headers of the
-// answers that it does not like.
-type observer struct{ inner http.RoundTripper }
-
-func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := o.inner.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	if wait, ok := req.Context().Value(retryAfterKey{}).(*atomic.Int64); ok {
-		wait.Store(int64(retryAfter(resp)))
-	}
-	return resp, nil
-}
-
-// retryAfter returns what an answer that is an error asks to wait, 0 for
-// nothing (RFC 9110, section 10.2.3). A point in time is taken relative to the
-// answer's own Date: our clock may be wrong.
-func retryAfter(resp *http.Response) time.Duration {
-	value := resp.Header.Get("Retry-After")
-	if value == "" || resp.StatusCode < 400 {
-		return 0
-	}
-	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-		return max(0, time.Duration(seconds)*time.Second)
-	}
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	now, err := http.ParseTime(resp.Header.Get("Date"))
-	if err != nil {
-		return 0
-	}
-	return max(0, at.Sub(now))
 }

@@ -3,10 +3,14 @@ package pull
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
+	"math/rand/v2" //nolint:depguard // the spread of waits is no output
+	"slices"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/docker/reference"
+
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
 const (
@@ -25,17 +29,17 @@ func backoff(round int) time.Duration {
 	if round < 16 {
 		d = min(maxBackoff, firstBackoff<<round)
 	}
-	return d/2 + rand.N(d/2) //nolint:gosec // spread, not a secret
+	return d/2 + rand.N(d/2)
 }
 
 // try calls fn with one endpoint after the other until it succeeds. Endpoints
 // whose failure may pass are tried again in further rounds; one that asks for
 // a wait (Retry-After) is given it at once. Failures are recorded in e; the
 // error is e, complete, or nil.
-func (c *Client) try(ctx context.Context, e *Error, eps []endpoint, fn func(context.Context, endpoint) error) error {
+func (c *Client) try(ctx context.Context, e *Error, eps []mirrors.Endpoint, fn func(context.Context, mirrors.Endpoint) error) error {
 	retries := c.o.Retries
 	for round := 0; ; round++ {
-		var again []endpoint
+		var again []mirrors.Endpoint
 		for _, ep := range c.order(eps, e.Digest) {
 			err := c.patiently(ctx, e, ep, &retries, fn)
 			if err == nil {
@@ -63,9 +67,9 @@ func (c *Client) try(ctx context.Context, e *Error, eps []endpoint, fn func(cont
 
 // patiently calls fn with ep, and again after each wait that the registry asks
 // for, at the cost of a retry, and records the failure.
-func (c *Client) patiently(ctx context.Context, e *Error, ep endpoint, retries *int, fn func(context.Context, endpoint) error) error {
+func (c *Client) patiently(ctx context.Context, e *Error, ep mirrors.Endpoint, retries *int, fn func(context.Context, mirrors.Endpoint) error) error {
 	for {
-		err := ep.blocked
+		err := ep.Blocked
 		if err == nil {
 			err = fn(ctx, ep)
 		}
@@ -78,17 +82,17 @@ func (c *Client) patiently(ctx context.Context, e *Error, ep endpoint, retries *
 			return err
 		}
 		*retries--
-		wait := status.retryAfter + rand.N(firstBackoff) //nolint:gosec // spread, not a secret
-		c.o.Log.Warn("waiting as the registry asks", "host", ep.host(), "wait", wait, "reason", err)
-		if err := c.host(ep.host()).wait(ctx, wait, c.o.Sleep); err != nil {
+		wait := status.retryAfter + rand.N(firstBackoff)
+		c.o.Log.Warn("waiting as the registry asks", "host", ep.Host(), "wait", wait, "reason", err)
+		if err := c.host(ep.Host()).wait(ctx, wait, c.o.Sleep); err != nil {
 			return err
 		}
 	}
 }
 
 // record notes a failure of ep, in place of its last one.
-func (e *Error) record(ep endpoint, err error) {
-	name := endpointName(ep.ref, e.Op)
+func (e *Error) record(ep mirrors.Endpoint, err error) {
+	name := endpointName(ep.Ref, e.Op)
 	for i := range e.Attempts {
 		if a := &e.Attempts[i]; a.Endpoint == name {
 			a.Tries++
@@ -106,4 +110,25 @@ func endpointName(ref reference.Named, op Op) string {
 		return ref.Name()
 	}
 	return ref.String()
+}
+
+// order returns eps with those last that could not be reached a short while
+// ago, and after them those whose bytes of d were rejected (d may be empty).
+func (c *Client) order(eps []mirrors.Endpoint, d digest.Digest) []mirrors.Endpoint {
+	rank := func(ep mirrors.Endpoint) int {
+		switch {
+		case d != "" && c.isRejected(d, ep):
+			return 2
+		case c.host(ep.Host()).isDown():
+			return 1
+		}
+		return 0
+	}
+	ranks := make(map[string]int, len(eps))
+	for _, ep := range eps {
+		ranks[ep.Ref.String()] = rank(ep)
+	}
+	out := slices.Clone(eps)
+	slices.SortStableFunc(out, func(a, b mirrors.Endpoint) int { return ranks[a.Ref.String()] - ranks[b.Ref.String()] })
+	return out
 }

@@ -1,4 +1,6 @@
-package pull
+// Package session opens ways into registries: connections with the right
+// certificates, the scheme that a registry speaks, credentials and tokens.
+package session
 
 import (
 	"context"
@@ -7,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -14,6 +17,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/pkg/docker/config"
+	"go.podman.io/image/v5/types"
+
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
 // userAgent is what registries see of us.
@@ -46,24 +52,54 @@ type session struct {
 	scheme string
 }
 
-func (c *Client) session(ep endpoint) *session {
-	key := sessionKey{ep.ref.Name(), ep.insecure, ep.plainHTTP}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, ok := c.sessions[key]
+// Options say how sessions are opened.
+type Options struct {
+	// System names auth.json and registries.conf (for its credential helpers).
+	System *types.SystemContext
+	// CertDir replaces the folders certs.d of the system; see certFolder.
+	CertDir string
+	// IdlePerHost is how many idle connections to a host are kept.
+	IdlePerHost int
+	// Timeout bounds the making of a connection, and the handshake on it.
+	Timeout time.Duration
+}
+
+// Pool keeps connections and sessions. It is safe for concurrent use.
+type Pool struct {
+	o Options
+
+	mu         sync.Mutex
+	transports map[transportKey]*hostTransport
+	sessions   map[sessionKey]*session
+}
+
+// New returns an empty Pool.
+func New(o Options) *Pool {
+	return &Pool{
+		o:          o,
+		transports: make(map[transportKey]*hostTransport),
+		sessions:   make(map[sessionKey]*session),
+	}
+}
+
+func (p *Pool) session(ep mirrors.Endpoint) *session {
+	key := sessionKey{ep.Ref.Name(), ep.Insecure, ep.PlainHTTP}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.sessions[key]
 	if !ok {
 		s = &session{lock: make(chan struct{}, 1)}
-		c.sessions[key] = s
+		p.sessions[key] = s
 	}
 	return s
 }
 
-// connect opens the session to ep's repository, where it is not open yet, and
+// Connect opens the session to ep's repository, where it is not open yet, and
 // returns a client that authenticates (again, when a token ends) with the
 // scheme that the registry speaks. Concurrent callers share one handshake; a
 // failure is not kept.
-func (c *Client) connect(ctx context.Context, ep endpoint) (*http.Client, string, error) {
-	s := c.session(ep)
+func (p *Pool) Connect(ctx context.Context, ep mirrors.Endpoint) (*http.Client, string, error) {
+	s := p.session(ep)
 	select {
 	case s.lock <- struct{}{}:
 	case <-ctx.Done():
@@ -73,11 +109,11 @@ func (c *Client) connect(ctx context.Context, ep endpoint) (*http.Client, string
 	if s.client != nil {
 		return s.client, s.scheme, nil
 	}
-	auth, err := c.credentials(ep)
+	auth, err := p.credentials(ep)
 	if err != nil {
 		return nil, "", err
 	}
-	ht := c.transport(ep)
+	ht := p.transport(ep)
 	if ht.err != nil {
 		return nil, "", ht.err
 	}
@@ -91,18 +127,18 @@ func (c *Client) connect(ctx context.Context, ep endpoint) (*http.Client, string
 
 // handshake finds out which scheme and which kind of authentication the
 // registry wants: HTTPS first, and plain HTTP only where that is allowed.
-func handshake(ctx context.Context, ep endpoint, auth authn.Authenticator, inner http.RoundTripper) (http.RoundTripper, string, error) {
+func handshake(ctx context.Context, ep mirrors.Endpoint, auth authn.Authenticator, inner http.RoundTripper) (http.RoundTripper, string, error) {
 	try := func(scheme string) (http.RoundTripper, error) {
 		var opts []name.Option
 		if scheme == "http" {
 			opts = append(opts, name.Insecure)
 		}
-		reg, err := name.NewRegistry(ep.host(), opts...)
+		reg, err := name.NewRegistry(ep.Host(), opts...)
 		if err != nil {
 			return nil, err
 		}
-		rt := transport.NewUserAgent(forceScheme{scheme, ep.host(), inner}, userAgent)
-		scope := "repository:" + reference.Path(ep.ref) + ":pull"
+		rt := transport.NewUserAgent(forceScheme{scheme, ep.Host(), inner}, userAgent)
+		scope := "repository:" + reference.Path(ep.Ref) + ":pull"
 		return transport.NewWithContext(ctx, reg, auth, rt, []string{scope})
 	}
 	rt, err := try("https")
@@ -111,7 +147,7 @@ func handshake(ctx context.Context, ep endpoint, auth authn.Authenticator, inner
 	}
 	var status *transport.Error
 	var certificate *tls.CertificateVerificationError
-	if !ep.plainHTTP || ctx.Err() != nil || errors.As(err, &status) || errors.As(err, &certificate) {
+	if !ep.PlainHTTP || ctx.Err() != nil || errors.As(err, &status) || errors.As(err, &certificate) {
 		return nil, "", err
 	}
 	rt, plainErr := try("http")
@@ -141,10 +177,10 @@ func (f forceScheme) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // credentials returns those of auth.json and its kin for ep's repository.
-func (c *Client) credentials(ep endpoint) (authn.Authenticator, error) {
-	cred, err := config.GetCredentialsForRef(c.sys, ep.ref)
+func (p *Pool) credentials(ep mirrors.Endpoint) (authn.Authenticator, error) {
+	cred, err := config.GetCredentialsForRef(p.o.System, ep.Ref)
 	if err != nil {
-		return nil, fmt.Errorf("credentials for %s: %w", ep.ref.Name(), err)
+		return nil, fmt.Errorf("credentials for %s: %w", ep.Ref.Name(), err)
 	}
 	if cred.Username == "" && cred.Password == "" && cred.IdentityToken == "" {
 		return authn.Anonymous, nil
@@ -157,18 +193,18 @@ func (c *Client) credentials(ep endpoint) (authn.Authenticator, error) {
 }
 
 // transport returns the connections to ep's host.
-func (c *Client) transport(ep endpoint) *hostTransport {
-	key := transportKey{ep.host(), ep.insecure}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ht, ok := c.transports[key]
+func (p *Pool) transport(ep mirrors.Endpoint) *hostTransport {
+	key := transportKey{ep.Host(), ep.Insecure}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ht, ok := p.transports[key]
 	if !ok {
 		ht = &hostTransport{}
 		var tc *tls.Config
 		// The folder is named by the host as references name it.
-		tc, ht.err = c.o.tlsConfig(reference.Domain(ep.ref), ep.insecure)
-		ht.rt = observer{newTransport(tc, c.o)}
-		c.transports[key] = ht
+		tc, ht.err = p.o.tlsConfig(reference.Domain(ep.Ref), ep.Insecure)
+		ht.rt = observer{newTransport(tc, p.o)}
+		p.transports[key] = ht
 	}
 	return ht
 }
@@ -176,13 +212,13 @@ func (c *Client) transport(ep endpoint) *hostTransport {
 // newTransport speaks HTTP/1.1: big blobs come faster by a connection each
 // than as streams of one, and a stalled one ends alone.
 func newTransport(tc *tls.Config, o Options) *http.Transport {
-	dialer := &net.Dialer{Timeout: min(30*time.Second, o.StallTimeout), KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{Timeout: min(30*time.Second, o.Timeout), KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dialer.DialContext,
 		TLSClientConfig:     tc,
-		TLSHandshakeTimeout: min(30*time.Second, o.StallTimeout),
-		MaxIdleConnsPerHost: o.MaxPerHost,
+		TLSHandshakeTimeout: min(30*time.Second, o.Timeout),
+		MaxIdleConnsPerHost: o.IdlePerHost,
 		IdleConnTimeout:     90 * time.Second,
 		DisableCompression:  true, // bytes must come as they are stored
 	}

@@ -1,4 +1,4 @@
-package pull
+package session
 
 import (
 	"crypto/tls"
