@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
 // Collector makes one result of many objects. The zero value is ready for use.
@@ -16,8 +19,9 @@ import (
 type Collector struct {
 	mu       sync.Mutex
 	found    []Found
-	runs     votes // what runs under a reference by tag
-	known    votes // what else is known of one
+	short    []Found // references without a host
+	runs     votes   // what runs under a reference by tag
+	known    votes   // what else is known of one
 	releases []bundle.Release
 	archs    []string
 	mirrors  []Mirror
@@ -70,12 +74,12 @@ type Result struct {
 }
 
 // Add takes what o says. What cannot be read of it becomes a problem.
-func (c *Collector) Add(o Object) {
+func (c *Collector) Add(o kubeobject.Object) {
 	f, err := Extract(o)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		c.problems = append(c.problems, Problem{o.origin("", ""), err})
+		c.problems = append(c.problems, Problem{origin(o, "", ""), err})
 	}
 	if o.Kind == "MachineConfig" {
 		if c.machine == nil {
@@ -118,13 +122,17 @@ func (c *Collector) normal(images []Found) []Found {
 	out := images[:0]
 	for _, f := range images {
 		ref, err := imagelist.Normalize(f.Ref)
+		if errors.Is(err, imagelist.ErrShortName) {
+			c.short = append(c.short, f)
+			continue
+		}
 		if err != nil {
 			c.problems = append(c.problems, Problem{f.From, err})
 			continue
 		}
 		f.Ref = ref
-		if name, d := imagelist.Split(ref); d != "" {
-			f.Ref, f.Runs = imagelist.Repository(name)+"@"+d.String(), ""
+		if _, d := imagelist.Split(ref); d != "" {
+			f.Runs = ""
 		}
 		if f.Runs != "" {
 			c.runs.add(f.Ref, f.Runs)
@@ -171,7 +179,8 @@ func (c *Collector) Result() Result {
 	}
 	slices.Sort(r.Architectures)
 	r.Architectures = slices.Compact(r.Architectures)
-	all := c.inUse()
+	all, unknown := c.long(c.inUse())
+	r.Problems = append(r.Problems, unknown...)
 	slices.SortStableFunc(all, func(a, b Found) int { return compareOrigins(a.From, b.From) })
 	split := make(map[string]bool)
 	for _, f := range all {
@@ -192,6 +201,32 @@ func (c *Collector) Result() Result {
 	slices.SortFunc(r.Signatures, func(a, b Signature) int { return strings.Compare(a.Key, b.Key) })
 	slices.SortFunc(r.Problems, func(a, b Problem) int { return strings.Compare(a.Error(), b.Error()) })
 	return r
+}
+
+// long adds to found the references without a host, under the names that the
+// nodes gave them. Where no pod runs under such a name, nobody knows what it means.
+func (c *Collector) long(found []Found) ([]Found, []Problem) {
+	names := make(map[string]string)
+	for _, f := range c.short {
+		if ref, err := imagelist.Normalize(f.RunsAs); err == nil && (names[f.Ref] == "" || ref < names[f.Ref]) {
+			names[f.Ref] = ref
+		}
+	}
+	var problems []Problem
+	for _, f := range c.short {
+		ref, err := imagelist.Normalize(f.RunsAs)
+		if err != nil {
+			ref = names[f.Ref]
+		}
+		if ref == "" {
+			_, err := imagelist.Normalize(f.Ref)
+			problems = append(problems, Problem{f.From, err})
+			continue
+		}
+		f.Ref, f.Runs = ref, ""
+		found = append(found, f)
+	}
+	return found, problems
 }
 
 // inUse returns all findings but those of MachineConfigs that no pool and no

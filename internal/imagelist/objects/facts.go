@@ -7,6 +7,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
 // Facts is everything that one object says.
@@ -31,6 +33,9 @@ type Found struct {
 	Ref string
 	// Runs is the digest that runs under this reference, "" where not known.
 	Runs digest.Digest
+	// RunsAs is the reference by digest under which the node holds it, where a
+	// pod's status names one. Its repository may be another one than Ref's.
+	RunsAs string
 	// Arch is set where only nodes of that architecture need the image.
 	Arch string
 	From bundle.Origin
@@ -70,9 +75,9 @@ type Signature struct {
 const mustGather = "operators.openshift.io/must-gather-image"
 
 // Extract says what o tells about images. It is pure, and may be called at the
-// same time for many objects. Errors wrap ErrObject; the facts are then those
+// same time for many objects. Errors wrap kubeobject.ErrObject; the facts are then those
 // found before.
-func Extract(o Object) (Facts, error) {
+func Extract(o kubeobject.Object) (Facts, error) {
 	var f Facts
 	err := f.extract(o)
 	if ref := strings.TrimSpace(o.Metadata.Annotations[mustGather]); ref != "" {
@@ -81,18 +86,18 @@ func Extract(o Object) (Facts, error) {
 	return f, err
 }
 
-func (f *Facts) extract(o Object) error {
+func (f *Facts) extract(o kubeobject.Object) error {
 	if p, ok, err := o.Pod(); ok {
 		f.pod(o, p)
 		return err
 	}
 	if w, ok, err := o.Template(); ok {
-		w.Template.Spec.Images(func(ref, container, name string) { f.add(o, ref, container, name) })
+		podImages(w.Template.Spec, func(ref, container, name string) { f.add(o, ref, container, name) })
 		f.annotations(o, w.Template.Metadata.Annotations)
 		f.annotations(o, o.Metadata.Annotations)
 		return err
 	}
-	switch o.groupKind() {
+	switch o.GroupKind() {
 	case "Node":
 		return f.node(o)
 	case "ConfigMap":
@@ -117,18 +122,10 @@ func (f *Facts) extract(o Object) error {
 	case "Route.route.openshift.io":
 		return f.route(o)
 	}
-	if ignored(o.groupKind()) {
+	if ignored(o.GroupKind()) {
 		return nil
 	}
 	return f.everywhere(o)
-}
-
-// groupKind is Kind for core kinds, Kind.group for others.
-func (o Object) groupKind() string {
-	if group, _, ok := strings.Cut(o.APIVersion, "/"); ok {
-		return o.Kind + "." + group
-	}
-	return o.Kind
 }
 
 // ignored reports kinds that name images which no node will ask for: history,
@@ -152,47 +149,53 @@ func Ignored() []string {
 	}
 }
 
-func (f *Facts) add(o Object, ref, container, name string) {
-	f.Images = append(f.Images, Found{Ref: ref, From: o.origin(container, name)})
+// origin says that something was found in o: in a container of that name, and
+// at the place called name, where these are not "".
+func origin(o kubeobject.Object, container, name string) bundle.Origin {
+	return bundle.Origin{
+		Source: "cluster", Name: name, Kind: o.Kind,
+		Namespace: o.Metadata.Namespace, Object: o.Metadata.Name, Container: container,
+	}
+}
+
+func (f *Facts) add(o kubeobject.Object, ref, container, name string) {
+	f.Images = append(f.Images, Found{Ref: ref, From: origin(o, container, name)})
 }
 
 // pod takes the references of a pod, each with the digest that runs.
-func (f *Facts) pod(o Object, p Pod) {
-	runs := make(map[string]digest.Digest)
-	for _, list := range [][]ContainerStatus{
+func (f *Facts) pod(o kubeobject.Object, p kubeobject.Pod) {
+	runs := make(map[string]string)
+	for _, list := range [][]kubeobject.ContainerStatus{
 		p.Status.InitContainerStatuses, p.Status.ContainerStatuses, p.Status.EphemeralContainerStatuses,
 	} {
 		for _, s := range list {
-			if d := idDigest(s.ImageID); d != "" {
-				runs[s.Name] = d
-			}
+			runs[s.Name] = s.ImageID
 		}
 	}
-	p.Spec.Images(func(ref, container, name string) {
-		found := Found{Ref: ref, From: o.origin(container, name)}
+	podImages(p.Spec, func(ref, container, name string) {
+		found := Found{Ref: ref, From: origin(o, container, name)}
 		if name == "" {
-			found.Runs = runs[container]
+			found.RunsAs, found.Runs = imageID(runs[container])
 		}
 		f.Images = append(f.Images, found)
 	})
 	f.annotations(o, o.Metadata.Annotations)
 }
 
-// idDigest returns the digest of an imageID: repository@sha256:…, with or
-// without a scheme. A bare sha256:… names a configuration, not a manifest.
-func idDigest(id string) digest.Digest {
+// imageID reads a pod's imageID: repository@sha256:…, with or without a scheme.
+// A bare sha256:… names a configuration, not a manifest.
+func imageID(id string) (ref string, d digest.Digest) {
+	if _, after, ok := strings.Cut(id, "://"); ok {
+		id = after
+	}
 	_, after, ok := strings.Cut(id, "@")
-	if !ok {
-		return ""
+	if d = digest.Digest(after); !ok || d.Validate() != nil {
+		return "", ""
 	}
-	d := digest.Digest(after)
-	if d.Validate() != nil {
-		return ""
-	}
-	return d
+	return id, d
 }
 
-func (f *Facts) node(o Object) error {
+func (f *Facts) node(o kubeobject.Object) error {
 	var v struct {
 		Status struct {
 			NodeInfo struct {

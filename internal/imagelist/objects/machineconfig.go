@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
 // maxFile bounds a file of a MachineConfig after decompression, in bytes.
@@ -41,7 +43,7 @@ type ignition struct {
 
 // machineConfig takes the OS images, the static pods and what units run with
 // podman. Errors of single files do not stop the others.
-func (f *Facts) machineConfig(o Object) error {
+func (f *Facts) machineConfig(o kubeobject.Object) error {
 	var v struct {
 		Spec struct {
 			OSImageURL string   `json:"osImageURL"`
@@ -62,7 +64,7 @@ func (f *Facts) machineConfig(o Object) error {
 	for _, file := range v.Spec.Config.Storage.Files {
 		content, err := fileContent(file.Contents.Source, file.Contents.Compression)
 		if err != nil {
-			failed = fmt.Errorf("%w: %s: file %s: %w", ErrObject, o, file.Path, err)
+			failed = fmt.Errorf("%w: %s: file %s: %w", kubeobject.ErrObject, o, file.Path, err)
 			continue
 		}
 		f.hostFile(o, file.Path, content)
@@ -77,13 +79,13 @@ func (f *Facts) machineConfig(o Object) error {
 }
 
 // hostFile looks into one file of a node.
-func (f *Facts) hostFile(o Object, name, content string) {
+func (f *Facts) hostFile(o kubeobject.Object, name, content string) {
 	dir, ext := path.Dir(name), path.Ext(name)
 	switch {
 	case dir == "/etc/kubernetes/manifests" || strings.HasPrefix(dir, "/etc/kubernetes/static-pod"):
-		var pod Pod
+		var pod kubeobject.Pod
 		if err := yaml.Unmarshal([]byte(content), &pod); err == nil && len(pod.Spec.Containers) > 0 {
-			pod.Spec.Images(func(ref, container, where string) {
+			podImages(pod.Spec, func(ref, container, where string) {
 				f.add(o, ref, container, strings.TrimSpace("file "+name+" "+where))
 			})
 			return
@@ -97,7 +99,7 @@ func (f *Facts) hostFile(o Object, name, content string) {
 
 // unit takes the images of a systemd unit or quadlet: by digest anywhere, by tag
 // as a word of a line with podman, or as a quadlet's Image=.
-func (f *Facts) unit(o Object, name, content string) {
+func (f *Facts) unit(o kubeobject.Object, name, content string) {
 	Scan(content, func(ref string) { f.add(o, ref, "", name) })
 	text := strings.ReplaceAll(content, "\\\n", " ")
 	for line := range strings.Lines(text) {
@@ -158,7 +160,7 @@ func fileContent(source, compression string) (string, error) {
 }
 
 // machineConfigPool takes the names of the rendered configurations in use.
-func (f *Facts) machineConfigPool(o Object) error {
+func (f *Facts) machineConfigPool(o kubeobject.Object) error {
 	type configuration struct {
 		Configuration struct {
 			Name string `json:"name"`

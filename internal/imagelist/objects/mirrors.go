@@ -1,11 +1,13 @@
 package objects
 
+import "github.com/nodeseal/nodeseal/internal/kubeobject"
+
 // OwnRegistry is how pods name the cluster's own registry.
 const OwnRegistry = "image-registry.openshift-image-registry.svc:5000"
 
 // mirrorSet reads the four kinds of objects that name mirrors: two generations
 // of the same thing, with the list under three names.
-func (f *Facts) mirrorSet(o Object) error {
+func (f *Facts) mirrorSet(o kubeobject.Object) error {
 	type entry struct {
 		Source  string   `json:"source"`
 		Mirrors []string `json:"mirrors"`
@@ -37,7 +39,7 @@ func (f *Facts) mirrorSet(o Object) error {
 
 // route takes the route to the cluster's own registry: outside the cluster its
 // images are only to be had there.
-func (f *Facts) route(o Object) error {
+func (f *Facts) route(o kubeobject.Object) error {
 	if o.Metadata.Namespace != "openshift-image-registry" {
 		return nil
 	}

@@ -1,6 +1,8 @@
 package objects
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -8,11 +10,13 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
 // clusterVersion takes the release that is wanted and, while an upgrade goes
 // on, those back to the last one that was completed.
-func (f *Facts) clusterVersion(o Object) error {
+func (f *Facts) clusterVersion(o kubeobject.Object) error {
 	type update struct {
 		State   string `json:"state"`
 		Version string `json:"version"`
@@ -51,7 +55,7 @@ func (f *Facts) clusterVersion(o Object) error {
 
 // csv takes what an operator runs and what it will start. A copy that OLM made
 // of a CSV for another namespace says nothing new.
-func (f *Facts) csv(o Object) error {
+func (f *Facts) csv(o kubeobject.Object) error {
 	if o.Metadata.Labels["olm.copiedFrom"] != "" {
 		return nil
 	}
@@ -66,7 +70,7 @@ func (f *Facts) csv(o Object) error {
 					Deployments []struct {
 						Name string `json:"name"`
 						Spec struct {
-							Template Template `json:"template"`
+							Template kubeobject.Template `json:"template"`
 						} `json:"spec"`
 					} `json:"deployments"`
 				} `json:"spec"`
@@ -82,7 +86,7 @@ func (f *Facts) csv(o Object) error {
 		}
 	}
 	for _, d := range v.Spec.Install.Spec.Deployments {
-		d.Spec.Template.Spec.Images(func(ref, container, name string) {
+		podImages(d.Spec.Template.Spec, func(ref, container, name string) {
 			f.add(o, ref, container, strings.TrimSpace("deployment "+d.Name+" "+name))
 		})
 	}
@@ -100,7 +104,7 @@ func (f *Facts) csv(o Object) error {
 	return err
 }
 
-func (f *Facts) catalogSource(o Object) error {
+func (f *Facts) catalogSource(o kubeobject.Object) error {
 	var v struct {
 		Spec struct {
 			Image string `json:"image"`
@@ -115,7 +119,7 @@ func (f *Facts) catalogSource(o Object) error {
 	return nil
 }
 
-func (f *Facts) clusterCatalog(o Object) error {
+func (f *Facts) clusterCatalog(o kubeobject.Object) error {
 	type source struct {
 		Image struct {
 			Ref string `json:"ref"`
@@ -138,13 +142,13 @@ func (f *Facts) clusterCatalog(o Object) error {
 		if runs.Validate() != nil {
 			runs = ""
 		}
-		f.Images = append(f.Images, Found{Ref: ref, Runs: runs, From: o.origin("", "spec.source.image.ref")})
+		f.Images = append(f.Images, Found{Ref: ref, Runs: runs, From: origin(o, "", "spec.source.image.ref")})
 	}
 	return nil
 }
 
 // imageStream takes the last import of each tag.
-func (f *Facts) imageStream(o Object) error {
+func (f *Facts) imageStream(o kubeobject.Object) error {
 	type reference struct {
 		Kind string `json:"kind"`
 		Name string `json:"name"`
@@ -183,7 +187,7 @@ func (f *Facts) imageStream(o Object) error {
 		if d.Validate() != nil {
 			d = ""
 		}
-		f.Images = append(f.Images, Found{Ref: ref, Runs: d, From: o.origin("", "tag "+t.Tag)})
+		f.Images = append(f.Images, Found{Ref: ref, Runs: d, From: origin(o, "", "tag "+t.Tag)})
 		if src := from[t.Tag]; d != "" && src != "" && !strings.Contains(src, "@") {
 			f.Known = append(f.Known, Known{src, d})
 		}
@@ -200,7 +204,7 @@ func (f *Facts) imageStream(o Object) error {
 
 // configMap takes release signatures, boot images, and any repo@sha256:… of
 // other ConfigMaps.
-func (f *Facts) configMap(o Object) error {
+func (f *Facts) configMap(o kubeobject.Object) error {
 	if _, ok := o.Metadata.Labels["release.openshift.io/verification-signatures"]; ok {
 		return f.signatures(o)
 	}
@@ -210,7 +214,7 @@ func (f *Facts) configMap(o Object) error {
 	return f.everywhere(o)
 }
 
-func (f *Facts) signatures(o Object) error {
+func (f *Facts) signatures(o kubeobject.Object) error {
 	var v struct {
 		BinaryData map[string][]byte `json:"binaryData"`
 	}
@@ -242,7 +246,7 @@ func BootArch(name string) string {
 }
 
 // BootImages calls found for each KubeVirt boot image in CoreOS stream metadata.
-// Errors wrap ErrObject.
+// Errors wrap kubeobject.ErrObject.
 func BootImages(stream string, found func(arch, ref string)) error {
 	var v struct {
 		Architectures map[string]struct {
@@ -254,8 +258,8 @@ func BootImages(stream string, found func(arch, ref string)) error {
 			} `json:"images"`
 		} `json:"architectures"`
 	}
-	if !asJSON(stream, &v) {
-		return ErrObject
+	if err := json.Unmarshal([]byte(stream), &v); err != nil {
+		return fmt.Errorf("%w: stream metadata: %w", kubeobject.ErrObject, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Architectures)) {
 		if ref := v.Architectures[name].Images.KubeVirt.Digest; ref != "" {
@@ -265,7 +269,7 @@ func BootImages(stream string, found func(arch, ref string)) error {
 	return nil
 }
 
-func (f *Facts) bootImages(o Object) error {
+func (f *Facts) bootImages(o kubeobject.Object) error {
 	var v struct {
 		Data map[string]string `json:"data"`
 	}
@@ -276,6 +280,6 @@ func (f *Facts) bootImages(o Object) error {
 		return nil
 	}
 	return BootImages(v.Data["stream"], func(arch, ref string) {
-		f.Images = append(f.Images, Found{Ref: ref, Arch: arch, From: o.origin("", "kubevirt "+arch)})
+		f.Images = append(f.Images, Found{Ref: ref, Arch: arch, From: origin(o, "", "kubevirt "+arch)})
 	})
 }

@@ -3,6 +3,8 @@ package objects
 import (
 	"regexp"
 	"strings"
+
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 )
 
 const (
@@ -12,14 +14,9 @@ const (
 	maxName = 512
 )
 
-// pinned matches host/path[:tag]: the host is told from a path by a dot, a
-// port or the name localhost, as in the grammar of distribution/reference.
-var pinned = regexp.MustCompile(`^(?:localhost|[a-zA-Z0-9][a-zA-Z0-9-]*(?:\.[a-zA-Z0-9][a-zA-Z0-9-]*)+|[a-zA-Z0-9][a-zA-Z0-9.-]*:[0-9]+)(?::[0-9]+)?` +
-	`(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)+(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?$`)
-
-// tagged matches host/path:tag and nothing else.
-var tagged = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9-]*(?:\.[a-zA-Z0-9][a-zA-Z0-9-]*)+(?::[0-9]+)?` +
-	`(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)+:[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+// pinned matches what may be host/path[:tag]: a host is told from a path by a
+// dot, a port or the name localhost.
+var pinned = regexp.MustCompile(`^(?:localhost|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+|[a-zA-Z0-9-]+:[0-9]+)(?::[0-9]+)?/[^:]+(?::[^:/]+)?$`)
 
 // Scan calls found for each host/repository[:tag]@sha256:… in text, in order.
 // What stands before the host (a scheme, a key, a quote) is left out. A name
@@ -59,7 +56,9 @@ func trimName(run string) string {
 	for run != "" {
 		run = strings.TrimLeft(run, "-._:/")
 		if pinned.MatchString(run) {
-			return run
+			if _, err := imagelist.Normalize(run); err == nil {
+				return run
+			}
 		}
 		i := strings.IndexAny(run, ":/")
 		if i < 0 {
@@ -89,4 +88,11 @@ func isName(c byte) bool {
 
 // isTagged reports a reference by tag with a host, as it stands on a command
 // line: host/repository:tag.
-func isTagged(word string) bool { return len(word) < maxName && tagged.MatchString(word) }
+func isTagged(word string) bool {
+	name := imagelist.Repository(word)
+	if name == word || len(word) > maxName || !pinned.MatchString(word) {
+		return false
+	}
+	_, err := imagelist.Normalize(word)
+	return err == nil
+}

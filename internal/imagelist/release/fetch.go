@@ -19,6 +19,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
 	"github.com/nodeseal/nodeseal/internal/pull"
 )
 
@@ -220,7 +221,7 @@ func (p *Payload) parse(files map[string]string) error {
 
 // parseBootImages reads the ConfigMap with the CoreOS stream's metadata.
 func (p *Payload) parseBootImages(text string) error {
-	return objects.Read(strings.NewReader(text), func(o objects.Object) error {
+	return kubeobject.Read(strings.NewReader(text), func(o kubeobject.Object) error {
 		facts, err := objects.Extract(o)
 		for _, f := range facts.Images {
 			if f.Arch != "" {

@@ -9,8 +9,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 )
 
@@ -102,14 +100,10 @@ func byDigest(ref string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name, d := imagelist.Split(norm)
-	if d == "" {
+	if _, d := imagelist.Split(norm); d == "" {
 		return "", fmt.Errorf("%q has no digest", ref)
 	}
-	if err := d.Validate(); err != nil || d.Algorithm() != digest.SHA256 {
-		return "", fmt.Errorf("%q: only sha256 digests are supported", ref)
-	}
-	return imagelist.Repository(name) + "@" + d.String(), nil
+	return norm, nil
 }
 
 // Metadata is what release-metadata says.

@@ -1,4 +1,4 @@
-package objects
+package kubeobject
 
 import (
 	"bufio"
@@ -110,11 +110,11 @@ func readItems(dec *json.Decoder, item func(raw []byte) error) (ok bool, err err
 	return true, nil
 }
 
-// syntax marks an error of the JSON itself with ErrObject; errors of the reader
-// stay what they are.
+// syntax marks an error of the JSON itself, or its early end, with ErrObject;
+// errors of the reader stay what they are.
 func syntax(err error) error {
 	var se *json.SyntaxError
-	if errors.As(err, &se) {
+	if errors.As(err, &se) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: %w", ErrObject, err)
 	}
 	return err

@@ -1,11 +1,12 @@
-package objects
+// Package kubeobject reads Kubernetes objects as JSON or YAML, alone or in
+// lists, as far as this program wants to know them. It knows no cluster.
+package kubeobject
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"github.com/nodeseal/nodeseal/bundle"
+	"strings"
 )
 
 // ErrObject is wrapped by every error about an object that cannot be read.
@@ -70,11 +71,10 @@ func (o Object) String() string {
 	return o.Kind + " " + o.Metadata.Namespace + "/" + o.Metadata.Name
 }
 
-// origin says that something was found in the object: in a container of that
-// name, and at the place called name, where these are not "".
-func (o Object) origin(container, name string) bundle.Origin {
-	return bundle.Origin{
-		Source: "cluster", Name: name, Kind: o.Kind,
-		Namespace: o.Metadata.Namespace, Object: o.Metadata.Name, Container: container,
+// GroupKind is Kind for core kinds, Kind.group for others.
+func (o Object) GroupKind() string {
+	if group, _, ok := strings.Cut(o.APIVersion, "/"); ok {
+		return o.Kind + "." + group
 	}
+	return o.Kind
 }

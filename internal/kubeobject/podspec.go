@@ -1,9 +1,4 @@
-package objects
-
-import (
-	"encoding/json"
-	"strings"
-)
+package kubeobject
 
 // PodSpec is what is read of a pod's specification.
 type PodSpec struct {
@@ -125,35 +120,3 @@ func (o Object) Pod() (p Pod, ok bool, err error) {
 	err = o.Decode(&p)
 	return p, true, err
 }
-
-// Images calls found for each image that the specification refers to: those of
-// containers and image volumes, of RELATED_IMAGE_* variables, and any
-// repo@sha256:… in variables, commands and arguments.
-func (s PodSpec) Images(found func(ref, container, name string)) {
-	for _, c := range s.All() {
-		if ref := strings.TrimSpace(c.Image); ref != "" {
-			found(ref, c.Name, "")
-		}
-		for _, e := range c.Env {
-			if v := strings.TrimSpace(e.Value); strings.HasPrefix(e.Name, "RELATED_IMAGE_") && v != "" && !strings.ContainsAny(v, " \t\n{[") {
-				found(v, c.Name, "env "+e.Name)
-				continue
-			}
-			Scan(e.Value, func(ref string) { found(ref, c.Name, "env "+e.Name) })
-		}
-		for _, word := range c.Command {
-			Scan(word, func(ref string) { found(ref, c.Name, "command") })
-		}
-		for _, word := range c.Args {
-			Scan(word, func(ref string) { found(ref, c.Name, "args") })
-		}
-	}
-	for _, v := range s.Volumes {
-		if v.Image != nil && v.Image.Reference != "" {
-			found(v.Image.Reference, "", "volume "+v.Name)
-		}
-	}
-}
-
-// asJSON reports whether text holds a JSON document.
-func asJSON(text string, into any) bool { return json.Unmarshal([]byte(text), into) == nil }
