@@ -1,0 +1,244 @@
+package dir
+
+import (
+	"bufio"
+	"cmp"
+	"compress/flate"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
+	"golang.org/x/sync/errgroup"
+)
+
+// extractAll extracts what is not finished yet, in parallel, largest first.
+func (im *importer) extractAll(ctx context.Context) error {
+	var todo []*job
+	var total int64
+	for _, j := range im.work {
+		if j.done == nil {
+			todo = append(todo, j)
+			total += j.size
+		}
+	}
+	slices.SortStableFunc(todo, func(a, b *job) int { return cmp.Compare(b.size, a.size) })
+	for _, dir := range []string{store.OverlayDir, store.LinkDir, store.LayersDir, store.ImagesDir} {
+		if err := im.mkdir(dir); err != nil {
+			return err
+		}
+	}
+	im.opts.Progress.Begin(phaseImport, total, progress.Bytes)
+	g, gctx := errgroup.WithContext(ctx)
+	sync := im.newSyncer()
+	var next atomic.Int64
+	for range min(im.opts.Jobs, len(todo)) {
+		g.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(todo) {
+					return nil
+				}
+				if err := im.label.creating(func() error { return im.extractOne(gctx, todo[i]) }); err != nil {
+					return err
+				}
+				sync.finished(todo[i])
+			}
+		})
+	}
+	err := g.Wait()
+	if serr := sync.wait(); err == nil {
+		err = serr
+	}
+	if err != nil {
+		return err
+	}
+	im.opts.Progress.End(phaseImport)
+	for _, j := range im.work {
+		im.result.Files += j.done.Files
+		im.result.Bytes += j.done.DiffSize
+		im.result.Squashed += j.done.Squashed
+	}
+	im.result.Extracted = len(todo)
+	if im.result.Squashed > 0 {
+		im.opts.Progress.Warn(fmt.Sprintf("%d files have owners that this user namespace does not know; they belong to its root now", im.result.Squashed))
+	}
+	return nil
+}
+
+// extractOne extracts and proves one content, and records it.
+func (im *importer) extractOne(ctx context.Context, j *job) error {
+	l := j.layers[0]
+	im.opts.Progress.Working(phaseImport, l.DiffID.String())
+	result, err := im.unpack(ctx, l, j.size)
+	if err == nil {
+		err = prove(l, result)
+	}
+	if err == nil {
+		err = im.opts.step("record")
+	}
+	if err == nil {
+		j.done = result
+		err = im.writeRecord(j)
+	}
+	if err != nil {
+		return &store.Error{Kind: kindOf(err), Op: "extracting layer", Image: l.Image, Digest: l.DiffID, Err: err}
+	}
+	return nil
+}
+
+// errClaim is the cause of an error about content that is not what was claimed.
+var errClaim = errors.New("it is not what was claimed")
+
+// prove compares what a layer is with what configuration and inventory say.
+func prove(l *store.Layer, result *extract.Result) error {
+	if result.DiffID != l.DiffID {
+		return fmt.Errorf("%w: its plain tar has the digest %s", errClaim, result.DiffID)
+	}
+	if l.DiffSize != 0 && result.DiffSize != l.DiffSize {
+		return fmt.Errorf("%w: its plain tar has %d bytes, the inventory says %d", errClaim, result.DiffSize, l.DiffSize)
+	}
+	return nil
+}
+
+// kindOf says whose fault a failed extraction is.
+func kindOf(err error) error {
+	var refused *extract.RefusedError
+	if errors.As(err, &refused) || errors.Is(err, bundle.ErrDamaged) || errors.Is(err, bundle.ErrNoBlob) ||
+		errors.Is(err, errClaim) || errors.Is(err, errCompression) {
+		return store.ErrDamaged
+	}
+	return nil
+}
+
+// unpack extracts the content of l into its diff directory.
+func (im *importer) unpack(ctx context.Context, l *store.Layer, size int64) (_ *extract.Result, err error) {
+	blob, err := im.src.OpenLayer(ctx, l.Blob)
+	if err != nil {
+		return nil, fmt.Errorf("opening its blob: %w", err)
+	}
+	defer blob.Close()
+	counted := &countingReader{r: blob, progress: im.opts.Progress}
+	plain, err := openPlain(counted, l)
+	if err != nil {
+		return nil, err
+	}
+	defer plain.close()
+	opts := extract.Options{
+		MaxSize:       l.DiffSize,
+		UserNamespace: im.userNS,
+		NoDevices:     im.opts.NoDevices,
+	}
+	if l.Table != "" {
+		table, err := im.src.OpenTable(ctx, l.Table)
+		if err != nil {
+			return nil, fmt.Errorf("opening its file table: %w", err)
+		}
+		defer table.Close()
+		opts.Table = bundle.NewTableReader(table)
+	}
+	diff, err := im.makeDiff(l)
+	if err != nil {
+		return nil, err
+	}
+	defer diff.Close()
+	split, err := im.createTarSplit(l)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, split.close()) }()
+	result, err := extract.Layer(ctx, plain, diff, split, opts)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // extractOne wraps it
+	}
+	if counted.n != size && l.Blob == l.DiffID {
+		return nil, fmt.Errorf("%w: its blob has %d bytes, the inventory says %d", errClaim, counted.n, size)
+	}
+	return result, plain.finish()
+}
+
+// makeDiff makes the directory of a layer and opens its diff directory.
+func (im *importer) makeDiff(l *store.Layer) (*os.File, error) {
+	path := filepath.Join(im.partial.store, store.DiffDir(l.ID))
+	// A run that was cut short, in this process, may have begun it.
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("making the layer's directory: %w", err)
+	}
+	for _, dir := range []string{filepath.Dir(path), path} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("making the layer's directory: %w", err)
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the layer's directory: %w", err)
+	}
+	return f, nil
+}
+
+// mkdir makes a folder of the store.
+func (im *importer) mkdir(name string) error {
+	mode := os.FileMode(0o700)
+	err := im.label.creating(func() error { return os.Mkdir(filepath.Join(im.partial.store, name), mode) })
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("making the store's folders: %w", err)
+	}
+	return nil
+}
+
+// tarSplit is the compressed tar-split of a layer.
+type tarSplit struct {
+	*gzip.Writer
+	buf  *bufio.Writer
+	file *os.File
+}
+
+// createTarSplit creates the tar-split file of a layer. Its bytes depend on
+// nothing but what is written.
+func (im *importer) createTarSplit(l *store.Layer) (*tarSplit, error) {
+	path := filepath.Join(im.partial.store, store.TarSplitFile(l.ID))
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("creating tar-split: %w", err)
+	}
+	buf := bufio.NewWriterSize(f, 64<<10)
+	zw, err := gzip.NewWriterLevel(buf, flate.BestSpeed)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("creating tar-split: %w", err)
+	}
+	return &tarSplit{Writer: zw, buf: buf, file: f}, nil
+}
+
+func (t *tarSplit) close() error {
+	err := errors.Join(t.Writer.Close(), t.buf.Flush(), t.file.Close())
+	if err != nil {
+		return fmt.Errorf("writing tar-split: %w", err)
+	}
+	return nil
+}
+
+// countingReader reports what is read of a blob.
+type countingReader struct {
+	r        io.Reader
+	progress progress.Func
+	n        int64
+}
+
+// Read implements io.Reader.
+func (c *countingReader) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	c.progress.Add(phaseImport, int64(n))
+	return n, err //nolint:wrapcheck // an io.Reader passes errors on
+}

@@ -1,0 +1,177 @@
+package dir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/check"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/storage/pkg/unshare"
+	"golang.org/x/sys/unix"
+)
+
+// The phases of progress.
+const (
+	phasePlan   = "plan"
+	phaseImport = "import"
+	phaseCheck  = "check"
+)
+
+// importer is one import.
+type importer struct {
+	src    store.Source
+	opts   Options
+	target string
+	userNS bool
+	label  labeller
+
+	plan    *store.Plan
+	partial *partial
+	work    []*job // unique contents, by diff ID
+	result  Result
+}
+
+// job is one content to extract, and the layers that have it.
+type job struct {
+	// layers have this content; the first one's directory is extracted to, the
+	// others' get hard links.
+	layers []*store.Layer
+	size   int64 // of the blob
+	done   *extract.Result
+}
+
+func newImporter(src store.Source, target string, opts Options) (*importer, error) {
+	abs, err := filepath.Abs(target)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", target, err)
+	}
+	if os.Geteuid() != 0 {
+		return nil, fmt.Errorf("%w: importing needs root, or a user namespace in which this user is root", store.ErrPrecondition)
+	}
+	return &importer{
+		src: src, opts: opts, target: abs,
+		userNS: unshare.IsRootless(),
+		label:  newLabeller(),
+		result: Result{Path: abs},
+	}, nil
+}
+
+// run does the steps of an import, one after another.
+func (im *importer) run(ctx context.Context) (result *Result, err error) {
+	if _, err := os.Lstat(im.target); err == nil {
+		return nil, fmt.Errorf("%w: %s", store.ErrExists, im.target)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("looking for %s: %w", im.target, err)
+	}
+	if err := im.makePlan(ctx); err != nil {
+		return nil, err
+	}
+	if im.partial, err = openPartial(im.target, im.label); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, im.partial.close(err == nil)) }()
+	steps := []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"probe", im.probe},
+		{"recover", im.takeOver},
+		{"need", im.checkNeed},
+		{"extract", im.extractAll},
+		{"link", im.linkAll},
+		{"metadata", im.writeMetadata},
+		{"check", im.check},
+		{"finish", im.finish},
+	}
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err //nolint:wrapcheck // the caller's own
+		}
+		if err := im.opts.step(s.name); err != nil {
+			return nil, err
+		}
+		if err := s.do(ctx); err != nil {
+			return nil, im.explain(ctx, err)
+		}
+	}
+	return &im.result, nil
+}
+
+// explain gives an error that the caller's context or a full disk caused its
+// true name.
+func (im *importer) explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("%w (%w)", ctx.Err(), err)
+	}
+	if !errors.Is(err, store.ErrPrecondition) && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) {
+		return fmt.Errorf("%w: %w", store.ErrPrecondition, err)
+	}
+	return err
+}
+
+// makePlan verifies manifests and configurations and finds the unique contents.
+func (im *importer) makePlan(ctx context.Context) error {
+	images := im.src.Inventory().Images
+	im.opts.Progress.Begin(phasePlan, int64(len(images)), progress.Count)
+	plan, err := store.NewPlan(ctx, im.src, store.Selection{Want: im.opts.Want, Architecture: im.opts.Architecture})
+	if err != nil {
+		return fmt.Errorf("planning the store: %w", err)
+	}
+	im.opts.Progress.Add(phasePlan, int64(len(images)))
+	im.opts.Progress.End(phasePlan)
+	im.plan = plan
+	sizes := make(map[digest.Digest]int64)
+	for _, b := range im.src.Inventory().Blobs {
+		sizes[b.Digest] = b.Size
+	}
+	byDiff := make(map[digest.Digest]*job)
+	for _, l := range plan.Layers {
+		j := byDiff[l.DiffID]
+		if j == nil {
+			j = &job{size: sizes[l.Blob]}
+			byDiff[l.DiffID] = j
+			im.work = append(im.work, j)
+		}
+		j.layers = append(j.layers, l)
+	}
+	im.result.Images, im.result.References = len(plan.Images), len(plan.References)
+	im.result.Layers, im.result.Skipped = len(plan.Layers), plan.Skipped
+	return nil
+}
+
+// check opens the store with the library.
+func (im *importer) check(ctx context.Context) error {
+	im.opts.Progress.Begin(phaseCheck, int64(len(im.plan.References)), progress.Count)
+	err := check.Store(ctx, im.partial.store, im.partial.scratch(), check.Options{
+		References: im.plan.References,
+		Layers:     len(im.plan.Layers),
+		Mount:      true,
+		Done:       func() { im.opts.Progress.Add(phaseCheck, 1) },
+	})
+	if err != nil {
+		return fmt.Errorf("checking the store: %w", err)
+	}
+	im.opts.Progress.End(phaseCheck)
+	return nil
+}
+
+// finish syncs the store and gives it its name.
+func (im *importer) finish(context.Context) error {
+	if err := im.stampTimes(); err != nil {
+		return err
+	}
+	if err := im.partial.sync(); err != nil {
+		return err
+	}
+	if err := im.opts.step("rename"); err != nil {
+		return err
+	}
+	return im.partial.publish(im.target)
+}

@@ -1,0 +1,152 @@
+package dir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/check"
+	"golang.org/x/sys/unix"
+)
+
+// partialSuffix ends the name of the directory in which a store is made.
+const partialSuffix = ".partial"
+
+// PartialName returns the directory in which the store target is made: on the
+// same file system, hidden, and never taken for a store.
+func PartialName(target string) string {
+	return filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+partialSuffix)
+}
+
+// partial is a store in the making.
+//
+//	.NAME.partial/
+//	  store/      what becomes the store
+//	  records/    which layers of it are finished
+//	  check/      the library's empty primary store, during the check
+type partial struct {
+	path string
+	// lock is the open directory. It holds the lock, and was opened before the
+	// first byte was written, so that syncing it reports every error.
+	lock    *os.File
+	store   string
+	records string
+}
+
+// openPartial makes or finds the directory, and locks it until close.
+func openPartial(target string, label labeller) (*partial, error) {
+	p := &partial{path: PartialName(target)}
+	p.store, p.records = filepath.Join(p.path, "store"), filepath.Join(p.path, "records")
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return nil, fmt.Errorf("making the store's parent directory: %w", err)
+	}
+	if err := os.Mkdir(p.path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("making the store: %w", err)
+	}
+	var err error
+	if p.lock, err = os.Open(p.path); err != nil {
+		return nil, fmt.Errorf("making the store: %w", err)
+	}
+	if err := unix.Flock(int(p.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		p.lock.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %w: %s", store.ErrPrecondition, store.ErrBusy, target)
+		}
+		return nil, fmt.Errorf("locking %s: %w", p.path, err)
+	}
+	if err := check.Remove(p.scratch()); err != nil {
+		return nil, errors.Join(err, p.close(false))
+	}
+	for _, dir := range []string{p.store, p.records} {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, errors.Join(fmt.Errorf("making the store: %w", err), p.close(false))
+		}
+	}
+	if err := label.set(p.store); err != nil {
+		return nil, errors.Join(err, p.close(false))
+	}
+	return p, nil
+}
+
+// scratch is where the library may have its own store.
+func (p *partial) scratch() string { return filepath.Join(p.path, "check") }
+
+// sync writes everything on the file system to the disk.
+func (p *partial) sync() error {
+	if err := unix.Syncfs(int(p.lock.Fd())); err != nil {
+		return fmt.Errorf("syncing the file system of %s: %w", p.path, err)
+	}
+	return nil
+}
+
+// publish gives the store its name.
+func (p *partial) publish(target string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, p.store, unix.AT_FDCWD, target, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("%w: %s", store.ErrExists, target)
+	}
+	if err != nil {
+		return fmt.Errorf("renaming the store to %s: %w", target, err)
+	}
+	parent, err := os.Open(filepath.Dir(target))
+	if err != nil {
+		return fmt.Errorf("syncing the store's parent directory: %w", err)
+	}
+	defer parent.Close()
+	if err := parent.Sync(); err != nil {
+		return fmt.Errorf("syncing the store's parent directory: %w", err)
+	}
+	return nil
+}
+
+// close unlocks the directory. It removes it where the store is published, and
+// where there is nothing in it that a next run could take over.
+func (p *partial) close(published bool) error {
+	defer p.lock.Close()
+	records, err := os.ReadDir(p.records)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading records: %w", err)
+	}
+	if published || len(records) == 0 {
+		return removePartial(p.path)
+	}
+	return check.Remove(p.scratch())
+}
+
+func removePartial(path string) error {
+	if err := check.Remove(filepath.Join(path, "check")); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("removing %s: %w", path, err)
+	}
+	return nil
+}
+
+// Clean removes what an import to target that did not finish has left. It
+// reports whether there was something. Errors wrap store.ErrBusy where an
+// import is at work.
+func Clean(target string) (removed bool, err error) {
+	abs, err := filepath.Abs(target)
+	if err != nil {
+		return false, fmt.Errorf("finding %s: %w", target, err)
+	}
+	f, err := os.Open(PartialName(abs))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for left-overs: %w", err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return false, fmt.Errorf("%w: %s", store.ErrBusy, target)
+		}
+		return false, fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	return true, removePartial(f.Name())
+}

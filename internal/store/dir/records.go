@@ -1,0 +1,146 @@
+package dir
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
+)
+
+// A record says that the contents of one layer are finished and proven:
+// records/LAYERID. It is written after the last byte of the layer. A process
+// that is killed loses nothing that it wrote, so a record counts during the
+// boot in which it was made. A power cut does lose what was not synced, so
+// after a sync of the file system the record is renamed to LAYERID.synced: that
+// one counts for ever.
+type record struct {
+	// Format names the rules by which the layer was extracted.
+	Format string `json:"format"`
+	// Boot is the kernel's ID of the boot.
+	Boot   string          `json:"boot"`
+	UserNS bool            `json:"userNamespace,omitempty"`
+	Layer  *extract.Result `json:"layer"`
+}
+
+const (
+	recordFormat = "nodeseal layer record v1"
+	syncedSuffix = ".synced"
+)
+
+func (im *importer) recordPath(l *store.Layer) string { return filepath.Join(im.partial.records, l.ID) }
+
+// writeRecord records that the content of j is finished.
+func (im *importer) writeRecord(j *job) error {
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(record{Format: recordFormat, Boot: boot, UserNS: im.userNS, Layer: j.done})
+	if err != nil {
+		return fmt.Errorf("encoding record: %w", err)
+	}
+	// A torn record is none: it is not JSON.
+	if err := os.WriteFile(im.recordPath(j.layers[0]), data, 0o600); err != nil {
+		return fmt.Errorf("recording a finished layer: %w", err)
+	}
+	return nil
+}
+
+// readRecord returns the record of the content of j, nil where there is none
+// that counts.
+func (im *importer) readRecord(j *job) (*extract.Result, error) {
+	path := im.recordPath(j.layers[0])
+	data, err := os.ReadFile(path + syncedSuffix)
+	synced := err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = os.ReadFile(path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading record: %w", err)
+	}
+	boot, err := bootID()
+	if err != nil {
+		return nil, err
+	}
+	var r record
+	if json.Unmarshal(data, &r) != nil || r.Format != recordFormat || r.UserNS != im.userNS || r.Layer == nil ||
+		r.Layer.DiffID != j.layers[0].DiffID || (!synced && r.Boot != boot) {
+		return nil, nil //nolint:nilnil // it does not count
+	}
+	return r.Layer, nil
+}
+
+// bootID returns what the kernel calls this boot.
+func bootID() (string, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("reading the boot's ID: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+// takeOver keeps what an earlier run has finished and removes everything else
+// that it left.
+func (im *importer) takeOver(context.Context) error {
+	if err := removePaths(
+		filepath.Join(im.partial.store, store.LinkDir),
+		filepath.Join(im.partial.store, store.ImagesDir),
+		filepath.Join(im.partial.store, store.OwnDir)); err != nil {
+		return err
+	}
+	keep := make(map[string]bool)
+	for _, j := range im.work {
+		l := j.layers[0]
+		result, err := im.readRecord(j)
+		if err != nil {
+			return err
+		}
+		if result == nil {
+			continue
+		}
+		j.done = result
+		im.result.TakenOver++
+		for _, name := range []string{l.ID, l.ID + syncedSuffix, filepath.Base(store.TarSplitFile(l.ID))} {
+			keep[name] = true
+		}
+	}
+	for _, dir := range []string{
+		filepath.Join(im.partial.store, store.OverlayDir), filepath.Join(im.partial.store, store.LayersDir), im.partial.records,
+	} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("looking for left-overs: %w", err)
+		}
+		for _, e := range entries {
+			if keep[e.Name()] {
+				continue
+			}
+			if err := removePaths(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if im.result.TakenOver > 0 {
+		im.opts.Progress.Say(fmt.Sprintf("%d layers are finished from an earlier run", im.result.TakenOver))
+	}
+	return nil
+}
+
+func removePaths(paths ...string) error {
+	for _, p := range paths {
+		if err := os.RemoveAll(p); err != nil {
+			return fmt.Errorf("removing left-overs: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package dir
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// copyXattrs gives the directory to the extended attributes of from, but for
+// the label, which is the node's.
+func copyXattrs(from, to *os.File) error {
+	names, err := listXattrs(from)
+	if err != nil {
+		return fmt.Errorf("extended attributes of %s: %w", from.Name(), err)
+	}
+	for _, name := range names {
+		value, err := getXattr(from, name)
+		if err == nil {
+			err = unix.Fsetxattr(int(to.Fd()), name, value, 0)
+		}
+		if err != nil {
+			return fmt.Errorf("extended attribute %s of %s: %w", name, from.Name(), err)
+		}
+	}
+	return nil
+}
+
+func listXattrs(f *os.File) ([]string, error) {
+	size, err := unix.Flistxattr(int(f.Fd()), nil)
+	if errors.Is(err, unix.ENOTSUP) || (err == nil && size == 0) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err //nolint:wrapcheck // copyXattrs wraps it
+	}
+	buf := make([]byte, size)
+	if size, err = unix.Flistxattr(int(f.Fd()), buf); err != nil {
+		return nil, err //nolint:wrapcheck // copyXattrs wraps it
+	}
+	var names []string
+	for name := range bytes.SplitSeq(buf[:size], []byte{0}) {
+		if len(name) > 0 && string(name) != "security.selinux" {
+			names = append(names, string(name))
+		}
+	}
+	return names, nil
+}
+
+func getXattr(f *os.File, name string) ([]byte, error) {
+	size, err := unix.Fgetxattr(int(f.Fd()), name, nil)
+	if err != nil || size == 0 {
+		return nil, err //nolint:wrapcheck // copyXattrs wraps it
+	}
+	buf := make([]byte, size)
+	size, err = unix.Fgetxattr(int(f.Fd()), name, buf)
+	return buf[:max(size, 0)], err //nolint:wrapcheck // copyXattrs wraps it
+}

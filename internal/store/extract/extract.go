@@ -1,0 +1,140 @@
+// Package extract unpacks the tar of one layer into its diff directory, the way
+// containers/storage does (pkg/archive.Unpack with overlay's whiteouts, in a
+// chroot), but without a chroot, a second process or a second pass: in one pass
+// over the stream it proves the diff ID, compares the file table, writes the
+// files and makes the tar-split.
+//
+// What the library accepts gives the tree that the library makes, but for times
+// that the library takes from the clock (of whiteouts, and of directories that
+// the tar does not list): those are the tar's, or the epoch. What leads out of
+// the layer, or lies, is refused.
+package extract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/opencontainers/go-digest"
+)
+
+// Table lists the entries that the tar must have: a *bundle.TableReader.
+type Table interface {
+	// Next returns the next entry, io.EOF behind the last.
+	Next() (bundle.TableEntry, error)
+}
+
+// Options say how a layer is unpacked. The zero value unpacks as root, all
+// kinds of files, without bounds.
+type Options struct {
+	// MaxSize bounds the length of the tar in bytes; 0 is no bound.
+	MaxSize int64
+	// Table, where set, is compared with every entry of the tar.
+	Table Table
+	// UserNamespace unpacks without the rights of the machine's root: opaque
+	// directories by user.overlay.opaque, device nodes left out, owners that
+	// the namespace does not know replaced by its root (Result.Squashed).
+	UserNamespace bool
+	// NoDevices refuses device nodes other than whiteouts.
+	NoDevices bool
+}
+
+// Root are attributes of a layer's root directory.
+type Root struct {
+	Mode     uint32    `json:"mode"`
+	UID      int       `json:"uid"`
+	GID      int       `json:"gid"`
+	Modified time.Time `json:"modified"`
+}
+
+// Result is what a layer turned out to be.
+type Result struct {
+	DiffID   digest.Digest `json:"diffID"`
+	DiffSize int64         `json:"diffSize"`
+	UIDs     []uint32      `json:"uids,omitempty"`
+	GIDs     []uint32      `json:"gids,omitempty"`
+	// Root is set where the tar sets attributes of the root directory. The
+	// directory has its extended attributes already; the rest is the caller's,
+	// because a layer that sets none has those of the layer below it.
+	Root *Root `json:"root,omitempty"`
+	// Files counts the entries of the tar.
+	Files int64 `json:"files"`
+	// Squashed counts the files whose owner was replaced (UserNamespace).
+	Squashed int64 `json:"squashed,omitempty"`
+}
+
+// Layer unpacks the plain tar stream into the empty directory dir and writes
+// its tar-split, as uncompressed JSON lines, to tarSplit. It reads the stream
+// to its end and does not close it. The Result's DiffID is what the stream has;
+// comparing it is the caller's: until then the tree is not proven.
+//
+// An error about the tar is a *RefusedError; where the stream fails it is the
+// stream's own; errors of the file system wrap the errno.
+func Layer(ctx context.Context, stream io.Reader, dir *os.File, tarSplit io.Writer, opts Options) (*Result, error) {
+	u, err := newUnpacker(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer u.close()
+	p := startPump(ctx, stream, opts.MaxSize)
+	defer p.stop()
+	if err := u.unpack(p, tarSplit); err != nil {
+		if p.failed != nil {
+			return nil, p.failed // and not what the tar reader makes of it
+		}
+		return nil, err
+	}
+	u.result.DiffID, u.result.DiffSize = p.digest()
+	u.result.UIDs, u.result.GIDs = sorted(u.uids), sorted(u.gids)
+	return &u.result, nil
+}
+
+func sorted(set map[uint32]struct{}) []uint32 {
+	ids := make([]uint32, 0, len(set))
+	for id := range set {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// RefusedError reports an entry of a tar that is not unpacked. The reasons are
+// the Err* values of this package, or what the file system or the tar reader
+// said of the entry.
+type RefusedError struct {
+	// Name is the entry's name as the tar has it, "" where the tar itself is wrong.
+	Name string
+	Err  error
+}
+
+// Error implements error.
+func (e *RefusedError) Error() string {
+	if e.Name == "" {
+		return fmt.Sprintf("tar is refused: %v", e.Err)
+	}
+	name := e.Name
+	if len(name) > 256 {
+		name = name[:256] + "..."
+	}
+	return fmt.Sprintf("tar entry %q is refused: %v", name, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Why an entry is refused.
+var (
+	ErrLeadsOut  = errors.New("it leads out of the layer")
+	ErrType      = errors.New("its type has no place in a layer")
+	ErrDevice    = errors.New("device nodes are not wanted")
+	ErrWhiteout  = errors.New("it is a whiteout of something that the same layer holds")
+	ErrTwice     = errors.New("the layer holds the same path twice")
+	ErrTable     = errors.New("the file table says something else")
+	ErrTooLong   = errors.New("it is longer than it may be")
+	ErrExpanding = errors.New("its content is longer than the tar")
+)

@@ -1,0 +1,64 @@
+package extract
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/vbatts/tar-split/archive/tar"
+	"github.com/vbatts/tar-split/tar/storage"
+)
+
+// splitter writes a tar-split: all of a tar but the contents of its files, as
+// JSON lines, from which with the files the tar can be made again.
+type splitter struct {
+	p storage.Packer
+}
+
+func newSplitter(w io.Writer) *splitter { return &splitter{p: storage.NewJSONPacker(w)} }
+
+// segment adds raw bytes of the tar.
+func (s *splitter) segment(raw []byte) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	if _, err := s.p.AddEntry(storage.Entry{Type: storage.SegmentType, Payload: raw}); err != nil {
+		return fmt.Errorf("writing tar-split: %w", err)
+	}
+	return nil
+}
+
+// file adds an entry of the tar.
+func (s *splitter) file(hdr *tar.Header, checksum []byte) error {
+	e := storage.Entry{Type: storage.FileType, Size: hdr.Size, Payload: checksum}
+	e.SetName(hdr.Name)
+	_, err := s.p.AddEntry(e)
+	if errors.Is(err, storage.ErrDuplicatePath) {
+		// The library cannot keep such a layer either.
+		return ErrTwice
+	}
+	if err != nil {
+		return fmt.Errorf("writing tar-split: %w", err)
+	}
+	return nil
+}
+
+// rest adds what follows the last entry, to the end of the stream.
+func (s *splitter) rest(raw []byte, stream io.Reader) error {
+	if err := s.segment(raw); err != nil {
+		return err
+	}
+	buf := make([]byte, chunkSize)
+	for {
+		n, err := fill(stream, buf)
+		if err := s.segment(buf[:n]); err != nil {
+			return err
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// The folders of a store.
+const (
+	OverlayDir = "overlay"
+	LinkDir    = "overlay/l"
+	LayersDir  = "overlay-layers"
+	ImagesDir  = "overlay-images"
+	// OwnDir holds what is nodeseal's own: the bundle's inventory, what each
+	// name names, attachments.
+	OwnDir = "nodeseal"
+)
+
+// The files of OwnDir.
+const (
+	inventoryFile   = OwnDir + "/inventory.json"
+	referencesFile  = OwnDir + "/references.json"
+	attachmentsDir  = OwnDir + "/blobs/sha256"
+	layersFile      = LayersDir + "/layers.json"
+	layersLockFile  = LayersDir + "/layers.lock"
+	imagesFile      = ImagesDir + "/images.json"
+	imagesLockFile  = ImagesDir + "/images.lock"
+	tarSplitSuffix  = ".tar-split.gz"
+	lowerSeparator  = ":"
+	metadataPrivate = 0o600
+	metadataPublic  = 0o644
+)
+
+// Reference is one name of a store and what it names. An image record alone
+// cannot say which of its manifests a tag means.
+type Reference struct {
+	Name string `json:"name"`
+	// Digest is that of the manifest, or of the manifest list, that the name is of.
+	Digest digest.Digest `json:"digest"`
+	// ImageID is the ID of the image record: the digest of its configuration, in hex.
+	ImageID string `json:"image"`
+}
+
+// File is one file of a store outside of the layers' contents: exactly one of
+// Content, Blob and Link is set.
+type File struct {
+	// Path is slash-separated, below the store.
+	Path string
+	Mode uint32
+	// Content is what the file holds.
+	Content []byte
+	// Blob is the small blob of the Source that the file holds.
+	Blob digest.Digest
+	// Link is the target of a symbolic link.
+	Link string
+}
+
+// DiffDir returns the folder of a layer's contents, below the store.
+func DiffDir(layerID string) string { return path.Join(OverlayDir, layerID, "diff") }
+
+// TarSplitFile returns the file with a layer's tar-split, below the store.
+func TarSplitFile(layerID string) string { return path.Join(LayersDir, layerID+tarSplitSuffix) }
+
+// Files returns all files of the store but the layers' contents and tar-splits,
+// in an order that depends only on the plan. facts are by diff ID; inventory is
+// what RawInventory returns.
+func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) ([]File, error) {
+	layers, err := p.LayerRecords(facts)
+	if err != nil {
+		return nil, err
+	}
+	images, err := p.ImageRecords()
+	if err != nil {
+		return nil, err
+	}
+	references, err := json.MarshalIndent(p.References, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding references: %w", err)
+	}
+	files := []File{
+		{Path: layersFile, Mode: metadataPrivate, Content: layers},
+		{Path: layersLockFile, Mode: metadataPublic, Content: lockContent(layers)},
+		{Path: imagesFile, Mode: metadataPrivate, Content: images},
+		{Path: imagesLockFile, Mode: metadataPublic, Content: lockContent(images)},
+		{Path: inventoryFile, Mode: metadataPublic, Content: inventory},
+		{Path: referencesFile, Mode: metadataPublic, Content: append(references, '\n')},
+	}
+	for _, l := range p.Layers {
+		files = append(files, l.files()...)
+	}
+	for _, img := range p.Images {
+		for _, item := range img.Data {
+			files = append(files, File{
+				Path: path.Join(ImagesDir, img.ID, bigDataFile(item.Key)),
+				Mode: metadataPrivate, Blob: item.Digest,
+			})
+		}
+	}
+	for _, d := range p.Attachments {
+		files = append(files, File{Path: path.Join(attachmentsDir, d.Encoded()), Mode: metadataPublic, Blob: d})
+	}
+	return files, nil
+}
+
+// files returns the small files in the folder of a layer, and its short name.
+func (l *Layer) files() []File {
+	dir := path.Join(OverlayDir, l.ID)
+	link := linkName(l.ID)
+	files := []File{
+		{Path: path.Join(LinkDir, link), Link: path.Join("..", l.ID, "diff")},
+		{Path: path.Join(dir, "link"), Mode: metadataPublic, Content: []byte(link)},
+	}
+	if l.Parent == nil {
+		return files
+	}
+	var links, ids []string
+	for below := l.Parent; below != nil; below = below.Parent {
+		links = append(links, path.Join("l", linkName(below.ID)))
+		ids = append(ids, below.ID)
+	}
+	return append(files,
+		File{Path: path.Join(dir, "lower"), Mode: metadataPublic, Content: []byte(strings.Join(links, lowerSeparator))},
+		File{Path: path.Join(dir, "lower-layers"), Mode: metadataPublic, Content: []byte(strings.Join(ids, lowerSeparator))},
+	)
+}

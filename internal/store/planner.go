@@ -1,0 +1,181 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/storage"
+)
+
+// planner builds a Plan, image by image.
+type planner struct {
+	inv    *bundle.Inventory
+	plan   *Plan
+	layers map[string]*Layer    // by ID
+	images map[string]*Image    // by ID
+	names  map[string]Reference // by name
+	tables map[digest.Digest]digest.Digest // of expanded layers, by blob
+	sizes  map[digest.Digest]int64         // claimed lengths of plain tars, by diff ID
+}
+
+// add verifies one image and adds it to the plan.
+func (p *planner) add(ctx context.Context, src Source, img *bundle.Image) error {
+	manifest, err := readBlob(ctx, src, "reading manifest", img.Digest, img)
+	if err != nil {
+		return err
+	}
+	if err := verifyManifest(manifest, img); err != nil {
+		return damaged("reading manifest", img.Digest, img, err)
+	}
+	conf, err := readBlob(ctx, src, "reading configuration", img.Config.Digest, img)
+	if err != nil {
+		return err
+	}
+	created, err := verifyConfig(conf, img)
+	if err != nil {
+		return damaged("reading configuration", img.Config.Digest, img, err)
+	}
+	top, err := p.addLayers(img)
+	if err != nil {
+		return err
+	}
+	id := img.Config.Digest.Encoded()
+	rec := p.images[id]
+	if rec == nil {
+		rec = &Image{ID: id, TopLayer: top, Created: created}
+		p.images[id] = rec
+		p.plan.Images = append(p.plan.Images, rec)
+	}
+	rec.setData(img.Config.Digest.String(), img.Config.Digest, len(conf))
+	if img.Index != "" {
+		index, err := readBlob(ctx, src, "reading manifest list", img.Index, img)
+		if err != nil {
+			return err
+		}
+		rec.setData(manifestKey(img.Index), img.Index, len(index))
+	}
+	rec.setData(manifestKey(img.Digest), img.Digest, len(manifest))
+	rec.setData(storage.ImageDigestBigDataKey, img.Digest, len(manifest))
+	for _, a := range img.Attachments {
+		p.plan.Attachments = append(append(p.plan.Attachments, a.Digest), a.Blobs...)
+	}
+	return p.addNames(rec, img)
+}
+
+// addLayers adds the layers of img that are new, and returns its topmost one.
+func (p *planner) addLayers(img *bundle.Image) (*Layer, error) {
+	if len(img.Layers) > MaxDepth {
+		return nil, &Error{
+			Kind: ErrPrecondition, Op: "planning image", Image: img.Ref,
+			Err: fmt.Errorf("it has %d layers, overlay can stack %d", len(img.Layers), MaxDepth),
+		}
+	}
+	var top *Layer
+	for _, l := range img.Layers {
+		if size, ok := p.sizes[l.DiffID]; ok && size != l.DiffSize {
+			return nil, damaged("reading inventory", l.DiffID, img,
+				fmt.Errorf("the layer has two sizes, %d and %d", size, l.DiffSize))
+		}
+		p.sizes[l.DiffID] = l.DiffSize
+		parent := ""
+		if top != nil {
+			parent = top.ID
+		}
+		id := LayerID(parent, l.DiffID)
+		layer := p.layers[id]
+		if layer == nil {
+			blob := p.inv.LayerBlob(l)
+			layer = &Layer{
+				ID: id, Parent: top, DiffID: l.DiffID, DiffSize: l.DiffSize,
+				Compressed: l.Digest, CompressedSize: l.Size, MediaType: l.MediaType,
+				Blob: blob, Table: p.tables[blob], Image: img.Ref,
+			}
+			if top != nil {
+				layer.Depth = top.Depth + 1
+			}
+			p.layers[id] = layer
+			p.plan.Layers = append(p.plan.Layers, layer)
+		}
+		top = layer
+	}
+	return top, nil
+}
+
+// addNames gives the names of img to its record.
+func (p *planner) addNames(rec *Image, img *bundle.Image) error {
+	for _, name := range append([]string{img.Ref}, img.Names...) {
+		named, err := reference.ParseNamed(name)
+		if err != nil {
+			return damaged("reading inventory", "", img, fmt.Errorf("name %q: %w", name, err))
+		}
+		ref := Reference{Name: named.String(), Digest: img.Digest, ImageID: rec.ID}
+		if digested, ok := named.(reference.Digested); ok {
+			ref.Digest = digested.Digest()
+			if ref.Digest != img.Digest && ref.Digest != img.Index {
+				return damaged("reading inventory", "", img,
+					fmt.Errorf("name %q is of another manifest than %s", name, img.Digest))
+			}
+		} else if img.Index != "" {
+			ref.Digest = img.Index
+		}
+		old, taken := p.names[ref.Name]
+		switch {
+		case taken && old.ImageID != rec.ID:
+			return &NameConflictError{Name: ref.Name, Images: [2]string{old.ImageID, rec.ID}}
+		case taken && old.Digest != ref.Digest:
+			return damaged("reading inventory", "", img,
+				fmt.Errorf("name %q is of two manifests, %s and %s", name, old.Digest, ref.Digest))
+		case !taken:
+			p.names[ref.Name] = ref
+			rec.Names = append(rec.Names, ref.Name)
+		}
+	}
+	return nil
+}
+
+// finish brings what was collected into order.
+func (p *planner) finish() {
+	for _, img := range p.plan.Images {
+		slices.Sort(img.Names)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.names)) {
+		p.plan.References = append(p.plan.References, p.names[name])
+	}
+	slices.Sort(p.plan.Attachments)
+	p.plan.Attachments = slices.Compact(p.plan.Attachments)
+}
+
+// setData adds a data item, or replaces the one with the same key.
+func (img *Image) setData(key string, d digest.Digest, size int) {
+	item := BigData{Key: key, Digest: d, Size: int64(size)}
+	i := slices.IndexFunc(img.Data, func(b BigData) bool { return b.Key == key })
+	if i >= 0 {
+		img.Data[i] = item
+		return
+	}
+	img.Data = append(img.Data, item)
+}
+
+// readBlob reads a small blob of img.
+func readBlob(ctx context.Context, src Source, op string, d digest.Digest, img *bundle.Image) ([]byte, error) {
+	data, err := src.ReadBlob(ctx, d)
+	if err != nil {
+		kind := error(nil)
+		if errors.Is(err, bundle.ErrDamaged) || errors.Is(err, bundle.ErrNoBlob) {
+			kind = ErrDamaged
+		}
+		return nil, &Error{Kind: kind, Op: op, Image: img.Ref, Digest: d, Err: err}
+	}
+	return data, nil
+}
+
+// damaged is an *Error about content of img.
+func damaged(op string, d digest.Digest, img *bundle.Image, err error) error {
+	return &Error{Kind: ErrDamaged, Op: op, Image: img.Ref, Digest: d, Err: err}
+}
