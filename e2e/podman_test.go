@@ -5,7 +5,6 @@ package e2e
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -67,11 +66,8 @@ func (f *flow) podman(t *testing.T, store string) func(args ...string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	graph := t.TempDir()
-	t.Cleanup(func() {
-		harness.Run(t, "umount", filepath.Join(graph, "overlay"))
-		_ = os.RemoveAll(run)
-	})
+	t.Cleanup(func() { _ = os.RemoveAll(run) })
+	graph := harness.GraphRoot(t)
 	nodes := harness.WriteFile(t, "storage.conf", "# the node's own\n[storage]\ndriver = \"overlay\"\nrunroot = \""+run+
 		"/r\"\ngraphroot = \""+graph+"\"\n\n[storage.options]\n# more below\nadditionalimagestores = [\n]\n")
 	conf := harness.MustNodeseal(t, "config", "storage.conf", "--store", store, "--from", nodes).Stdout

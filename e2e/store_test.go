@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/e2e/harness"
@@ -42,13 +43,12 @@ func (f *flow) testTwoNodes(t *testing.T) {
 func (f *flow) testSameAsSkopeo(t *testing.T) {
 	began := time.Now()
 	store := f.importStore(t, "--no-seal")
-	reference := filepath.Join(t.TempDir(), "reference")
+	reference := harness.GraphRoot(t)
 	destination := fmt.Sprintf("containers-storage:[overlay@%s+%s]", reference, t.TempDir())
 	for _, ref := range f.refs {
 		args := []string{"--insecure-policy", "--registries-conf", f.conf}
 		harness.Must(t, "skopeo", append(args, "copy", "docker://"+ref, destination+ref)...)
 	}
-	t.Cleanup(func() { harness.Run(t, "umount", filepath.Join(reference, "overlay")) })
 	compareLayers(t, store, reference, began)
 	compareImages(t, store, reference)
 }
@@ -60,16 +60,26 @@ func compareLayers(t *testing.T, store, reference string, began time.Time) {
 	if g, w := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(g, w) {
 		t.Fatalf("layers %v\nwant   %v", g, w)
 	}
-	// A directory that a layer only implies gets the time of its making from the
-	// library; a store of ours has no clock.
+	// A directory that a layer only implies, and a whiteout, get the time of their
+	// making from the library; a store of ours has no clock.
 	same := func(ours, theirs harness.Node) bool {
-		if theirs.MTime.After(began) && theirs.Mode&unix.S_IFMT == unix.S_IFDIR {
+		directory := theirs.Mode&unix.S_IFMT == unix.S_IFDIR
+		whiteout := theirs.Mode&unix.S_IFMT == unix.S_IFCHR && theirs.Device == 0
+		if theirs.MTime.After(began) && (directory || whiteout) {
 			ours.MTime = theirs.MTime
 		}
 		return ours == theirs
 	}
+	parents := make(map[string]int) // of each diff
+	for _, l := range want {
+		parents[l.Diff]++
+	}
 	for id, l := range got {
 		w := want[id]
+		if parents[w.Diff] > 1 && w.Compression == 0 {
+			// The library took the plain layer that it had under another parent.
+			w.Compression, w.CompressedSize = l.Compression, l.CompressedSize
+		}
 		if fmt.Sprint(l) != fmt.Sprint(w) {
 			t.Errorf("layer %s:\n\t%+v\nwant\t%+v", id, l, w)
 		}
@@ -88,7 +98,7 @@ func compareImages(t *testing.T, store, reference string) {
 		t.Fatalf("images %v\nwant   %v", g, w)
 	}
 	for id, img := range got {
-		w := want[id]
+		w := withoutEmpty(want[id])
 		for _, list := range [][]string{img.Names, w.Names, img.BigData, w.BigData} {
 			slices.Sort(list)
 		}
@@ -97,10 +107,21 @@ func compareImages(t *testing.T, store, reference string) {
 		}
 		files := filepath.Join("overlay-images", id)
 		content := func(a, b harness.Node) bool { return a.Content == b.Content }
-		for _, line := range harness.Diff(harness.ReadTree(t, filepath.Join(store, files)), harness.ReadTree(t, filepath.Join(reference, files)), content) {
+		theirs := harness.ReadTree(t, filepath.Join(reference, files))
+		maps.DeleteFunc(theirs, func(_ string, n harness.Node) bool { return n.Content == digest.FromString("").Encoded() })
+		for _, line := range harness.Diff(harness.ReadTree(t, filepath.Join(store, files)), theirs, content) {
 			t.Errorf("image %s: %s", id, line)
 		}
 	}
+}
+
+// withoutEmpty takes out the empty signatures that the library of Debian's skopeo
+// writes for an image without signatures, and later ones do not.
+func withoutEmpty(img harness.Image) harness.Image {
+	img.BigData = slices.DeleteFunc(img.BigData, func(key string) bool { return img.BigDataSizes[key] == 0 })
+	maps.DeleteFunc(img.BigDataDigests, func(key, _ string) bool { return img.BigDataSizes[key] == 0 })
+	maps.DeleteFunc(img.BigDataSizes, func(_ string, size int64) bool { return size == 0 })
+	return img
 }
 
 // testSeal holds that root cannot remove a sealed store by accident, and that

@@ -79,13 +79,27 @@ func StorePath(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "store")
 	t.Cleanup(func() {
-		for exec.Command("umount", path).Run() == nil {
-			continue // a mount may lie over another
-		}
+		unmount(path)
 		// Links and devices have no flags: chattr complains and goes on.
 		_ = exec.Command("chattr", "-R", "-f", "-i", filepath.Dir(path)).Run()
 	})
 	return path
+}
+
+// GraphRoot is a directory in which the storage library keeps layers. What it
+// leaves mounted there is unmounted at the end of the test.
+func GraphRoot(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() { unmount(filepath.Join(dir, "overlay")) })
+	return dir
+}
+
+// unmount takes away all mounts on path, which may lie one over another.
+func unmount(path string) {
+	for exec.Command("umount", path).Run() == nil {
+		continue
+	}
 }
 
 // ReadFile reads a file that has to be there.

@@ -26,9 +26,11 @@ type realImage struct {
 
 // RealImages makes images of real files of this machine with umoci, pushes them
 // with skopeo to the registry at addr in different forms, and returns their
-// references by digest, as if they were at registry, by name.
-func RealImages(t testing.TB, addr, registry string) map[string]string {
+// references by digest, by name. prefix is what the references begin with: a
+// registry, which is not asked, and a namespace, the one at addr too.
+func RealImages(t testing.TB, addr, prefix string) map[string]string {
 	t.Helper()
+	_, namespace, _ := strings.Cut(prefix, "/")
 	layout := filepath.Join(t.TempDir(), "layout")
 	Must(t, "umoci", "init", "--layout", layout)
 	layers := map[string]string{ShellImage: shellLayer(t)}
@@ -53,11 +55,10 @@ func RealImages(t testing.TB, addr, registry string) map[string]string {
 			Must(t, "umoci", "raw", "add-layer", "--image", image, layers[path])
 		}
 		Must(t, "umoci", "config", "--image", image, "--architecture", "amd64", "--os", "linux", "--config.cmd", "/bin/sh")
-		repo := "/nodeseal-e2e/" + img.name
 		digestFile := filepath.Join(t.TempDir(), "digest")
 		args := append([]string{"copy", "--insecure-policy", "--dest-tls-verify=false", "--digestfile", digestFile}, img.push...)
-		Must(t, "skopeo", append(args, "oci:"+image, "docker://"+addr+repo+":latest")...)
-		refs[img.name] = registry + repo + "@" + strings.TrimSpace(string(ReadFile(t, digestFile)))
+		Must(t, "skopeo", append(args, "oci:"+image, "docker://"+addr+"/"+namespace+"/"+img.name)...)
+		refs[img.name] = prefix + "/" + img.name + "@" + strings.TrimSpace(string(ReadFile(t, digestFile)))
 	}
 	return refs
 }

@@ -3,11 +3,11 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -32,7 +32,8 @@ http:
   addr: %s
 `, t.TempDir(), addr))
 	cmd := exec.Command(program, "serve", config)
-	cmd.Stderr = os.Stderr
+	var log bytes.Buffer // it logs each blob that is asked for before it is there
+	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("docker-registry: %v", err)
 	}
@@ -44,7 +45,9 @@ http:
 	defer cancel()
 	for !answers(ctx, addr) {
 		if ctx.Err() != nil {
-			t.Fatalf("docker-registry does not answer on %s", addr)
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			t.Fatalf("docker-registry does not answer on %s\n%s", addr, log.Bytes())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
