@@ -2,33 +2,42 @@ package bundle
 
 import (
 	"fmt"
+	"io"
 	"os"
 )
 
 // File is a bundle in a file.
 type File struct {
 	*Reader
-	file *os.File
+	bytes ReadAtCloser
+}
+
+// ReadAtCloser is the bytes of a bundle.
+type ReadAtCloser interface {
+	io.ReaderAt
+	io.Closer
 }
 
 // OpenFile opens the bundle at path. The caller closes it.
 func OpenFile(path string) (*File, error) {
-	f, size, err := openSized(path)
+	f, size, err := OpenBytes(path)
 	if err != nil {
 		return nil, err
 	}
 	r, err := NewReader(f, size)
 	if err != nil {
 		f.Close() //nolint:errcheck,gosec // read only
-		return nil, fmt.Errorf("bundle %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &File{Reader: r, file: f}, nil
+	return &File{Reader: r, bytes: f}, nil
 }
 
 // Close closes the file.
-func (f *File) Close() error { return f.file.Close() } //nolint:wrapcheck // names the file
+func (f *File) Close() error { return f.bytes.Close() } //nolint:wrapcheck // names the file
 
-func openSized(path string) (*os.File, int64, error) {
+// OpenBytes opens the bytes of the bundle at path, and their number, whether
+// they are whole or not: Verify takes them. The caller closes them.
+func OpenBytes(path string) (ReadAtCloser, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, 0, fmt.Errorf("opening bundle: %w", err)

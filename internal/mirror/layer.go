@@ -84,12 +84,21 @@ func (r *run) makeLayer(ctx context.Context, j *job, in io.Reader, plain bool) e
 		rec.Size, rec.Table, err = r.expand(ctx, j, in, plain, out)
 	}
 	if err != nil {
-		return err
+		return blame(in, err)
 	}
 	if rec.Frames, err = out.commit(rec.Size); err != nil {
 		return err
 	}
 	return r.work.commit(j.layer.Digest, rec)
+}
+
+// blame returns why a layer failed with err: wrong bytes of the source show
+// first as a bad gzip or tar stream, and only at their end as another digest.
+func blame(in io.Reader, err error) error {
+	if _, readErr := io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{in}, make([]byte, copyBuffer)); isWrong(readErr) {
+		return readErr //nolint:wrapcheck // names the blob
+	}
+	return err
 }
 
 // copyBuffer is the length of the buffers between the steps of a layer, in bytes.

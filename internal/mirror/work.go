@@ -96,11 +96,7 @@ func (w *work) sweep() error {
 		if err != nil {
 			return fmt.Errorf("work directory: %w", err)
 		}
-		hidden, err := filepath.Glob(filepath.Join(w.root, d, ".*"+atomicfile.Suffix))
-		if err != nil {
-			return fmt.Errorf("work directory: %w", err)
-		}
-		for _, path := range append(rest, hidden...) {
+		for _, path := range rest {
 			if err := os.Remove(path); err != nil {
 				return fmt.Errorf("work directory: %w", err)
 			}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/ui"
+)
+
+// app is what all commands share: where they read and write, and how.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            []string
+
+	json         bool
+	quiet        bool
+	debug        bool
+	progressMode string
+
+	renderer *ui.Renderer
+}
+
+func (a *app) addFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&a.json, "json", false, "print the result as JSON on standard output")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no messages, only errors")
+	flags.BoolVar(&a.debug, "debug", false, "log details to standard error")
+	flags.StringVar(&a.progressMode, "progress", "auto", "how to show progress: auto, bars, plain, json or none")
+}
+
+// fromEnvironment sets every flag that the command line does not have from the
+// environment variable NODESEAL_<FLAG>.
+func (a *app) fromEnvironment(flags *pflag.FlagSet) error {
+	values := make(map[string]string)
+	for _, kv := range a.env {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			values[k] = v
+		}
+	}
+	var err error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := envName(f.Name)
+		v, ok := values[name]
+		if !ok || f.Changed || err != nil {
+			return
+		}
+		if setErr := flags.Set(f.Name, v); setErr != nil {
+			err = usageError{fmt.Errorf("environment variable %s: %w", name, setErr)}
+		}
+	})
+	return err
+}
+
+func envName(flag string) string {
+	return "NODESEAL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// begin chooses, once, how progress is shown.
+func (a *app) begin() error {
+	mode := a.progressMode
+	if a.quiet {
+		mode = "none"
+	}
+	modes := map[string]ui.Mode{"auto": ui.Auto, "bars": ui.Bars, "plain": ui.Plain, "json": ui.JSON, "none": ui.Quiet}
+	m, ok := modes[mode]
+	if !ok {
+		names := []string{"auto", "bars", "plain", "json", "none"}
+		return usageError{fmt.Errorf("--progress %q: want one of %s", mode, strings.Join(names, ", "))}
+	}
+	a.renderer = ui.New(m, a.stderr, ui.Options{})
+	return nil
+}
+
+// progress is where commands report what they do.
+func (a *app) progress() progress.Func { return a.renderer.Func() }
+
+// closeProgress draws what is left. It may be called before begin.
+func (a *app) closeProgress() {
+	if a.renderer != nil {
+		a.renderer.Close() //nolint:errcheck,gosec // nobody is left to tell
+	}
+}
+
+// log is where libraries log details.
+func (a *app) log() *slog.Logger {
+	if !a.debug {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// result is what a command has to show: as JSON, or as text for people.
+type result interface {
+	writeText(w io.Writer) error
+}
+
+// show prints the result of a command.
+func (a *app) show(r result) error {
+	a.closeProgress()
+	if !a.json {
+		if err := r.writeText(a.stdout); err != nil {
+			return fmt.Errorf("writing the result: %w", err)
+		}
+		return nil
+	}
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", " ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("writing the result: %w", err)
+	}
+	return nil
+}
+
+// openInput opens a file, or standard input for "-". The caller closes it.
+func (a *app) openInput(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		return io.NopCloser(a.stdin), nil
+	}
+	f, err := os.Open(path) //nolint:gosec // the user's file
+	if err != nil {
+		return nil, fmt.Errorf("opening list: %w", err)
+	}
+	return f, nil
+}
+
+// exactArgs takes just the named arguments.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return usageError{fmt.Errorf("%s: %s is missing", cmd.CommandPath(), strings.Join(names[len(args):], " and "))}
+		}
+		if len(args) > len(names) {
+			return usageError{fmt.Errorf("%s: %q is too much", cmd.CommandPath(), args[len(names)])}
+		}
+		return nil
+	}
+}
+
+// oneOf completes a flag with fixed values.
+func oneOf(values ...string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return slices.Clone(values), cobra.ShellCompDirectiveNoFileComp
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nodeseal/nodeseal/internal/nodeconfig"
+)
+
+// nodeStorageConf is where a node has its storage.conf.
+const nodeStorageConf = "/etc/containers/storage.conf"
+
+func newConfigCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Print the configuration that points a node at its store",
+		Args:  exactArgs(),
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("config: say which configuration: storage.conf")}
+		},
+	}
+	cmd.AddCommand(newConfigStorageCommand(a))
+	return cmd
+}
+
+func newConfigStorageCommand(a *app) *cobra.Command {
+	var stores []string
+	var from string
+	cmd := &cobra.Command{
+		Use:   "storage.conf --store DIR",
+		Short: "Print a storage.conf that names the store",
+		Long: `Print the node's storage.conf with the store among its additionalimagestores.
+Comments, order and everything else stay as they are.`,
+		Example: `  nodeseal config storage.conf --store /var/lib/shared/nodeseal/a > storage.conf`,
+		Args:    exactArgs(),
+		RunE: func(*cobra.Command, []string) error {
+			return runConfigStorage(a, from, stores)
+		},
+	}
+	cmd.Flags().StringArrayVar(&stores, "store", nil, "directory of the store; may be repeated")
+	cmd.Flags().StringVar(&from, "from", nodeStorageConf, "the storage.conf to start from; - is standard input")
+	must(cmd.MarkFlagDirname("store"))
+	return cmd
+}
+
+func runConfigStorage(a *app, from string, stores []string) error {
+	if len(stores) == 0 {
+		return usageError{errors.New("config storage.conf: --store DIR is missing")}
+	}
+	data, err := readConfig(a, from)
+	if err != nil {
+		return err
+	}
+	for i, s := range stores {
+		if stores[i], err = filepath.Abs(s); err != nil {
+			return fmt.Errorf("store %s: %w", s, err)
+		}
+	}
+	out, err := nodeconfig.StorageConf(data, stores)
+	if err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	return a.show(configFile{Name: nodeStorageConf, Content: string(out)})
+}
+
+// readConfig reads a configuration file. The default one may be missing.
+func readConfig(a *app, path string) ([]byte, error) {
+	r, err := a.openInput(path)
+	if errors.Is(err, os.ErrNotExist) && path == nodeStorageConf {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return readAllClose(r, path)
+}

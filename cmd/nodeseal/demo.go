@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nodeseal/nodeseal/internal/demo"
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/userns"
+)
+
+// demoContainerCommand is what the demo's container runs.
+const demoContainerCommand = "demo-container"
+
+func newDemoCommand(a *app) *cobra.Command {
+	var keep string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the whole flow on this machine with a small made-up release",
+		Long: `Run the whole flow on this machine: an embedded registry with a small made-up
+release, a list of its images, one bundle, a verified and sealed store, and a
+container that is started from the store with no network and changes its own
+files. As an ordinary user it runs in a user namespace and leaves out the seal.
+Nothing is left behind, unless --dir says where to keep it.`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), a, keep) },
+	}
+	cmd.Flags().StringVar(&keep, "dir", "", "keep everything in this directory, which must not exist")
+	must(cmd.MarkFlagDirname("dir"))
+	return cmd
+}
+
+func newDemoContainerCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:    demoContainerCommand,
+		Hidden: true,
+		Args:   exactArgs(),
+		RunE:   func(*cobra.Command, []string) error { return demo.Container(a.stdout) },
+	}
+}
+
+func runDemo(ctx context.Context, a *app, keep string) (err error) {
+	if userns.Needed() {
+		return demoInNamespace(ctx, a)
+	}
+	dir, err := demoDir(keep)
+	if err != nil {
+		return err
+	}
+	root := !userns.Inside()
+	if keep == "" {
+		defer func() { err = errors.Join(err, removeDemo(dir, root)) }()
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	steps := &demoResult{Dir: keep, Sealed: root}
+	if !a.json {
+		steps.w = a.stdout
+	}
+	err = demo.Run(ctx, demo.Options{
+		Dir: dir, Program: program, ProgramArgs: []string{demoContainerCommand},
+		Root: root, FullMapping: userns.FullMapping(), Report: steps, Progress: nil,
+	})
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return a.show(steps)
+}
+
+// demoInNamespace runs the same command line as root of a user namespace.
+func demoInNamespace(ctx context.Context, a *app) error {
+	fmt.Fprintln(a.stderr, "nodeseal: not root: going on in a user namespace") //nolint:errcheck // a message
+	code, err := userns.Reexec(ctx, os.Args, a.env)
+	switch {
+	case errors.Is(err, userns.ErrUnavailable):
+		return preconditionError{fmt.Errorf("demo: %w", err)}
+	case err != nil:
+		return fmt.Errorf("demo: %w", err)
+	case code != exitDone:
+		return childExit(code)
+	}
+	return nil
+}
+
+// childExit is the exit code of a process that said why itself.
+type childExit int
+
+// Error implements error.
+func (c childExit) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// demoDir makes the directory of the demo.
+func demoDir(keep string) (string, error) {
+	if keep == "" {
+		dir, err := os.MkdirTemp("", "nodeseal-demo-")
+		if err != nil {
+			return "", fmt.Errorf("demo: %w", err)
+		}
+		return dir, nil
+	}
+	if err := os.Mkdir(keep, 0o755); err != nil { //nolint:gosec // nothing secret
+		return "", preconditionError{fmt.Errorf("demo: %w", err)}
+	}
+	dir, err := filepath.Abs(keep)
+	if err != nil {
+		return "", fmt.Errorf("demo: %w", err)
+	}
+	return dir, nil
+}
+
+// removeDemo removes the directory of the demo with its sealed store.
+func removeDemo(dir string, sealed bool) error {
+	store := filepath.Join(dir, demo.StoreDir)
+	if _, err := os.Stat(store); err == nil && sealed {
+		if _, err := seal.Unseal(context.Background(), store); err != nil {
+			return fmt.Errorf("demo: cleaning up: %w", err)
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("demo: cleaning up: %w", err)
+	}
+	return nil
+}
+
+// demoResult prints the steps as they come, and is the result in the end.
+type demoResult struct {
+	Dir    string     `json:"dir,omitempty"`
+	Sealed bool       `json:"sealed"`
+	Steps  []demoStep `json:"steps"`
+
+	w       io.Writer // nil with --json
+	started time.Time
+}
+
+type demoStep struct {
+	Title   string  `json:"title"`
+	Detail  string  `json:"detail,omitempty"`
+	Skipped string  `json:"skipped,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Begin implements demo.Reporter.
+func (r *demoResult) Begin(title string) {
+	r.Steps = append(r.Steps, demoStep{Title: title})
+	r.started = time.Now()
+	r.print("%d. %s\n", len(r.Steps), title)
+}
+
+// Done implements demo.Reporter.
+func (r *demoResult) Done(detail string) {
+	s := r.end()
+	s.Detail = detail
+	r.print("   ok    %5.2fs  %s\n", s.Seconds, detail)
+}
+
+// Skip implements demo.Reporter.
+func (r *demoResult) Skip(reason string) {
+	s := r.end()
+	s.Skipped = reason
+	r.print("   skip  %5.2fs  %s\n", s.Seconds, reason)
+	r.Sealed = false
+}
+
+func (r *demoResult) end() *demoStep {
+	s := &r.Steps[len(r.Steps)-1]
+	s.Seconds = time.Since(r.started).Seconds()
+	return s
+}
+
+func (r *demoResult) print(format string, args ...any) {
+	if r.w != nil {
+		fmt.Fprintf(r.w, format, args...) //nolint:errcheck // shown again by the result's error
+	}
+}
+
+func (r *demoResult) writeText(w io.Writer) error {
+	p := &printer{w: w}
+	p.line("")
+	if r.Dir == "" {
+		p.line("Everything was removed again. What to try next:")
+		p.line("  nodeseal demo --dir demo        keep it all, and look at it:")
+		p.line("  nodeseal inspect demo/%s", demo.BundleFile)
+	} else {
+		p.line("What to try next:")
+		p.line("  nodeseal inspect %s", filepath.Join(r.Dir, demo.BundleFile))
+		p.line("  tar --zstd -tf %s        it is an OCI image layout", filepath.Join(r.Dir, demo.BundleFile))
+	}
+	if r.Dir != "" && r.Sealed {
+		p.line("  rm -rf %s        removes nothing: it is sealed", filepath.Join(r.Dir, demo.StoreDir))
+		p.line("  nodeseal unseal %s && rm -rf %s", filepath.Join(r.Dir, demo.StoreDir), r.Dir)
+	}
+	p.line("  nodeseal bundle --help          with your own list of images")
+	return p.err
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/mirror"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig"
+	"github.com/nodeseal/nodeseal/internal/pull"
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/layout"
+)
+
+// The exit codes of every command.
+const (
+	exitDone         = 0
+	exitFailed       = 1
+	exitUsage        = 2
+	exitPartial      = 3
+	exitDamaged      = 4
+	exitPrecondition = 5
+	exitInterrupted  = 130
+)
+
+var (
+	// errPartial says that some images failed; they were listed.
+	errPartial = errors.New("done in part")
+	// errFound says that a check found damage or something missing; it was listed.
+	errFound = errors.New("damaged or missing")
+)
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+// Unwrap returns the cause.
+func (u usageError) Unwrap() error { return u.error }
+
+// preconditionError is an error that something on this machine has to change for.
+type preconditionError struct{ error }
+
+// Unwrap returns the cause.
+func (p preconditionError) Unwrap() error { return p.error }
+
+// report prints err with the next step and returns the exit code.
+func (a *app) report(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	code := exitCode(err)
+	if errors.Is(err, errFound) || errors.Is(err, errPartial) {
+		return code // what was found was shown
+	}
+	fmt.Fprintf(a.stderr, "nodeseal: %v\n", err) //nolint:errcheck // nobody is left to tell
+	if h := hint(err); h != "" {
+		fmt.Fprintf(a.stderr, "  -> %s\n", h) //nolint:errcheck // nobody is left to tell
+	}
+	return code
+}
+
+// exitCode returns the exit code for err.
+func exitCode(err error) int {
+	var stop interrupted
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &stop), errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &usage), is(err, imagelist.ErrReference, nodeconfig.ErrStorePath):
+		return exitUsage
+	case errors.Is(err, errPartial):
+		return exitPartial
+	case is(err, errFound, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, store.ErrDamaged,
+		layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
+		return exitDamaged
+	case isPrecondition(err):
+		return exitPrecondition
+	}
+	return exitFailed
+}
+
+func isPrecondition(err error) bool {
+	var pre preconditionError
+	var unsupported *seal.UnsupportedError
+	var privilege *seal.PrivilegeError
+	var overlap *nodeconfig.OverlapError
+	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
+		is(err, store.ErrPrecondition, store.ErrExists, mirror.ErrBusy, seal.ErrBusy)
+}
+
+func is(err error, targets ...error) bool {
+	for _, t := range targets {
+		if errors.Is(err, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// hint returns what to do next about err, "" where the error says it.
+func hint(err error) string {
+	var usage usageError
+	var stop interrupted
+	var privilege *seal.PrivilegeError
+	var unsupported *seal.UnsupportedError
+	switch {
+	case errors.As(err, &stop):
+		return "nothing half-made has a final name; run the same command again to go on"
+	case errors.As(err, &usage):
+		return "nodeseal --help, or nodeseal COMMAND --help"
+	case errors.Is(err, mirror.ErrBusy):
+		return "wait for the other run, or name another directory with --work"
+	case errors.Is(err, store.ErrExists):
+		return "a store is never overwritten: name another directory with --store, or unseal and remove this one"
+	case errors.As(err, &privilege):
+		return "run it as root on the node, or leave the seal out with --no-seal"
+	case errors.As(err, &unsupported):
+		return "put the store on ext4, XFS or btrfs, or leave the seal out with --no-seal"
+	case errors.Is(err, seal.ErrNotAStore):
+		return "name the directory that nodeseal import --store made"
+	case is(err, bundle.ErrDamaged, bundle.ErrInventory, store.ErrDamaged):
+		return "nodeseal verify BUNDLE names all damage; copy the bundle to the stick again and verify it there"
+	case errors.Is(err, pull.ErrUnauthorized), errors.Is(err, pull.ErrDenied):
+		return "log in (podman login, skopeo login) or name the credentials with --authfile"
+	case errors.Is(err, pull.ErrNotFound):
+		return "check the reference and the mirrors (--registries-conf); --keep-going bundles the rest"
+	case errors.Is(err, bundle.ErrSchema1):
+		return "--keep-going bundles the other images"
+	case errors.Is(err, syscall.ENOSPC):
+		return "make room and run the same command again: it goes on where it was"
+	case errors.Is(err, fs.ErrPermission):
+		return "run it as root"
+	}
+	return ""
+}

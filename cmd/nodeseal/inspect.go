@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/ui"
+)
+
+func newInspectCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect BUNDLE",
+		Short: "Show what is inside a bundle, how big it is and what is shared",
+		Long: `Show the images of a bundle, their sizes unpacked, and how much of each is its
+own: not shared with any other image. Only the head of the bundle is read.
+With --json, the inventory and the sums.`,
+		Args: exactArgs("the bundle"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			f, err := bundle.OpenFile(args[0])
+			if err != nil {
+				return err //nolint:wrapcheck // names the file
+			}
+			defer f.Close() //nolint:errcheck // read only
+			return a.show(inspectResult{
+				Bundle: args[0], Size: f.Size(), Usage: f.Inventory().Usage(), inventory: f.Inventory(), Inventory: f.RawInventory(),
+			})
+		},
+	}
+}
+
+// inspectResult is what inspect prints. Sizes are in bytes.
+type inspectResult struct {
+	Bundle    string          `json:"bundle"`
+	Size      int64           `json:"size"`
+	Usage     bundle.Usage    `json:"usage"`
+	Inventory json.RawMessage `json:"inventory"`
+
+	inventory *bundle.Inventory
+}
+
+func (r inspectResult) writeText(w io.Writer) error {
+	p := &printer{w: w}
+	inv := r.inventory
+	p.line("%s: %s, layers %s", r.Bundle, ui.Bytes(r.Size), inv.Layers)
+	if rel := inv.Release; rel != nil {
+		p.line("release %s %s", rel.Version, rel.Image)
+	}
+	p.line("%s, %s, %s of layers, %s of them shared", plural(len(inv.Images), "image"), plural(r.Usage.Layers, "layer"),
+		ui.Bytes(r.Usage.LayerBytes), ui.Bytes(r.Usage.SharedBytes))
+	p.line("")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	pt := &printer{w: t, err: p.err}
+	pt.line("SIZE\tOWN\tLAYERS\t  IMAGE")
+	for i, img := range inv.Images {
+		u := r.Usage.Images[i]
+		pt.line("%s\t%s\t%d\t  %s", ui.Bytes(u.Bytes), ui.Bytes(u.OwnBytes), len(img.Layers), img.Ref)
+		for _, name := range img.Names {
+			pt.line("\t\t\t    also %s", name)
+		}
+	}
+	if pt.err == nil {
+		pt.err = t.Flush()
+	}
+	return pt.err
+}

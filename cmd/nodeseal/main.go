@@ -1,0 +1,60 @@
+// Command nodeseal puts every image that an OpenShift cluster needs on every
+// node, sealed: it mirrors images into one bundle, imports the bundle into a
+// read-only additional image store of CRI-O, and keeps the store in order.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/nodeseal/nodeseal/internal/runimage"
+	"github.com/nodeseal/nodeseal/internal/userns"
+)
+
+func main() { os.Exit(start()) }
+
+// start runs the program that this process is: the command line, or one of the
+// stages that it starts itself again for.
+func start() int {
+	for _, hook := range []func() error{userns.Hook, runimage.Hook} {
+		if err := hook(); err != nil {
+			fmt.Fprintln(os.Stderr, "nodeseal:", err)
+			return exitFailed
+		}
+	}
+	return run(os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+}
+
+// run executes one command line and returns its exit code. A first interrupt
+// ends the command in good order, a second one at once.
+func run(args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case s := <-signals:
+			signal.Stop(signals)
+			cancel(interrupted{s})
+		case <-ctx.Done():
+		}
+	}()
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	root := newRootCommand(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	a.closeProgress()
+	return a.report(err)
+}
+
+// interrupted is the reason why a command ends early.
+type interrupted struct{ signal os.Signal }
+
+// Error implements error.
+func (i interrupted) Error() string { return "interrupted (" + i.signal.String() + ")" }

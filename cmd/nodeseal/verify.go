@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"io"
+	"runtime"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/ui"
+)
+
+const phaseVerify = "verify"
+
+func newVerifyCommand(a *app) *cobra.Command {
+	var lists []string
+	cmd := &cobra.Command{
+		Use:   "verify BUNDLE",
+		Short: "Rehash everything and name what is damaged; with --images, what is missing",
+		Long: `Rehash everything in a bundle and name what is damaged: the blob, and the images
+that it hurts. With --images, also name the references of the list that the
+bundle does not hold. Exits with 4 when anything is damaged or missing.`,
+		Args: exactArgs("the bundle"),
+		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd.Context(), a, args[0], lists) },
+	}
+	cmd.Flags().StringArrayVar(&lists, "images", nil, "list of references that the bundle must hold; may be repeated")
+	return cmd
+}
+
+func runVerify(ctx context.Context, a *app, path string, lists []string) error {
+	f, size, err := bundle.OpenBytes(path)
+	if err != nil {
+		return err //nolint:wrapcheck // names the file
+	}
+	defer f.Close() //nolint:errcheck // read only
+	var wanted *imagelist.List
+	if len(lists) > 0 {
+		o := listOptions{images: lists}
+		if wanted, err = o.read(a); err != nil {
+			return err
+		}
+	}
+	report := a.progress()
+	report.Begin(phaseVerify, size, progress.Bytes)
+	rep, err := bundle.Verify(ctx, f, size, bundle.VerifyOptions{
+		Jobs: runtime.GOMAXPROCS(0),
+		Read: func(n int64) { report.Add(phaseVerify, n) },
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // says what is damaged
+	}
+	report.End(phaseVerify)
+	out := newVerifyResult(path, rep)
+	if wanted != nil {
+		out.Missing = missing(rep.Inventory, wanted)
+		out.OK = out.OK && len(out.Missing) == 0
+	}
+	if err := a.show(out); err != nil {
+		return err
+	}
+	if !out.OK {
+		return errFound
+	}
+	return nil
+}
+
+// missing returns the references of the list that the inventory does not hold.
+func missing(inv *bundle.Inventory, list *imagelist.List) []string {
+	out := []string{}
+	for _, e := range list.Entries() {
+		for _, ref := range append([]string{e.Ref}, e.Names...) {
+			if !inv.Holds(ref) {
+				out = append(out, ref)
+			}
+		}
+	}
+	return out
+}
+
+// verifyResult is what verify prints. Sizes are in bytes of the unpacked tar.
+type verifyResult struct {
+	Bundle string       `json:"bundle"`
+	OK     bool         `json:"ok"`
+	Images int          `json:"images"`
+	Blobs  int          `json:"blobs"`
+	Bytes  int64        `json:"bytes"`
+	Damage []damageItem `json:"damage"`
+	// Hurt are the images that the damage hurts.
+	Hurt []string `json:"hurt"`
+	// Missing are the references of --images that the bundle does not hold.
+	Missing []string `json:"missing,omitempty"`
+}
+
+type damageItem struct {
+	Member string        `json:"member"`
+	Blob   digest.Digest `json:"blob,omitempty"`
+	Error  string        `json:"error"`
+}
+
+func newVerifyResult(path string, rep *bundle.Report) verifyResult {
+	out := verifyResult{
+		Bundle: path, OK: len(rep.Damage) == 0, Images: len(rep.Inventory.Images),
+		Blobs: rep.Blobs, Bytes: rep.Bytes,
+		Damage: make([]damageItem, len(rep.Damage)), Hurt: append([]string{}, rep.Images...),
+	}
+	for i, d := range rep.Damage {
+		out.Damage[i] = damageItem{Member: d.Member, Blob: d.Blob, Error: d.Err.Error()}
+	}
+	return out
+}
+
+func (r verifyResult) writeText(w io.Writer) error {
+	p := &printer{w: w}
+	for _, d := range r.Damage {
+		what := d.Member
+		if d.Blob != "" {
+			what = "blob " + d.Blob.String()
+		}
+		p.line("DAMAGED  %s: %s", what, d.Error)
+	}
+	for _, ref := range r.Hurt {
+		p.line("HURT     %s", ref)
+	}
+	for _, ref := range r.Missing {
+		p.line("MISSING  %s", ref)
+	}
+	if r.OK {
+		p.line("OK: %s in %s, %s; every digest is right", plural(r.Images, "image"), plural(r.Blobs, "blob"), ui.Bytes(r.Bytes))
+	} else {
+		p.line("NOT OK: %s damaged, %s of %d hurt, %s missing", plural(len(r.Damage), "place"),
+			plural(len(r.Hurt), "image"), r.Images, plural(len(r.Missing), "reference"))
+	}
+	return p.err
+}
