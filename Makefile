@@ -24,7 +24,7 @@ help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/nodeseal, one static binary
-	go build -trimpath -tags "$(TAGS)" -ldflags "-X main.version=$(VERSION)" -o bin/nodeseal ./cmd/nodeseal
+	go build -trimpath -buildvcs=false -tags "$(TAGS)" -ldflags "-X main.version=$(VERSION)" -o bin/nodeseal ./cmd/nodeseal
 
 test: ## Run the unit and command tests; Go is all they need
 	go test -tags "$(TAGS)" ./...

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -57,11 +58,14 @@ func RunPodman(ctx context.Context, storeDir, ref string, args []string, scratch
 	}
 	defer func() { err = errors.Join(err, removePodman(run)) }()
 
+	// The kernel ends podman when the thread that started it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var stdout, stderr bytes.Buffer
 	command := append([]string{"-c", isolate, "sh", "podman"}, podmanArgs(root, run, storeDir, ref, args)...)
 	cmd := exec.CommandContext(ctx, "/bin/sh", command...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
 	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {

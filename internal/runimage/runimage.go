@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -126,6 +127,9 @@ func start(ctx context.Context, specFile string) (Result, error) {
 	}
 	defer r.Close()
 
+	// The kernel ends the container when the thread that made it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Args = []string{hookName}
@@ -133,6 +137,7 @@ func start(ctx context.Context, specFile string) (Result, error) {
 	cmd.ExtraFiles = []*os.File{specs, w} // become specFD and reportFD
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
+		Pdeathsig:  unix.SIGKILL,
 	}
 	err = cmd.Start()
 	w.Close() // the child has its own, and r ends when that is closed
