@@ -29,7 +29,12 @@ func backoff(round int) time.Duration {
 	if round < 16 {
 		d = min(maxBackoff, firstBackoff<<round)
 	}
-	return d/2 + rand.N(d/2)
+	return d/2 + chance(d/2)
+}
+
+// chance returns a part of d.
+func chance(d time.Duration) time.Duration {
+	return rand.N(d) //nolint:gosec // spread, not a secret
 }
 
 // try calls fn with one endpoint after the other until it succeeds. Endpoints
@@ -82,7 +87,7 @@ func (c *Client) patiently(ctx context.Context, e *Error, ep mirrors.Endpoint, r
 			return err
 		}
 		*retries--
-		wait := status.retryAfter + rand.N(firstBackoff)
+		wait := status.retryAfter + chance(firstBackoff)
 		c.o.Log.Warn("waiting as the registry asks", "host", ep.Host(), "wait", wait, "reason", err)
 		if err := c.host(ep.Host()).wait(ctx, wait, c.o.Sleep); err != nil {
 			return err
