@@ -123,6 +123,9 @@ func (r *run) layer(ctx context.Context, j *job) error {
 		r.reached(j, j.layer.Size)
 		return nil
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx) //nolint:wrapcheck // the reason is what counts
+	}
 	r.o.Progress.Working(PhaseDownload, j.layer.Digest.String())
 	if done, err := r.plainLayer(ctx, j); done || err != nil {
 		return err
