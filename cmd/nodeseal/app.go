@@ -34,7 +34,7 @@ func (a *app) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON on standard output")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no messages, only errors")
 	flags.BoolVar(&a.debug, "debug", false, "log details to standard error")
-	flags.StringVar(&a.progressMode, "progress", "auto", "how to show progress: auto, bars, plain, json or none")
+	flags.StringVar(&a.progressMode, "progress", "auto", "how to show progress: "+strings.Join(progressModes, ", "))
 }
 
 // fromEnvironment sets every flag that the command line does not have from the
@@ -64,19 +64,19 @@ func envName(flag string) string {
 	return "NODESEAL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// progressModes are the values of --progress.
+var progressModes = []string{string(ui.Auto), string(ui.Bars), string(ui.Plain), string(ui.JSON), string(ui.Quiet)}
+
 // begin chooses, once, how progress is shown.
 func (a *app) begin() error {
-	mode := a.progressMode
+	mode := ui.Mode(a.progressMode)
 	if a.quiet {
-		mode = "none"
+		mode = ui.Quiet
 	}
-	modes := map[string]ui.Mode{"auto": ui.Auto, "bars": ui.Bars, "plain": ui.Plain, "json": ui.JSON, "none": ui.Quiet}
-	m, ok := modes[mode]
-	if !ok {
-		names := []string{"auto", "bars", "plain", "json", "none"}
-		return usageError{fmt.Errorf("--progress %q: want one of %s", mode, strings.Join(names, ", "))}
+	if !slices.Contains(progressModes, string(mode)) {
+		return usageError{fmt.Errorf("--progress %q: want one of %s", mode, strings.Join(progressModes, ", "))}
 	}
-	a.renderer = ui.New(m, a.stderr, ui.Options{})
+	a.renderer = ui.New(mode, a.stderr, ui.Options{})
 	return nil
 }
 

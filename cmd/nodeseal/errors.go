@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/pull"
@@ -53,7 +52,8 @@ func (a *app) report(err error) int {
 		return exitDone
 	}
 	code := exitCode(err)
-	if errors.Is(err, errFound) || errors.Is(err, errPartial) {
+	var child childExit
+	if errors.Is(err, errFound) || errors.Is(err, errPartial) || errors.As(err, &child) {
 		return code // what was found was shown
 	}
 	fmt.Fprintf(a.stderr, "nodeseal: %v\n", err) //nolint:errcheck // nobody is left to tell
@@ -67,12 +67,15 @@ func (a *app) report(err error) int {
 func exitCode(err error) int {
 	var stop interrupted
 	var usage usageError
+	var child childExit
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &child):
+		return int(child)
 	case errors.As(err, &stop), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), is(err, imagelist.ErrReference, nodeconfig.ErrStorePath):
+	case errors.As(err, &usage), errors.Is(err, nodeconfig.ErrStorePath):
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
@@ -91,7 +94,7 @@ func isPrecondition(err error) bool {
 	var privilege *seal.PrivilegeError
 	var overlap *nodeconfig.OverlapError
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
-		is(err, store.ErrPrecondition, store.ErrExists, mirror.ErrBusy, seal.ErrBusy)
+		is(err, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, seal.ErrBusy)
 }
 
 func is(err error, targets ...error) bool {
