@@ -54,8 +54,8 @@ against its digest and its diff ID, and kept in the work directory. The bundle
 is a plain OCI image layout in a tar, compressed with zstd. An interrupted run
 goes on where it was.`,
 		Example: `  nodeseal bundle --images images.lst -o release.tar.zst`,
-		Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return runBundle(cmd.Context(), a, &o) },
+		Args:    exactArgs(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runBundle(cmd.Context(), a, &o) },
 	}
 	o.addFlags(cmd.Flags())
 	must(cmd.RegisterFlagCompletionFunc("layers", oneOf(string(bundle.Expanded), string(bundle.Original))))

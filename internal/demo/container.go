@@ -104,4 +104,3 @@ func Container(w io.Writer) error {
 	_, err = fmt.Fprintf(w, "%s files of its image; network interfaces: %s\n", strings.Join(done, ", "), strings.Join(names, " "))
 	return err //nolint:wrapcheck // of the caller's own writer
 }
-

@@ -29,7 +29,10 @@ const (
 	RegistriesFile = "registries.conf"
 	BundleFile     = "release.tar.zst"
 	StoreDir       = "store"
-	workDir        = "work"
+	workDir        = "nodeseal-work"
+	// authFile holds no credentials: the demo needs none, and in a user
+	// namespace those of root cannot be read.
+	authFile = "auth.json"
 )
 
 // Reporter is told how the demo goes on. Every Begin is followed by one Done or
@@ -100,7 +103,7 @@ func (d *demo) publish(ctx context.Context) (func() error, error) {
 	}
 	d.registry = addr
 	for name, text := range map[string]string{
-		ListFile: release.ImagesList(), RegistriesFile: samplerelease.RegistriesConf(addr),
+		ListFile: release.ImagesList(), RegistriesFile: samplerelease.RegistriesConf(addr), authFile: "{}\n",
 	} {
 		if err := os.WriteFile(d.path(name), []byte(text), 0o644); err != nil { //nolint:gosec // nothing secret
 			return nil, errors.Join(fmt.Errorf("demo: %w", err), stop())
@@ -119,7 +122,7 @@ func (d *demo) bundle(ctx context.Context) error {
 	if err != nil {
 		return err //nolint:wrapcheck // names the line
 	}
-	client, err := pull.New(pull.Options{RegistriesConf: d.path(RegistriesFile)})
+	client, err := pull.New(pull.Options{RegistriesConf: d.path(RegistriesFile), AuthFile: d.path(authFile)})
 	if err != nil {
 		return err //nolint:wrapcheck // says all
 	}
