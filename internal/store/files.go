@@ -45,8 +45,8 @@ type Reference struct {
 	ImageID string `json:"image"`
 }
 
-// File is one file of a store outside of the layers' contents: exactly one of
-// Content, Blob and Link is set.
+// File is one file of a store outside of the layers' contents. At most one of
+// Content, Blob, Link and Dir is set.
 type File struct {
 	// Path is slash-separated, below the store.
 	Path string
@@ -57,6 +57,8 @@ type File struct {
 	Blob digest.Digest
 	// Link is the target of a symbolic link.
 	Link string
+	// Dir makes it an empty directory.
+	Dir bool
 }
 
 // DiffDir returns the folder of a layer's contents, below the store.
@@ -115,7 +117,9 @@ func (l *Layer) files() []File {
 		{Path: path.Join(dir, "link"), Mode: metadataPublic, Content: []byte(link)},
 	}
 	if l.Parent == nil {
-		return files
+		// What the library mounts below a layer that has none below it, where an
+		// image of one layer is mounted as a volume.
+		return append(files, File{Path: path.Join(dir, "empty"), Mode: 0o700, Dir: true})
 	}
 	var links, ids []string
 	for below := l.Parent; below != nil; below = below.Parent {

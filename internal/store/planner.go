@@ -17,9 +17,9 @@ import (
 type planner struct {
 	inv    *bundle.Inventory
 	plan   *Plan
-	layers map[string]*Layer    // by ID
-	images map[string]*Image    // by ID
-	names  map[string]Reference // by name
+	layers map[string]*Layer               // by ID
+	images map[string]*Image               // by ID
+	names  map[string]Reference            // by name
 	tables map[digest.Digest]digest.Digest // of expanded layers, by blob
 	sizes  map[digest.Digest]int64         // claimed lengths of plain tars, by diff ID
 }

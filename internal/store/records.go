@@ -81,6 +81,9 @@ func (p *Plan) ImageRecords() ([]byte, error) {
 			rec.BigDataNames = append(rec.BigDataNames, item.Key)
 			rec.BigDataSizes[item.Key] = item.Size
 			rec.BigDataDigests[item.Key] = item.Digest
+			if rec.Digest == "" && strings.HasPrefix(item.Key, storage.ImageDigestManifestBigDataNamePrefix) {
+				rec.Digest = item.Digest
+			}
 		}
 		records = append(records, rec)
 	}

@@ -157,7 +157,7 @@ func (im *importer) unpack(ctx context.Context, l *store.Layer, size int64) (_ *
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, split.close()) }()
-	result, err := extract.Layer(ctx, plain, diff, split, opts)
+	result, err := extract.Layer(ctx, plain, diff, split.gzip, opts)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // extractOne wraps it
 	}
@@ -198,7 +198,7 @@ func (im *importer) mkdir(name string) error {
 
 // tarSplit is the compressed tar-split of a layer.
 type tarSplit struct {
-	*gzip.Writer
+	gzip *gzip.Writer
 	buf  *bufio.Writer
 	file *os.File
 }
@@ -217,11 +217,11 @@ func (im *importer) createTarSplit(l *store.Layer) (*tarSplit, error) {
 		f.Close()
 		return nil, fmt.Errorf("creating tar-split: %w", err)
 	}
-	return &tarSplit{Writer: zw, buf: buf, file: f}, nil
+	return &tarSplit{gzip: zw, buf: buf, file: f}, nil
 }
 
 func (t *tarSplit) close() error {
-	err := errors.Join(t.Writer.Close(), t.buf.Flush(), t.file.Close())
+	err := errors.Join(t.gzip.Close(), t.buf.Flush(), t.file.Close())
 	if err != nil {
 		return fmt.Errorf("writing tar-split: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -45,6 +46,12 @@ func (im *importer) writeFile(ctx context.Context, f store.File, made map[string
 	}
 	if f.Link != "" {
 		return os.Symlink(f.Link, path) //nolint:wrapcheck // the caller wraps it
+	}
+	if f.Dir {
+		if err := os.Mkdir(path, os.FileMode(f.Mode)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err //nolint:wrapcheck // the caller wraps it
+		}
+		return nil
 	}
 	content := f.Content
 	if f.Blob != "" {

@@ -63,8 +63,7 @@ func (u *unpacker) regular(hdr *tar.Header, parent dir, a at, content *content) 
 		return err
 	}
 	if err := content.writeTo(fd); err != nil {
-		unix.Close(fd)
-		return err
+		return errors.Join(err, unix.Close(fd))
 	}
 	if err := unix.Close(fd); err != nil {
 		return os.NewSyscallError("close", err)

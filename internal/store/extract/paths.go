@@ -52,8 +52,7 @@ func (c *dirCache) get(name string) (dir, error) {
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
-		return dir{}, os.NewSyscallError("fstat", err)
+		return dir{}, errors.Join(os.NewSyscallError("fstat", err), unix.Close(fd))
 	}
 	d := dir{fd: fd, gid: st.Gid}
 	c.open[name] = d
@@ -72,7 +71,7 @@ func (c *dirCache) next(stale bool) {
 // flush closes all directories.
 func (c *dirCache) flush() {
 	for _, d := range c.open {
-		unix.Close(d.fd)
+		_ = unix.Close(d.fd) // it was only a place
 	}
 	clear(c.open)
 }

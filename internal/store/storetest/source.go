@@ -121,8 +121,12 @@ func (s *Source) layer(plain []byte, compression string) bundle.Layer {
 	case "gzip":
 		var buf bytes.Buffer
 		w := gzip.NewWriter(&buf)
-		w.Write(plain)
-		w.Close()
+		if _, err := w.Write(plain); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			s.t.Fatal(err)
+		}
 		raw, mediaType = buf.Bytes(), v1.MediaTypeImageLayerGzip
 	case "zstd":
 		w, err := zstd.NewWriter(nil)
@@ -130,7 +134,9 @@ func (s *Source) layer(plain []byte, compression string) bundle.Layer {
 			s.t.Fatal(err)
 		}
 		raw, mediaType = w.EncodeAll(plain, nil), v1.MediaTypeImageLayerZstd
-		w.Close()
+		if err := w.Close(); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	l := bundle.Layer{
 		Digest: digest.FromBytes(raw), Size: int64(len(raw)), MediaType: mediaType,
