@@ -1,14 +1,21 @@
 package dir_test
 
 import (
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
+	"github.com/opencontainers/go-digest"
 	"go.podman.io/storage/pkg/reexec"
 )
 
@@ -20,20 +27,243 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestImport(t *testing.T) {
+func TestTwoImportsAreTheSame(t *testing.T) {
 	testenv.NeedRoot(t)
+	t.Parallel()
+	var trees [][]string
+	for _, jobs := range []int{1, 16} {
+		src := storetest.NewSource(t, bundle.Expanded)
+		images(t, src)
+		target := filepath.Join(t.TempDir(), "store")
+		if _, err := dir.Import(t.Context(), src, target, dir.Options{Jobs: jobs}); err != nil {
+			t.Fatal(err)
+		}
+		trees = append(trees, storetest.DescribeTree(t, target, storetest.TreeOptions{}))
+	}
+	if d := storetest.Diff(trees[0], trees[1]); d != "" {
+		t.Errorf("two stores of one source differ:\n%s", d)
+	}
+}
+
+func TestResultAndProgress(t *testing.T) {
+	testenv.NeedRoot(t)
+	t.Parallel()
 	src := storetest.NewSource(t, bundle.Expanded)
-	src.Add(storetest.Image{Repository: "quay.io/a/one", Tags: []string{"v1"}, Compression: "gzip", Layers: [][]byte{
-		storetest.Tar(t, storetest.Dir("etc/"), storetest.File("etc/hosts", "localhost\n")),
-		storetest.Tar(t, storetest.File("etc/.wh.hosts", ""), storetest.File("deep/er/file", "x")),
-	}})
-	target := filepath.Join(t.TempDir(), "store")
-	res, err := dir.Import(t.Context(), src, target, dir.Options{})
+	images(t, src)
+	done, totals := make(map[string]int64), make(map[string]int64)
+	events := make(chan progress.Event, 10_000)
+	target := filepath.Join(t.TempDir(), "missing", "parent", "store")
+	res, err := dir.Import(t.Context(), src, target, dir.Options{Progress: func(e progress.Event) { events <- e }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%+v", res)
-	if _, err := os.Lstat(dir.PartialName(target)); err == nil {
+	close(events)
+	for e := range events {
+		done[e.Phase] += e.N
+		totals[e.Phase] += e.Total
+	}
+	for _, phase := range []string{"plan", "import", "check"} {
+		if totals[phase] == 0 || done[phase] != totals[phase] {
+			t.Errorf("phase %s: %d of %d", phase, done[phase], totals[phase])
+		}
+	}
+	if res.Path != target || res.Images != 5 || res.References != 7 || res.Extracted != 4 || res.Linked == 0 ||
+		res.Layers != res.Extracted+res.Linked || res.Files == 0 || res.Bytes != totals["import"] {
+		t.Errorf("result %+v", res)
+	}
+	if _, err := os.Lstat(dir.PartialName(target)); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the partial directory is still there")
+	}
+	s := openStore(t, target)
+	for _, ref := range s.References {
+		if _, err := s.Manifest(ref.Digest); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Config(ref.ImageID); err != nil {
+			t.Error(err)
+		}
+	}
+	if raw, err := s.RawInventory(); err != nil || string(raw) != string(src.RawInventory()) {
+		t.Errorf("inventory: %v", err)
+	}
+	if _, err := s.Manifest(digest.FromString("nothing")); !errors.Is(err, store.ErrUnknown) {
+		t.Errorf("a manifest that is not there: %v", err)
+	}
+	if _, err := dir.Import(t.Context(), src, target, dir.Options{}); !errors.Is(err, store.ErrExists) {
+		t.Errorf("a second import: %v", err)
+	}
+}
+
+func TestSelection(t *testing.T) {
+	testenv.NeedRoot(t)
+	t.Parallel()
+	src := storetest.NewSource(t, bundle.Original)
+	images(t, src)
+	target := filepath.Join(t.TempDir(), "store")
+	_, err := dir.Import(t.Context(), src, target, dir.Options{
+		Want: func(img *bundle.Image) bool { return strings.Contains(img.Ref, "twin") },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := openStore(t, target); len(s.Images) != 1 || len(s.References) != 2 || len(s.Layers) != 1 {
+		t.Errorf("%d images, %d references, %d layers", len(s.Images), len(s.References), len(s.Layers))
+	}
+}
+
+// damaging are sources that must be refused, by what is wrong with them.
+func damaging(t *testing.T) map[string]*storetest.Source {
+	layer := storetest.Tar(t, storetest.File("a", strings.Repeat("content ", 1000)), storetest.File("b", "b"))
+	one := func(form bundle.LayerForm, compression string) (*storetest.Source, *bundle.Image) {
+		src := storetest.NewSource(t, form)
+		return src, src.Add(storetest.Image{Repository: "quay.io/a/b", Compression: compression, Layers: [][]byte{layer}})
+	}
+	flip := func(b []byte) []byte { b[len(b)/3] ^= 1; return b }
+	cut := func(b []byte) []byte { return b[:len(b)/2] }
+	cases := make(map[string]*storetest.Source)
+	for form, compression := range map[bundle.LayerForm]string{bundle.Expanded: "gzip", bundle.Original: "zstd"} {
+		for what, change := range map[string]func([]byte) []byte{
+			"flipped": flip, "cut": cut, "longer": func(b []byte) []byte { return append(b, make([]byte, 2<<20)...) },
+			"empty": func([]byte) []byte { return nil },
+		} {
+			src, img := one(form, compression)
+			src.Corrupt(src.Inventory().LayerBlob(img.Layers[0]), change)
+			cases[string(form)+" layer "+what] = src
+		}
+	}
+	gz, img := one(bundle.Original, "gzip")
+	gz.Corrupt(img.Layers[0].Digest, func(b []byte) []byte { return append(b, "behind the end"...) })
+	cases["gzip with a tail"] = gz
+	src, img := one(bundle.Expanded, "gzip")
+	src.Corrupt(img.Digest, flip)
+	cases["manifest flipped"] = src
+	src, img = one(bundle.Expanded, "gzip")
+	src.Corrupt(img.Config.Digest, flip)
+	cases["configuration flipped"] = src
+	for what, change := range map[string]func([]byte) []byte{"flipped": flip, "cut": cut} {
+		src, _ := one(bundle.Expanded, "gzip")
+		for _, b := range src.Inventory().Blobs {
+			if b.Kind == bundle.KindFileTable {
+				src.Corrupt(b.Digest, change)
+			}
+		}
+		cases["file table "+what] = src
+	}
+	for what, change := range map[string]func(*bundle.Inventory){
+		"diff ID":    func(inv *bundle.Inventory) { inv.Images[0].Layers[0].DiffID = digest.FromString("other") },
+		"diff size":  func(inv *bundle.Inventory) { inv.Images[0].Layers[0].DiffSize += 512 },
+		"small size": func(inv *bundle.Inventory) { inv.Images[0].Layers[0].DiffSize = 512 },
+		"layer size": func(inv *bundle.Inventory) { inv.Images[0].Layers[0].Size++ },
+		"no layers":  func(inv *bundle.Inventory) { inv.Images[0].Layers = nil },
+		"config":     func(inv *bundle.Inventory) { inv.Images[0].Config.Digest = inv.Images[0].Digest },
+		"name":       func(inv *bundle.Inventory) { inv.Images[0].Names = []string{"not a NAME"} },
+		"ref": func(inv *bundle.Inventory) {
+			inv.Images[0].Ref = "quay.io/a/b@" + digest.FromString("another").String()
+		},
+	} {
+		src, _ := one(bundle.Expanded, "gzip")
+		src.Edit(change)
+		cases["inventory lies: "+what] = src
+	}
+	src, _ = one(bundle.Expanded, "gzip")
+	src.Add(storetest.Image{Repository: "quay.io/z/z", Tags: []string{"v1"}, Labels: map[string]string{"a": "1"}})
+	src.Add(storetest.Image{Repository: "quay.io/z/z", Tags: []string{"v1"}, Labels: map[string]string{"a": "2"}})
+	cases["one name on two images"] = src
+	return cases
+}
+
+func TestDamageIsRefused(t *testing.T) {
+	testenv.NeedRoot(t)
+	t.Parallel()
+	for name, src := range damaging(t) {
+		t.Run(name, func(t *testing.T) {
+			parent := t.TempDir()
+			_, err := dir.Import(t.Context(), src, filepath.Join(parent, "store"), dir.Options{})
+			if !errors.Is(err, store.ErrDamaged) {
+				t.Errorf("error %v, want one of damage", err)
+			}
+			t.Log(err)
+			if left, _ := os.ReadDir(parent); len(left) > 0 {
+				t.Errorf("it left %v", left)
+			}
+		})
+	}
+}
+
+func TestTooManyLayers(t *testing.T) {
+	testenv.NeedRoot(t)
+	t.Parallel()
+	layer := storetest.Tar(t)
+	layers := make([][]byte, store.MaxDepth+1)
+	for i := range layers {
+		layers[i] = layer
+	}
+	src := storetest.NewSource(t, bundle.Expanded)
+	src.Add(storetest.Image{Repository: "quay.io/a/deep", Layers: layers})
+	_, err := dir.Import(t.Context(), src, filepath.Join(t.TempDir(), "store"), dir.Options{})
+	if !errors.Is(err, store.ErrPrecondition) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// failingSource fails or cancels in the middle of a layer.
+type failingSource struct {
+	*storetest.Source
+	read func(n int) error
+}
+
+func (s failingSource) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	r, err := s.Source.OpenLayer(ctx, d)
+	return &failingReader{ReadCloser: r, fail: s.read}, err
+}
+
+type failingReader struct {
+	io.ReadCloser
+	n    int
+	fail func(n int) error
+}
+
+func (r *failingReader) Read(b []byte) (int, error) {
+	n, err := r.ReadCloser.Read(b[:min(len(b), 1000)])
+	r.n += n
+	if ferr := r.fail(r.n); ferr != nil {
+		return 0, ferr
+	}
+	return n, err
+}
+
+func TestSourceFails(t *testing.T) {
+	testenv.NeedRoot(t)
+	t.Parallel()
+	src := storetest.NewSource(t, bundle.Expanded)
+	images(t, src)
+	stick := errors.New("stick was pulled out")
+	target := filepath.Join(t.TempDir(), "store")
+	_, err := dir.Import(t.Context(), failingSource{src, func(n int) error {
+		if n > 50_000 {
+			return stick
+		}
+		return nil
+	}}, target, dir.Options{})
+	var place *store.Error
+	if !errors.Is(err, stick) || errors.Is(err, store.ErrDamaged) || !errors.As(err, &place) || place.Digest == "" || place.Image == "" {
+		t.Errorf("error %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = dir.Import(ctx, failingSource{src, func(n int) error {
+		if n > 50_000 {
+			cancel()
+		}
+		return nil
+	}}, target, dir.Options{})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, os.ErrNotExist) {
+		t.Error("there is a store")
+	}
+	res, err := dir.Import(t.Context(), src, target, dir.Options{})
+	if err != nil || res.TakenOver == 0 {
+		t.Errorf("the next run: %+v, %v", res, err)
 	}
 }
