@@ -38,7 +38,7 @@ func (a *app) addFlags(flags *pflag.FlagSet) {
 }
 
 // fromEnvironment sets every flag that the command line does not have from the
-// environment variable NODESEAL_<FLAG>.
+// environment variable NODESEAL_<FLAG>, where that is not empty.
 func (a *app) fromEnvironment(flags *pflag.FlagSet) error {
 	values := make(map[string]string)
 	for _, kv := range a.env {
@@ -50,7 +50,7 @@ func (a *app) fromEnvironment(flags *pflag.FlagSet) error {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)
 		v, ok := values[name]
-		if !ok || f.Changed || err != nil {
+		if !ok || v == "" || f.Changed || err != nil {
 			return
 		}
 		if setErr := flags.Set(f.Name, v); setErr != nil {

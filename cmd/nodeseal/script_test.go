@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/nodeseal/nodeseal/internal/samplerelease"
+	"github.com/nodeseal/nodeseal/internal/seal"
+)
+
+// TestMain lets the scripts run this very program: its real main.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"nodeseal": main})
+}
+
+// TestScripts runs testdata/script: the command line as its users see it.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Condition: func(cond string) (bool, error) {
+			return cond == "root" && os.Geteuid() == 0, nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"release": serveRelease,
+			"flip":    flipByte,
+			"cut":     cutFile,
+			"sealed":  unsealLater,
+			"exits":   expectExit,
+		},
+	})
+}
+
+// serveRelease serves the made-up release until the script ends, and writes
+// images.lst and registries.conf.
+func serveRelease(ts *testscript.TestScript, _ bool, _ []string) {
+	release, err := samplerelease.Build(samplerelease.Options{})
+	ts.Check(err)
+	addr, stop, err := release.Serve(context.Background())
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(stop()) })
+	ts.Check(os.WriteFile(ts.MkAbs("images.lst"), []byte(release.ImagesList()), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("registries.conf"), []byte(samplerelease.RegistriesConf(addr)), 0o600))
+}
+
+// flipByte changes a byte of a file: flip FILE PERCENT.
+func flipByte(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	percent, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	data[len(data)*percent/100] ^= 4
+	ts.Check(os.WriteFile(path, data, 0o600))
+}
+
+// cutFile cuts a file to a part of its length: cut FILE PERCENT.
+func cutFile(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	info, err := os.Stat(path)
+	ts.Check(err)
+	percent, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(os.Truncate(path, info.Size()*int64(percent)/100))
+}
+
+// unsealLater takes the seal off a store when the script ends, so that its
+// directory can be removed.
+func unsealLater(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Defer(func() {
+		if _, err := os.Stat(dir); err == nil {
+			_, err := seal.Unseal(context.Background(), dir)
+			ts.Check(err)
+		}
+	})
+}
+
+// expectExit runs a command that must end with the exit code: exits CODE COMMAND...
+func expectExit(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
