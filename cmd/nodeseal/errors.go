@@ -127,7 +127,7 @@ func hint(err error) string {
 		return "put the store on ext4, XFS or btrfs, or leave the seal out with --no-seal"
 	case errors.Is(err, seal.ErrNotAStore):
 		return "name the directory that nodeseal import --store made"
-	case is(err, bundle.ErrDamaged, bundle.ErrInventory, store.ErrDamaged):
+	case is(err, bundle.ErrDamaged, store.ErrDamaged):
 		return "nodeseal verify BUNDLE names all damage; copy the bundle to the stick again and verify it there"
 	case errors.Is(err, pull.ErrUnauthorized), errors.Is(err, pull.ErrDenied):
 		return "log in (podman login, skopeo login) or name the credentials with --authfile"

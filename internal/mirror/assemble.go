@@ -149,7 +149,7 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 	if form == bundle.Expanded {
 		blob = l.DiffID
 	}
-	rec := a.work.record(l.Digest, blob)
+	rec := a.work.record(l.Digest, blob, form)
 	if rec == nil {
 		return fmt.Errorf("layer %s: the work directory lost it", l.Digest)
 	}

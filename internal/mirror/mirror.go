@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 
 	"github.com/opencontainers/go-digest"
 
@@ -53,9 +54,12 @@ type Options struct {
 	Layers bundle.LayerForm
 	// Level is the zstd level, 1 to 4; 0 is the default.
 	Level int
-	// Jobs is how many layers are in the works at once; 0 is 8.
+	// Jobs is how many layers are in the works at once; 0 is 8, or the number
+	// of processors where that is more, up to 16. How many of them one registry
+	// is asked for is the Source's to bound.
 	Jobs int
-	// Encoders is how many frames are encoded at once; 0 is Jobs.
+	// Encoders is how many frames are encoded at once; 0 is the number of
+	// processors, up to 8: each takes some 20 MiB.
 	Encoders int
 	// Platforms are the instances of manifest lists to keep, as os/arch or
 	// os/arch/variant, where the entry of the list does not say; none is linux/amd64.
@@ -72,15 +76,17 @@ type Options struct {
 
 const (
 	defaultJobs     = 8
+	mostJobs        = 16
+	mostEncoders    = 8
 	defaultPlatform = "linux/amd64"
 )
 
 func (o Options) withDefaults() Options {
 	if o.Jobs <= 0 {
-		o.Jobs = defaultJobs
+		o.Jobs = min(max(defaultJobs, runtime.GOMAXPROCS(0)), mostJobs)
 	}
 	if o.Encoders <= 0 {
-		o.Encoders = o.Jobs
+		o.Encoders = min(runtime.GOMAXPROCS(0), mostEncoders)
 	}
 	if o.Layers == "" {
 		o.Layers = bundle.Expanded

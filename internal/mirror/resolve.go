@@ -10,7 +10,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
@@ -25,22 +24,16 @@ func (r *run) resolveAll(ctx context.Context, list *imagelist.List) ([]bundle.Im
 	entries := list.Entries()
 	found := make([][]bundle.Image, len(entries))
 	r.o.Progress.Begin(PhaseResolve, int64(len(entries)), progress.Count)
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(r.o.Jobs)
-	for i, e := range entries {
-		group.Go(func() error {
-			r.o.Progress.Working(PhaseResolve, e.Ref)
-			images, err := r.resolve(gctx, e)
-			if err = r.failed(gctx, e.Ref, err); err != nil {
-				return err
-			}
-			found[i] = images
-			r.o.Progress.Add(PhaseResolve, 1)
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err //nolint:wrapcheck // an ImageError
+	err := r.twice(ctx, len(entries), func(ctx context.Context, i int) (err error) {
+		r.o.Progress.Working(PhaseResolve, entries[i].Ref)
+		found[i], err = r.resolve(ctx, entries[i])
+		return err
+	}, func(ctx context.Context, i int, err error) error {
+		r.o.Progress.Add(PhaseResolve, 1)
+		return r.failed(ctx, entries[i].Ref, err)
+	})
+	if err != nil {
+		return nil, err
 	}
 	r.o.Progress.End(PhaseResolve)
 	return mergeImages(slices.Concat(found...)), nil

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/progress"
@@ -28,6 +27,9 @@ type job struct {
 	// seen is how many bytes of it were reported as progress: what is fetched
 	// again does not count again.
 	seen int64
+	// done says that the work directory has it, err why not.
+	done bool
+	err  error
 }
 
 // reached reports progress up to byte n of the layer.
@@ -75,13 +77,13 @@ func (r *run) fetchLayers(ctx context.Context, images []bundle.Image) error {
 		total += j.size()
 	}
 	r.o.Progress.Begin(PhaseDownload, total, progress.Bytes)
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(r.o.Jobs)
-	for _, j := range jobs {
-		group.Go(func() error { return r.layerGroup(gctx, j) })
-	}
-	if err := group.Wait(); err != nil {
-		return err //nolint:wrapcheck // an ImageError
+	err := r.twice(ctx, len(jobs), func(ctx context.Context, i int) error {
+		return r.layerGroup(ctx, jobs[i])
+	}, func(ctx context.Context, i int, _ error) error {
+		return r.settle(ctx, jobs[i])
+	})
+	if err != nil {
+		return err
 	}
 	r.o.Progress.End(PhaseDownload)
 	return nil
@@ -95,15 +97,34 @@ func (j *job) size() int64 {
 	return n
 }
 
-// layerGroup fetches j and the layers that expand to the same blob.
+// group returns j and the layers that expand to the same blob.
+func (j *job) group() []*job { return append([]*job{j}, j.also...) }
+
+// layerGroup fetches j and the layers that expand to the same blob, as far as
+// that was not done. The error is one that may pass, where there is such a one.
 func (r *run) layerGroup(ctx context.Context, j *job) error {
-	for _, one := range append([]*job{j}, j.also...) {
-		err := r.layer(ctx, one)
+	var first error
+	for _, one := range j.group() {
+		if !one.done {
+			one.err = r.layer(ctx, one)
+			one.done = one.err == nil
+		}
+		if one.err != nil && (first == nil || temporary(one.err)) {
+			first = one.err
+		}
+	}
+	return first
+}
+
+// settle notes the images that the layers of j's group failed.
+func (r *run) settle(ctx context.Context, j *job) error {
+	for _, one := range j.group() {
 		for _, ref := range one.refs {
-			if err := r.failed(ctx, ref, wrapLayer(one.layer.Digest, err)); err != nil {
+			if err := r.failed(ctx, ref, wrapLayer(one.layer.Digest, one.err)); err != nil {
 				return err
 			}
 		}
+		r.reached(one, one.layer.Size) // nothing more comes
 	}
 	return nil
 }
@@ -118,7 +139,7 @@ func wrapLayer(d digest.Digest, err error) error {
 // layer has one layer in the work directory: it was there, or it is fetched
 // from the first of the images' repositories that has it.
 func (r *run) layer(ctx context.Context, j *job) error {
-	if rec := r.work.record(j.layer.Digest, j.blob); rec != nil {
+	if rec := r.work.record(j.layer.Digest, j.blob, r.o.Layers); rec != nil {
 		r.fetched.reused.Add(j.layer.Size)
 		r.reached(j, j.layer.Size)
 		return nil

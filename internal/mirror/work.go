@@ -123,8 +123,10 @@ func (w *work) partialPath(compressed digest.Digest) string {
 }
 
 // record returns what is known of a layer that was finished with this encoder
-// in the given form, nil where it has to be fetched.
-func (w *work) record(compressed, blob digest.Digest) *record {
+// as the given blob, nil where it has to be fetched. The record of an expanded
+// layer has its file table; that of an original one has none, also where the
+// layer is a plain tar and was finished expanded before.
+func (w *work) record(compressed, blob digest.Digest, form bundle.LayerForm) *record {
 	data, err := os.ReadFile(w.recordPath(compressed))
 	if err != nil {
 		return nil
@@ -136,7 +138,11 @@ func (w *work) record(compressed, blob digest.Digest) *record {
 	if !fileHas(w.framesPath(blob), rec.Frames) {
 		return nil
 	}
-	if rec.Table != nil && !fileHas(w.tablePath(blob), rec.Table.Frames) {
+	if form == bundle.Original {
+		rec.Table = nil
+		return &rec
+	}
+	if rec.Table == nil || !fileHas(w.tablePath(blob), rec.Table.Frames) {
 		return nil
 	}
 	return &rec
