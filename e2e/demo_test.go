@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -84,5 +85,11 @@ func runDemo(t *testing.T, uid, gid uint32) {
 	t.Logf("%s", out)
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 		t.Errorf("left by the demo: %v, %v", left, err)
+	}
+	if left, err := os.ReadDir(home); err != nil || len(left) != 2 {
+		t.Errorf("left by the demo in the home directory: %v, %v", left, err)
+	}
+	if mounts := string(harness.ReadFile(t, "/proc/self/mounts")); strings.Contains(mounts, home) {
+		t.Errorf("left mounted by the demo:\n%s", mounts)
 	}
 }

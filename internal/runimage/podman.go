@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -31,8 +33,15 @@ exit $?`
 
 // PodmanUsable returns nil where a podman is installed that runs. Whether it can
 // start containers here only RunPodman shows.
-func PodmanUsable(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, "podman", "--version").CombinedOutput()
+func PodmanUsable(ctx context.Context) (err error) {
+	run, err := os.MkdirTemp("", "nodeseal-")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoPodman, err)
+	}
+	defer func() { err = errors.Join(err, removePodman(run)) }()
+	cmd := exec.CommandContext(ctx, "podman", "--version")
+	cmd.Env = podmanEnv(os.Environ(), run)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %w %s", ErrNoPodman, err, bytes.TrimSpace(out))
 	}
@@ -65,6 +74,7 @@ func RunPodman(ctx context.Context, storeDir, ref string, args []string, scratch
 	command := append([]string{"-c", isolate, "sh", "podman"}, podmanArgs(root, run, storeDir, ref, args)...)
 	cmd := exec.CommandContext(ctx, "/bin/sh", command...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Env = podmanEnv(os.Environ(), run)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
 	err = cmd.Run()
 	var exit *exec.ExitError
@@ -86,6 +96,20 @@ func removePodman(dir string) error {
 		return fmt.Errorf("removing podman's files: %w", err)
 	}
 	return nil
+}
+
+// podmanEnv makes run the home and the place for temporary files of podman, which
+// leaves directories there when an ordinary user runs it.
+func podmanEnv(env []string, run string) []string {
+	moved := []string{"HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"}
+	env = slices.DeleteFunc(slices.Clone(env), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return slices.Contains(moved, name)
+	})
+	for _, name := range moved {
+		env = append(env, name+"="+run)
+	}
+	return env
 }
 
 // podmanArgs keeps podman away from the machine's own storage, from systemd and
