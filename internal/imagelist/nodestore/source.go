@@ -1,0 +1,105 @@
+package nodestore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/internal/pull"
+	"github.com/nodeseal/nodeseal/internal/store"
+)
+
+// Registry is where the bytes come from that no store has; *pull.Client is one.
+type Registry interface {
+	Manifest(ctx context.Context, ref string) (pull.Manifest, error)
+	Blob(ctx context.Context, ref string, d digest.Digest, size, offset int64) (io.ReadCloser, error)
+	Reject(d digest.Digest)
+}
+
+// Source gives the bytes of images: from stores where one of them has the image,
+// and else from a registry. It is safe for concurrent use.
+type Source struct {
+	// Stores are asked in their order.
+	Stores []*Store
+	// Registry is asked for the rest; nil says that there is none.
+	Registry Registry
+}
+
+// Manifest returns the manifest, or list of manifests, that ref names, verified.
+// The error wraps store.ErrUnknown where no store has it and there is no registry.
+func (s *Source) Manifest(ctx context.Context, ref string) (pull.Manifest, error) {
+	for _, st := range s.Stores {
+		if !st.Has(ref) {
+			continue
+		}
+		_, d := st.digestOf(ref)
+		data, err := st.store.Manifest(d)
+		if err != nil {
+			return pull.Manifest{}, err
+		}
+		return pull.Manifest{Digest: d, MediaType: mediaType(data), Bytes: data}, nil
+	}
+	if s.Registry == nil {
+		return pull.Manifest{}, fmt.Errorf("manifest of %s: %w", ref, store.ErrUnknown)
+	}
+	return s.Registry.Manifest(ctx, ref)
+}
+
+// mediaType is what a manifest says it is. OCI manifests need not say it.
+func mediaType(data []byte) string {
+	var m struct {
+		MediaType string          `json:"mediaType"`
+		Manifests json.RawMessage `json:"manifests"`
+	}
+	if err := json.Unmarshal(data, &m); err != nil || m.MediaType != "" {
+		return m.MediaType
+	}
+	if m.Manifests != nil {
+		return "application/vnd.oci.image.index.v1+json"
+	}
+	return "application/vnd.oci.image.manifest.v1+json"
+}
+
+// Blob opens a blob from offset on. Of stores it gives configurations, verified:
+// they have no layers as the registry had them (see PlainLayer). The error wraps
+// store.ErrUnknown where no store has it and there is no registry.
+func (s *Source) Blob(ctx context.Context, ref string, d digest.Digest, size, offset int64) (io.ReadCloser, error) {
+	for _, st := range s.Stores {
+		data, err := st.store.Config(d.Encoded())
+		if err != nil || offset > int64(len(data)) {
+			continue
+		}
+		return io.NopCloser(bytes.NewReader(data[offset:])), nil
+	}
+	if s.Registry == nil {
+		return nil, fmt.Errorf("%s of %s, as a registry has it: %w", d, ref, store.ErrUnknown)
+	}
+	return s.Registry.Blob(ctx, ref, d, size, offset)
+}
+
+// Reject says that the bytes that Blob gave for d were others.
+func (s *Source) Reject(d digest.Digest) {
+	if s.Registry != nil {
+		s.Registry.Reject(d)
+	}
+}
+
+// PlainLayer returns the plain tar that the layer with the diff ID was unpacked
+// from, and false where no store has it. It is put together of the unpacked
+// files and is not verified: who reads it compares it with diffID, which also
+// finds files that somebody changed in the store. Who reads it closes it.
+func (s *Source) PlainLayer(ctx context.Context, diffID digest.Digest) (io.ReadCloser, bool, error) {
+	for _, st := range s.Stores {
+		for _, id := range st.layers[diffID] {
+			r, ok, err := st.plainLayer(ctx, id)
+			if err != nil || ok {
+				return r, ok, err
+			}
+		}
+	}
+	return nil, false, nil
+}
