@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path"
@@ -89,8 +90,17 @@ func (tr tree) build(t testing.TB, order func(paths []string)) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "image")
 	image := create(t, name)
+	got := tr.buildTo(t, image, create(t, name+".spool"), order)
+	if st, err := image.Stat(); err != nil || st.Size() != got.Size {
+		t.Errorf("the image has %d bytes, Finish says %d (%v)", st.Size(), got.Size, err)
+	}
+	return name
+}
+
+func (tr tree) buildTo(t testing.TB, image io.WriterAt, spool erofs.Spool, order func(paths []string)) erofs.Image {
+	t.Helper()
 	opts := options(tr["."])
-	opts.Spool = create(t, name+".spool")
+	opts.Spool = spool
 	b, err := erofs.New(image, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -108,10 +118,21 @@ func (tr tree) build(t testing.TB, order func(paths []string)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st, err := image.Stat(); err != nil || st.Size() != got.Size {
-		t.Errorf("the image has %d bytes, Finish says %d (%v)", st.Size(), got.Size, err)
+	return got
+}
+
+// memory is a file in memory.
+type memory struct{ data []byte }
+
+func (m *memory) WriteAt(p []byte, off int64) (int, error) {
+	if end := int(off) + len(p); end > len(m.data) {
+		m.data = append(m.data, make([]byte, end-len(m.data))...)
 	}
-	return name
+	return copy(m.data[off:], p), nil
+}
+
+func (m *memory) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(m.data).ReadAt(p, off)
 }
 
 func create(t testing.TB, name string) *os.File {

@@ -32,6 +32,13 @@ func (s *source) n(limit int) int {
 	return int(binary.LittleEndian.Uint64(sum[:]) % uint64(limit))
 }
 
+func (s *source) shuffle(paths []string) {
+	for i := range paths {
+		j := s.n(i + 1)
+		paths[i], paths[j] = paths[j], paths[i]
+	}
+}
+
 func (s *source) pick(of ...int) int { return of[s.n(len(of))] }
 
 // random is a tree of n entries.

@@ -6,13 +6,15 @@ import (
 	"io"
 )
 
+const streamBuffer = 1 << 18
+
 // stream writes one stretch of a file from its beginning on.
 type stream struct {
 	run
 }
 
 func newStream(w io.WriterAt, off int64) *stream {
-	return &stream{run{w: w, off: off, buf: make([]byte, 0, imageBuffer)}}
+	return &stream{run{w: w, off: off, buf: make([]byte, 0, streamBuffer)}}
 }
 
 func (s *stream) pos() int64 { return s.off + int64(len(s.buf)) }
