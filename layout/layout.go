@@ -179,7 +179,7 @@ func (l *Dir) Index() (v1.Index, error) {
 	if err != nil {
 		return v1.Index{}, fmt.Errorf("reading index: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	return ParseIndex(f)
 }
 

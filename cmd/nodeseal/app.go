@@ -34,7 +34,7 @@ func (a *app) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON on standard output")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no messages, only errors")
 	flags.BoolVar(&a.debug, "debug", false, "log details to standard error")
-	flags.StringVar(&a.progressMode, "progress", "auto", "how to show progress: "+strings.Join(progressModes, ", "))
+	flags.StringVar(&a.progressMode, "progress", "auto", "how to show progress: "+strings.Join(progressModes(), ", "))
 }
 
 // fromEnvironment sets every flag that the command line does not have from the
@@ -65,7 +65,9 @@ func envName(flag string) string {
 }
 
 // progressModes are the values of --progress.
-var progressModes = []string{string(ui.Auto), string(ui.Bars), string(ui.Plain), string(ui.JSON), string(ui.Quiet)}
+func progressModes() []string {
+	return []string{string(ui.Auto), string(ui.Bars), string(ui.Plain), string(ui.JSON), string(ui.Quiet)}
+}
 
 // begin chooses, once, how progress is shown.
 func (a *app) begin() error {
@@ -73,8 +75,8 @@ func (a *app) begin() error {
 	if a.quiet {
 		mode = ui.Quiet
 	}
-	if !slices.Contains(progressModes, string(mode)) {
-		return usageError{fmt.Errorf("--progress %q: want one of %s", mode, strings.Join(progressModes, ", "))}
+	if !slices.Contains(progressModes(), string(mode)) {
+		return usageError{fmt.Errorf("--progress %q: want one of %s", mode, strings.Join(progressModes(), ", "))}
 	}
 	a.renderer = ui.New(mode, a.stderr, ui.Options{})
 	return nil
@@ -86,7 +88,7 @@ func (a *app) progress() progress.Func { return a.renderer.Func() }
 // closeProgress draws what is left. It may be called before begin.
 func (a *app) closeProgress() {
 	if a.renderer != nil {
-		a.renderer.Close() //nolint:errcheck,gosec // nobody is left to tell
+		a.renderer.Close() //nolint:errcheck // nobody is left to tell
 	}
 }
 
@@ -126,7 +128,7 @@ func (a *app) openInput(path string) (io.ReadCloser, error) {
 	if path == "-" {
 		return io.NopCloser(a.stdin), nil
 	}
-	f, err := os.Open(path) //nolint:gosec // the user's file
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening list: %w", err)
 	}

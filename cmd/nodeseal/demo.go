@@ -56,7 +56,7 @@ func runDemo(ctx context.Context, a *app, keep string) (err error) {
 	}
 	root := !userns.Inside()
 	if keep == "" {
-		defer func() { err = errors.Join(err, removeDemo(dir, root)) }()
+		defer func() { err = errors.Join(err, removeDemo(context.WithoutCancel(ctx), dir, root)) }()
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -78,7 +78,7 @@ func runDemo(ctx context.Context, a *app, keep string) (err error) {
 
 // demoInNamespace runs the same command line as root of a user namespace.
 func demoInNamespace(ctx context.Context, a *app) error {
-	fmt.Fprintln(a.stderr, "nodeseal: not root: going on in a user namespace") //nolint:errcheck // a message
+	fmt.Fprintln(a.stderr, "nodeseal: not root: going on in a user namespace")
 	code, err := userns.Reexec(ctx, os.Args, a.env)
 	switch {
 	case errors.Is(err, userns.ErrUnavailable):
@@ -106,7 +106,7 @@ func demoDir(keep string) (string, error) {
 		}
 		return dir, nil
 	}
-	if err := os.Mkdir(keep, 0o755); err != nil { //nolint:gosec // nothing secret
+	if err := os.Mkdir(keep, 0o755); err != nil {
 		return "", preconditionError{fmt.Errorf("demo: %w", err)}
 	}
 	dir, err := filepath.Abs(keep)
@@ -117,10 +117,10 @@ func demoDir(keep string) (string, error) {
 }
 
 // removeDemo removes the directory of the demo with its sealed store.
-func removeDemo(dir string, sealed bool) error {
+func removeDemo(ctx context.Context, dir string, sealed bool) error {
 	store := filepath.Join(dir, demo.StoreDir)
 	if _, err := os.Stat(store); err == nil && sealed {
-		if _, err := seal.Unseal(context.Background(), store); err != nil {
+		if _, err := seal.Unseal(ctx, store); err != nil {
 			return fmt.Errorf("demo: cleaning up: %w", err)
 		}
 	}
@@ -177,7 +177,7 @@ func (r *demoResult) end() *demoStep {
 
 func (r *demoResult) print(format string, args ...any) {
 	if r.w != nil {
-		fmt.Fprintf(r.w, format, args...) //nolint:errcheck // shown again by the result's error
+		fmt.Fprintf(r.w, format, args...)
 	}
 }
 

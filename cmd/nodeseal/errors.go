@@ -56,9 +56,9 @@ func (a *app) report(err error) int {
 	if errors.Is(err, errFound) || errors.Is(err, errPartial) || errors.As(err, &child) {
 		return code // what was found was shown
 	}
-	fmt.Fprintf(a.stderr, "nodeseal: %v\n", err) //nolint:errcheck // nobody is left to tell
+	fmt.Fprintf(a.stderr, "nodeseal: %v\n", err)
 	if h := hint(err); h != "" {
-		fmt.Fprintf(a.stderr, "  -> %s\n", h) //nolint:errcheck // nobody is left to tell
+		fmt.Fprintf(a.stderr, "  -> %s\n", h)
 	}
 	return code
 }

@@ -14,7 +14,7 @@ func newManCommand() *cobra.Command {
 		Short: "Write the manual pages into a directory",
 		Args:  exactArgs("the directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // nothing secret
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("manual pages: %w", err)
 			}
 			header := &doc.GenManHeader{Section: "1", Source: "nodeseal", Manual: "nodeseal"}

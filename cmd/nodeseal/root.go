@@ -65,7 +65,7 @@ func newRootCommand(a *app) *cobra.Command {
 	cmd.SetOut(a.stdout)
 	cmd.SetErr(a.stderr)
 	a.addFlags(cmd.PersistentFlags())
-	must(cmd.RegisterFlagCompletionFunc("progress", oneOf(progressModes...)))
+	must(cmd.RegisterFlagCompletionFunc("progress", oneOf(progressModes()...)))
 	cmd.AddCommand(
 		newBundleCommand(a),
 		newInspectCommand(a),

@@ -36,7 +36,7 @@ func runVerify(ctx context.Context, a *app, path string, lists []string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	var wanted *imagelist.List
 	if len(lists) > 0 {
 		o := listOptions{images: lists}

@@ -81,7 +81,7 @@ func Container(w io.Writer) error {
 		{"overwrote", func() error { return os.WriteFile(at(samplerelease.Overwrite), []byte("other\n"), 0o600) }},
 		{"renamed", func() error { return os.Rename(at(samplerelease.Rename), at("renamed")) }},
 		{"removed", func() error { return os.Remove(at(samplerelease.Remove)) }},
-		{"chmodded", func() error { return os.Chmod(at(samplerelease.Chmod), 0o700) }}, //nolint:gosec // a directory
+		{"chmodded", func() error { return os.Chmod(at(samplerelease.Chmod), 0o700) }},
 	}
 	done := make([]string, len(steps))
 	for i, s := range steps {

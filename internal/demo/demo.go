@@ -105,7 +105,7 @@ func (d *demo) publish(ctx context.Context) (func() error, error) {
 	for name, text := range map[string]string{
 		ListFile: release.ImagesList(), RegistriesFile: samplerelease.RegistriesConf(addr), authFile: "{}\n",
 	} {
-		if err := os.WriteFile(d.path(name), []byte(text), 0o644); err != nil { //nolint:gosec // nothing secret
+		if err := os.WriteFile(d.path(name), []byte(text), 0o644); err != nil {
 			return nil, errors.Join(fmt.Errorf("demo: %w", err), stop())
 		}
 	}
@@ -145,7 +145,7 @@ func (d *demo) verify(ctx context.Context) error {
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	rep, err := bundle.Verify(ctx, f, size, bundle.VerifyOptions{Jobs: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return err //nolint:wrapcheck // says all
