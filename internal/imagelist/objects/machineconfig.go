@@ -1,12 +1,6 @@
 package objects
 
 import (
-	"bytes"
-	"compress/gzip"
-	"encoding/base64"
-	"fmt"
-	"io"
-	"net/url"
 	"path"
 	"strings"
 
@@ -15,67 +9,23 @@ import (
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
-// maxFile bounds a file of a MachineConfig after decompression, in bytes.
-const maxFile = 16 << 20
-
-// ignition is what is read of an Ignition configuration (spec v3).
-type ignition struct {
-	Storage struct {
-		Files []struct {
-			Path     string `json:"path"`
-			Contents struct {
-				Source      string `json:"source"`
-				Compression string `json:"compression"`
-			} `json:"contents"`
-		} `json:"files"`
-	} `json:"storage"`
-	Systemd struct {
-		Units []struct {
-			Name     string `json:"name"`
-			Contents string `json:"contents"`
-			Dropins  []struct {
-				Name     string `json:"name"`
-				Contents string `json:"contents"`
-			} `json:"dropins"`
-		} `json:"units"`
-	} `json:"systemd"`
-}
-
 // machineConfig takes the OS images, the static pods and what units run with
 // podman. Errors of single files do not stop the others.
 func (f *Facts) machineConfig(o kubeobject.Object) error {
-	var v struct {
-		Spec struct {
-			OSImageURL string   `json:"osImageURL"`
-			Extensions string   `json:"baseOSExtensionsContainerImage"`
-			Config     ignition `json:"config"`
-		} `json:"spec"`
+	mc, err := o.MachineConfig()
+	if mc.OSImageURL != "" && !strings.HasPrefix(mc.OSImageURL, "://") {
+		f.add(o, mc.OSImageURL, "", "osImageURL")
 	}
-	if err := o.Decode(&v); err != nil {
-		return err
+	if mc.Extensions != "" {
+		f.add(o, mc.Extensions, "", "baseOSExtensionsContainerImage")
 	}
-	if v.Spec.OSImageURL != "" && !strings.HasPrefix(v.Spec.OSImageURL, "://") {
-		f.add(o, v.Spec.OSImageURL, "", "osImageURL")
+	for _, file := range mc.Files {
+		f.hostFile(o, file.Path, file.Content)
 	}
-	if v.Spec.Extensions != "" {
-		f.add(o, v.Spec.Extensions, "", "baseOSExtensionsContainerImage")
+	for _, u := range mc.Units {
+		f.unit(o, "unit "+u.Name, u.Content)
 	}
-	var failed error
-	for _, file := range v.Spec.Config.Storage.Files {
-		content, err := fileContent(file.Contents.Source, file.Contents.Compression)
-		if err != nil {
-			failed = fmt.Errorf("%w: %s: file %s: %w", kubeobject.ErrObject, o, file.Path, err)
-			continue
-		}
-		f.hostFile(o, file.Path, content)
-	}
-	for _, u := range v.Spec.Config.Systemd.Units {
-		f.unit(o, "unit "+u.Name, u.Contents)
-		for _, d := range u.Dropins {
-			f.unit(o, "unit "+u.Name+" "+d.Name, d.Contents)
-		}
-	}
-	return failed
+	return err
 }
 
 // hostFile looks into one file of a node.
@@ -117,46 +67,6 @@ func (f *Facts) unit(o kubeobject.Object, name, content string) {
 			}
 		}
 	}
-}
-
-// fileContent decodes the source of an Ignition file. A source that is not a
-// data URL is somewhere else, and has no content here.
-func fileContent(source, compression string) (string, error) {
-	rest, ok := strings.CutPrefix(source, "data:")
-	if !ok {
-		return "", nil
-	}
-	kind, data, ok := strings.Cut(rest, ",")
-	if !ok {
-		return "", fmt.Errorf("data URL without data")
-	}
-	content, err := url.PathUnescape(data)
-	if err != nil {
-		return "", fmt.Errorf("data URL: %w", err)
-	}
-	if strings.HasSuffix(kind, ";base64") {
-		decoded, err := base64.StdEncoding.DecodeString(content)
-		if err != nil {
-			return "", fmt.Errorf("data URL: %w", err)
-		}
-		content = string(decoded)
-	}
-	if compression != "gzip" {
-		return content, nil
-	}
-	zr, err := gzip.NewReader(strings.NewReader(content))
-	if err != nil {
-		return "", fmt.Errorf("decompressing: %w", err)
-	}
-	var plain bytes.Buffer
-	n, err := io.Copy(&plain, io.LimitReader(zr, maxFile+1))
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("decompressing: %w", err)
-	case n > maxFile:
-		return "", fmt.Errorf("decompressing: more than %d bytes", maxFile)
-	}
-	return plain.String(), nil
 }
 
 // machineConfigPool takes the names of the rendered configurations in use.
