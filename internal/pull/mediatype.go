@@ -6,6 +6,7 @@ import (
 	"mime"
 	"slices"
 
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/manifest"
 )
 
@@ -27,8 +28,11 @@ func mediaType(data []byte, contentType string) (string, error) {
 	}
 	known := MediaTypes()
 	mt := manifest.GuessMIMEType(data)
-	if fields.MediaType != nil && *fields.MediaType != "" {
+	switch {
+	case fields.MediaType != nil && *fields.MediaType != "":
 		mt = *fields.MediaType
+	case fields.Manifests != nil:
+		mt = v1.MediaTypeImageIndex // also an empty one, which looks like anything
 	}
 	said := withoutParameters(contentType)
 	switch {

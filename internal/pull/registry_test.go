@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
@@ -165,15 +166,23 @@ func push(t *testing.T, repo, tag string, size int64, at ...*fakeRegistry) image
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := layers[0].Compressed()
+	out.layer, out.data = layerBytes(t, layers[0])
+	return out
+}
+
+// layerBytes returns a layer as a registry has it.
+func layerBytes(t *testing.T, l v1.Layer) (digest.Digest, []byte) {
+	t.Helper()
+	content, err := l.Compressed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out.data, err = io.ReadAll(content); err != nil {
+	defer content.Close()
+	data, err := io.ReadAll(content)
+	if err != nil {
 		t.Fatal(err)
 	}
-	out.layer = digest.FromBytes(out.data)
-	return out
+	return digest.FromBytes(data), data
 }
 
 // naps notes how long a client wanted to wait, and lets it go on at once.
