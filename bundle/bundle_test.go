@@ -159,7 +159,8 @@ func writeSample(t *testing.T, jobs, layerSize int) []byte {
 	t.Helper()
 	s, enc := newSample(t, jobs, layerSize)
 	var out bytes.Buffer
-	must(t, bundle.Write(t.Context(), &out, &s.inv, s, enc, nil))
+	_, err := bundle.Write(t.Context(), &out, &s.inv, s, enc, nil)
+	must(t, err)
 	return out.Bytes()
 }
 
@@ -167,8 +168,9 @@ func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	s, enc := newSample(t, 2, 3<<20) // layers of several frames
 	var out bytes.Buffer
-	must(t, bundle.Write(t.Context(), &out, &s.inv, s, enc, nil))
-	r, err := bundle.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
+	_, err := bundle.Write(t.Context(), &out, &s.inv, s, enc, nil)
+	must(t, err)
+	r, err := bundle.NewReader(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()))
 	must(t, err)
 	if got := len(r.Inventory().Images); got != 3 {
 		t.Fatalf("%d images, want 3", got)
@@ -307,7 +309,8 @@ func TestVerifyNamesBlobAndImages(t *testing.T) {
 	t.Parallel()
 	s, enc := newSample(t, 1, 1000)
 	var out bytes.Buffer
-	must(t, bundle.Write(t.Context(), &out, &s.inv, s, enc, nil))
+	_, err := bundle.Write(t.Context(), &out, &s.inv, s, enc, nil)
+	must(t, err)
 	for d, frames := range s.frames {
 		bad := bytes.Clone(out.Bytes())
 		at := bytes.Index(bad, frames)
@@ -354,7 +357,7 @@ func TestVerifyCutShort(t *testing.T) {
 		case err == nil && n < len(data)/2 && len(rep.Images) == 0:
 			t.Errorf("%d bytes of %d: no image is hurt", n, len(data))
 		}
-		if _, err := bundle.NewReader(bytes.NewReader(data[:n]), int64(n)); !errors.Is(err, bundle.ErrDamaged) {
+		if _, err := bundle.NewReader(t.Context(), bytes.NewReader(data[:n]), int64(n)); !errors.Is(err, bundle.ErrDamaged) {
 			t.Errorf("opening %d bytes of %d: %v", n, len(data), err)
 		}
 	}
@@ -367,7 +370,8 @@ func TestVerifyHoldsInventoryToManifests(t *testing.T) {
 	s, enc := newSample(t, 1, 100)
 	s.inv.Images[1].Layers[0].Size++
 	var out bytes.Buffer
-	must(t, bundle.Write(t.Context(), &out, &s.inv, s, enc, nil))
+	_, err := bundle.Write(t.Context(), &out, &s.inv, s, enc, nil)
+	must(t, err)
 	rep, err := bundle.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), bundle.VerifyOptions{})
 	must(t, err)
 	if len(rep.Damage) != 1 || !errors.Is(rep.Damage[0], bundle.ErrChain) || len(rep.Images) != 1 {
@@ -390,7 +394,8 @@ func TestVerifyHoldsTablesToLayers(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	must(t, bundle.Write(t.Context(), &out, &s.inv, s, enc, nil))
+	_, err := bundle.Write(t.Context(), &out, &s.inv, s, enc, nil)
+	must(t, err)
 	rep, err := bundle.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), bundle.VerifyOptions{})
 	must(t, err)
 	if len(rep.Damage) != 1 || !strings.Contains(rep.Damage[0].Error(), "file table") {

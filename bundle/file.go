@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -19,14 +20,14 @@ type ReadAtCloser interface {
 }
 
 // OpenFile opens the bundle at path. The caller closes it.
-func OpenFile(path string) (*File, error) {
+func OpenFile(ctx context.Context, path string) (*File, error) {
 	f, size, err := OpenBytes(path)
 	if err != nil {
 		return nil, err
 	}
-	r, err := NewReader(f, size)
+	r, err := NewReader(ctx, f, size)
 	if err != nil {
-		f.Close() //nolint:errcheck,gosec // read only
+		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &File{Reader: r, bytes: f}, nil
@@ -47,7 +48,7 @@ func OpenBytes(path string) (ReadAtCloser, int64, error) {
 		err = fmt.Errorf("%s is not a regular file", path)
 	}
 	if err != nil {
-		f.Close() //nolint:errcheck,gosec // read only
+		f.Close()
 		return nil, 0, fmt.Errorf("opening bundle: %w", err)
 	}
 	return f, info.Size(), nil

@@ -40,7 +40,7 @@ type span struct {
 // table, the inventory and the index, and checks them and that the tar has
 // exactly the members that the inventory asks for. The blobs are not read. The
 // error wraps ErrDamaged or ErrInventory where the bytes are at fault.
-func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
+func NewReader(ctx context.Context, r io.ReaderAt, size int64) (*Reader, error) {
 	frames, err := readSeekTable(r, size)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,6 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := context.Background()
 	if err := b.readHead(ctx); err != nil {
 		return nil, err
 	}

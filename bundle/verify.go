@@ -43,7 +43,7 @@ type Report struct {
 // IDs, and the index. It goes on after damage. The error is of r, of ctx, or
 // wraps ErrInventory or ErrDamaged where nothing of the bundle can be read.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) (*Report, error) {
-	b, err := NewReader(r, size)
+	b, err := NewReader(ctx, r, size)
 	var broken error
 	if errors.Is(err, ErrDamaged) {
 		broken = err

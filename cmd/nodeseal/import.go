@@ -54,7 +54,7 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if o.jobs < 0 {
 		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
 	}
-	f, err := bundle.OpenFile(path)
+	f, err := bundle.OpenFile(ctx, path)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}

@@ -19,8 +19,8 @@ func newInspectCommand(a *app) *cobra.Command {
 own: not shared with any other image. Only the head of the bundle is read.
 With --json, the inventory and the sums.`,
 		Args: exactArgs("the bundle"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			f, err := bundle.OpenFile(args[0])
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := bundle.OpenFile(cmd.Context(), args[0])
 			if err != nil {
 				return err //nolint:wrapcheck // names the file
 			}

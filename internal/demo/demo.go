@@ -160,7 +160,7 @@ func (d *demo) verify(ctx context.Context) error {
 // imports extracts the bundle into a store.
 func (d *demo) imports(ctx context.Context) error {
 	d.Report.Begin("nodeseal import release.tar.zst --store store")
-	f, err := bundle.OpenFile(d.path(BundleFile))
+	f, err := bundle.OpenFile(ctx, d.path(BundleFile))
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}
