@@ -65,9 +65,9 @@ func runDemo(t *testing.T, uid, gid uint32) {
 	if err := os.WriteFile(binary, harness.ReadFile(t, harness.Binary(t)), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	temp := filepath.Join(home, "tmp")
-	for _, dir := range []string{temp, home} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+	temp, session := filepath.Join(home, "tmp"), filepath.Join(home, "session")
+	for _, dir := range []string{temp, session, home} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Chown(dir, int(uid), int(gid)); err != nil {
@@ -76,7 +76,7 @@ func runDemo(t *testing.T, uid, gid uint32) {
 	}
 	cmd := exec.CommandContext(t.Context(), binary, "demo")
 	cmd.Dir = home
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + temp}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + temp, "XDG_RUNTIME_DIR=" + session}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -86,7 +86,7 @@ func runDemo(t *testing.T, uid, gid uint32) {
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 		t.Errorf("left by the demo: %v, %v", left, err)
 	}
-	if left, err := os.ReadDir(home); err != nil || len(left) != 2 {
+	if left, err := os.ReadDir(home); err != nil || len(left) != 3 {
 		t.Errorf("left by the demo in the home directory: %v, %v", left, err)
 	}
 	if mounts := string(harness.ReadFile(t, "/proc/self/mounts")); strings.Contains(mounts, home) {
