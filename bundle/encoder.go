@@ -23,9 +23,9 @@ type Encoder struct {
 	// slots bounds the frames in flight: a frame holds one from the moment its
 	// content is complete until its compressed bytes are written.
 	slots chan struct{}
-	// free holds content buffers of frameSize for the next frames.
-	free chan []byte
-	name string
+	// contents and outputs hold buffers for the next frames.
+	contents, outputs buffers
+	name              string
 }
 
 // NewEncoder returns an Encoder of the given zstd level, 1 (fastest) to 4
@@ -50,10 +50,11 @@ func NewEncoder(level, jobs int) (*Encoder, error) {
 		return nil, fmt.Errorf("zstd encoder: %w", err)
 	}
 	return &Encoder{
-		zstd:  enc,
-		slots: make(chan struct{}, jobs+1),
-		free:  make(chan []byte, jobs+1),
-		name:  "klauspost/compress " + encoderVersion() + " zstd level " + strconv.Itoa(level) + " frame " + strconv.Itoa(frameSize),
+		zstd:     enc,
+		slots:    make(chan struct{}, jobs+1),
+		contents: make(buffers, jobs+1),
+		outputs:  make(buffers, jobs+1),
+		name:     "klauspost/compress " + encoderVersion() + " zstd level " + strconv.Itoa(level) + " frame " + strconv.Itoa(frameSize),
 	}, nil
 }
 
@@ -74,25 +75,26 @@ func encoderVersion() string {
 	return "(unknown version)"
 }
 
-// encode returns content as one frame. It is what all frames are made with.
-func (e *Encoder) encode(content []byte) []byte {
-	return e.zstd.EncodeAll(content, make([]byte, 0, len(content)/2+64))
-}
+// encode appends content to dst as one frame. It is what all frames are made with.
+func (e *Encoder) encode(content, dst []byte) []byte { return e.zstd.EncodeAll(content, dst) }
 
-// buffer returns an empty buffer that holds frameSize bytes.
-func (e *Encoder) buffer() []byte {
+// buffers keeps as many buffers for reuse as it has room for.
+type buffers chan []byte
+
+// get returns an empty buffer, with room for size bytes where it is a new one.
+func (b buffers) get(size int) []byte {
 	select {
-	case b := <-e.free:
-		return b[:0]
+	case buf := <-b:
+		return buf[:0]
 	default:
-		return make([]byte, 0, frameSize)
+		return make([]byte, 0, size)
 	}
 }
 
-// release takes back what buffer gave, as far as there is room.
-func (e *Encoder) release(b []byte) {
+// put takes a buffer back.
+func (b buffers) put(buf []byte) {
 	select {
-	case e.free <- b:
+	case b <- buf:
 	default:
 	}
 }
@@ -132,10 +134,11 @@ func (w *FrameWriter) Written() int64 { return w.written }
 func (w *FrameWriter) Write(p []byte) (int, error) {
 	total := len(p)
 	for len(p) > 0 {
-		if w.content == nil {
-			w.content = w.enc.buffer()
+		if w.content == nil && w.written > 0 {
+			w.content = w.enc.contents.get(frameSize)
 		}
 		n := min(len(p), frameSize-len(w.content))
+		w.grow(n)
 		w.content = append(w.content, p[:n]...)
 		w.written += int64(n)
 		p = p[n:]
@@ -146,6 +149,16 @@ func (w *FrameWriter) Write(p []byte) (int, error) {
 		}
 	}
 	return total, nil
+}
+
+// grow makes room for n more bytes. The first frame of a writer begins small:
+// most writers are for file tables and small layers.
+func (w *FrameWriter) grow(n int) {
+	if need := len(w.content) + n; need > cap(w.content) {
+		bigger := make([]byte, len(w.content), min(frameSize, max(2*cap(w.content), need)))
+		copy(bigger, w.content)
+		w.content = bigger
+	}
 }
 
 // submit hands the content collected so far to an encoding goroutine.
@@ -163,8 +176,10 @@ func (w *FrameWriter) submit() error {
 	result := make(chan []byte, 1)
 	w.queue <- result // has room: it is as long as there are slots
 	go func() {
-		frame := w.enc.encode(content)
-		w.enc.release(content)
+		frame := w.enc.encode(content, w.enc.outputs.get(len(content)/2+64))
+		if cap(content) == frameSize {
+			w.enc.contents.put(content)
+		}
 		result <- frame
 	}()
 	return nil
@@ -181,6 +196,7 @@ func (w *FrameWriter) drain() {
 			}
 		}
 		w.frames = append(w.frames, Frame{Compressed: int64(len(data))})
+		w.enc.outputs.put(data)
 		<-w.enc.slots
 	}
 	w.done <- err

@@ -42,7 +42,7 @@ func appendSeekTable(dst []byte, frames []Frame) ([]byte, error) {
 		return nil, fmt.Errorf("%d frames, more than a seek table holds", len(frames))
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, seekTableMagic)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(frames)*seekEntrySize+seekFooterSize)) //nolint:gosec // bounded above
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(frames)*seekEntrySize+seekFooterSize))
 	for _, f := range frames {
 		if f.Compressed < 0 || f.Compressed > math.MaxUint32 || f.Content < 0 || f.Content > math.MaxUint32 {
 			return nil, fmt.Errorf("a frame of %d bytes for %d is more than a seek table holds", f.Compressed, f.Content)
@@ -50,8 +50,8 @@ func appendSeekTable(dst []byte, frames []Frame) ([]byte, error) {
 		dst = binary.LittleEndian.AppendUint32(dst, uint32(f.Compressed))
 		dst = binary.LittleEndian.AppendUint32(dst, uint32(f.Content))
 	}
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(frames))) //nolint:gosec // bounded above
-	dst = append(dst, 0)                                             // no checksums here: the frames have their own
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(frames)))
+	dst = append(dst, 0) // no checksums here: the frames have their own
 	return binary.LittleEndian.AppendUint32(dst, seekFooterMagic), nil
 }
 
@@ -199,7 +199,7 @@ func scanFrameHeader(b []byte) (n int, content int64, checksum bool, err error) 
 	if size > MaxFrame {
 		return 0, 0, false, errFrame("too much content")
 	}
-	return n, int64(size), desc&4 != 0, nil //nolint:gosec // at most MaxFrame
+	return n, int64(size), desc&4 != 0, nil
 }
 
 func errFrame(what string) error { return fmt.Errorf("%w: frame: %s", ErrDamaged, what) }

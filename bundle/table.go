@@ -125,7 +125,7 @@ func (t *TableReader) Next() (TableEntry, error) {
 	if err != nil {
 		return TableEntry{}, tableError(err)
 	}
-	if e.Size = int64(size); e.Size < 0 { //nolint:gosec // checked at once
+	if e.Size = int64(size); e.Size < 0 {
 		return TableEntry{}, fmt.Errorf("%w: %w: a size of %d", ErrDamaged, errTable, size)
 	}
 	if e.Type == tar.TypeReg {

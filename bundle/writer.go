@@ -28,21 +28,21 @@ type Content interface {
 }
 
 // Write writes the bundle that inv describes to w. It sorts inv in place and
-// validates it first. written is called
-// with the number of bytes of each write, and may be nil. The same
-// inventory, content and encoder give the same bytes. The caller syncs and
-// renames; w holds nothing of use after an error.
-func Write(ctx context.Context, w io.Writer, inv *Inventory, src Content, enc *Encoder, written func(n int64)) error {
+// validates it first. written is called with the number of bytes of each write,
+// and may be nil. The same inventory, content and encoder give the same bytes;
+// their digest is returned. The caller syncs and renames; w holds nothing of use
+// after an error.
+func Write(ctx context.Context, w io.Writer, inv *Inventory, src Content, enc *Encoder, written func(n int64)) (digest.Digest, error) {
 	inventory, err := inv.Marshal()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := inv.Validate(); err != nil {
-		return err
+		return "", err
 	}
 	index, err := inv.indexBytes()
 	if err != nil {
-		return err
+		return "", err
 	}
 	bw := &writer{out: w, sum: sha256.New(), enc: enc, written: written}
 	bw.member(memberInventory, inventory)
@@ -50,13 +50,16 @@ func Write(ctx context.Context, w io.Writer, inv *Inventory, src Content, enc *E
 	bw.member(memberIndex, index)
 	for _, b := range inv.Blobs {
 		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
+			return "", context.Cause(ctx)
 		}
 		if err := bw.blob(ctx, b, src); err != nil {
-			return fmt.Errorf("bundle: blob %s: %w", b.Digest, err)
+			return "", fmt.Errorf("bundle: blob %s: %w", b.Digest, err)
 		}
 	}
-	return bw.finish()
+	if err := bw.finish(); err != nil {
+		return "", err
+	}
+	return digest.NewDigest(digest.SHA256, bw.sum), nil
 }
 
 // writer writes members as frames. Its first error stays.
@@ -87,7 +90,7 @@ func (w *writer) Write(p []byte) (int, error) {
 func (w *writer) content(p []byte) {
 	for len(p) > 0 && w.err == nil {
 		n := min(len(p), frameSize)
-		data := w.enc.encode(p[:n])
+		data := w.enc.encode(p[:n], nil)
 		if _, err := w.Write(data); err == nil {
 			w.frames = append(w.frames, Frame{Compressed: int64(len(data)), Content: int64(n)})
 		}

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -20,9 +19,10 @@ var ErrNothing = errors.New("no image is left to bundle")
 
 // assembly collects what goes into one bundle.
 type assembly struct {
-	work   *work
-	blobs  map[digest.Digest]bundle.Blob
-	frames map[digest.Digest]frames
+	work     *work
+	blobs    map[digest.Digest]bundle.Blob
+	frames   map[digest.Digest]frames
+	readable map[digest.Digest][]byte
 }
 
 // frames says which file has the frames of a blob.
@@ -40,9 +40,12 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 	if len(images) == 0 {
 		return nil, errors.Join(ErrNothing, joinFailures(failed))
 	}
-	a := &assembly{work: r.work, blobs: make(map[digest.Digest]bundle.Blob), frames: make(map[digest.Digest]frames)}
+	a := &assembly{
+		work: r.work, blobs: make(map[digest.Digest]bundle.Blob), frames: make(map[digest.Digest]frames),
+		readable: make(map[digest.Digest][]byte),
+	}
 	for i := range images {
-		if err := a.addImage(ctx, &images[i], r.o.Layers); err != nil {
+		if err := a.addImage(&images[i], r.o.Layers); err != nil {
 			return nil, &ImageError{Ref: images[i].Ref, Err: err}
 		}
 	}
@@ -75,8 +78,7 @@ func (r *run) write(ctx context.Context, inv *bundle.Inventory, a *assembly, res
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	r.o.Progress.Begin(PhaseWrite, a.estimate(), progress.Bytes)
-	sum := sha256.New()
-	err = bundle.Write(ctx, io.MultiWriter(f, sum), inv, a, r.enc, func(n int64) {
+	res.SHA256, err = bundle.Write(ctx, f, inv, a, r.enc, func(n int64) {
 		res.Size += n
 		r.o.Progress.Add(PhaseWrite, n)
 	})
@@ -86,7 +88,6 @@ func (r *run) write(ctx context.Context, inv *bundle.Inventory, a *assembly, res
 	if err := f.Commit(); err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
-	res.SHA256 = digest.NewDigest(digest.SHA256, sum)
 	r.o.Progress.End(PhaseWrite)
 	return nil
 }
@@ -100,7 +101,7 @@ func (a *assembly) estimate() (n int64) {
 }
 
 // addImage adds the blobs of an image and completes its layers.
-func (a *assembly) addImage(ctx context.Context, img *bundle.Image, form bundle.LayerForm) error {
+func (a *assembly) addImage(img *bundle.Image, form bundle.LayerForm) error {
 	small := []struct {
 		digest digest.Digest
 		kind   bundle.BlobKind
@@ -125,18 +126,17 @@ func (a *assembly) addImage(ctx context.Context, img *bundle.Image, form bundle.
 	if err != nil {
 		return err //nolint:wrapcheck // says all
 	}
-	d, err := a.work.PutBytes(ctx, readable)
-	if err != nil {
-		return err //nolint:wrapcheck // names the blob
-	}
-	return a.addSmall(d, bundle.KindReadable)
+	d := digest.FromBytes(readable)
+	a.readable[d] = readable
+	a.blobs[d] = bundle.Blob{Digest: d, Size: int64(len(readable)), Kind: bundle.KindReadable}
+	return nil
 }
 
 func (a *assembly) addSmall(d digest.Digest, kind bundle.BlobKind) error {
 	if _, ok := a.blobs[d]; ok {
 		return nil
 	}
-	data, err := a.work.ReadBlob(d, bundle.MaxSmallBlob)
+	data, err := a.work.small(d)
 	if err != nil {
 		return err //nolint:wrapcheck // names the blob
 	}
@@ -172,7 +172,10 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 
 // ReadBlob implements bundle.Content.
 func (a *assembly) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) {
-	return a.work.ReadBlob(d, bundle.MaxSmallBlob) //nolint:wrapcheck // names the blob
+	if data, ok := a.readable[d]; ok {
+		return data, nil
+	}
+	return a.work.small(d) //nolint:wrapcheck // names the blob
 }
 
 // OpenFrames implements bundle.Content.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -47,40 +48,56 @@ func newDecompressor(r io.Reader) (io.ReadCloser, error) {
 // framesFile is a file of frames in the work directory in the making.
 type framesFile struct {
 	*bundle.FrameWriter
-	file   *atomicfile.File
-	closed bool
+	file  *os.File
+	path  string
+	ended bool
 }
 
 func newFramesFile(ctx context.Context, enc *bundle.Encoder, path string) (*framesFile, error) {
-	f, err := atomicfile.Create(path, 0o644)
+	f, err := os.Create(path + atomicfile.Suffix)
 	if err != nil {
 		return nil, fmt.Errorf("frames: %w", err)
 	}
-	return &framesFile{FrameWriter: enc.NewFrameWriter(ctx, f), file: f}, nil
+	return &framesFile{FrameWriter: enc.NewFrameWriter(ctx, f), file: f, path: path}, nil
 }
 
-// commit gives the file its name: it holds size bytes of content.
-func (f *framesFile) commit(size int64) ([]bundle.Frame, error) {
+// end writes what is left of size bytes of content.
+func (f *framesFile) end(size int64) ([]bundle.Frame, error) {
 	if err := bundle.PadContent(f, size); err != nil {
 		return nil, fmt.Errorf("frames: %w", err)
 	}
-	f.closed = true
+	f.ended = true
 	frames, err := f.Close()
 	if err != nil {
-		return nil, fmt.Errorf("frames: %w", err)
-	}
-	if err := f.file.Commit(); err != nil {
 		return nil, fmt.Errorf("frames: %w", err)
 	}
 	return frames, nil
 }
 
-// abort removes a file that was not committed.
-func (f *framesFile) abort() {
-	if !f.closed {
-		f.Close() //nolint:errcheck,gosec // given up
+// commit syncs a file that has ended and gives it its name.
+func (f *framesFile) commit() error {
+	err := f.file.Sync()
+	if cerr := f.file.Close(); err == nil {
+		err = cerr
 	}
-	f.file.Close() //nolint:errcheck,gosec // given up
+	if err == nil {
+		err = os.Rename(f.file.Name(), f.path)
+	}
+	if err != nil {
+		return fmt.Errorf("frames: %w", err)
+	}
+	return nil
+}
+
+// abort removes the file. After commit it does nothing.
+func (f *framesFile) abort() {
+	if !f.ended {
+		f.ended = true
+		_, _ = f.Close() // given up
+	}
+	if err := f.file.Close(); err == nil {
+		_ = os.Remove(f.file.Name()) // else the next run sweeps it
+	}
 }
 
 // tableMaker makes the file table of the plain tar that is written to it, in a
@@ -115,23 +132,22 @@ func makeTable(layer io.Reader, out *framesFile) (*tableRecord, error) {
 	sum := digest.SHA256.Digester()
 	table := bundle.NewTableWriter(io.MultiWriter(sum.Hash(), out))
 	if err := bundle.TabulateLayer(layer, table); err != nil {
-		return nil, err //nolint:wrapcheck // says what was read
+		return nil, err
 	}
 	if err := table.Close(); err != nil {
 		return nil, fmt.Errorf("file table: %w", err)
 	}
 	rec := &tableRecord{Digest: sum.Digest(), Size: out.Written()}
-	frames, err := out.commit(rec.Size)
+	frames, err := out.end(rec.Size)
 	rec.Frames = frames
 	return rec, err
 }
 
 // finish ends the tar, with err where it ended early, and returns the record.
-// It must be called once.
+// It must be called once. The file is the caller's then.
 func (t *tableMaker) finish(err error) (*tableRecord, error) {
 	t.PipeWriter.CloseWithError(err)
 	res := <-t.result
-	t.out.abort()
 	if err != nil && errors.Is(res.err, err) {
 		return nil, nil //nolint:nilnil // the caller has the error
 	}

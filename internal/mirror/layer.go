@@ -22,19 +22,36 @@ var errDiffID = errors.New("diff ID does not match the configuration's")
 // fetched again.
 const partialWorth = 1 << 20
 
+// made is a layer whose frames are written, but neither synced nor named.
+type made struct {
+	record *record
+	files  []*framesFile
+}
+
+// abort removes the files that were not committed.
+func (m *made) abort() {
+	if m == nil {
+		return
+	}
+	for _, f := range m.files {
+		f.abort()
+	}
+}
+
 // fetchLayer fetches a layer in one pass: its compressed bytes are kept as far
 // as they come, hashed, expanded, hashed, encoded and tabulated. It goes on
 // from what an earlier run kept; where that turns out to be wrong, it starts
 // anew.
-func (r *run) fetchLayer(ctx context.Context, ref string, j *job) error {
+func (r *run) fetchLayer(ctx context.Context, ref string, j *job) (*made, error) {
 	in, err := r.openCompressed(ctx, ref, j)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	err = r.makeLayer(ctx, j, layout.NewVerifier(in, j.layer.Digest, j.layer.Size), false)
+	m, err := r.makeLayer(ctx, j, layout.NewVerifier(in, j.layer.Digest, j.layer.Size), false)
 	resumed := in.resumed
-	if cerr := in.Close(); err == nil {
-		err = cerr
+	if cerr := in.Close(); err == nil && cerr != nil {
+		m.abort()
+		m, err = nil, cerr
 	}
 	if isWrong(err) {
 		r.work.dropPartial(j.layer.Digest)
@@ -43,53 +60,57 @@ func (r *run) fetchLayer(ctx context.Context, ref string, j *job) error {
 			return r.fetchLayer(ctx, ref, j)
 		}
 	}
-	return err
+	return m, err
 }
 
-// plainLayer takes the layer from a source that has it expanded. It reports
-// whether there was one.
-func (r *run) plainLayer(ctx context.Context, j *job) (bool, error) {
+// plainLayer takes the layer from a source that has it expanded; nil where
+// there is none.
+func (r *run) plainLayer(ctx context.Context, j *job) (*made, error) {
 	src, ok := r.src.(PlainSource)
 	if !ok || r.o.Layers != bundle.Expanded {
-		return false, nil
+		return nil, nil //nolint:nilnil // as said
 	}
 	in, ok, err := src.PlainLayer(ctx, j.layer.DiffID)
 	if err != nil || !ok {
-		return false, err //nolint:wrapcheck // the source's own
+		return nil, err
 	}
-	err = r.makeLayer(ctx, j, in, true)
-	if cerr := in.Close(); err == nil {
-		err = cerr
+	m, err := r.makeLayer(ctx, j, in, true)
+	if cerr := in.Close(); err == nil && cerr != nil {
+		m.abort()
+		m, err = nil, cerr
 	}
 	if err == nil {
 		r.reached(j, j.layer.Size)
 	}
-	return true, err
+	return m, err
 }
 
-// makeLayer makes the frames and the record of a layer from its verified
-// compressed bytes, or from its plain tar, which is then held to the diff ID.
-func (r *run) makeLayer(ctx context.Context, j *job, in io.Reader, plain bool) error {
+// makeLayer makes the frames of a layer from its verified compressed bytes, or
+// from its plain tar, which is then held to the diff ID. The caller commits
+// what it returns, or aborts it.
+func (r *run) makeLayer(ctx context.Context, j *job, in io.Reader, plain bool) (_ *made, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	out, err := newFramesFile(ctx, r.enc, r.work.framesPath(j.blob))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer out.abort()
-	rec := &record{Encoder: r.enc.Name(), Blob: j.blob}
+	m := &made{record: &record{Encoder: r.enc.Name(), Blob: j.blob}, files: []*framesFile{out}}
+	defer func() {
+		if err != nil {
+			m.abort()
+		}
+	}()
 	if r.o.Layers == bundle.Original {
-		rec.Size, err = io.CopyBuffer(onlyWriter{out}, onlyReader{in}, make([]byte, copyBuffer))
+		m.record.Size, err = io.CopyBuffer(onlyWriter{out}, onlyReader{in}, make([]byte, copyBuffer))
 	} else {
-		rec.Size, rec.Table, err = r.expand(ctx, j, in, plain, out)
+		err = r.expand(ctx, j, in, plain, m)
 	}
 	if err != nil {
-		return blame(in, err)
+		return nil, blame(in, err)
 	}
-	if rec.Frames, err = out.commit(rec.Size); err != nil {
-		return err
-	}
-	return r.work.commit(j.layer.Digest, rec)
+	m.record.Frames, err = out.end(m.record.Size)
+	return m, err
 }
 
 // blame returns why a layer failed with err: wrong bytes of the source show
@@ -104,40 +125,42 @@ func blame(in io.Reader, err error) error {
 // copyBuffer is the length of the buffers between the steps of a layer, in bytes.
 const copyBuffer = 256 << 10
 
-// expand writes the plain tar of a layer to out, holds it to the diff ID and
-// makes its file table.
-func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, out io.Writer) (int64, *tableRecord, error) {
+// expand writes the plain tar of a layer to m's frames, holds it to the diff ID
+// and adds its file table to m.
+func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, m *made) error {
 	tar := in
 	if !plain {
 		d, err := newDecompressor(in)
 		if err != nil {
-			return 0, nil, err
+			return err
 		}
-		defer d.Close() //nolint:errcheck // frees memory
+		defer d.Close()
 		tar = d
 	}
 	table, err := startTable(ctx, r.enc, r.work.tablePath(j.blob))
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
+	m.files = append(m.files, table.out)
 	sum := digest.SHA256.Digester()
-	size, err := io.CopyBuffer(io.MultiWriter(sum.Hash(), out, table), onlyReader{tar}, make([]byte, copyBuffer))
+	m.record.Size, err = io.CopyBuffer(io.MultiWriter(sum.Hash(), m.files[0], table), onlyReader{tar}, make([]byte, copyBuffer))
 	rec, tableErr := table.finish(err)
+	m.record.Table = rec
 	if err == nil && !plain {
 		// What may follow the compressed tar counts for the compressed digest.
 		_, err = io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{in}, make([]byte, copyBuffer))
 	}
 	switch {
 	case isWrong(err):
-		return 0, nil, err // the registry's bytes are at fault, nothing else counts
+		return err // the registry's bytes are at fault, nothing else counts
 	case tableErr != nil:
-		return 0, nil, tableErr
+		return tableErr
 	case err != nil:
-		return 0, nil, fmt.Errorf("expanding: %w", err)
+		return fmt.Errorf("expanding: %w", err)
 	case sum.Digest() != j.layer.DiffID:
-		return 0, nil, fmt.Errorf("%w: it is %s, the configuration says %s", errDiffID, sum.Digest(), j.layer.DiffID)
+		return fmt.Errorf("%w: it is %s, the configuration says %s", errDiffID, sum.Digest(), j.layer.DiffID)
 	}
-	return size, rec, nil
+	return nil
 }
 
 // compressedReader reads a layer's compressed bytes: first those that an
@@ -153,7 +176,7 @@ type compressedReader struct {
 func (r *run) openCompressed(ctx context.Context, ref string, j *job) (*compressedReader, error) {
 	c, l := &compressedReader{}, j.layer
 	if l.Size >= partialWorth {
-		f, err := os.OpenFile(r.work.partialPath(l.Digest), os.O_CREATE|os.O_RDWR, 0o644) //nolint:gosec // nothing secret
+		f, err := os.OpenFile(r.work.partialPath(l.Digest), os.O_CREATE|os.O_RDWR, 0o644)
 		if err != nil {
 			return nil, fmt.Errorf("keeping what comes: %w", err)
 		}
@@ -171,7 +194,7 @@ func (r *run) openCompressed(ctx context.Context, ref string, j *job) (*compress
 	body, err := r.src.Blob(ctx, ref, l.Digest, l.Size, c.resumed)
 	if err != nil {
 		if c.partial != nil {
-			c.partial.Close() //nolint:errcheck,gosec // nothing was written
+			c.partial.Close()
 		}
 		return nil, err //nolint:wrapcheck // a pull.Error says all
 	}

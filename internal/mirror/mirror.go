@@ -141,7 +141,7 @@ func Run(ctx context.Context, list *imagelist.List, src Source, o Options) (*Res
 		return nil, err
 	}
 	defer work.close()
-	r := &run{o: o, src: src, work: work, enc: enc}
+	r := &run{o: o, src: src, work: work, enc: enc, slots: make(chan struct{}, o.Jobs)}
 	images, err := r.resolveAll(ctx, list)
 	if err != nil {
 		return nil, err
@@ -158,6 +158,7 @@ type run struct {
 	src      Source
 	work     *work
 	enc      *bundle.Encoder
+	slots    chan struct{} // one for each of Options.Jobs
 	failures failures
 	fetched  counter
 }

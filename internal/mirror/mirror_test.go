@@ -320,11 +320,13 @@ func TestResume(t *testing.T) {
 		src.blob = nil
 		kept, err := filepath.Glob(filepath.Join(o.Work, "partial", "*"))
 		must(t, err)
-		if len(kept) != 1 {
-			t.Fatalf("kept: %q", kept)
+		if len(kept) == 0 {
+			t.Fatal("nothing was kept")
 		}
-		if spoil {
-			must(t, os.WriteFile(kept[0], make([]byte, 1<<20), 0o600))
+		for _, path := range kept {
+			if spoil {
+				must(t, os.WriteFile(path, make([]byte, 1<<20), 0o600))
+			}
 		}
 		res, err := mirror.Run(t.Context(), list, src, o)
 		must(t, err)

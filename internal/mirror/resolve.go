@@ -3,8 +3,9 @@ package mirror
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -25,6 +26,12 @@ func (r *run) resolveAll(ctx context.Context, list *imagelist.List) ([]bundle.Im
 	found := make([][]bundle.Image, len(entries))
 	r.o.Progress.Begin(PhaseResolve, int64(len(entries)), progress.Count)
 	err := r.twice(ctx, len(entries), func(ctx context.Context, i int) (err error) {
+		select {
+		case r.slots <- struct{}{}:
+			defer func() { <-r.slots }()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 		r.o.Progress.Working(PhaseResolve, entries[i].Ref)
 		found[i], err = r.resolve(ctx, entries[i])
 		return err
@@ -47,12 +54,19 @@ func (r *run) failed(ctx context.Context, ref string, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx) //nolint:wrapcheck // the reason is what counts
-	case r.o.KeepGoing:
+	case r.o.KeepGoing && !isLocal(err):
 		r.failures.add(ref, err)
 		r.o.Progress.Warn(fmt.Sprintf("image %s is left out: %v", ref, err))
 		return nil
 	}
 	return &ImageError{Ref: ref, Err: err}
+}
+
+// isLocal reports that this machine's disk is at fault: no other image would
+// fare better.
+func isLocal(err error) bool {
+	var e *fs.PathError
+	return errors.As(err, &e)
 }
 
 // resolve fetches what e names: one image, or an image for each platform.
@@ -76,8 +90,8 @@ func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, e
 		img.Ref, img.Names, img.From = ref, names, e.From
 		return []bundle.Image{img}, nil
 	}
-	if _, err := r.work.PutBytes(ctx, m.Bytes); err != nil {
-		return nil, err //nolint:wrapcheck // names the blob
+	if err := r.work.putSmall(m.Digest, m.Bytes); err != nil {
+		return nil, err
 	}
 	platforms := e.Platforms
 	if len(platforms) == 0 {
@@ -112,33 +126,15 @@ func (r *run) image(ctx context.Context, ref string, manifest []byte, mediaType 
 	if err != nil {
 		return bundle.Image{}, err //nolint:wrapcheck // says all
 	}
-	if !r.work.Has(desc.Digest) {
-		if err := r.fetchSmall(ctx, ref, desc.Digest, desc.Size); err != nil {
-			return bundle.Image{}, fmt.Errorf("configuration: %w", err)
-		}
-	}
-	config, err := r.work.ReadBlob(desc.Digest, bundle.MaxSmallBlob)
+	config, err := r.fetchSmall(ctx, ref, desc.Digest, desc.Size)
 	if err != nil {
-		return bundle.Image{}, err //nolint:wrapcheck // names the blob
+		return bundle.Image{}, fmt.Errorf("configuration: %w", err)
 	}
 	img, err := bundle.DescribeImage(manifest, mediaType, config)
 	if err != nil {
 		return bundle.Image{}, err //nolint:wrapcheck // says all
 	}
-	_, err = r.work.PutBytes(ctx, manifest)
-	return img, err //nolint:wrapcheck // names the blob
-}
-
-// fetchSmall puts a small blob into the work directory, verified.
-func (r *run) fetchSmall(ctx context.Context, ref string, d digest.Digest, size int64) error {
-	return r.retryWrong(d, func() (err error) {
-		body, err := r.src.Blob(ctx, ref, d, size, 0)
-		if err != nil {
-			return err //nolint:wrapcheck // a pull.Error says all
-		}
-		defer func() { err = firstError(err, body.Close()) }()
-		return r.work.Put(ctx, d, size, io.LimitReader(body, size+1)) //nolint:wrapcheck // names the blob
-	})
+	return img, r.work.putSmall(img.Digest, manifest)
 }
 
 // selectInstances returns the entries of a manifest list for the platforms, in

@@ -137,28 +137,46 @@ func wrapLayer(d digest.Digest, err error) error {
 }
 
 // layer has one layer in the work directory: it was there, or it is fetched
-// from the first of the images' repositories that has it.
+// from the first of the images' repositories that has it. The sync at the end
+// holds up nobody else.
 func (r *run) layer(ctx context.Context, j *job) error {
 	if rec := r.work.record(j.layer.Digest, j.blob, r.o.Layers); rec != nil {
 		r.fetched.reused.Add(j.layer.Size)
 		r.reached(j, j.layer.Size)
 		return nil
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx) //nolint:wrapcheck // the reason is what counts
+	select {
+	case r.slots <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	r.o.Progress.Working(PhaseDownload, j.layer.Digest.String())
-	if done, err := r.plainLayer(ctx, j); done || err != nil {
+	m, err := r.make(ctx, j)
+	<-r.slots
+	if err != nil {
 		return err
 	}
+	defer m.abort()
+	return r.work.commit(j.layer.Digest, m)
+}
+
+// make makes the frames of a layer.
+func (r *run) make(ctx context.Context, j *job) (*made, error) {
+	if m, err := r.plainLayer(ctx, j); m != nil || err != nil {
+		return m, err
+	}
+	var m *made
 	var err error
 	for _, ref := range j.refs {
-		err = r.retryWrong(j.layer.Digest, func() error { return r.fetchLayer(ctx, ref, j) })
+		err = r.retryWrong(j.layer.Digest, func() error {
+			m, err = r.fetchLayer(ctx, ref, j)
+			return err
+		})
 		if !errors.Is(err, pull.ErrNotFound) {
 			break
 		}
 	}
-	return err
+	return m, err
 }
 
 // isAny reports whether err is one of the targets.

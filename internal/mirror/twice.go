@@ -11,7 +11,8 @@ import (
 	"github.com/nodeseal/nodeseal/internal/pull"
 )
 
-// twice calls do for each of n items, Options.Jobs of them at once. An item
+// twice calls do for each of n items, at once: do takes one of r.slots while it
+// works. An item
 // whose failure may pass is done once more when all others are through: what
 // was overloaded for minutes may answer at the end of hours. What finally
 // became of an item goes to done, whose error ends everything at once; so does
@@ -25,7 +26,7 @@ func (r *run) twice(ctx context.Context, n int, do func(ctx context.Context, i i
 		var mu sync.Mutex
 		var later []int
 		group, gctx := errgroup.WithContext(ctx)
-		group.SetLimit(r.o.Jobs)
+		group.SetLimit(2 * cap(r.slots))
 		for _, i := range items {
 			if gctx.Err() != nil {
 				break

@@ -10,12 +10,10 @@ import (
 	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
-	"github.com/nodeseal/nodeseal/layout"
 )
 
 // ErrBusy is returned when another run holds the work directory.
@@ -23,16 +21,17 @@ var ErrBusy = errors.New("another run uses the work directory")
 
 // The work directory:
 //
-//	blobs/sha256/…          manifests, lists, configurations (an image layout)
+//	small/<digest>          manifests, lists, configurations, attachments
 //	layers/<digest>.json    a record of a finished layer, by its compressed digest
 //	frames/<digest>         its frames, by the digest of their content
 //	frames/<digest>.table   the frames of its file table, by the layer's digest
 //	partial/<digest>        the compressed bytes of a layer that is on its way
 //	lock                    held by the run
 //
-// Only what a record names is trusted; a record is written last.
+// Small files are verified whenever they are read, so they are not synced: what
+// a power cut takes of them is fetched again. Frames are trusted where a record
+// names them: they are synced before the record is written.
 type work struct {
-	*layout.Dir
 	root string
 	enc  *bundle.Encoder
 	lock *os.File
@@ -58,6 +57,7 @@ type tableRecord struct {
 }
 
 const (
+	dirSmall   = "small"
 	dirLayers  = "layers"
 	dirFrames  = "frames"
 	dirPartial = "partial"
@@ -66,32 +66,28 @@ const (
 
 // openWork opens or makes the work directory and locks it.
 func openWork(root string, enc *bundle.Encoder) (*work, error) {
-	dir, err := layout.Create(root)
-	if err != nil {
-		return nil, fmt.Errorf("work directory: %w", err)
-	}
-	for _, d := range []string{dirLayers, dirFrames, dirPartial} {
-		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil { //nolint:gosec // nothing secret
+	for _, d := range []string{dirSmall, dirLayers, dirFrames, dirPartial} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			return nil, fmt.Errorf("work directory: %w", err)
 		}
 	}
-	lock, err := os.OpenFile(filepath.Join(root, fileLock), os.O_CREATE|os.O_RDWR, 0o644) //nolint:gosec // nothing secret
+	lock, err := os.OpenFile(filepath.Join(root, fileLock), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("work directory: %w", err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a file descriptor
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = ErrBusy
 		}
 		return nil, errors.Join(fmt.Errorf("work directory %s: %w", root, err), lock.Close())
 	}
-	w := &work{Dir: dir, root: root, enc: enc, lock: lock}
+	w := &work{root: root, enc: enc, lock: lock}
 	return w, w.sweep()
 }
 
 // sweep removes the files that a killed run was writing.
 func (w *work) sweep() error {
-	for _, d := range []string{dirLayers, dirFrames, filepath.Join(v1.ImageBlobsDir, digest.SHA256.String())} {
+	for _, d := range []string{dirSmall, dirLayers, dirFrames} {
 		rest, err := filepath.Glob(filepath.Join(w.root, d, "*"+atomicfile.Suffix))
 		if err != nil {
 			return fmt.Errorf("work directory: %w", err)
@@ -106,7 +102,7 @@ func (w *work) sweep() error {
 }
 
 // close gives the lock back. What is in the directory stays.
-func (w *work) close() { w.lock.Close() } //nolint:errcheck,gosec // nothing was written
+func (w *work) close() { w.lock.Close() }
 
 func (w *work) recordPath(compressed digest.Digest) string {
 	return filepath.Join(w.root, dirLayers, compressed.Encoded()+".json")
@@ -161,13 +157,19 @@ func compressedSize(frames []bundle.Frame) (n int64) {
 	return n
 }
 
-// commit makes a finished layer known.
-func (w *work) commit(compressed digest.Digest, rec *record) error {
-	data, err := json.Marshal(rec)
-	if err != nil {
-		return fmt.Errorf("recording layer %s: %w", compressed, err)
+// commit makes a finished layer known: it syncs its files, gives them their
+// names and writes the record.
+func (w *work) commit(compressed digest.Digest, m *made) error {
+	for _, f := range m.files {
+		if err := f.commit(); err != nil {
+			return err
+		}
 	}
-	if err := atomicfile.WriteBytes(w.recordPath(compressed), 0o644, data); err != nil {
+	data, err := json.Marshal(m.record)
+	if err == nil {
+		err = writeLoose(w.recordPath(compressed), data)
+	}
+	if err != nil {
 		return fmt.Errorf("recording layer %s: %w", compressed, err)
 	}
 	w.dropPartial(compressed)
@@ -177,12 +179,12 @@ func (w *work) commit(compressed digest.Digest, rec *record) error {
 // dropPartial removes what is left of a download; a rest that cannot be removed
 // costs space only.
 func (w *work) dropPartial(compressed digest.Digest) {
-	os.Remove(w.partialPath(compressed)) //nolint:errcheck,gosec // as said
+	os.Remove(w.partialPath(compressed)) //nolint:errcheck // as said
 }
 
 // openFrames opens a file of frames.
 func openFrames(path string) (io.ReadCloser, error) {
-	f, err := os.Open(path) //nolint:gosec // a path of ours
+	f, err := os.Open(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("the work directory was changed: %w", err)

@@ -1,0 +1,81 @@
+package mirror
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/layout"
+)
+
+// writeLoose puts data at path by rename, not synced: after a power cut the
+// file may be empty or not there. Who reads it verifies it.
+func writeLoose(path string, data []byte) error {
+	tmp := path + atomicfile.Suffix
+	if err := os.WriteFile(tmp, data, 0o644); err != nil { //nolint:gosec // nothing secret
+		os.Remove(tmp) //nolint:errcheck,gosec // the first error says more
+		return fmt.Errorf("work directory: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("work directory: %w", err)
+	}
+	return nil
+}
+
+func (w *work) smallPath(d digest.Digest) string { return filepath.Join(w.root, dirSmall, d.Encoded()) }
+
+// putSmall keeps data, whose digest is d.
+func (w *work) putSmall(d digest.Digest, data []byte) error {
+	return writeLoose(w.smallPath(d), data)
+}
+
+// small returns what putSmall kept under d, verified.
+func (w *work) small(d digest.Digest) ([]byte, error) {
+	f, err := os.Open(w.smallPath(d))
+	if err != nil {
+		return nil, fmt.Errorf("work directory: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	return readSmall(f, d, -1)
+}
+
+// readSmall reads and verifies a small blob; a size below zero is not known.
+func readSmall(r io.Reader, d digest.Digest, size int64) ([]byte, error) {
+	if size > bundle.MaxSmallBlob {
+		return nil, fmt.Errorf("blob %s: %w: %d bytes, more than %d", d, layout.ErrSize, size, bundle.MaxSmallBlob)
+	}
+	data, err := io.ReadAll(io.LimitReader(layout.NewVerifier(r, d, size), bundle.MaxSmallBlob+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading blob %s: %w", d, err)
+	case len(data) > bundle.MaxSmallBlob:
+		return nil, fmt.Errorf("blob %s: %w: more than %d bytes", d, layout.ErrSize, bundle.MaxSmallBlob)
+	}
+	return data, nil
+}
+
+// fetchSmall returns a small blob, verified: the one that the work directory
+// has, or the source's, which is then kept.
+func (r *run) fetchSmall(ctx context.Context, ref string, d digest.Digest, size int64) (data []byte, err error) {
+	if data, err := r.work.small(d); err == nil {
+		return data, nil
+	}
+	err = r.retryWrong(d, func() error {
+		body, err := r.src.Blob(ctx, ref, d, size, 0)
+		if err != nil {
+			return err //nolint:wrapcheck // a pull.Error says all
+		}
+		data, err = readSmall(body, d, size)
+		return firstError(err, body.Close())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return data, r.work.putSmall(d, data)
+}
