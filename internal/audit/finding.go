@@ -1,0 +1,109 @@
+// Package audit says what in a cluster would still reach for a registry when
+// there is none, and how to mend it. The rules are pure: they look at a Snapshot
+// of the cluster's objects and, where there is one, at what a list, bundle or
+// store holds.
+package audit
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Severity says how bad a finding is.
+type Severity string
+
+const (
+	// Breaks is what keeps a node or a pod from coming back after a reboot.
+	Breaks Severity = "breaks"
+	// Warning is what breaks in other cases: a pod that moves, an upgrade, time.
+	Warning Severity = "warning"
+	// Note is what costs time or fills logs.
+	Note Severity = "note"
+)
+
+// rank orders severities, the worst first.
+func (s Severity) rank() int {
+	return slices.Index([]Severity{Breaks, Warning, Note}, s)
+}
+
+// Finding is one thing that a rule found.
+type Finding struct {
+	// Rule is the rule's id: lower case, with hyphens. It does not change
+	// between releases.
+	Rule     string   `json:"rule"`
+	Severity Severity `json:"severity"`
+	// Object is the object that is meant, as kind namespace/name, with what in
+	// it is meant after a space.
+	Object string `json:"object"`
+	// What is the case, Why it matters with no network, and how to Mend it, in
+	// one sentence each, or two.
+	What string `json:"what"`
+	Why  string `json:"why"`
+	Mend string `json:"mend"`
+	// Patch is a command that mends it, where one does.
+	Patch string `json:"patch,omitempty"`
+}
+
+// Report is the result of all rules.
+type Report struct {
+	// Cluster names the cluster: its release, nodes, pools.
+	Cluster  Cluster   `json:"cluster"`
+	Findings []Finding `json:"findings"`
+	// Problems are what could not be read: rules may have missed something there.
+	Problems []string `json:"problems,omitempty"`
+	// Held says what the images were compared with, "" where with nothing.
+	Held string `json:"held,omitempty"`
+}
+
+// Cluster is what the report says about the cluster itself.
+type Cluster struct {
+	Version       string   `json:"version,omitempty"`
+	Nodes         int      `json:"nodes"`
+	Architectures []string `json:"architectures,omitempty"`
+	Pools         []string `json:"pools,omitempty"`
+	Containers    int      `json:"containers"`
+}
+
+// Count returns how many findings are of the severity.
+func (r Report) Count(s Severity) int {
+	n := 0
+	for _, f := range r.Findings {
+		if f.Severity == s {
+			n++
+		}
+	}
+	return n
+}
+
+// Breaks reports whether something would break a reboot.
+func (r Report) Breaks() bool { return r.Count(Breaks) > 0 }
+
+// rule looks at a cluster. It is pure.
+type rule func(*Snapshot) []Finding
+
+// rules are all rules, in no order that matters.
+func rules() []rule {
+	return []rule{
+		pullAlways, byTag, missingImages, missingInstances,
+		catalogSources, defaultCatalogs, clusterCatalogs,
+		scheduledImports, importedDigests, samples,
+		alwaysPullImages, alwaysVerify,
+		noNameserver, overwrittenStorageConf, frozenStorageConf, storeUnderGraphRoot,
+		shadowedMirrors, goneMirrors, pinsTwice, littleDisk,
+	}
+}
+
+// Run applies all rules to s. The findings are sorted: the worst first, then by
+// rule and object.
+func Run(s *Snapshot) Report {
+	r := Report{Cluster: s.cluster(), Problems: s.Problems, Held: s.Held.name()}
+	for _, rule := range rules() {
+		r.Findings = append(r.Findings, rule(s)...)
+	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
+		return cmp.Or(a.Severity.rank()-b.Severity.rank(), strings.Compare(a.Rule, b.Rule), strings.Compare(a.Object, b.Object))
+	})
+	r.Findings = slices.Compact(r.Findings)
+	return r
+}

@@ -1,0 +1,85 @@
+package audit
+
+import (
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+)
+
+// Held is what nodes have, or will have: a list, a bundle or a store. A nil
+// *Held says that nothing is known of it.
+type Held struct {
+	// Name is what it is called: "list images.lst".
+	Name string
+	// Size is the bytes of its unpacked layers, 0 where not known.
+	Size int64
+	// platforms are those of each reference and further name; empty where the
+	// reference is not of a list or nothing says.
+	platforms map[string][]string
+	digests   map[digest.Digest]bool
+}
+
+func (h *Held) name() string {
+	if h == nil {
+		return ""
+	}
+	return h.Name
+}
+
+// HeldList is what a list names.
+func HeldList(name string, l *imagelist.List) *Held {
+	h := newHeld(name)
+	for _, e := range l.Entries() {
+		h.add(e.Ref, e.Digest, e.Names, e.Platforms)
+	}
+	return h
+}
+
+// HeldInventory is what a bundle or store holds.
+func HeldInventory(name string, inv *bundle.Inventory) *Held {
+	h := newHeld(name)
+	layers := make(map[digest.Digest]bool)
+	for _, img := range inv.Images {
+		var platforms []string
+		if img.Platform != nil {
+			platforms = []string{img.Platform.OS + "/" + img.Platform.Architecture}
+		}
+		h.add(img.Ref, img.Digest, img.Names, platforms)
+		for _, l := range img.Layers {
+			if !layers[l.DiffID] {
+				layers[l.DiffID] = true
+				h.Size += l.DiffSize
+			}
+		}
+	}
+	return h
+}
+
+func newHeld(name string) *Held {
+	return &Held{Name: name, platforms: make(map[string][]string), digests: make(map[digest.Digest]bool)}
+}
+
+func (h *Held) add(ref string, d digest.Digest, names, platforms []string) {
+	h.digests[d] = true
+	for _, n := range append([]string{ref}, names...) {
+		h.platforms[n] = append(h.platforms[n], platforms...)
+	}
+}
+
+// has reports whether the reference can be found by its name.
+func (h *Held) has(ref string) bool {
+	_, ok := h.platforms[ref]
+	return ok
+}
+
+// lacks returns those of the wanted platforms that ref is held for others than.
+func (h *Held) lacks(ref string, wanted []string) []string {
+	has := h.platforms[ref]
+	if len(has) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(wanted), func(p string) bool { return slices.Contains(has, p) })
+}
