@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/moby/sys/mountinfo"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"go.podman.io/storage"
 	"golang.org/x/sys/unix"
@@ -186,15 +188,22 @@ func (lib *library) choose(images map[string]*storage.Image) (string, error) {
 }
 
 // Remove removes a scratch directory, also one that a killed process left with
-// an image mounted in it.
+// something mounted in it: an image, or what the library tries overlay with.
 func Remove(scratch string) error {
-	mounts, err := filepath.Glob(filepath.Join(scratch, "root", "overlay", "*", "merged"))
-	if err != nil {
-		return fmt.Errorf("looking for mounts: %w", err)
+	path, err := filepath.EvalSymlinks(scratch)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	for _, m := range mounts {
-		if err := unix.Unmount(m, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EPERM) {
-			return fmt.Errorf("unmounting %s: %w", m, err)
+	if err != nil {
+		return fmt.Errorf("removing the empty primary store: %w", err)
+	}
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(path))
+	if err != nil {
+		return fmt.Errorf("looking for mounts below %s: %w", scratch, err)
+	}
+	for _, m := range slices.Backward(mounts) {
+		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("unmounting %s: %w", m.Mountpoint, err)
 		}
 	}
 	if err := os.RemoveAll(scratch); err != nil {

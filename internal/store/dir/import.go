@@ -33,6 +33,10 @@ type Options struct {
 	// SyncEvery is after how many bytes of finished layers they are synced, so
 	// that they survive a power cut; 0 is 2 GiB.
 	SyncEvery int64
+	// MaxUsage is the largest part of the store's file system, in percent, that
+	// may be in use afterwards: where kubelet begins to remove images. 0 is no
+	// bound but the file system's own.
+	MaxUsage int
 	// Progress receives the phases "plan" (images), "import" (bytes of layer
 	// blobs) and "check" (references). It may be nil.
 	Progress progress.Func

@@ -67,8 +67,38 @@ func (im *importer) checkNeed(ctx context.Context) error {
 	if need.Bytes > need.FreeBytes || (st.Files != 0 && need.Inodes > need.FreeInodes) {
 		return need
 	}
+	usage := &UsageError{
+		Path: im.target, Percent: im.opts.MaxUsage, Bytes: need.Bytes,
+		Used: int64(st.Blocks-st.Bfree) * st.Bsize, Size: int64(st.Blocks) * st.Bsize,
+	}
+	if im.opts.MaxUsage > 0 && usage.after() > im.opts.MaxUsage {
+		return usage
+	}
 	return nil
 }
+
+// UsageError reports a file system that would be too full for kubelet. It wraps
+// store.ErrPrecondition.
+type UsageError struct {
+	Path string
+	// Percent is the bound, Bytes what the store needs, Used and Size are the
+	// file system's: the primary store and other stores that lie on it are in
+	// Used.
+	Percent           int
+	Bytes, Used, Size int64
+}
+
+// after is the part in use with the store, in percent, rounded up.
+func (e *UsageError) after() int { return int(((e.Used+e.Bytes)*100 + e.Size - 1) / e.Size) }
+
+// Error implements error.
+func (e *UsageError) Error() string {
+	return fmt.Sprintf("%s: with the store's %d MiB the file system would be %d%% full (%d of %d MiB are used): kubelet removes images from %d%% on",
+		e.Path, e.Bytes>>20, e.after(), e.Used>>20, e.Size>>20, e.Percent)
+}
+
+// Unwrap returns store.ErrPrecondition.
+func (e *UsageError) Unwrap() error { return store.ErrPrecondition }
 
 // needOf returns what one content will take: of what is finished nothing but
 // the directories of layers that share it.

@@ -1,0 +1,43 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// EmptyFiles returns the files of a store without images: valid for every
+// reader, so that a path can be configured before there is anything in it.
+func EmptyFiles() []File {
+	const none = "[]"
+	return []File{
+		{Path: OverlayDir, Mode: 0o700, Dir: true},
+		{Path: LinkDir, Mode: 0o700, Dir: true},
+		{Path: LayersDir, Mode: 0o700, Dir: true},
+		{Path: ImagesDir, Mode: 0o700, Dir: true},
+		{Path: layersFile, Mode: metadataPrivate, Content: []byte(none)},
+		{Path: layersLockFile, Mode: metadataPublic, Content: lockContent([]byte(none))},
+		{Path: imagesFile, Mode: metadataPrivate, Content: []byte(none)},
+		{Path: imagesLockFile, Mode: metadataPublic, Content: lockContent([]byte(none))},
+	}
+}
+
+// Empty reports whether the store holds nothing.
+func (s *Store) Empty() bool { return len(s.Images) == 0 && len(s.Layers) == 0 }
+
+// CheckLocks reports lock files that are missing, empty or no regular files.
+// Readers create missing ones, which a sealed store forbids: CRI-O would not
+// start, or see no images.
+func CheckLocks(fsys fs.FS) error {
+	var errs []error
+	for _, name := range []string{layersLockFile, imagesLockFile} {
+		info, err := fs.Stat(fsys, name)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("lock file: %w", err))
+		case !info.Mode().IsRegular() || info.Size() == 0:
+			errs = append(errs, fmt.Errorf("lock file %s is empty", name))
+		}
+	}
+	return errors.Join(errs...)
+}
