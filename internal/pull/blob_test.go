@@ -84,7 +84,7 @@ func TestBlobResumes(t *testing.T) {
 			for _, f := range tt.faults {
 				r.fail("blobs", 1, f)
 			}
-			c, _ := newClient(t, pull.Options{StallTimeout: 300 * time.Millisecond})
+			c, _ := newClient(t, pull.Options{StallTimeout: stallTimeout(tt.name)})
 			if err := readBlob(t, c, r.host+"/acme/app:v1", img, 0); err != nil {
 				t.Fatal(err)
 			}
@@ -188,7 +188,7 @@ func TestSlowConsumerIsNoStall(t *testing.T) {
 	t.Parallel()
 	r := plain(t)
 	img := push(t, "acme/app", "v1", 8<<20, r)
-	c, _ := newClient(t, pull.Options{StallTimeout: 100 * time.Millisecond})
+	c, _ := newClient(t, pull.Options{StallTimeout: 500 * time.Millisecond})
 	b, err := c.Blob(t.Context(), r.host+"/acme/app:v1", img.layer, img.size(), 0)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestSlowConsumerIsNoStall(t *testing.T) {
 	if _, err := io.ReadFull(b, head); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(time.Second)
 	rest, err := io.ReadAll(b)
 	if err != nil || !bytes.Equal(append(head, rest...), img.data) {
 		t.Fatalf("%d bytes, %v", len(rest), err)
@@ -247,7 +247,7 @@ func TestInterrupted(t *testing.T) {
 			if !errors.Is(err, context.Canceled) || !errors.As(err, &e) || e.Temporary() {
 				t.Fatalf("error %v, want the context's", err)
 			}
-			if d := time.Since(start); d > time.Second {
+			if d := time.Since(start); d > 10*time.Second {
 				t.Errorf("went on for %s", d)
 			}
 		})

@@ -55,8 +55,8 @@ type Error struct {
 	// last failure.
 	Attempts []Attempt
 	// Err is the failure that says most: the end of the context, else one that
-	// may go away with time, else any other than ErrNotFound; the source's
-	// before a mirror's.
+	// may go away with time, else any other than ErrNotFound; of several that of
+	// the endpoint asked last, which mostly is the source.
 	Err error
 }
 

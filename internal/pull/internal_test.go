@@ -65,7 +65,7 @@ func TestVerdict(t *testing.T) {
 		want error
 	}{
 		{"the only one", []error{denied}, denied},
-		{"the source before the mirror", []error{denied, ErrDigest}, ErrDigest},
+		{"the last one", []error{denied, ErrDigest}, ErrDigest},
 		{"anything before not found", []error{denied, notFound}, denied},
 		{"what may pass before all", []error{busy, denied, notFound}, busy},
 	} {

@@ -257,6 +257,14 @@ func status(code int, header ...string) fault {
 	}
 }
 
+// stallTimeout is short for the tests of a stall only: a busy machine is slow.
+func stallTimeout(test string) time.Duration {
+	if strings.HasPrefix(test, "stall") {
+		return 300 * time.Millisecond
+	}
+	return 0
+}
+
 // reset breaks the connection without an answer.
 func reset(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }
 
