@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/e2e/harness"
 )
@@ -30,12 +33,15 @@ func (f *flow) testDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	for i, offset := range sample(len(sound)) {
+	members := harness.Members(t, path)
+	offsets := sample(len(sound), members)
+	t.Logf("flipping a bit at %d of %d bytes, in %d members", len(offsets), len(sound), len(members))
+	for i, offset := range offsets {
 		bad := []byte{sound[offset] ^ 1<<(i%8)}
 		if _, err := file.WriteAt(bad, int64(offset)); err != nil {
 			t.Fatal(err)
 		}
-		f.checkVerify(t, path, offset)
+		f.checkVerify(t, path, offset, members)
 		if i%4 == 0 {
 			f.checkImport(t, path, offset, reference)
 		}
@@ -46,9 +52,9 @@ func (f *flow) testDamage(t *testing.T) {
 	harness.MustNodeseal(t, "verify", path) // as it was again
 }
 
-// sample is offsets over the whole of a file: its first bytes, its last, where
-// the hash of all and the seek table are, and steps between.
-func sample(size int) []int {
+// sample is offsets over the whole of a bundle: its first bytes, its last, where
+// the hash of all and the seek table are, steps between, and some small members.
+func sample(size int, members []harness.Member) []int {
 	var offsets []int
 	for _, i := range []int{0, 1, 4, 5, 8, 20, 100, 512} {
 		offsets = append(offsets, i, size-1-i)
@@ -60,26 +66,70 @@ func sample(size int) []int {
 	for i := 1; i < steps; i++ {
 		offsets = append(offsets, size/steps*i)
 	}
+	for i := 0; i < len(members); i += 7 {
+		offsets = append(offsets, int(members[i].Begin+members[i].End)/2)
+	}
 	slices.Sort(offsets)
 	return slices.Compact(offsets)
 }
 
-// checkVerify wants damage to be found. Where it is in a blob, the blob and an
-// image are named.
-func (f *flow) checkVerify(t *testing.T, path string, offset int) {
+// verified is what verify --json says.
+type verified struct {
+	Damage []struct{ Member, Blob, Error string }
+	Hurt   []string
+}
+
+// checkVerify wants damage to be found, the damaged blob to be named, and every
+// image that needs it.
+func (f *flow) checkVerify(t *testing.T, path string, offset int, members []harness.Member) {
 	t.Helper()
-	out := harness.Nodeseal(t, "verify", path)
+	out := harness.Nodeseal(t, "verify", path, "--json", "--quiet")
 	if out.Code != exitDamage {
 		t.Errorf("bit flipped at %d: verify exits %d, want %d\n%s%s", offset, out.Code, exitDamage, out.Stdout, out.Stderr)
 	}
-	text := append(out.Stdout, out.Stderr...)
-	if len(text) == 0 {
-		t.Errorf("bit flipped at %d: verify says nothing", offset)
+	i := slices.IndexFunc(members, func(m harness.Member) bool { return m.Begin <= int64(offset) && int64(offset) < m.End })
+	if i < 0 || !strings.HasPrefix(members[i].Name, "blobs/sha256/") {
+		if len(out.Stdout)+len(out.Stderr) == 0 {
+			t.Errorf("bit flipped at %d: verify says nothing", offset)
+		}
+		return
 	}
-	blob := regexp.MustCompile(`(blob|layer|file table|config|manifest|index)\S* sha256:[0-9a-f]{64}`)
-	if blob.Match(text) && !regexp.MustCompile(`quay\.io/\S+@sha256:`).Match(text) {
-		t.Errorf("bit flipped at %d: verify names a blob but no image\n%s", offset, text)
+	var got verified
+	if err := json.Unmarshal(out.Stdout, &got); err != nil {
+		t.Errorf("bit flipped at %d: verify --json: %v\n%s", offset, err, out.Stdout)
 	}
+	blob := digest.NewDigestFromEncoded(digest.SHA256, filepath.Base(members[i].Name))
+	named := false
+	for _, d := range got.Damage {
+		named = named || d.Blob == blob.String()
+	}
+	if !named {
+		t.Errorf("bit flipped at %d: verify does not name %s\n%s", offset, blob, out.Stdout)
+	}
+	for _, ref := range f.needing(blob) {
+		if !slices.Contains(got.Hurt, ref) {
+			t.Errorf("bit flipped at %d, in %s: verify does not name %s\n%s", offset, blob, ref, out.Stdout)
+		}
+	}
+}
+
+// needing is the references of the images that need a blob.
+func (f *flow) needing(blob digest.Digest) []string {
+	tables := make(map[digest.Digest]digest.Digest) // of layers
+	for _, b := range f.inventory.Blobs {
+		tables[b.Digest] = b.Table
+	}
+	var refs []string
+	for _, img := range f.inventory.Images {
+		needs := []digest.Digest{img.Digest, img.Index, img.Config.Digest}
+		for _, l := range img.Layers {
+			needs = append(needs, l.DiffID, tables[l.DiffID])
+		}
+		if slices.Contains(needs, blob) {
+			refs = append(refs, img.Ref)
+		}
+	}
+	return refs
 }
 
 // checkImport wants the damaged bundle refused and no store made, or a store
