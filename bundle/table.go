@@ -106,7 +106,7 @@ func (t *TableReader) Next() (TableEntry, error) {
 		}
 		return TableEntry{}, tableError(err)
 	}
-	length, err := binary.ReadUvarint(t.r)
+	length, err := t.uvarint()
 	if err != nil {
 		return TableEntry{}, tableError(err)
 	}
@@ -121,7 +121,7 @@ func (t *TableReader) Next() (TableEntry, error) {
 		return TableEntry{}, tableError(err)
 	}
 	e.Name = string(t.name)
-	size, err := binary.ReadUvarint(t.r)
+	size, err := t.uvarint()
 	if err != nil {
 		return TableEntry{}, tableError(err)
 	}
@@ -136,10 +136,32 @@ func (t *TableReader) Next() (TableEntry, error) {
 	return e, nil
 }
 
+// uvarint reads a number. encoding/binary's reader has an error of its own for
+// one that is too long, which cannot be told from those of the file.
+func (t *TableReader) uvarint() (uint64, error) {
+	var buf [binary.MaxVarintLen64]byte
+	for i := range buf {
+		b, err := t.r.ReadByte()
+		if err != nil {
+			return 0, err
+		}
+		if buf[i] = b; b < 0x80 {
+			if v, n := binary.Uvarint(buf[:i+1]); n > 0 {
+				return v, nil
+			}
+			break
+		}
+	}
+	return 0, fmt.Errorf("%w: a number that is too long", errTable)
+}
+
 // tableError turns the end of a table inside of an entry into damage.
 func tableError(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: %w: cut short", ErrDamaged, errTable)
+	}
+	if errors.Is(err, errTable) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return fmt.Errorf("reading file table: %w", err)
 }

@@ -1,0 +1,131 @@
+package bundle_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nodeseal/nodeseal/bundle"
+)
+
+const (
+	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+	dockerLayer    = "application/vnd.docker.image.rootfs.diff.tar"
+	ociLayer       = "application/vnd.oci.image.layer.v1.tar"
+)
+
+// pair makes a manifest of the media type with one layer, and its configuration.
+func pair(mediaType, layerType string, diffIDs int) (manifest, config []byte) {
+	ids := make([]string, diffIDs)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("%q", digest.FromString("diff"))
+	}
+	config = []byte(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[` + strings.Join(ids, ",") + `]}}`)
+	manifest = fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"c","digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":7}]}`,
+		mediaType, digest.FromBytes(config), len(config), layerType, digest.FromString("layer"))
+	return manifest, config
+}
+
+func TestDescribeImage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, mediaType, layer string
+		diffIDs                int
+		change                 func(manifest, config []byte) ([]byte, []byte)
+		want                   error
+	}{
+		{"oci gzip", v1.MediaTypeImageManifest, ociLayer + "+gzip", 1, nil, nil},
+		{"oci zstd", v1.MediaTypeImageManifest, ociLayer + "+zstd", 1, nil, nil},
+		{"oci plain", v1.MediaTypeImageManifest, ociLayer, 1, nil, nil},
+		{"docker gzip", dockerManifest, dockerLayer + ".gzip", 1, nil, nil},
+		{"docker zstd", dockerManifest, dockerLayer + ".zstd", 1, nil, nil},
+		{"docker plain", dockerManifest, dockerLayer, 1, nil, nil},
+		{"schema 1 by type", "application/vnd.docker.distribution.manifest.v1+prettyjws", ociLayer, 1, nil, bundle.ErrSchema1},
+		{"schema 1 by content", dockerManifest, dockerLayer, 1, func(_, c []byte) ([]byte, []byte) {
+			return []byte(`{"schemaVersion":1,"fsLayers":[]}`), c
+		}, bundle.ErrSchema1},
+		{"foreign", dockerManifest, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", 1, nil, bundle.ErrForeignLayer},
+		{"non-distributable", v1.MediaTypeImageManifest, "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", 1, nil, bundle.ErrForeignLayer},
+		{"encrypted", v1.MediaTypeImageManifest, ociLayer + "+gzip+encrypted", 1, nil, bundle.ErrEncryptedLayer},
+		{"artifact", v1.MediaTypeImageManifest, "application/vnd.cncf.helm.chart.content.v1.tar+gzip", 1, nil, bundle.ErrNotImage},
+		{"unknown compression", v1.MediaTypeImageManifest, ociLayer + "+xz", 1, nil, bundle.ErrNotImage},
+		{"a list", v1.MediaTypeImageIndex, ociLayer, 1, nil, bundle.ErrNotImage},
+		{"too few diff IDs", v1.MediaTypeImageManifest, ociLayer, 0, nil, bundle.ErrChain},
+		{"too many diff IDs", v1.MediaTypeImageManifest, ociLayer, 2, nil, bundle.ErrChain},
+		{"another configuration", v1.MediaTypeImageManifest, ociLayer, 1, func(m, _ []byte) ([]byte, []byte) { return m, []byte("{}") }, bundle.ErrChain},
+		{"no root file system", v1.MediaTypeImageManifest, ociLayer, 1, func(_, _ []byte) ([]byte, []byte) {
+			c := []byte("{}")
+			return fmt.Appendf(nil, `{"schemaVersion":2,"config":{"digest":%q,"size":2},"layers":[]}`, digest.FromBytes(c)), c
+		}, bundle.ErrNotImage},
+		{"media types differ", v1.MediaTypeImageManifest, ociLayer, 1, func(m, c []byte) ([]byte, []byte) {
+			return []byte(strings.Replace(string(m), v1.MediaTypeImageManifest, dockerManifest, 1)), c
+		}, bundle.ErrChain},
+		{"sha512", v1.MediaTypeImageManifest, ociLayer, 1, func(m, c []byte) ([]byte, []byte) {
+			return []byte(strings.Replace(string(m), digest.FromString("layer").String(), digest.SHA512.FromString("layer").String(), 1)), c
+		}, bundle.ErrChain},
+		{"negative size", v1.MediaTypeImageManifest, ociLayer, 1, func(m, c []byte) ([]byte, []byte) {
+			return []byte(strings.Replace(string(m), `"size":7`, `"size":-7`, 1)), c
+		}, bundle.ErrChain},
+		{"not JSON", v1.MediaTypeImageManifest, ociLayer, 1, func(_, c []byte) ([]byte, []byte) { return []byte("<html>"), c }, bundle.ErrChain},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m, config := pair(c.mediaType, c.layer, c.diffIDs)
+			if c.change != nil {
+				m, config = c.change(m, config)
+			}
+			img, err := bundle.DescribeImage(m, c.mediaType, config)
+			if !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {
+				t.Fatalf("got %v, want %v", err, c.want)
+			}
+			if err != nil {
+				return
+			}
+			want := bundle.Layer{Digest: digest.FromString("layer"), Size: 7, MediaType: c.layer, DiffID: digest.FromString("diff")}
+			if len(img.Layers) != 1 || img.Layers[0] != want || img.Digest != digest.FromBytes(m) || img.Platform.Architecture != "amd64" {
+				t.Errorf("described as %+v", img)
+			}
+			if err := img.CheckChain(m, config); err != nil {
+				t.Errorf("its own chain: %v", err)
+			}
+			img.Layers[0].DiffID = digest.FromString("other")
+			if err := img.CheckChain(m, config); !errors.Is(err, bundle.ErrChain) {
+				t.Errorf("another diff ID: %v", err)
+			}
+		})
+	}
+}
+
+// No manifest and no configuration makes DescribeImage do more than refuse, and
+// what it describes keeps its own chain.
+func FuzzDescribeImage(f *testing.F) {
+	for _, mt := range []string{v1.MediaTypeImageManifest, dockerManifest} {
+		m, c := pair(mt, ociLayer+"+gzip", 1)
+		f.Add(m, c)
+	}
+	f.Add([]byte(`{"schemaVersion":1}`), []byte(`{}`))
+	f.Add([]byte(`{"schemaVersion":2,"config":{"digest":"sha256:"}}`), []byte(`[]`))
+	f.Fuzz(func(t *testing.T, manifest, config []byte) {
+		var m struct {
+			MediaType string `json:"mediaType"`
+		}
+		if json.Unmarshal(manifest, &m) != nil || m.MediaType == "" {
+			m.MediaType = v1.MediaTypeImageManifest
+		}
+		img, err := bundle.DescribeImage(manifest, m.MediaType, config)
+		if err != nil {
+			return
+		}
+		if err := img.CheckChain(manifest, config); err != nil {
+			t.Errorf("described as %+v: %v", img, err)
+		}
+		if _, err := img.Readable(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,154 @@
+package bundle_test
+
+import (
+	"bytes"
+	_ "crypto/sha512" // for digests that are refused
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+)
+
+func inventoryBytes(t testing.TB, change func(*bundle.Inventory)) []byte {
+	t.Helper()
+	layer, config, manifest, table := digest.FromString("l"), digest.FromString("c"), digest.FromString("m"), digest.FromString("t")
+	inv := &bundle.Inventory{
+		Format: bundle.FormatV1, Layers: bundle.Expanded, Encoder: "test",
+		Images: []bundle.Image{{
+			Ref: "quay.io/a/b@" + manifest.String(), Digest: manifest, Config: bundle.Config{Digest: config, Size: 2},
+			Layers: []bundle.Layer{{Digest: digest.FromString("z"), Size: 3, DiffID: layer, DiffSize: 1}},
+		}},
+		Blobs: []bundle.Blob{
+			{Digest: manifest, Size: 1, Kind: bundle.KindManifest}, {Digest: config, Size: 2, Kind: bundle.KindConfig},
+			{Digest: table, Size: 3, Kind: bundle.KindFileTable}, {Digest: layer, Size: 1, Kind: bundle.KindLayer, Table: table},
+		},
+	}
+	if change != nil {
+		change(inv)
+	}
+	data, err := inv.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestParseInventory(t *testing.T) {
+	t.Parallel()
+	blob := func(inv *bundle.Inventory, kind bundle.BlobKind) *bundle.Blob {
+		for i := range inv.Blobs {
+			if inv.Blobs[i].Kind == kind {
+				return &inv.Blobs[i]
+			}
+		}
+		return nil
+	}
+	for name, change := range map[string]func(*bundle.Inventory){
+		"another format":         func(inv *bundle.Inventory) { inv.Format = "nodeseal bundle v9" },
+		"another form of layers": func(inv *bundle.Inventory) { inv.Layers = "squashed" },
+		"no reference":           func(inv *bundle.Inventory) { inv.Images[0].Ref = "" },
+		"an image twice":         func(inv *bundle.Inventory) { inv.Images = append(inv.Images, inv.Images[0]) },
+		"a blob twice":           func(inv *bundle.Inventory) { inv.Blobs = append(inv.Blobs, inv.Blobs[0]) },
+		"a blob of two kinds": func(inv *bundle.Inventory) {
+			b := *blob(inv, bundle.KindManifest)
+			b.Kind = bundle.KindFileTable
+			inv.Blobs = append(inv.Blobs, b)
+		},
+		"a blob of no known kind": func(inv *bundle.Inventory) { blob(inv, bundle.KindConfig).Kind = "poem" },
+		"a manifest missing":      func(inv *bundle.Inventory) { inv.Images[0].Digest = digest.FromString("gone") },
+		"a layer missing":         func(inv *bundle.Inventory) { inv.Images[0].Layers[0].DiffID = digest.FromString("gone") },
+		"a config for a layer":    func(inv *bundle.Inventory) { inv.Images[0].Layers[0].DiffID = inv.Images[0].Config.Digest },
+		"no file table":           func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Table = "" },
+		"a table that is none":    func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Table = inv.Images[0].Digest },
+		"a negative size":         func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Size = -1 },
+		"a manifest of 9 MiB":     func(inv *bundle.Inventory) { blob(inv, bundle.KindManifest).Size = 9 << 20 },
+		"a digest that is none":   func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Digest = "sha256:../../etc/passwd" },
+		"sha512":                  func(inv *bundle.Inventory) { inv.Images[0].Config.Digest = digest.SHA512.FromString("c") },
+		"an index missing":        func(inv *bundle.Inventory) { inv.Images[0].Index = digest.FromString("gone") },
+	} {
+		if _, err := bundle.ParseInventory(bytes.NewReader(inventoryBytes(t, change))); !errors.Is(err, bundle.ErrInventory) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := bundle.ParseInventory(bytes.NewReader(inventoryBytes(t, nil))); err != nil {
+		t.Errorf("a good one: %v", err)
+	}
+}
+
+// What is parsed can be written and parsed again.
+func FuzzParseInventory(f *testing.F) {
+	f.Add(inventoryBytes(f, nil))
+	f.Add([]byte(`{"format":"nodeseal bundle v1","layers":"original","images":[],"blobs":[]}`))
+	f.Add([]byte(`{"format":1}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		inv, err := bundle.ParseInventory(bytes.NewReader(data))
+		if err != nil {
+			if !errors.Is(err, bundle.ErrInventory) {
+				t.Fatalf("an error of its own: %v", err)
+			}
+			return
+		}
+		again, err := inv.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bundle.ParseInventory(bytes.NewReader(again)); err != nil {
+			t.Fatalf("written again: %v", err)
+		}
+		inv.Usage()
+		if _, err := inv.Index(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A table gives back what was added, and refuses the rest.
+func FuzzTableReader(f *testing.F) {
+	var buf bytes.Buffer
+	w := bundle.NewTableWriter(&buf)
+	for _, e := range []bundle.TableEntry{{Name: "etc/", Type: '5'}, {Name: "etc/a", Type: '0', Size: 3}, {Name: "l", Type: '2'}} {
+		if err := w.Add(e); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(buf.Bytes())
+	f.Add(buf.Bytes()[:buf.Len()-1])
+	f.Add([]byte("nodeseal file table v1\n0\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := bundle.NewTableReader(bytes.NewReader(data))
+		var out bytes.Buffer
+		w := bundle.NewTableWriter(&out)
+		for {
+			e, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				if !errors.Is(err, bundle.ErrDamaged) {
+					t.Fatalf("an error of its own: %v", err)
+				}
+				return
+			}
+			if err := w.Add(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again := bundle.NewTableReader(bytes.NewReader(out.Bytes()))
+		for {
+			if _, err := again.Next(); errors.Is(err, io.EOF) {
+				return
+			} else if err != nil {
+				t.Fatalf("written again: %v", err)
+			}
+		}
+	})
+}
