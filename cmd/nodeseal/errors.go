@@ -12,7 +12,9 @@ import (
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -75,7 +77,7 @@ func exitCode(err error) int {
 		return int(child)
 	case errors.As(err, &stop), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.Is(err, nodeconfig.ErrStorePath):
+	case errors.As(err, &usage), is(err, nodeconfig.ErrStorePath, slot.ErrName):
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
@@ -94,7 +96,7 @@ func isPrecondition(err error) bool {
 	var privilege *seal.PrivilegeError
 	var overlap *nodeconfig.OverlapError
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
-		is(err, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, seal.ErrBusy)
+		is(err, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, seal.ErrBusy, slot.ErrBusy)
 }
 
 func is(err error, targets ...error) bool {
@@ -112,7 +114,18 @@ func hint(err error) string {
 	var stop interrupted
 	var privilege *seal.PrivilegeError
 	var unsupported *seal.UnsupportedError
+	var full *slot.FullError
+	var inUse *slot.InUseError
+	var tooFull *dir.UsageError
 	switch {
+	case errors.As(err, &full):
+		return "nodeseal status says what each slot holds and what still needs it; nodeseal retire SLOT empties one"
+	case errors.As(err, &inUse):
+		return "end them or move them to the new release, or let nodeseal retire --when-safe wait for it"
+	case errors.As(err, &tooFull):
+		return "make room (nodeseal retire, podman image prune), or say with --gc-threshold what kubelet's threshold is"
+	case errors.Is(err, slot.ErrBusy):
+		return "wait for the other command, then run this one again"
 	case errors.As(err, &stop):
 		return "nothing half-made has a final name; run the same command again to go on"
 	case errors.As(err, &usage):

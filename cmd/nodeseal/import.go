@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -11,11 +10,13 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
 type importOptions struct {
+	slots   slotOptions
 	store   string
 	jobs    int
 	noSeal  bool
@@ -23,34 +24,38 @@ type importOptions struct {
 }
 
 func (o *importOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.store, "store", "", "directory of the store to make; it must not exist")
+	flags.StringVar(&o.store, "store", "", "make a single store in this directory, which must not exist, and leave the slots alone")
 	flags.IntVar(&o.jobs, "jobs", 0, "layers to extract at once (default: processors, at most 8)")
 	flags.BoolVar(&o.noSeal, "no-seal", false, "leave the store unsealed")
 	flags.BoolVar(&o.noMount, "no-mount", false, "seal without the read-only mount")
+	o.slots.addFlags(flags)
+	o.slots.addFillFlags(flags)
 }
 
 func newImportCommand(a *app) *cobra.Command {
 	var o importOptions
 	cmd := &cobra.Command{
-		Use:   "import BUNDLE --store DIR",
+		Use:   "import BUNDLE",
 		Short: "Extract a bundle into a read-only additional image store, checked and sealed",
-		Long: `Extract a bundle into an additional image store for CRI-O and podman. Every layer
-is verified against its diff ID while it is extracted; the store gets its name
-only when the storage library resolves every reference in it, and is then sealed.
-An interrupted import goes on where it was.`,
-		Example: `  nodeseal import /run/media/stick/release.tar.zst --store /var/lib/shared/nodeseal/a`,
-		Args:    exactArgs("the bundle"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runImport(cmd.Context(), a, args[0], &o) },
+		Long: `Extract a bundle into an additional image store for CRI-O and podman: into the
+node's free slot, or with --store into a directory of your own. Every layer is
+verified against its diff ID while it is extracted; the store is put in place
+only when the storage library resolves every reference in it, and is sealed.
+An interrupted import goes on where it was. Where a slot holds the bundle
+already, nothing is done.`,
+		Example: `  nodeseal import /run/media/stick/release.tar.zst
+  nodeseal import release.tar.zst --sysroot /mnt/new-disk
+  nodeseal import release.tar.zst --store /srv/images`,
+		Args: exactArgs("the bundle"),
+		RunE: func(cmd *cobra.Command, args []string) error { return runImport(cmd.Context(), a, args[0], &o) },
 	}
 	o.addFlags(cmd.Flags())
 	must(cmd.MarkFlagDirname("store"))
+	o.slots.complete(cmd)
 	return cmd
 }
 
 func runImport(ctx context.Context, a *app, path string, o *importOptions) error {
-	if o.store == "" {
-		return usageError{errors.New("import: --store DIR is missing")}
-	}
 	if o.jobs < 0 {
 		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
 	}
@@ -59,16 +64,17 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 		return err //nolint:wrapcheck // names the file
 	}
 	defer f.Close() //nolint:errcheck // read only
+	if o.store == "" {
+		return importSlot(ctx, a, path, f, o)
+	}
 	res, err := dir.Import(ctx, f, o.store, dir.Options{Jobs: o.jobs, Progress: a.progress()})
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", path, err)
 	}
-	out := importResult{
-		Store: res.Path, Images: res.Images, References: res.References,
-		Layers: res.Layers, Files: res.Files, Bytes: res.Bytes, TakenOver: res.TakenOver,
-	}
+	out := importResult{Store: res.Path}
+	out.count(res)
 	if !o.noSeal {
-		rep, err := seal.Seal(ctx, res.Path, seal.Options{NoMount: o.noMount})
+		rep, err := seal.Seal(ctx, res.Path, seal.Options{NoMount: o.noMount, Label: dir.Label()})
 		if err != nil {
 			return fmt.Errorf("the store is whole, but not sealed: %w", err)
 		}
@@ -77,9 +83,30 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	return a.show(out)
 }
 
+// importSlot fills the free slot.
+func importSlot(ctx context.Context, a *app, path string, f *bundle.File, o *importOptions) error {
+	root, err := o.slots.open(o.noMount)
+	if err != nil {
+		return err
+	}
+	opts, err := o.slots.fillOptions(a, o.jobs)
+	if err != nil {
+		return err
+	}
+	opts.NoSeal = o.noSeal
+	res, err := root.Fill(ctx, f, opts)
+	if err != nil {
+		return fmt.Errorf("importing %s: %w", path, err)
+	}
+	return a.show(newFilledResult(res))
+}
+
 // importResult is what import prints. Bytes are those of the unpacked layers.
 type importResult struct {
-	Store      string       `json:"store"`
+	Store string `json:"store"`
+	// Slot is the slot that was filled, Already that it held the bundle before.
+	Slot       slot.Name    `json:"slot,omitempty"`
+	Already    bool         `json:"already,omitempty"`
 	Images     int          `json:"images"`
 	References int          `json:"references"`
 	Layers     int          `json:"layers"`
@@ -89,10 +116,30 @@ type importResult struct {
 	Seal       *seal.Report `json:"seal,omitempty"`
 }
 
+func newFilledResult(f *slot.Filled) importResult {
+	out := importResult{Store: f.Path, Slot: f.Slot, Already: f.Already, Seal: f.Seal}
+	if f.Import != nil {
+		out.count(f.Import)
+	}
+	return out
+}
+
+func (r *importResult) count(res *dir.Result) {
+	r.Images, r.References, r.Layers = res.Images, res.References, res.Layers
+	r.Files, r.Bytes, r.TakenOver = res.Files, res.Bytes, res.TakenOver
+}
+
 func (r importResult) writeText(w io.Writer) error {
 	p := &printer{w: w}
-	p.line("OK: %s holds %s under %s, %s, %s", r.Store, plural(r.Images, "image"), plural(r.References, "reference"),
-		plural(r.Layers, "layer"), ui.Bytes(r.Bytes))
+	switch {
+	case r.Already:
+		p.line("OK: nothing to do: slot %s holds this bundle (%s)", r.Slot, r.Store)
+	case r.Images == 0:
+		p.line("OK: %s holds what an earlier run had finished", r.Store)
+	default:
+		p.line("OK: %s holds %s under %s, %s, %s", r.Store, plural(r.Images, "image"), plural(r.References, "reference"),
+			plural(r.Layers, "layer"), ui.Bytes(r.Bytes))
+	}
 	if p.err == nil && r.Seal != nil {
 		p.err = sealResult{*r.Seal}.writeText(w)
 	}

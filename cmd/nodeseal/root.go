@@ -73,6 +73,8 @@ func newRootCommand(a *app) *cobra.Command {
 		newImportCommand(a),
 		newSealCommand(a),
 		newUnsealCommand(a),
+		newMountCommand(a),
+		newUmountCommand(a),
 		newConfigCommand(a),
 		newDemoCommand(a),
 		newDemoContainerCommand(a),

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/store/dir"
+)
+
+// gcThreshold is kubelet's default imageGCHighThresholdPercent.
+const gcThreshold = 85
+
+// slotOptions say where the slots are.
+type slotOptions struct {
+	root      string
+	sysroot   string
+	threshold int
+}
+
+func (o *slotOptions) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.root, "root", slot.DefaultRoot, "directory with the slots a and b")
+	flags.StringVar(&o.sysroot, "sysroot", "", "work on the disk of another machine that is mounted here: --root is below it, and nothing is mounted")
+}
+
+func (o *slotOptions) addFillFlags(flags *pflag.FlagSet) {
+	flags.IntVar(&o.threshold, "gc-threshold", gcThreshold,
+		"percent of the file system that may be in use afterwards, kubelet's imageGCHighThresholdPercent; 0 is no bound")
+}
+
+// complete completes the flags' values.
+func (o *slotOptions) complete(cmd *cobra.Command) {
+	must(cmd.MarkFlagDirname("root"))
+	must(cmd.MarkFlagDirname("sysroot"))
+}
+
+// open returns the slots.
+func (o *slotOptions) open(noMount bool) (*slot.Root, error) {
+	r, err := slot.Open(o.path(o.root), slot.Options{NoMount: noMount || o.sysroot != ""})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says all
+	}
+	return r, nil
+}
+
+// path returns where a path of the node is on this machine.
+func (o *slotOptions) path(p string) string {
+	if o.sysroot == "" {
+		return p
+	}
+	return filepath.Join(o.sysroot, p)
+}
+
+// fillOptions are what every way to fill a slot has.
+func (o *slotOptions) fillOptions(a *app, jobs int) (slot.FillOptions, error) {
+	if o.threshold < 0 || o.threshold > 100 {
+		return slot.FillOptions{}, usageError{fmt.Errorf("--gc-threshold %d: want 0 to 100", o.threshold)}
+	}
+	return slot.FillOptions{
+		Import: dir.Options{Jobs: jobs, Progress: a.progress(), MaxUsage: o.threshold},
+		Now:    time.Now(),
+	}, nil
+}

@@ -1,0 +1,46 @@
+package slot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/nodeseal/nodeseal/internal/store/dir"
+)
+
+// Clean removes what commands that were cut short have left, stores in the
+// making and old ones, and returns the paths. The next import begins anew.
+// Errors wrap ErrBusy where a command is at work.
+func (r *Root) Clean(ctx context.Context) ([]string, error) {
+	if _, err := os.Stat(r.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	unlock, err := r.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	removed, err := r.sweep(ctx)
+	if err != nil {
+		return removed, err
+	}
+	for _, n := range Names() {
+		path := r.prepared(n)
+		if _, err := os.Lstat(path); err == nil {
+			if err := discard(ctx, path); err != nil {
+				return removed, err
+			}
+			removed = append(removed, path)
+		}
+		found, err := dir.Clean(path)
+		if err != nil {
+			return removed, fmt.Errorf("cleaning: %w", err)
+		}
+		if found {
+			removed = append(removed, dir.PartialName(path))
+		}
+	}
+	return removed, nil
+}

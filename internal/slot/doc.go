@@ -1,0 +1,16 @@
+// Package slot keeps the two stores of a node: a and b below one root. Both are
+// configured once and both are always valid stores, empty ones at first, so that
+// a new release changes no configuration and restarts nothing.
+//
+// A slot is never written in place. What it is to hold is made in the hidden
+// directory .work beside it and exchanged with it in one step
+// (renameat2(RENAME_EXCHANGE)): whoever opens a slot at any moment, also after a
+// power cut, finds the whole old store or the whole new one.
+//
+//	ROOT/a, ROOT/b    the slots
+//	ROOT/.work/       locked while a command changes a slot
+//	  new-NAME        a finished store that waits for its exchange
+//	  .new-NAME.partial  one in the making (internal/store/dir)
+//	  swap-NAME       in the exchange; afterwards what the slot held before
+//	ROOT/state.json   when slots were filled and verified; only times
+package slot

@@ -1,0 +1,56 @@
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nodeseal/nodeseal/internal/store"
+)
+
+var (
+	// ErrBusy is wrapped where another command changes the slots.
+	ErrBusy = errors.New("another command works on the slots")
+	// ErrName reports a name that no slot has.
+	ErrName = errors.New("no such slot: want a or b")
+	// ErrEmpty reports a slot that holds nothing where something is wanted.
+	ErrEmpty = errors.New("slot is empty")
+)
+
+// FullError reports that no slot is free. It wraps store.ErrPrecondition.
+type FullError struct {
+	// Older is the slot that was filled first, Release what it holds. Older is ""
+	// where that is not known.
+	Older   Name
+	Release string
+}
+
+// Error implements error.
+func (e *FullError) Error() string {
+	if e.Older == "" {
+		return "both slots hold a release: retire the older one first"
+	}
+	return fmt.Sprintf("both slots hold a release: retire slot %s first, which holds %s", e.Older, e.Release)
+}
+
+// Unwrap returns store.ErrPrecondition.
+func (e *FullError) Unwrap() error { return store.ErrPrecondition }
+
+// InUseError reports what still needs a slot. It wraps store.ErrPrecondition.
+type InUseError struct {
+	Slot Name
+	// Uses are never none.
+	Uses []Use
+}
+
+// Error implements error.
+func (e *InUseError) Error() string {
+	lines := make([]string, len(e.Uses))
+	for i, u := range e.Uses {
+		lines[i] = u.String()
+	}
+	return fmt.Sprintf("slot %s is needed:\n  %s", e.Slot, strings.Join(lines, "\n  "))
+}
+
+// Unwrap returns store.ErrPrecondition.
+func (e *InUseError) Unwrap() error { return store.ErrPrecondition }

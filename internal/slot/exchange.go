@@ -1,0 +1,119 @@
+package slot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"golang.org/x/sys/unix"
+)
+
+// exchange puts the finished store from in the place of slot n. What the slot
+// held is at swap(n) then.
+func (r *Root) exchange(n Name, from string) error {
+	if err := r.step("swap"); err != nil {
+		return err
+	}
+	// From here on the store counts as used up: after a kill nobody could tell
+	// which of the two is the old one.
+	if err := os.Rename(from, r.swap(n)); err != nil {
+		return fmt.Errorf("exchanging slot %s: %w", n, err)
+	}
+	if err := r.step("unmount"); err != nil {
+		return err
+	}
+	// A directory that something is mounted on cannot be renamed. Below the
+	// mount is the same store, still valid.
+	if err := seal.Unmount(r.Path(n)); err != nil {
+		return fmt.Errorf("exchanging slot %s: %w", n, err)
+	}
+	if err := r.step("exchange"); err != nil {
+		return err
+	}
+	err := unix.Renameat2(unix.AT_FDCWD, r.swap(n), unix.AT_FDCWD, r.Path(n), unix.RENAME_EXCHANGE)
+	if err != nil {
+		return fmt.Errorf("exchanging slot %s: %w", n, os.NewSyscallError("renameat2", err))
+	}
+	if err := r.step("exchanged"); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(r.dir), syncDir(r.work()))
+}
+
+// protect seals the store at path before or after it is a slot. mount says
+// whether it is mounted too. Where need is false a file system without
+// immutable flags is no error.
+func protect(ctx context.Context, path string, mount, need bool) (seal.Report, error) {
+	rep, err := seal.Seal(ctx, path, seal.Options{NoMount: !mount, Label: dir.Label()})
+	var unsupported *seal.UnsupportedError
+	if !need && errors.As(err, &unsupported) {
+		return rep, nil
+	}
+	return rep, err //nolint:wrapcheck // it names the store
+}
+
+// discard removes a store that no reader can find.
+func discard(ctx context.Context, path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var unsupported *seal.UnsupportedError
+	if _, err := seal.Unseal(ctx, path); err != nil && !errors.As(err, &unsupported) {
+		return fmt.Errorf("removing %s: %w", path, err)
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("removing %s: %w", path, err)
+	}
+	return nil
+}
+
+// sweep removes what is left of exchanges that were cut short.
+func (r *Root) sweep(ctx context.Context) (removed []string, err error) {
+	for _, n := range Names() {
+		for _, path := range []string{r.swap(n), r.emptied(n)} {
+			if _, err := os.Lstat(path); err != nil {
+				continue
+			}
+			if err := discard(ctx, path); err != nil {
+				return removed, err
+			}
+			removed = append(removed, path)
+		}
+	}
+	return removed, nil
+}
+
+func (r *Root) emptied(n Name) string { return filepath.Join(r.work(), "empty-"+string(n)) }
+
+// makeEmpty makes an empty store, sealed where the file system can, and returns
+// where it is.
+func (r *Root) makeEmpty(ctx context.Context, n Name) (string, error) {
+	path := r.emptied(n)
+	if err := discard(ctx, path); err != nil {
+		return "", err
+	}
+	if err := dir.WriteEmpty(path); err != nil {
+		return "", err //nolint:wrapcheck // it says what it did
+	}
+	if _, err := protect(ctx, path, false, false); err != nil {
+		return "", err
+	}
+	return path, nil
+}
+
+func syncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("syncing %s: %w", path, err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("syncing %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package slot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/opencontainers/go-digest"
+)
+
+// FillOptions change how a slot is filled.
+type FillOptions struct {
+	// Import are the importer's.
+	Import dir.Options
+	// NoSeal leaves the store unsealed and unmounted.
+	NoSeal bool
+	// Now is the time that is remembered for the slot.
+	Now time.Time
+}
+
+// Filled says what Fill or Repair did.
+type Filled struct {
+	Slot Name
+	Path string
+	// Already says that a slot holds the bundle; nothing was done.
+	Already bool
+	// Import is nil where nothing was imported: Already, or a run before had
+	// finished the import.
+	Import *dir.Result
+	// Seal is nil with NoSeal or Already.
+	Seal *seal.Report
+}
+
+// Fill imports src into the free slot, seals it and puts it in place. Where a
+// slot holds the same bundle already, nothing is done. It may be called again
+// after it was interrupted or killed and goes on then. Errors are those of
+// dir.Import and seal.Seal, ErrBusy, or a *FullError.
+func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*Filled, error) {
+	unlock, err := r.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if _, err := r.init(ctx); err != nil {
+		return nil, err
+	}
+	id := digest.FromBytes(src.RawInventory())
+	free := Name("")
+	for _, n := range Names() {
+		s, err := r.Read(n)
+		if err != nil {
+			return nil, err
+		}
+		if s.ID == id {
+			return &Filled{Slot: n, Path: s.Path, Already: true}, nil
+		}
+		if s.Store.Empty() && free == "" {
+			free = n
+		}
+	}
+	if free == "" {
+		return nil, r.full()
+	}
+	return r.fill(ctx, src, free, opts)
+}
+
+func (r *Root) full() error {
+	older, err := r.Older()
+	if err != nil {
+		return err
+	}
+	if older == nil {
+		return &FullError{}
+	}
+	return &FullError{Older: older.Name, Release: older.Release()}
+}
+
+// fill makes the store and puts it in the place of slot n.
+func (r *Root) fill(ctx context.Context, src store.Source, n Name, opts FillOptions) (*Filled, error) {
+	out := &Filled{Slot: n, Path: r.Path(n)}
+	done, err := r.takePrepared(ctx, src, n)
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		if out.Import, err = dir.Import(ctx, src, r.prepared(n), opts.Import); err != nil {
+			return nil, err //nolint:wrapcheck // says all
+		}
+	}
+	if err := r.step("seal"); err != nil {
+		return nil, err
+	}
+	if !opts.NoSeal {
+		if _, err := protect(ctx, r.prepared(n), false, true); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err //nolint:wrapcheck // the caller's own
+	}
+	// From here on it takes moments, and is not interrupted any more.
+	ctx = context.WithoutCancel(ctx)
+	id := digest.FromBytes(src.RawInventory())
+	if err := r.writeTimes(n, Times{ID: id, Filled: opts.Now.UTC()}); err != nil {
+		return nil, err
+	}
+	if err := r.exchange(n, r.prepared(n)); err != nil {
+		return nil, err
+	}
+	if !opts.NoSeal {
+		rep, err := protect(ctx, r.Path(n), r.mounts, true)
+		if err != nil {
+			return nil, err
+		}
+		out.Seal = &rep
+	}
+	if err := r.step("discard"); err != nil {
+		return nil, err
+	}
+	return out, discard(ctx, r.swap(n))
+}
+
+// takePrepared reports whether an earlier run has finished the store for slot n.
+// What is for another bundle is removed, also what is half made.
+func (r *Root) takePrepared(ctx context.Context, src store.Source, n Name) (bool, error) {
+	for _, m := range Names() {
+		path := r.prepared(m)
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			if m != n {
+				if _, err := dir.Clean(path); err != nil {
+					return false, err //nolint:wrapcheck // says all
+				}
+			}
+			continue
+		}
+		st, err := store.Open(os.DirFS(path))
+		if err == nil && m == n {
+			raw, err := st.RawInventory()
+			if err == nil && bytes.Equal(raw, src.RawInventory()) {
+				return true, nil
+			}
+		}
+		if err := discard(ctx, path); err != nil {
+			return false, fmt.Errorf("an earlier import: %w", err)
+		}
+	}
+	return false, nil
+}

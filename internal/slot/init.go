@@ -1,0 +1,112 @@
+package slot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"golang.org/x/sys/unix"
+)
+
+// Init makes the slots that are missing or hollow, as empty stores, and returns
+// their names. A hollow slot is a directory without a layer, as tmpfiles.d or an
+// interrupted installation makes it. Valid slots are left alone. A slot that
+// holds layers and is no valid store gives an error that wraps store.ErrDamaged;
+// the other one is made all the same.
+func (r *Root) Init(ctx context.Context) ([]Name, error) {
+	unlock, err := r.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return r.init(ctx)
+}
+
+func (r *Root) init(ctx context.Context) (made []Name, err error) {
+	if _, err := r.sweep(ctx); err != nil {
+		return nil, err
+	}
+	for _, n := range Names() {
+		ok, ierr := r.initOne(ctx, n)
+		if ok {
+			made = append(made, n)
+		}
+		err = errors.Join(err, ierr)
+	}
+	return made, err
+}
+
+func (r *Root) initOne(ctx context.Context, n Name) (made bool, err error) {
+	_, err = r.Read(n)
+	missing := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrDamaged)
+	switch {
+	case err == nil:
+		return false, nil
+	case !missing && !errors.Is(err, store.ErrDamaged):
+		return false, err
+	case !missing && !hollow(r.Path(n)):
+		return false, err
+	}
+	empty, err := r.makeEmpty(ctx, n)
+	if err != nil {
+		return false, err
+	}
+	if missing {
+		if err := unix.Renameat2(unix.AT_FDCWD, empty, unix.AT_FDCWD, r.Path(n), unix.RENAME_NOREPLACE); err != nil {
+			return false, fmt.Errorf("making slot %s: %w", n, err)
+		}
+		if err := syncDir(r.dir); err != nil {
+			return false, err
+		}
+	} else {
+		if err := r.exchange(n, empty); err != nil {
+			return false, err
+		}
+		if err := discard(ctx, r.swap(n)); err != nil {
+			return false, err
+		}
+	}
+	return true, r.mount(n)
+}
+
+// hollow reports whether a directory holds no layer.
+func hollow(path string) bool {
+	layers, err := filepath.Glob(filepath.Join(path, store.OverlayDir, "*", "diff"))
+	return err == nil && len(layers) == 0
+}
+
+// mount mounts a slot over itself, where this root does that.
+func (r *Root) mount(n Name) error {
+	if !r.mounts {
+		return nil
+	}
+	return seal.Mount(r.Path(n)) //nolint:wrapcheck // it names the slot
+}
+
+// Mount makes missing slots and mounts the given ones read-only over
+// themselves. It may be called again at any time. A slot that cannot be mounted
+// is a valid store all the same.
+func (r *Root) Mount(ctx context.Context, names ...Name) error {
+	_, err := r.Init(ctx)
+	for _, n := range names {
+		err = errors.Join(err, seal.Mount(r.Path(n)))
+	}
+	return err
+}
+
+// Unmount takes the mounts of the given slots away. What runs from them goes on.
+func (r *Root) Unmount(names ...Name) error {
+	var err error
+	for _, n := range names {
+		if _, serr := os.Stat(r.Path(n)); errors.Is(serr, fs.ErrNotExist) {
+			continue
+		}
+		err = errors.Join(err, seal.Unmount(r.Path(n)))
+	}
+	return err
+}

@@ -1,0 +1,110 @@
+package slot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Retired says what Retire did.
+type Retired struct {
+	Slot Name
+	// Release is what the slot held, Images how many.
+	Release string
+	Images  int
+	// Already says that it was empty before.
+	Already bool
+}
+
+// Retire empties slot n: an empty store takes its place. It refuses with an
+// *InUseError while something of the node needs it, and looks once more after
+// the exchange, when nothing new can begin to; then it puts the store back.
+// A slot that is no valid store is not emptied. It may be called again.
+func (r *Root) Retire(ctx context.Context, n Name, node Node) (*Retired, error) {
+	unlock, err := r.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if _, err := r.init(ctx); err != nil {
+		return nil, err
+	}
+	s, err := r.Read(n)
+	if err != nil {
+		return nil, err
+	}
+	out := &Retired{Slot: n, Release: s.Release(), Images: len(s.Store.Images), Already: s.Store.Empty()}
+	if out.Already {
+		return out, nil
+	}
+	if err := r.refuse(s, node); err != nil {
+		return nil, err
+	}
+	empty, err := r.makeEmpty(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err //nolint:wrapcheck // the caller's own
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := r.exchange(n, empty); err != nil {
+		return nil, err
+	}
+	if err := r.mount(n); err != nil {
+		return nil, err
+	}
+	if err := r.step("look again"); err != nil {
+		return nil, err
+	}
+	if err := r.refuse(s, node); err != nil {
+		return nil, errors.Join(err, r.putBack(ctx, n))
+	}
+	if err := r.writeTimes(n, Times{}); err != nil {
+		return nil, err
+	}
+	return out, discard(ctx, r.swap(n))
+}
+
+// refuse returns an *InUseError where something needs s.
+func (r *Root) refuse(s *Slot, node Node) error {
+	uses, err := r.Uses(s, node)
+	if err != nil {
+		return err
+	}
+	if len(uses) > 0 {
+		return &InUseError{Slot: s.Name, Uses: uses}
+	}
+	return nil
+}
+
+// putBack undoes an exchange.
+func (r *Root) putBack(ctx context.Context, n Name) error {
+	if err := r.exchange(n, r.swap(n)); err != nil {
+		return err
+	}
+	if _, err := protect(ctx, r.Path(n), r.mounts, false); err != nil {
+		return err
+	}
+	return discard(ctx, r.swap(n))
+}
+
+// Held returns the names of the images that only slot s has, compared with the
+// other slot: what is gone when s is retired.
+func (r *Root) Held(s *Slot) ([]string, error) {
+	other, err := r.Read(s.Name.Other())
+	if err != nil {
+		return nil, fmt.Errorf("comparing the slots: %w", err)
+	}
+	have := make(map[string]bool)
+	for _, ref := range other.Store.References {
+		have[ref.Name] = true
+	}
+	names := []string{}
+	for _, ref := range s.Store.References {
+		if !have[ref.Name] {
+			names = append(names, ref.Name)
+		}
+	}
+	return names, nil
+}

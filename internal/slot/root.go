@@ -1,0 +1,174 @@
+package slot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// DefaultRoot is where the slots of a node are: outside of the graph root, which
+// CRI-O may remove whole, and where SELinux' policy lets containers read.
+const DefaultRoot = "/var/lib/shared/nodeseal"
+
+// Name is the name of a slot.
+type Name string
+
+// The slots.
+const (
+	A Name = "a"
+	B Name = "b"
+)
+
+// Names returns the slots' names.
+func Names() []Name { return []Name{A, B} }
+
+// ParseName returns the slot that s names. Errors wrap ErrName.
+func ParseName(s string) (Name, error) {
+	if s == string(A) || s == string(B) {
+		return Name(s), nil
+	}
+	return "", fmt.Errorf("%w, not %q", ErrName, s)
+}
+
+// Other returns the other slot.
+func (n Name) Other() Name {
+	if n == A {
+		return B
+	}
+	return A
+}
+
+// Root is the directory with the slots. Its methods that change a slot exclude
+// each other, across processes too; then they return ErrBusy.
+type Root struct {
+	dir string
+	// mounts says whether full slots are mounted read-only over themselves.
+	mounts bool
+	// before is called before each step of an exchange; tests make it fail or kill.
+	before func(step string) error
+}
+
+func (r *Root) step(name string) error {
+	if r.before == nil {
+		return nil
+	}
+	return r.before(name)
+}
+
+// Options say how slots are kept.
+type Options struct {
+	// NoMount leaves out the read-only mounts: for the disk of another machine.
+	NoMount bool
+}
+
+// Open returns the root at dir, which need not exist.
+func Open(dir string, opts Options) (*Root, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("finding the slots: %w", err)
+	}
+	return &Root{dir: abs, mounts: !opts.NoMount}, nil
+}
+
+// Dir returns the root's directory.
+func (r *Root) Dir() string { return r.dir }
+
+// Path returns the directory of a slot.
+func (r *Root) Path(n Name) string { return filepath.Join(r.dir, string(n)) }
+
+func (r *Root) work() string           { return filepath.Join(r.dir, ".work") }
+func (r *Root) prepared(n Name) string { return filepath.Join(r.work(), "new-"+string(n)) }
+func (r *Root) swap(n Name) string     { return filepath.Join(r.work(), "swap-"+string(n)) }
+
+// Slot is what a slot holds.
+type Slot struct {
+	Name Name
+	Path string
+	// Store is the store's records.
+	Store *store.Store
+	// Inventory is that of the bundle which filled the slot, nil where it is
+	// empty or was not filled by nodeseal; ID is the digest of its bytes.
+	Inventory *bundle.Inventory
+	ID        digest.Digest
+}
+
+// Release names what the slot holds, for people.
+func (s *Slot) Release() string {
+	switch {
+	case s.Store.Empty():
+		return "nothing"
+	case s.Inventory == nil:
+		return fmt.Sprintf("%d images", len(s.Store.Images))
+	case s.Inventory.Release != nil && s.Inventory.Release.Version != "":
+		return "release " + s.Inventory.Release.Version
+	default:
+		return fmt.Sprintf("%d images (%.19s)", len(s.Store.Images), s.ID)
+	}
+}
+
+// Read reads a slot. The error wraps fs.ErrNotExist where there is none,
+// store.ErrDamaged where it is no valid store.
+func (r *Root) Read(n Name) (*Slot, error) { return readStore(n, r.Path(n)) }
+
+func readStore(n Name, path string) (*Slot, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("reading slot %s: %w", n, err)
+	}
+	fail := func(err error) (*Slot, error) {
+		return nil, fmt.Errorf("reading slot %s: %w: %w", n, store.ErrDamaged, err)
+	}
+	if err := store.CheckLocks(os.DirFS(path)); err != nil {
+		return fail(err)
+	}
+	st, err := store.Open(os.DirFS(path))
+	if err != nil {
+		return fail(err)
+	}
+	s := &Slot{Name: n, Path: path, Store: st}
+	raw, err := st.RawInventory()
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if s.Inventory, err = bundle.ParseInventory(bytes.NewReader(raw)); err != nil {
+		return fail(err)
+	}
+	s.ID = digest.FromBytes(raw)
+	return s, nil
+}
+
+// lock keeps other commands away until the function it returns is called. It
+// makes the root and the work directory.
+func (r *Root) lock() (unlock func(), err error) {
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("making the slots' directory: %w", err)
+	}
+	if err := os.Mkdir(r.work(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("making the work directory: %w", err)
+	}
+	f, err := os.Open(r.work())
+	if err != nil {
+		return nil, fmt.Errorf("opening the work directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %s", ErrBusy, r.dir)
+		}
+		return nil, fmt.Errorf("locking %s: %w", r.work(), err)
+	}
+	return func() {
+		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+		f.Close()
+	}, nil
+}

@@ -1,0 +1,118 @@
+package slot
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/opencontainers/go-digest"
+)
+
+// Times are what is remembered about the content of a slot beside the store
+// itself, which has no clock.
+type Times struct {
+	// ID is the digest of the inventory that the times are about: those of
+	// another content do not count.
+	ID     digest.Digest `json:"id"`
+	Filled time.Time     `json:"filled"`
+	// Verified is when the slot was last verified, zero if never; Damage how
+	// many places were damaged then.
+	Verified time.Time `json:"verified,omitzero"`
+	Damage   int       `json:"damage,omitempty"`
+}
+
+func (r *Root) statePath() string { return filepath.Join(r.dir, "state.json") }
+
+// readState never fails on what it reads: a state file that is damaged is as
+// good as none.
+func (r *Root) readState() (map[Name]Times, error) {
+	state := make(map[Name]Times)
+	data, err := os.ReadFile(r.statePath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading state: %w", err)
+	}
+	if err == nil && json.Unmarshal(data, &state) != nil {
+		return make(map[Name]Times), nil
+	}
+	return state, nil
+}
+
+// Times returns what is remembered about what s holds, the zero value where
+// nothing is.
+func (r *Root) Times(s *Slot) (Times, error) {
+	state, err := r.readState()
+	if err != nil || state[s.Name].ID != s.ID || s.ID == "" {
+		return Times{}, err
+	}
+	return state[s.Name], nil
+}
+
+// Verified remembers that what s holds was verified, and how many places were
+// damaged.
+func (r *Root) Verified(s *Slot, now time.Time, damage int) error {
+	unlock, err := r.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	times, err := r.Times(s)
+	if err != nil {
+		return err
+	}
+	times.ID, times.Verified, times.Damage = s.ID, now.UTC(), damage
+	return r.writeTimes(s.Name, times)
+}
+
+// writeTimes remembers the times of a slot; the zero value forgets them.
+func (r *Root) writeTimes(n Name, times Times) error {
+	state, err := r.readState()
+	if err != nil {
+		return err
+	}
+	state[n] = times
+	if times.ID == "" {
+		delete(state, n)
+	}
+	data, err := json.MarshalIndent(state, "", " ")
+	if err != nil {
+		return fmt.Errorf("encoding state: %w", err)
+	}
+	if err := atomicfile.WriteBytes(r.statePath(), 0o644, append(data, '\n')); err != nil {
+		return fmt.Errorf("writing state: %w", err)
+	}
+	return nil
+}
+
+// Older returns the slot that was filled first, where both hold something and
+// that is known.
+func (r *Root) Older() (*Slot, error) {
+	var slots [2]*Slot
+	var times [2]Times
+	for i, n := range Names() {
+		s, err := r.Read(n)
+		if err != nil {
+			return nil, err
+		}
+		if s.Store.Empty() {
+			return nil, nil //nolint:nilnil // there is none
+		}
+		if slots[i] = s; s.ID != "" {
+			if times[i], err = r.Times(s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	switch a, b := times[0].Filled, times[1].Filled; {
+	case a.IsZero() || b.IsZero() || a.Equal(b):
+		return nil, nil //nolint:nilnil // it is not known
+	case a.Before(b):
+		return slots[0], nil
+	default:
+		return slots[1], nil
+	}
+}

@@ -1,0 +1,202 @@
+package slot
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/nodeseal/nodeseal/internal/store"
+)
+
+// Node is what may need a slot.
+type Node struct {
+	// GraphRoot is the primary store's directory, "" where there is none.
+	GraphRoot string
+	// Stores are other additional image stores that are configured.
+	Stores []string
+	// Proc is where the processes are seen: "/proc", "" to leave them out.
+	Proc string
+}
+
+// Kind says what kind of thing needs a slot.
+type Kind string
+
+// What needs a slot.
+const (
+	Container Kind = "container" // a container of the primary store
+	Image     Kind = "image"     // an image record of the primary store
+	Layer     Kind = "layer"     // a layer of the primary store
+	Mount     Kind = "mount"     // an overlay mount of something else
+)
+
+// Use is one thing that needs a slot.
+type Use struct {
+	Kind Kind   `json:"kind"`
+	Name string `json:"name"`
+	// Image is a name of the image that it needs, where that is known.
+	Image string `json:"image,omitempty"`
+	// Running says that it is mounted now.
+	Running bool `json:"running,omitempty"`
+}
+
+// String describes the use to people.
+func (u Use) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s", u.Kind, u.Name)
+	if u.Image != "" {
+		fmt.Fprintf(&b, " of %s", u.Image)
+	}
+	if u.Running {
+		b.WriteString(", which runs from it")
+	}
+	return b.String()
+}
+
+// Uses returns what of the node needs slot s: containers, images and layers of
+// the primary store that need a layer or an image record which only s has, and
+// everything that is mounted from it now. None means that s can be emptied.
+func (r *Root) Uses(s *Slot, node Node) ([]Use, error) {
+	g, err := r.newGate(s, node)
+	if err != nil {
+		return nil, err
+	}
+	return g.uses(), nil
+}
+
+// gate knows who has which layer.
+type gate struct {
+	slot    *Slot
+	primary *store.Primary
+	// parents are of all layers of the primary store and of the slot.
+	parents map[string]string
+	// only are the IDs of the layers and images that nobody but the slot has;
+	// held are all layers of the slot.
+	only, held map[string]bool
+	// names are of the slot's images, by ID and by top layer.
+	names map[string]string
+	live  []liveMount
+}
+
+func (r *Root) newGate(s *Slot, node Node) (*gate, error) {
+	g := &gate{
+		slot: s, primary: new(store.Primary), parents: make(map[string]string),
+		only: make(map[string]bool), held: make(map[string]bool), names: make(map[string]string),
+	}
+	for _, l := range s.Store.Layers {
+		g.parents[l.ID], g.held[l.ID], g.only[l.ID] = l.Parent, true, true
+	}
+	for _, img := range s.Store.Images {
+		g.only[img.ID] = true
+		if len(img.Names) > 0 {
+			g.names[img.ID] = img.Names[0]
+			g.names[img.TopLayer] = img.Names[0]
+		}
+	}
+	for _, path := range append([]string{r.Path(s.Name.Other())}, node.Stores...) {
+		if path == r.Path(s.Name) {
+			continue
+		}
+		other, err := store.Open(os.DirFS(path))
+		if err != nil {
+			continue // what cannot be read has nothing
+		}
+		for _, l := range other.Layers {
+			delete(g.only, l.ID)
+		}
+		for _, img := range other.Images {
+			delete(g.only, img.ID)
+		}
+	}
+	if node.GraphRoot != "" {
+		var err error
+		if g.primary, err = store.ReadPrimary(os.DirFS(node.GraphRoot)); err != nil {
+			return nil, fmt.Errorf("reading the primary store %s: %w", node.GraphRoot, err)
+		}
+	}
+	for _, l := range g.primary.Layers {
+		g.parents[l.ID] = l.Parent
+		delete(g.only, l.ID)
+		delete(g.held, l.ID)
+	}
+	for _, img := range g.primary.Images {
+		delete(g.only, img.ID)
+	}
+	var err error
+	g.live, err = liveMounts(node.Proc)
+	return g, err
+}
+
+// needs returns the first layer of set in the chain that begins at id.
+func (g *gate) needs(id string, set map[string]bool) string {
+	for seen := 0; id != "" && seen <= len(g.parents); seen++ {
+		if set[id] {
+			return id
+		}
+		id = g.parents[id]
+	}
+	return ""
+}
+
+func (g *gate) uses() []Use {
+	var uses []Use
+	told := make(map[string]bool) // layers of the primary store that a use covers
+	live := make(map[string]*liveMount)
+	for i := range g.live {
+		live[g.live[i].upperLayer] = &g.live[i]
+	}
+	for _, c := range g.primary.Containers {
+		m := live[c.LayerID]
+		running := m != nil && m.from(g.slot.Path, g.needs(c.LayerID, g.held) != "")
+		if running || g.needs(c.LayerID, g.only) != "" || g.only[c.ImageID] {
+			uses = append(uses, Use{Kind: Container, Name: nameOf(c.Names, c.ID), Image: g.imageName(c.ImageID), Running: running})
+		}
+		g.cover(told, c.LayerID)
+		delete(live, c.LayerID)
+	}
+	for _, img := range g.primary.Images {
+		if g.needs(img.TopLayer, g.only) != "" {
+			uses = append(uses, Use{Kind: Image, Name: nameOf(img.Names, img.ID)})
+		}
+		g.cover(told, img.TopLayer)
+	}
+	for _, l := range g.primary.Layers {
+		if !told[l.ID] && g.needs(l.ID, g.only) != "" {
+			uses = append(uses, Use{Kind: Layer, Name: nameOf(l.Names, l.ID)})
+		}
+	}
+	for _, m := range g.live {
+		if live[m.upperLayer] != nil && m.from(g.slot.Path, false) {
+			delete(live, m.upperLayer)
+			uses = append(uses, Use{Kind: Mount, Name: m.point, Running: true})
+		}
+	}
+	slices.SortStableFunc(uses, func(a, b Use) int { return strings.Compare(a.Name, b.Name) })
+	return uses
+}
+
+// cover marks the layers of the primary store below id as told of.
+func (g *gate) cover(told map[string]bool, id string) {
+	for ; id != "" && !told[id]; id = g.parents[id] {
+		told[id] = true
+	}
+}
+
+func (g *gate) imageName(id string) string {
+	if name := g.names[id]; name != "" {
+		return name
+	}
+	for _, img := range g.primary.Images {
+		if img.ID == id {
+			return nameOf(img.Names, id)
+		}
+	}
+	return id
+}
+
+func nameOf(names []string, id string) string {
+	if len(names) > 0 {
+		return names[0]
+	}
+	return id
+}
