@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nodeseal/nodeseal/internal/erofs"
 )
 
@@ -36,7 +38,7 @@ func smallFiles(b *testing.B, files int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	start := time.Now()
+	phases := []usage{now(b)}
 	size := func(i int) int {
 		if i%10 == 0 {
 			return 5000
@@ -71,14 +73,19 @@ func smallFiles(b *testing.B, files int) {
 	if err := w.Flush(); err != nil {
 		b.Fatal(err)
 	}
-	written := time.Now()
+	phases = append(phases, now(b))
 	got, err := build.Finish(context.Background())
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(written.Sub(start).Seconds(), "s/contents")
-	b.ReportMetric(time.Since(written).Seconds(), "s/finish")
-	b.ReportMetric(float64(got.Size-got.Contents)/1e6/time.Since(written).Seconds(), "MB/s-metadata")
+	phases = append(phases, now(b))
+	for i, name := range []string{"contents", "finish"} {
+		from, to := phases[i], phases[i+1]
+		b.ReportMetric(to.wall.Sub(from.wall).Seconds(), name+"-wall-s")
+		b.ReportMetric((to.user - from.user).Seconds(), name+"-user-s")
+		b.ReportMetric((to.sys - from.sys).Seconds(), name+"-sys-s")
+	}
+	b.ReportMetric(float64(got.Size-got.Contents)/1e6, "MB-metadata")
 	b.ReportMetric(float64(got.Size)/1e6, "MB-image")
 	var m runtime.MemStats
 	runtime.GC()
@@ -86,6 +93,21 @@ func smallFiles(b *testing.B, files int) {
 	b.ReportMetric(float64(m.HeapAlloc)/1e6, "MB-live")
 	runtime.KeepAlive(build)
 	b.ReportMetric(peakMB(b), "MB-peak")
+}
+
+// usage is the time that the process took until a moment.
+type usage struct {
+	wall      time.Time
+	user, sys time.Duration
+}
+
+func now(b *testing.B) usage {
+	b.Helper()
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return usage{wall: time.Now(), user: time.Duration(r.Utime.Nano()), sys: time.Duration(r.Stime.Nano())}
 }
 
 // peakMB is the largest resident size of the process so far.

@@ -18,8 +18,8 @@ type Spool interface {
 	io.WriterAt
 }
 
-// Options are the properties of an image. The zero Options give an image with all
-// zero identity, root mode 0 and no tails.
+// Options are the properties of an image. The zero Options give an image of 1970
+// without a name, with root mode 0, in which every content takes whole blocks.
 type Options struct {
 	// Spool keeps tails. Without one every content takes whole blocks.
 	Spool Spool
@@ -45,8 +45,8 @@ func UUIDOf(seed []byte) [16]byte {
 }
 
 // Builder makes one image. Its methods may be called by many goroutines at once, but
-// for Finish, which wants to be alone. It holds about 90 bytes for each inode, and the
-// names. There is nothing to close: the caller owns the files.
+// for Finish, which wants to be alone. It holds less than 100 bytes of memory for each
+// file with its name. There is nothing to close: the caller owns the files.
 type Builder struct {
 	image io.WriterAt
 	spool Spool

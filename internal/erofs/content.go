@@ -57,7 +57,10 @@ func (b *Builder) Reserve(size int64, files int) (Content, error) {
 	if inline {
 		c.tail = uint32(b.spoolUsed)
 	}
-	blocks := (c.head() + BlockSize - 1) >> blockBits
+	blocks := c.head() >> blockBits
+	if c.head()%BlockSize > 0 {
+		blocks++
+	}
 	if blocks > maxBlocks-b.blocks || b.contents.len() == maxRecords {
 		return 0, fmt.Errorf("reserve %d bytes: %w", size, ErrLimit)
 	}

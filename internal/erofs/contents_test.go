@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -225,8 +226,10 @@ func TestCopyErrors(t *testing.T) {
 	if _, err := b.Reserve(-1, 1); !errors.Is(err, erofs.ErrContent) {
 		t.Errorf("negative size: %v", err)
 	}
-	if _, err := b.Reserve(1<<44, 1); !errors.Is(err, erofs.ErrLimit) {
-		t.Errorf("16 TiB: %v", err)
+	for _, size := range []int64{1 << 44, math.MaxInt64 - 5000, math.MaxInt64} {
+		if _, err := b.Reserve(size, 1); !errors.Is(err, erofs.ErrLimit) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
 	}
 	if _, _, err := b.Extent(77); !errors.Is(err, erofs.ErrContent) {
 		t.Errorf("extent of an unknown content: %v", err)

@@ -20,8 +20,8 @@ var (
 	// or fewer than were reserved.
 	ErrContent = errors.New("invalid content")
 	// ErrLimit is an image beyond what the format or this package can hold: 16 TiB,
-	// 2^32 - 1 inodes, entries or contents, 4 GiB of names, 128 GiB of inodes, 64 MiB
-	// of distinct extended attributes.
+	// 2^32 - 1 inodes, entries or contents, 4 GiB of names, 128 GiB of inodes, about
+	// 64 MiB of distinct extended attributes.
 	ErrLimit = errors.New("image too large")
 	// ErrFinished is a call after Finish.
 	ErrFinished = errors.New("image already finished")

@@ -53,12 +53,13 @@ func (s *stream) end(at int64) error {
 }
 
 const (
-	windowSize  = 1 << 16
-	windowCount = 64
+	windowSize  = 1 << 12
+	windowCount = 1024
 )
 
-// tailReader reads tails from the spool, in windows: tails of one directory lie
-// together there, but in the order in which they were reserved.
+// tailReader reads tails from the spool by pages. Tails of one directory mostly lie
+// together there, but a content that many files name may lie anywhere: larger windows
+// gain nothing for the former and cost much for the latter.
 type tailReader struct {
 	r       io.ReaderAt
 	windows [windowCount]window

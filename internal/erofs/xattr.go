@@ -14,7 +14,8 @@ const (
 	xattrUnit    = 4
 	maxShared    = 255                               // h_shared_count has 8 bits
 	maxXattrBody = xattrHeader + (1<<16-2)*xattrUnit // i_xattr_icount has 16 bits
-	maxXattrs    = 64 << 20                          // bytes of distinct attributes
+	maxXattrs    = 64 << 20                          // bytes of distinct attributes and sets
+	xattrCost    = 96                                // bytes that one takes besides its own
 )
 
 // xattrPrefix is the e_name_index of a namespace, and what of the name is kept: a
@@ -91,10 +92,9 @@ func (x *xattrs) add(attrs map[string]string) (uint32, error) {
 		total += len(entry)
 		id, ok := x.byEntry[entry]
 		if !ok {
-			if x.bytes+len(entry) > maxXattrs {
-				return 0, fmt.Errorf("extended attributes: %w", ErrLimit)
+			if err := x.take(len(entry)); err != nil {
+				return 0, err
 			}
-			x.bytes += len(entry)
 			id = uint32(len(x.entries))
 			x.entries = append(x.entries, entry)
 			x.byEntry[entry] = id
@@ -111,16 +111,23 @@ func (x *xattrs) add(attrs map[string]string) (uint32, error) {
 	}
 	set, ok := x.bySet[string(key)]
 	if !ok {
-		if x.bytes+len(key) > maxXattrs {
-			return 0, fmt.Errorf("extended attributes: %w", ErrLimit)
+		if err := x.take(len(key)); err != nil {
+			return 0, err
 		}
-		x.bytes += len(key)
 		set = uint32(len(x.sets))
 		x.sets = append(x.sets, xattrSet{entries: ids})
 		x.bySet[string(key)] = set
 	}
 	x.sets[set].inodes++
 	return set, nil
+}
+
+// take accounts for the memory of n bytes that are new.
+func (x *xattrs) take(n int) error {
+	if x.bytes += n + xattrCost; x.bytes > maxXattrs {
+		return fmt.Errorf("extended attributes: %w", ErrLimit)
+	}
+	return nil
 }
 
 // plan decides what is shared, and lays out the shared area and the body of each set.

@@ -79,4 +79,13 @@ func TestXattrLimits(t *testing.T) {
 	if !errors.Is(err, erofs.ErrLimit) {
 		t.Errorf("130 MB of distinct attributes: %v", err)
 	}
+	b, _ = builder(t, withSpool(t))
+	for i := range 1_000_000 {
+		if _, err = b.File(erofs.Root, "x", erofs.Attr{Xattrs: map[string]string{"user.a": fmt.Sprint(i)}}, 0); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, erofs.ErrLimit) {
+		t.Errorf("a million short attributes: %v", err)
+	}
 }
