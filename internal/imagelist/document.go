@@ -20,19 +20,23 @@ const maxDocument = 256 << 20
 // ErrDocument is wrapped by every error about a list that breaks the format.
 var ErrDocument = errors.New("image list is not valid")
 
-// Document is a list as `nodeseal list --json` prints it and `--images` reads it.
+// Document is a list as `nodeseal list --json` prints it and `--images` reads
+// it, with what was learned of the cluster besides: enough to make a bundle where
+// the cluster cannot be reached.
 type Document struct {
+	// Format is FormatV1.
 	Format  string          `json:"format"`
 	Release *bundle.Release `json:"release,omitempty"`
+	// Architectures are those of the nodes, in the words of GOARCH, sorted.
+	Architectures []string `json:"architectures,omitempty"`
 	// Images are sorted by reference.
 	Images []Entry `json:"images"`
+	// Mirrors say where the cluster has the bytes from.
+	Mirrors []Mirror `json:"mirrors,omitempty"`
+	// Signatures are those of releases.
+	Signatures []Signature `json:"signatures,omitempty"`
 	// Problems are what could not be resolved or read, in words.
 	Problems []string `json:"problems,omitempty"`
-}
-
-// NewDocument returns l as a document.
-func NewDocument(l *List, release *bundle.Release, problems []string) Document {
-	return Document{Format: FormatV1, Release: release, Images: l.Entries(), Problems: problems}
 }
 
 // List returns the document's images.
@@ -46,6 +50,7 @@ func (d Document) List() *List {
 
 // Write writes the document as indented JSON with a final newline.
 func (d Document) Write(w io.Writer) error {
+	d.Format = FormatV1
 	data, err := json.MarshalIndent(d, "", " ")
 	if err != nil {
 		return fmt.Errorf("encoding image list: %w", err)

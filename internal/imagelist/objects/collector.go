@@ -24,8 +24,8 @@ type Collector struct {
 	known    votes   // what else is known of one
 	releases []bundle.Release
 	archs    []string
-	mirrors  []Mirror
-	sigs     []Signature
+	mirrors  []imagelist.Mirror
+	sigs     []imagelist.Signature
 	configs  map[string]bool
 	machine  map[string][]Found // of MachineConfigs, by name
 	problems []Problem
@@ -67,8 +67,8 @@ type Result struct {
 	// Architectures are those of the nodes, in the words of GOARCH, sorted.
 	Architectures []string
 	// Mirrors and Signatures are sorted by object and by key.
-	Mirrors    []Mirror
-	Signatures []Signature
+	Mirrors    []imagelist.Mirror
+	Signatures []imagelist.Signature
 	// Problems are in the order of their text.
 	Problems []Problem
 }
@@ -195,10 +195,10 @@ func (c *Collector) Result() Result {
 			r.Problems = append(r.Problems, Problem{f.From, &AmbiguousError{Ref: f.Ref, Runs: c.runs.digests(f.Ref)}})
 		}
 	}
-	slices.SortFunc(r.Mirrors, func(a, b Mirror) int {
+	slices.SortFunc(r.Mirrors, func(a, b imagelist.Mirror) int {
 		return strings.Compare(a.Source+"\n"+a.Kind+"\n"+a.Object, b.Source+"\n"+b.Kind+"\n"+b.Object)
 	})
-	slices.SortFunc(r.Signatures, func(a, b Signature) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(r.Signatures, func(a, b imagelist.Signature) int { return strings.Compare(a.Key, b.Key) })
 	slices.SortFunc(r.Problems, func(a, b Problem) int { return strings.Compare(a.Error(), b.Error()) })
 	return r
 }

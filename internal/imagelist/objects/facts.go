@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
@@ -22,8 +23,8 @@ type Facts struct {
 	Releases []bundle.Release
 	// Architectures are the nodes', in the words of GOARCH.
 	Architectures []string
-	Mirrors       []Mirror
-	Signatures    []Signature
+	Mirrors       []imagelist.Mirror
+	Signatures    []imagelist.Signature
 	// Configs names the rendered MachineConfigs that are in use.
 	Configs []string
 }
@@ -45,30 +46,6 @@ type Found struct {
 type Known struct {
 	Ref    string
 	Digest digest.Digest
-}
-
-// Mirror says where the bytes of a repository, or of all below it, may be.
-type Mirror struct {
-	// Kind is the object's: ImageDigestMirrorSet, ImageTagMirrorSet,
-	// ImageContentSourcePolicy, or Route for the cluster's own registry.
-	Kind string `json:"kind"`
-	// Object is the object's name.
-	Object string `json:"object"`
-	// Source is host[/path], as references begin with it.
-	Source string `json:"source"`
-	// Mirrors are host[/path], to be asked in this order.
-	Mirrors []string `json:"mirrors"`
-	// NeverSource says that the source itself is not asked.
-	NeverSource bool `json:"neverSource,omitempty"`
-}
-
-// Signature is a release's signature, as the cluster keeps it.
-type Signature struct {
-	// Digest is the release image's.
-	Digest digest.Digest `json:"digest"`
-	// Key is the key in the ConfigMap: sha256-<hex>-<n>.
-	Key  string `json:"key"`
-	Data []byte `json:"data"`
 }
 
 // mustGather names the image that collects data for support.

@@ -1,6 +1,9 @@
 package objects
 
-import "github.com/nodeseal/nodeseal/internal/kubeobject"
+import (
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
+)
 
 // OwnRegistry is how pods name the cluster's own registry.
 const OwnRegistry = "image-registry.openshift-image-registry.svc:5000"
@@ -28,7 +31,7 @@ func (f *Facts) mirrorSet(o kubeobject.Object) error {
 			if e.Source == "" || len(e.Mirrors) == 0 {
 				continue
 			}
-			f.Mirrors = append(f.Mirrors, Mirror{
+			f.Mirrors = append(f.Mirrors, imagelist.Mirror{
 				Kind: o.Kind, Object: o.Metadata.Name, Source: e.Source, Mirrors: e.Mirrors,
 				NeverSource: e.Policy == "NeverContactSource",
 			})
@@ -56,7 +59,7 @@ func (f *Facts) route(o kubeobject.Object) error {
 		return err
 	}
 	if v.Spec.Host != "" && v.Spec.To.Kind == "Service" && v.Spec.To.Name == "image-registry" {
-		f.Mirrors = append(f.Mirrors, Mirror{
+		f.Mirrors = append(f.Mirrors, imagelist.Mirror{
 			Kind: o.Kind, Object: o.Metadata.Name, Source: OwnRegistry,
 			Mirrors: []string{v.Spec.Host}, NeverSource: true,
 		})

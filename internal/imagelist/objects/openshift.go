@@ -11,6 +11,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
@@ -227,7 +228,7 @@ func (f *Facts) signatures(o kubeobject.Object) error {
 			continue
 		}
 		if d := digest.NewDigestFromEncoded(digest.Algorithm(parts[0]), parts[1]); d.Validate() == nil {
-			f.Signatures = append(f.Signatures, Signature{d, key, v.BinaryData[key]})
+			f.Signatures = append(f.Signatures, imagelist.Signature{Digest: d, Key: key, Data: v.BinaryData[key]})
 		}
 	}
 	return nil
