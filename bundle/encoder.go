@@ -28,15 +28,36 @@ type Encoder struct {
 	name              string
 }
 
+// MaxLevel is the level that compresses best. The levels are those of
+// klauspost/compress: fastest, default, better, best.
+const MaxLevel = int(zstd.SpeedBestCompression)
+
+// DefaultLevel is the level that fits most: docs/performance.md says what the
+// others cost and gain.
+const DefaultLevel = int(zstd.SpeedDefault)
+
+// ParseLevel reads a level: its number, 1 to MaxLevel, or its name.
+func ParseLevel(s string) (int, error) {
+	for level := 1; level <= MaxLevel; level++ {
+		if s == strconv.Itoa(level) || s == LevelName(level) {
+			return level, nil
+		}
+	}
+	return 0, fmt.Errorf("compression level %q: want 1 to %d, or fastest, default, better, best", s, MaxLevel)
+}
+
+// LevelName is the name of a level, 1 to MaxLevel.
+func LevelName(level int) string { return zstd.EncoderLevel(level).String() }
+
 // NewEncoder returns an Encoder of the given zstd level, 1 (fastest) to 4
 // (best), that encodes jobs frames at the same time. A level or a number of
-// jobs below 1 stands for the default: level 2, one job.
+// jobs below 1 stands for the default: DefaultLevel, one job.
 func NewEncoder(level, jobs int) (*Encoder, error) {
 	if level < 1 {
-		level = int(zstd.SpeedDefault)
+		level = DefaultLevel
 	}
-	if level > int(zstd.SpeedBestCompression) {
-		return nil, fmt.Errorf("compression level %d: want 1 to %d", level, int(zstd.SpeedBestCompression))
+	if level > MaxLevel {
+		return nil, fmt.Errorf("compression level %d: want 1 to %d", level, MaxLevel)
 	}
 	jobs = max(jobs, 1)
 	enc, err := zstd.NewWriter(nil,

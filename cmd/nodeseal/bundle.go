@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/mirror"
+	"github.com/nodeseal/nodeseal/internal/mirror/plan"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -25,9 +27,10 @@ type bundleOptions struct {
 	work      string
 	layers    string
 	platforms []string
-	level     int
+	level     string
 	jobs      int
 	keepGoing bool
+	dryRun    bool
 }
 
 func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
@@ -37,9 +40,10 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.work, "work", "", "work directory, kept between runs (default: "+workDirName+" beside the output)")
 	flags.StringVar(&o.layers, "layers", string(bundle.Expanded), "expanded: plain tars, smaller and faster to import; original: the registry's bytes")
 	flags.StringSliceVar(&o.platforms, "platform", []string{"linux/amd64"}, "instances of multi-platform images to keep, os/arch[/variant]")
-	flags.IntVar(&o.level, "level", 0, "zstd level, 1 (fastest) to 4 (smallest) (default 2)")
-	flags.IntVar(&o.jobs, "jobs", 0, "layers in the works at once (default 8)")
+	flags.StringVar(&o.level, "level", "", "compression: 1 to 4, or fastest, default, better, best")
+	flags.IntVar(&o.jobs, "jobs", 0, "layers in the works at once (default 8, or the processors where they are more)")
 	flags.BoolVar(&o.keepGoing, "keep-going", false, "bundle the rest when images fail, and exit with 3")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be moved, the space it needs and the time it takes; move no layers")
 }
 
 func newBundleCommand(a *app) *cobra.Command {
@@ -52,10 +56,16 @@ func newBundleCommand(a *app) *cobra.Command {
 Each reference is resolved to a digest, each layer is fetched once, verified
 against its digest and its diff ID, and kept in the work directory. The bundle
 is a plain OCI image layout in a tar, compressed with zstd. An interrupted run
-goes on where it was.`,
-		Example: `  nodeseal bundle --images images.lst -o release.tar.zst`,
-		Args:    exactArgs(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runBundle(cmd.Context(), a, &o) },
+goes on where it was.
+
+Before the first layer is moved, the room for the work directory and the bundle
+is checked: that is all that is ever written, the bundle goes straight to its
+place. --dry-run stops there. It measures on the beginnings of a few layers what
+time the registries take and what each compression level makes of them.`,
+		Example: `  nodeseal bundle --images images.lst -o release.tar.zst --dry-run
+  nodeseal bundle --images images.lst -o release.tar.zst`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runBundle(cmd.Context(), a, &o) },
 	}
 	o.addFlags(cmd.Flags())
 	must(cmd.RegisterFlagCompletionFunc("layers", oneOf(string(bundle.Expanded), string(bundle.Original))))
@@ -63,17 +73,39 @@ goes on where it was.`,
 	return cmd
 }
 
-func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
+// options checks the flags and puts them into the engine's words.
+func (o *bundleOptions) options(a *app) (mirror.Options, error) {
 	form := bundle.LayerForm(o.layers)
+	out := mirror.Options{
+		Output: o.output, Work: o.work, Layers: form, Jobs: o.jobs, Platforms: o.platforms,
+		KeepGoing: o.keepGoing, Progress: a.progress(), Log: a.log(),
+		Planned: func(p *plan.Plan) { a.progress().Say(planLine(p)) },
+	}
 	switch {
 	case o.output == "":
-		return usageError{fmt.Errorf("bundle: -o NAME.tar.zst is missing")}
+		return out, usageError{fmt.Errorf("bundle: -o NAME.tar.zst is missing")}
 	case form != bundle.Expanded && form != bundle.Original:
-		return usageError{fmt.Errorf("--layers %q: want %s or %s", o.layers, bundle.Expanded, bundle.Original)}
-	case o.level < 0 || o.level > 4:
-		return usageError{fmt.Errorf("--level %d: want 1 to 4", o.level)}
+		return out, usageError{fmt.Errorf("--layers %q: want %s or %s", o.layers, bundle.Expanded, bundle.Original)}
 	case o.jobs < 0:
-		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
+		return out, usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
+	}
+	if o.level != "" {
+		level, err := bundle.ParseLevel(o.level)
+		if err != nil {
+			return out, usageError{err}
+		}
+		out.Level = level
+	}
+	if out.Work == "" {
+		out.Work = filepath.Join(filepath.Dir(o.output), workDirName)
+	}
+	return out, nil
+}
+
+func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
+	opts, err := o.options(a)
+	if err != nil {
+		return err
 	}
 	list, err := o.lists.read(a)
 	if err != nil {
@@ -83,27 +115,25 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.work == "" {
-		o.work = filepath.Join(filepath.Dir(o.output), workDirName)
+	if o.dryRun {
+		p, failed, err := mirror.Estimate(ctx, list, client, opts, time.Now)
+		if err != nil {
+			return err
+		}
+		return a.showPlan(opts, p, failed)
 	}
-	res, err := mirror.Run(ctx, list, client, mirror.Options{
-		Output: o.output, Work: o.work, Layers: form, Level: o.level, Jobs: o.jobs,
-		Platforms: o.platforms, KeepGoing: o.keepGoing, Progress: a.progress(), Log: a.log(),
-	})
+	res, err := mirror.Run(ctx, list, client, opts)
 	if err != nil {
-		return err //nolint:wrapcheck // names the image
+		return err
 	}
-	return a.showBundled(o, res)
+	return a.showBundled(opts, res)
 }
 
-func (a *app) showBundled(o *bundleOptions, res *mirror.Result) error {
+func (a *app) showBundled(o mirror.Options, res *mirror.Result) error {
 	out := bundleResult{
-		Output: o.output, Size: res.Size, SHA256: res.SHA256, Work: o.work,
+		Output: o.Output, Size: res.Size, SHA256: res.SHA256, Work: o.Work,
 		Images: len(res.Inventory.Images), Downloaded: res.Downloaded, Reused: res.Reused,
-		Failed: make([]failedImage, len(res.Failed)),
-	}
-	for i, f := range res.Failed {
-		out.Failed[i] = failedImage{Ref: f.Ref, Error: f.Err.Error()}
+		Failed: failedImages(res.Failed),
 	}
 	if err := a.show(out); err != nil {
 		return err
@@ -129,6 +159,14 @@ type bundleResult struct {
 type failedImage struct {
 	Ref   string `json:"ref"`
 	Error string `json:"error"`
+}
+
+func failedImages(failed []*mirror.ImageError) []failedImage {
+	out := make([]failedImage, len(failed))
+	for i, f := range failed {
+		out[i] = failedImage{Ref: f.Ref, Error: f.Err.Error()}
+	}
+	return out
 }
 
 func (r bundleResult) writeText(w io.Writer) error {

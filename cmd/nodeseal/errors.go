@@ -96,7 +96,7 @@ func isPrecondition(err error) bool {
 	var privilege *seal.PrivilegeError
 	var overlap *nodeconfig.OverlapError
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
-		is(err, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, seal.ErrBusy, slot.ErrBusy)
+		is(err, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, mirror.ErrNoSpace, seal.ErrBusy, slot.ErrBusy)
 }
 
 func is(err error, targets ...error) bool {
@@ -148,6 +148,8 @@ func hint(err error) string {
 		return "check the reference and the mirrors (--registries-conf); --keep-going bundles the rest"
 	case errors.Is(err, bundle.ErrSchema1):
 		return "--keep-going bundles the other images"
+	case errors.Is(err, mirror.ErrNoSpace):
+		return "nothing was moved: make room, or name other places with --work and -o"
 	case errors.Is(err, syscall.ENOSPC):
 		return "make room and run the same command again: it goes on where it was"
 	case errors.Is(err, fs.ErrPermission):

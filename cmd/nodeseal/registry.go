@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -15,6 +16,9 @@ type registryOptions struct {
 	certDir        string
 	tlsVerify      optionalBool
 	registriesConf string
+	retries        int
+	stallTimeout   time.Duration
+	perHost        int
 }
 
 func (o *registryOptions) addFlags(flags *pflag.FlagSet) {
@@ -23,11 +27,27 @@ func (o *registryOptions) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&o.tlsVerify, "tls-verify", "require HTTPS and valid certificates")
 	flags.Lookup("tls-verify").NoOptDefVal = "true"
 	flags.StringVar(&o.registriesConf, "registries-conf", "", "registries.conf that says where the bytes come from (default the system's)")
+	flags.IntVar(&o.retries, "retries", 5, "how often a request that failed for a while is tried again")
+	flags.DurationVar(&o.stallTimeout, "stall-timeout", time.Minute, "give up a connection that brings no byte for so long, and go on with another")
+	flags.IntVar(&o.perHost, "per-host", 8, "connections to one registry at once")
 }
 
 // client returns a client of the registries.
 func (o *registryOptions) client(a *app) (*pull.Client, error) {
+	switch {
+	case o.retries < 0:
+		return nil, usageError{fmt.Errorf("--retries %d: want 0 or more", o.retries)}
+	case o.stallTimeout <= 0:
+		return nil, usageError{fmt.Errorf("--stall-timeout %s: want a time above zero", o.stallTimeout)}
+	case o.perHost < 1:
+		return nil, usageError{fmt.Errorf("--per-host %d: want 1 or more", o.perHost)}
+	}
+	retries := o.retries
+	if retries == 0 {
+		retries = -1 // never, to pull
+	}
 	client, err := pull.New(pull.Options{
+		Retries: retries, StallTimeout: o.stallTimeout, MaxPerHost: o.perHost,
 		RegistriesConf: o.registriesConf, AuthFile: o.authFile, CertDir: o.certDir,
 		TLSVerify: o.tlsVerify.value, Log: a.log(),
 	})

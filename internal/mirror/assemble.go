@@ -11,6 +11,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/internal/progress"
 )
 
@@ -19,15 +20,16 @@ var ErrNothing = errors.New("no image is left to bundle")
 
 // assembly collects what goes into one bundle.
 type assembly struct {
-	work     *work
+	work     *workdir.Dir
 	blobs    map[digest.Digest]bundle.Blob
 	frames   map[digest.Digest]frames
 	readable map[digest.Digest][]byte
 }
 
-// frames says which file has the frames of a blob.
+// frames says where the frames of a layer or a file table are.
 type frames struct {
-	path   string
+	blob   digest.Digest // of the layer
+	table  bool
 	frames []bundle.Frame
 }
 
@@ -95,7 +97,7 @@ func (r *run) write(ctx context.Context, inv *bundle.Inventory, a *assembly, res
 // estimate is how many bytes the bundle has, but for small blobs and ends.
 func (a *assembly) estimate() (n int64) {
 	for _, f := range a.frames {
-		n += compressedSize(f.frames)
+		n += workdir.FramesSize(f.frames)
 	}
 	return n
 }
@@ -136,7 +138,7 @@ func (a *assembly) addSmall(d digest.Digest, kind bundle.BlobKind) error {
 	if _, ok := a.blobs[d]; ok {
 		return nil
 	}
-	data, err := a.work.small(d)
+	data, err := a.work.Small(d)
 	if err != nil {
 		return err //nolint:wrapcheck // names the blob
 	}
@@ -149,7 +151,7 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 	if form == bundle.Expanded {
 		blob = l.DiffID
 	}
-	rec := a.work.record(l.Digest, blob, form)
+	rec := a.work.Record(l.Digest, blob, form)
 	if rec == nil {
 		return fmt.Errorf("layer %s: the work directory lost it", l.Digest)
 	}
@@ -160,11 +162,11 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 		return nil
 	}
 	b := bundle.Blob{Digest: blob, Size: rec.Size, Kind: bundle.KindLayer}
-	a.frames[blob] = frames{a.work.framesPath(blob), rec.Frames}
+	a.frames[blob] = frames{blob, false, rec.Frames}
 	if t := rec.Table; t != nil {
 		b.Table = t.Digest
 		a.blobs[t.Digest] = bundle.Blob{Digest: t.Digest, Size: t.Size, Kind: bundle.KindFileTable}
-		a.frames[t.Digest] = frames{a.work.tablePath(blob), t.Frames}
+		a.frames[t.Digest] = frames{blob, true, t.Frames}
 	}
 	a.blobs[blob] = b
 	return nil
@@ -175,12 +177,16 @@ func (a *assembly) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) 
 	if data, ok := a.readable[d]; ok {
 		return data, nil
 	}
-	return a.work.small(d) //nolint:wrapcheck // names the blob
+	return a.work.Small(d) //nolint:wrapcheck // names the blob
 }
 
 // OpenFrames implements bundle.Content.
 func (a *assembly) OpenFrames(_ context.Context, d digest.Digest) (io.ReadCloser, []bundle.Frame, error) {
 	f := a.frames[d]
-	r, err := openFrames(f.path)
+	open := a.work.OpenFrames
+	if f.table {
+		open = a.work.OpenTable
+	}
+	r, err := open(f.blob)
 	return r, f.frames, err
 }

@@ -7,14 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 )
 
 // maxWindow bounds the memory that decoding one zstd layer takes, in bytes.
@@ -45,76 +44,21 @@ func newDecompressor(r io.Reader) (io.ReadCloser, error) {
 	return io.NopCloser(in), nil
 }
 
-// framesFile is a file of frames in the work directory in the making.
-type framesFile struct {
-	*bundle.FrameWriter
-	file  *os.File
-	path  string
-	ended bool
-}
-
-func newFramesFile(ctx context.Context, enc *bundle.Encoder, path string) (*framesFile, error) {
-	f, err := os.Create(path + atomicfile.Suffix)
-	if err != nil {
-		return nil, fmt.Errorf("frames: %w", err)
-	}
-	return &framesFile{FrameWriter: enc.NewFrameWriter(ctx, f), file: f, path: path}, nil
-}
-
-// end writes what is left of size bytes of content.
-func (f *framesFile) end(size int64) ([]bundle.Frame, error) {
-	if err := bundle.PadContent(f, size); err != nil {
-		return nil, fmt.Errorf("frames: %w", err)
-	}
-	f.ended = true
-	frames, err := f.Close()
-	if err != nil {
-		return nil, fmt.Errorf("frames: %w", err)
-	}
-	return frames, nil
-}
-
-// commit syncs a file that has ended and gives it its name.
-func (f *framesFile) commit() error {
-	err := f.file.Sync()
-	if cerr := f.file.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.file.Name(), f.path)
-	}
-	if err != nil {
-		return fmt.Errorf("frames: %w", err)
-	}
-	return nil
-}
-
-// abort removes the file. After commit it does nothing.
-func (f *framesFile) abort() {
-	if !f.ended {
-		f.ended = true
-		_, _ = f.Close() // given up
-	}
-	if err := f.file.Close(); err == nil {
-		_ = os.Remove(f.file.Name()) // else the next run sweeps it
-	}
-}
-
 // tableMaker makes the file table of the plain tar that is written to it, in a
 // goroutine of its own.
 type tableMaker struct {
 	*io.PipeWriter
-	out    *framesFile
+	out    *workdir.FramesFile
 	result chan tableResult
 }
 
 type tableResult struct {
-	rec *tableRecord
+	rec *workdir.Table
 	err error
 }
 
-func startTable(ctx context.Context, enc *bundle.Encoder, path string) (*tableMaker, error) {
-	out, err := newFramesFile(ctx, enc, path)
+func startTable(ctx context.Context, work *workdir.Dir, enc *bundle.Encoder, blob digest.Digest) (*tableMaker, error) {
+	out, err := work.CreateTable(ctx, enc, blob)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +72,7 @@ func startTable(ctx context.Context, enc *bundle.Encoder, path string) (*tableMa
 	return t, nil
 }
 
-func makeTable(layer io.Reader, out *framesFile) (*tableRecord, error) {
+func makeTable(layer io.Reader, out *workdir.FramesFile) (*workdir.Table, error) {
 	sum := digest.SHA256.Digester()
 	table := bundle.NewTableWriter(io.MultiWriter(sum.Hash(), out))
 	if err := bundle.TabulateLayer(layer, table); err != nil {
@@ -137,15 +81,15 @@ func makeTable(layer io.Reader, out *framesFile) (*tableRecord, error) {
 	if err := table.Close(); err != nil {
 		return nil, fmt.Errorf("file table: %w", err)
 	}
-	rec := &tableRecord{Digest: sum.Digest(), Size: out.Written()}
-	frames, err := out.end(rec.Size)
+	rec := &workdir.Table{Digest: sum.Digest(), Size: out.Written()}
+	frames, err := out.End(rec.Size)
 	rec.Frames = frames
 	return rec, err
 }
 
 // finish ends the tar, with err where it ended early, and returns the record.
 // It must be called once. The file is the caller's then.
-func (t *tableMaker) finish(err error) (*tableRecord, error) {
+func (t *tableMaker) finish(err error) (*workdir.Table, error) {
 	t.PipeWriter.CloseWithError(err)
 	res := <-t.result
 	if err != nil && errors.Is(res.err, err) {

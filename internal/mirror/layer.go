@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -24,8 +25,8 @@ const partialWorth = 1 << 20
 
 // made is a layer whose frames are written, but neither synced nor named.
 type made struct {
-	record *record
-	files  []*framesFile
+	record *workdir.Record
+	files  []*workdir.FramesFile
 }
 
 // abort removes the files that were not committed.
@@ -34,7 +35,7 @@ func (m *made) abort() {
 		return
 	}
 	for _, f := range m.files {
-		f.abort()
+		f.Abort()
 	}
 }
 
@@ -54,7 +55,7 @@ func (r *run) fetchLayer(ctx context.Context, ref string, j *job) (*made, error)
 		m, err = nil, cerr
 	}
 	if isWrong(err) {
-		r.work.dropPartial(j.layer.Digest)
+		r.work.DropPartial(j.layer.Digest)
 		if resumed > 0 {
 			r.o.Log.Info("kept bytes of a layer were wrong, starting anew", "layer", j.layer.Digest, "bytes", resumed)
 			return r.fetchLayer(ctx, ref, j)
@@ -91,11 +92,11 @@ func (r *run) plainLayer(ctx context.Context, j *job) (*made, error) {
 func (r *run) makeLayer(ctx context.Context, j *job, in io.Reader, plain bool) (_ *made, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	out, err := newFramesFile(ctx, r.enc, r.work.framesPath(j.blob))
+	out, err := r.work.CreateFrames(ctx, r.enc, j.blob)
 	if err != nil {
 		return nil, err
 	}
-	m := &made{record: &record{Encoder: r.enc.Name(), Blob: j.blob}, files: []*framesFile{out}}
+	m := &made{record: &workdir.Record{Encoder: r.enc.Name(), Blob: j.blob}, files: []*workdir.FramesFile{out}}
 	defer func() {
 		if err != nil {
 			m.abort()
@@ -109,7 +110,7 @@ func (r *run) makeLayer(ctx context.Context, j *job, in io.Reader, plain bool) (
 	if err != nil {
 		return nil, blame(in, err)
 	}
-	m.record.Frames, err = out.end(m.record.Size)
+	m.record.Frames, err = out.End(m.record.Size)
 	return m, err
 }
 
@@ -137,7 +138,7 @@ func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, m *m
 		defer d.Close()
 		tar = d
 	}
-	table, err := startTable(ctx, r.enc, r.work.tablePath(j.blob))
+	table, err := startTable(ctx, r.work, r.enc, j.blob)
 	if err != nil {
 		return err
 	}
@@ -176,19 +177,9 @@ type compressedReader struct {
 func (r *run) openCompressed(ctx context.Context, ref string, j *job) (*compressedReader, error) {
 	c, l := &compressedReader{}, j.layer
 	if l.Size >= partialWorth {
-		f, err := os.OpenFile(r.work.partialPath(l.Digest), os.O_CREATE|os.O_RDWR, 0o644)
-		if err != nil {
-			return nil, fmt.Errorf("keeping what comes: %w", err)
-		}
-		c.partial = f
-		info, err := f.Stat()
-		if err == nil && info.Size() > l.Size {
-			err = f.Truncate(0)
-		} else if err == nil {
-			c.resumed = info.Size()
-		}
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("keeping what comes: %w", err), f.Close())
+		var err error
+		if c.partial, c.resumed, err = r.work.OpenPartial(l.Digest, l.Size); err != nil {
+			return nil, err
 		}
 	}
 	body, err := r.src.Blob(ctx, ref, l.Digest, l.Size, c.resumed)

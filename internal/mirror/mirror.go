@@ -15,6 +15,8 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/mirror/plan"
+	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/pull"
 )
@@ -52,7 +54,8 @@ type Options struct {
 	Work string
 	// Layers is the form of the bundle's layers; the zero value is Expanded.
 	Layers bundle.LayerForm
-	// Level is the zstd level, 1 to 4; 0 is the default.
+	// Level is the zstd level, 1 to bundle.MaxLevel; 0 is bundle.DefaultLevel,
+	// and 1 where the layers are original: most are compressed already.
 	Level int
 	// Jobs is how many layers are in the works at once; 0 is 8, or the number
 	// of processors where that is more, up to 16. How many of them one registry
@@ -66,6 +69,9 @@ type Options struct {
 	Platforms []string
 	// KeepGoing bundles the rest when images fail.
 	KeepGoing bool
+	// Planned is told, before the first layer is moved, what is going to be done;
+	// it may be nil.
+	Planned func(*plan.Plan)
 	// Release is what the inventory says about the release; it may be nil.
 	Release *bundle.Release
 	// Progress is told what happens.
@@ -73,6 +79,14 @@ type Options struct {
 	// Log gets details; nil is silent.
 	Log *slog.Logger
 }
+
+var (
+	// ErrBusy is wrapped when another run holds the work directory.
+	ErrBusy = workdir.ErrBusy
+	// ErrNoSpace is wrapped when there is too little room for the run; nothing
+	// was moved then.
+	ErrNoSpace = plan.ErrNoSpace
+)
 
 const (
 	defaultJobs     = 8
@@ -90,6 +104,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Layers == "" {
 		o.Layers = bundle.Expanded
+	}
+	if o.Level <= 0 {
+		o.Level = bundle.DefaultLevel
+		if o.Layers == bundle.Original {
+			o.Level = 1
+		}
 	}
 	if len(o.Platforms) == 0 {
 		o.Platforms = []string{defaultPlatform}
@@ -128,22 +148,20 @@ type Result struct {
 
 // Run mirrors every entry of list from src into the bundle o.Output. Without
 // KeepGoing the first image that fails ends it, with an *ImageError. The output
-// has its name only when it is whole and synced. Two runs cannot share a work
+// has its name only when it is whole and synced. Where there is no room for it,
+// ErrNoSpace is returned before any layer is moved. Two runs cannot share a work
 // directory (ErrBusy); one that was interrupted goes on where it was.
 func Run(ctx context.Context, list *imagelist.List, src Source, o Options) (*Result, error) {
-	o = o.withDefaults()
-	enc, err := bundle.NewEncoder(o.Level, o.Encoders)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the level
-	}
-	work, err := openWork(o.Work, enc)
+	r, err := newRun(src, o)
 	if err != nil {
 		return nil, err
 	}
-	defer work.close()
-	r := &run{o: o, src: src, work: work, enc: enc, slots: make(chan struct{}, o.Jobs)}
+	defer r.work.Close()
 	images, err := r.resolveAll(ctx, list)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.preflight(images); err != nil {
 		return nil, err
 	}
 	if err := r.fetchLayers(ctx, images); err != nil {
@@ -156,7 +174,7 @@ func Run(ctx context.Context, list *imagelist.List, src Source, o Options) (*Res
 type run struct {
 	o        Options
 	src      Source
-	work     *work
+	work     *workdir.Dir
 	enc      *bundle.Encoder
 	slots    chan struct{} // one for each of Options.Jobs
 	failures failures

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/layout"
 )
@@ -90,7 +91,7 @@ func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, e
 		img.Ref, img.Names, img.From = ref, names, e.From
 		return []bundle.Image{img}, nil
 	}
-	if err := r.work.putSmall(m.Digest, m.Bytes); err != nil {
+	if err := r.work.PutSmall(m.Digest, m.Bytes); err != nil {
 		return nil, err
 	}
 	platforms := e.Platforms
@@ -134,7 +135,27 @@ func (r *run) image(ctx context.Context, ref string, manifest []byte, mediaType 
 	if err != nil {
 		return bundle.Image{}, err //nolint:wrapcheck // says all
 	}
-	return img, r.work.putSmall(img.Digest, manifest)
+	return img, r.work.PutSmall(img.Digest, manifest)
+}
+
+// fetchSmall returns a small blob, verified: the one that the work directory
+// has, or the source's, which is then kept.
+func (r *run) fetchSmall(ctx context.Context, ref string, d digest.Digest, size int64) (data []byte, err error) {
+	if data, err := r.work.Small(d); err == nil {
+		return data, nil
+	}
+	err = r.retryWrong(d, func() error {
+		body, err := r.src.Blob(ctx, ref, d, size, 0)
+		if err != nil {
+			return err //nolint:wrapcheck // a pull.Error says all
+		}
+		data, err = workdir.ReadSmall(body, d, size)
+		return firstError(err, body.Close())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return data, r.work.PutSmall(d, data)
 }
 
 // selectInstances returns the entries of a manifest list for the platforms, in

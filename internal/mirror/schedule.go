@@ -51,10 +51,7 @@ func (r *run) jobs(images []bundle.Image) []*job {
 				j.refs = append(j.refs, img.Ref)
 				continue
 			}
-			j := &job{layer: l, blob: l.DiffID, refs: []string{img.Ref}}
-			if r.o.Layers == bundle.Original {
-				j.blob = l.Digest
-			}
+			j := &job{layer: l, blob: r.blobOf(l), refs: []string{img.Ref}}
 			byDigest[l.Digest] = j
 			if first, ok := byBlob[j.blob]; ok {
 				first.also = append(first.also, j)
@@ -140,7 +137,7 @@ func wrapLayer(d digest.Digest, err error) error {
 // from the first of the images' repositories that has it. The sync at the end
 // holds up nobody else.
 func (r *run) layer(ctx context.Context, j *job) error {
-	if rec := r.work.record(j.layer.Digest, j.blob, r.o.Layers); rec != nil {
+	if rec := r.work.Record(j.layer.Digest, j.blob, r.o.Layers); rec != nil {
 		r.fetched.reused.Add(j.layer.Size)
 		r.reached(j, j.layer.Size)
 		return nil
@@ -157,7 +154,7 @@ func (r *run) layer(ctx context.Context, j *job) error {
 		return err
 	}
 	defer m.abort()
-	return r.work.commit(j.layer.Digest, m)
+	return r.work.Commit(j.layer.Digest, m.record, m.files...)
 }
 
 // make makes the frames of a layer.

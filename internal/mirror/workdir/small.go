@@ -1,7 +1,6 @@
-package mirror
+package workdir
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -28,25 +27,25 @@ func writeLoose(path string, data []byte) error {
 	return nil
 }
 
-func (w *work) smallPath(d digest.Digest) string { return filepath.Join(w.root, dirSmall, d.Encoded()) }
+func (w *Dir) smallPath(d digest.Digest) string { return filepath.Join(w.root, dirSmall, d.Encoded()) }
 
-// putSmall keeps data, whose digest is d.
-func (w *work) putSmall(d digest.Digest, data []byte) error {
+// PutSmall keeps data, whose digest is d.
+func (w *Dir) PutSmall(d digest.Digest, data []byte) error {
 	return writeLoose(w.smallPath(d), data)
 }
 
-// small returns what putSmall kept under d, verified.
-func (w *work) small(d digest.Digest) ([]byte, error) {
+// Small returns what PutSmall kept under d, verified.
+func (w *Dir) Small(d digest.Digest) ([]byte, error) {
 	f, err := os.Open(w.smallPath(d))
 	if err != nil {
 		return nil, fmt.Errorf("work directory: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // read only
-	return readSmall(f, d, -1)
+	return ReadSmall(f, d, -1)
 }
 
-// readSmall reads and verifies a small blob; a size below zero is not known.
-func readSmall(r io.Reader, d digest.Digest, size int64) ([]byte, error) {
+// ReadSmall reads and verifies a small blob; a size below zero is not known.
+func ReadSmall(r io.Reader, d digest.Digest, size int64) ([]byte, error) {
 	if size > bundle.MaxSmallBlob {
 		return nil, fmt.Errorf("blob %s: %w: %d bytes, more than %d", d, layout.ErrSize, size, bundle.MaxSmallBlob)
 	}
@@ -58,24 +57,4 @@ func readSmall(r io.Reader, d digest.Digest, size int64) ([]byte, error) {
 		return nil, fmt.Errorf("blob %s: %w: more than %d bytes", d, layout.ErrSize, bundle.MaxSmallBlob)
 	}
 	return data, nil
-}
-
-// fetchSmall returns a small blob, verified: the one that the work directory
-// has, or the source's, which is then kept.
-func (r *run) fetchSmall(ctx context.Context, ref string, d digest.Digest, size int64) (data []byte, err error) {
-	if data, err := r.work.small(d); err == nil {
-		return data, nil
-	}
-	err = r.retryWrong(d, func() error {
-		body, err := r.src.Blob(ctx, ref, d, size, 0)
-		if err != nil {
-			return err //nolint:wrapcheck // a pull.Error says all
-		}
-		data, err = readSmall(body, d, size)
-		return firstError(err, body.Close())
-	})
-	if err != nil {
-		return nil, err
-	}
-	return data, r.work.putSmall(d, data)
 }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nodeseal/nodeseal/internal/mirror"
+	"github.com/nodeseal/nodeseal/internal/mirror/plan"
+	"github.com/nodeseal/nodeseal/internal/ui"
+)
+
+// planLine is what a real run says before it moves the first layer.
+func planLine(p *plan.Plan) string {
+	line := fmt.Sprintf("%s, %s of %s; %s to download", plural(len(p.Images), "image"),
+		plural(p.Layers, "layer"), ui.Bytes(p.LayerBytes), ui.Bytes(p.Download))
+	for _, d := range p.Disks {
+		line += fmt.Sprintf("; the %s may take %s of the %s free in %s", d.For, ui.Bytes(d.Need), ui.Bytes(d.Free), d.Path)
+	}
+	return line
+}
+
+// showPlan prints what a dry run found. Its error says that the real run would
+// not start, or not hold everything.
+func (a *app) showPlan(o mirror.Options, p *plan.Plan, failed []*mirror.ImageError) error {
+	out := planResult{Output: o.Output, Work: o.Work, Plan: p, Failed: failedImages(failed)}
+	if err := a.show(out); err != nil {
+		return err
+	}
+	if err := p.Check(); err != nil {
+		return err
+	}
+	if len(failed) > 0 {
+		return errPartial
+	}
+	return nil
+}
+
+// planResult is what bundle --dry-run prints. Sizes are in bytes.
+type planResult struct {
+	Output string `json:"output"`
+	Work   string `json:"work"`
+	*plan.Plan
+	Failed []failedImage `json:"failed"`
+}
+
+func (r planResult) writeText(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	pt := &printer{w: t}
+	pt.line("SIZE\tOWN\tTO DOWNLOAD\tLAYERS\t  IMAGE")
+	for _, img := range r.Plan.Images {
+		pt.line("%s\t%s\t%s\t%d\t  %s", ui.Bytes(img.Bytes), ui.Bytes(img.OwnBytes), ui.Bytes(img.Download), img.Layers, img.Ref)
+	}
+	if pt.err == nil {
+		pt.err = t.Flush()
+	}
+	p := &printer{w: w, err: pt.err}
+	p.line("")
+	p.line("%s, %s of %s, %s of it shared", plural(len(r.Plan.Images), "image"), plural(r.Layers, "layer"),
+		ui.Bytes(r.LayerBytes), ui.Bytes(r.SharedBytes))
+	if r.Rate > 0 {
+		p.line("to download: %s, in about %s at the %s/s just measured", ui.Bytes(r.Download),
+			ui.Duration(time.Duration(r.Seconds)*time.Second), ui.Bytes(r.Rate))
+	} else {
+		p.line("to download: %s", ui.Bytes(r.Download))
+	}
+	p.line("%s: about %s", r.Output, ui.Bytes(r.Bundle))
+	for _, d := range r.Disks {
+		p.line("the %s may take %s of the %s free in %s; nothing is copied beside that", d.For, ui.Bytes(d.Need), ui.Bytes(d.Free), d.Path)
+	}
+	p.line("on a node: about %s as a directory, at most %s as an image file", ui.Bytes(r.Node.Dir), ui.Bytes(r.Node.Image))
+	for _, l := range r.Levels {
+		p.line("--level %d (%s): a bundle of about %s, the download in about %s", l.Level, l.Name, ui.Bytes(l.Bundle),
+			ui.Duration(time.Duration(l.Seconds)*time.Second))
+	}
+	for _, f := range r.Failed {
+		p.line("NOT to be had: %s: %s", f.Ref, f.Error)
+	}
+	return p.err
+}

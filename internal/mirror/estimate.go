@@ -1,0 +1,134 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/mirror/plan"
+	"github.com/nodeseal/nodeseal/internal/mirror/sample"
+	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
+)
+
+// Estimate resolves every entry of list, keeps manifests and configurations in
+// the work directory, and says what Run would do with the same arguments. It
+// fetches the beginnings of a few layers to measure; now is the clock. Nothing
+// else is moved. With KeepGoing the images that failed are returned too.
+func Estimate(ctx context.Context, list *imagelist.List, src Source, o Options, now func() time.Time) (*plan.Plan, []*ImageError, error) {
+	r, err := newRun(src, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.work.Close()
+	images, err := r.resolveAll(ctx, list)
+	if err != nil {
+		return nil, nil, err
+	}
+	in := r.planInput(images)
+	in.Measured, err = r.sample(ctx, images, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := plan.Make(in)
+	return p, r.failures.sorted(), err
+}
+
+// preflight says what the run is going to do, and refuses where there is no
+// room for it.
+func (r *run) preflight(images []bundle.Image) error {
+	p, err := plan.Make(r.planInput(images))
+	if err != nil {
+		return err
+	}
+	if r.o.Planned != nil {
+		r.o.Planned(p)
+	}
+	return p.Check()
+}
+
+func (r *run) planInput(images []bundle.Image) plan.Input {
+	return plan.Input{
+		Images: images, Form: r.o.Layers, Level: r.o.Level, Jobs: r.o.Jobs, Encoders: r.o.Encoders,
+		Work: r.o.Work, Output: r.o.Output, State: r.layerState,
+	}
+}
+
+// layerState is what the work directory has of a layer.
+func (r *run) layerState(l bundle.Layer) plan.State {
+	blob := r.blobOf(l)
+	rec := r.work.Record(l.Digest, blob, r.o.Layers)
+	if rec == nil {
+		return plan.State{Kept: r.work.Kept(l.Digest)}
+	}
+	s := plan.State{Done: true, Frames: rec.DiskSize()}
+	if blob == l.DiffID {
+		s.Plain = rec.Size
+	}
+	return s
+}
+
+// samples is how many layers are sampled.
+const samples = 4
+
+// sample measures on some of the layers that have to be fetched; nil where
+// there are none.
+func (r *run) sample(ctx context.Context, images []bundle.Image, now func() time.Time) (*sample.Result, error) {
+	jobs := slices.DeleteFunc(r.jobs(images), func(j *job) bool {
+		return r.work.Record(j.layer.Digest, j.blob, r.o.Layers) != nil
+	})
+	if len(jobs) == 0 {
+		return nil, nil //nolint:nilnil // as said
+	}
+	var layers []sample.Layer
+	for i := range min(samples, len(jobs)) {
+		// The largest ones decide, but not they alone.
+		j := jobs[i*(len(jobs)-1)/(2*samples)]
+		layers = append(layers, func(ctx context.Context) (io.ReadCloser, func() int64, error) { return r.openSample(ctx, j) })
+	}
+	return sample.Take(ctx, layers, now)
+}
+
+// openSample opens the plain bytes of a layer.
+func (r *run) openSample(ctx context.Context, j *job) (io.ReadCloser, func() int64, error) {
+	body, err := r.src.Blob(ctx, j.refs[0], j.layer.Digest, j.layer.Size, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	var n int64
+	plain, err := newDecompressor(&countingReader{r: body, count: func(more int64) { n += more }})
+	if err != nil {
+		return nil, nil, errors.Join(err, body.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{plain, body}, func() int64 { return n }, nil
+}
+
+// newRun opens the work directory for a run. The caller closes it.
+func newRun(src Source, o Options) (*run, error) {
+	o = o.withDefaults()
+	enc, err := bundle.NewEncoder(o.Level, o.Encoders)
+	if err != nil {
+		return nil, err
+	}
+	work, err := workdir.Open(o.Work, enc.Name())
+	if err != nil {
+		return nil, err
+	}
+	return &run{o: o, src: src, work: work, enc: enc, slots: make(chan struct{}, o.Jobs)}, nil
+}
+
+// blobOf is the digest under which the bundle holds a layer.
+func (r *run) blobOf(l bundle.Layer) digest.Digest {
+	if r.o.Layers == bundle.Original {
+		return l.Digest
+	}
+	return l.DiffID
+}

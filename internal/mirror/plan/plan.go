@@ -1,0 +1,262 @@
+// Package plan says what a run of the mirror engine would move and what it
+// needs, once every manifest and configuration is known and before any layer is.
+package plan
+
+import (
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/mirror/sample"
+)
+
+// Plan is what a run is about to do. All sizes are in bytes. Those of what is
+// still to be downloaded are the manifests' and exact; what they become in the
+// bundle and on a node is estimated, as far as the work directory does not know.
+type Plan struct {
+	// Layers is how many different layers the images have, LayerBytes their
+	// compressed size, SharedBytes the part of it that more than one image has.
+	Layers      int   `json:"layers"`
+	LayerBytes  int64 `json:"layerBytes"`
+	SharedBytes int64 `json:"sharedBytes"`
+	// Download is what has to come from registries; the rest is in the work
+	// directory.
+	Download int64 `json:"download"`
+	// Bundle is the bundle's size, estimated.
+	Bundle int64 `json:"bundle"`
+	// Disks are the file systems here that the run writes to.
+	Disks []Disk `json:"disks"`
+	Node  Node   `json:"node"`
+	// Rate is how many bytes of downloads a second are done, 0 where nothing was
+	// measured; Seconds is the time for Download then.
+	Rate    int64 `json:"rate,omitempty"`
+	Seconds int64 `json:"seconds,omitempty"`
+	// Levels are what each compression level would make of all layers, and in which
+	// time of the download; empty where nothing was measured.
+	Levels []Level `json:"levels,omitempty"`
+	// Images are sorted as in the bundle.
+	Images []Image `json:"images"`
+}
+
+// Image is one image's part of a Plan.
+type Image struct {
+	Ref    string `json:"ref"`
+	Layers int    `json:"layers"`
+	Bytes  int64  `json:"bytes"`
+	// OwnBytes are those of layers that no other image has.
+	OwnBytes int64 `json:"ownBytes"`
+	Download int64 `json:"download"`
+}
+
+// Node is what the images take on a node's disk, by the kind of store.
+type Node struct {
+	Dir   int64 `json:"dir"`
+	Image int64 `json:"image"`
+}
+
+// Level is what a compression level would make of the images.
+type Level struct {
+	Level   int    `json:"level"`
+	Name    string `json:"name"`
+	Bundle  int64  `json:"bundle"`
+	Seconds int64  `json:"seconds"`
+}
+
+// State is what the work directory has of a layer.
+type State struct {
+	// Done says that it is finished; Frames is what it takes in the bundle then,
+	// Plain the length of its tar (0: not known).
+	Done          bool
+	Frames, Plain int64
+	// Kept is how much of its download is there, where it is not finished.
+	Kept int64
+}
+
+// Input is what Make works on.
+type Input struct {
+	Images []bundle.Image
+	Form   bundle.LayerForm
+	Level  int
+	// Jobs is how many downloads are kept at once, Encoders how many processors
+	// compress.
+	Jobs, Encoders int
+	// Measured is what was measured on some of the layers; it may be nil.
+	Measured *sample.Result
+	// State looks a layer up in the work directory.
+	State func(bundle.Layer) State
+	// Work and Output are where the run writes.
+	Work, Output string
+}
+
+// What layers become, as measured over the images of docs/performance.md, where
+// nothing better is known: plain bytes for one byte of gzip, and what files
+// take on a disk of 4 KiB blocks for one byte of their tar.
+const (
+	plainRatio = 2.6
+	dirRatio   = 1.06
+)
+
+// frameRatio is bytes of frames for one byte of gzip.
+func frameRatio(form bundle.LayerForm, level int) float64 {
+	if form == bundle.Original {
+		return 1.001
+	}
+	switch level {
+	case 1:
+		return 0.97
+	case 3:
+		return 0.88
+	case 4:
+		return 0.82
+	}
+	return 0.92
+}
+
+// Make computes the plan. It reads the free space of the disks.
+func Make(in Input) (*Plan, error) {
+	p := &Plan{}
+	l := sumLayers(in, p)
+	slices.SortFunc(l.missing, func(a, b int64) int { return int(min(max(b-a, -1), 1)) })
+	var kept int64
+	for _, n := range l.missing[:min(in.Jobs, len(l.missing))] {
+		kept += n
+	}
+	frames, ratio := in.ratios()
+	if l.done.size >= enough {
+		frames = max(frames*0.9, min(float64(l.done.frames)/float64(l.done.size), frames*1.1))
+	}
+	comes := int64(frames * float64(l.missingSize))
+	p.Bundle = l.done.frames + comes + int64(len(in.Images))*perImage
+	if l.plain.size >= enough {
+		ratio = float64(l.plain.plain) / float64(l.plain.size)
+	}
+	plain := l.plain.plain + int64(ratio*float64(p.LayerBytes-l.plain.size))
+	p.Node = Node{Dir: int64(dirRatio * float64(plain)), Image: plain}
+	in.addTimes(p)
+	var err error
+	p.Disks, err = disks(in.Work, in.Output, needs{
+		frames: comes, partial: max(0, kept-l.kept), bundle: p.Bundle,
+	})
+	return p, err
+}
+
+// ratios are bytes of frames, and of plain tar, for one byte of gzip.
+func (in Input) ratios() (frames, plain float64) {
+	frames, plain = frameRatio(in.Form, in.Level), plainRatio
+	if in.Measured == nil {
+		return frames, plain
+	}
+	for _, level := range in.Measured.Levels {
+		if in.Form == bundle.Expanded && level.Level == in.Level {
+			frames = level.Ratio * margin
+		}
+	}
+	return frames, in.Measured.Plain
+}
+
+// margin is added to what a sample promises about space.
+const margin = 1.05
+
+// addTimes says how long the plan takes, at this level and at the others, by
+// what was measured: the network or the processors, whichever is slower.
+func (in Input) addTimes(p *Plan) {
+	m := in.Measured
+	if m == nil || p.Download == 0 {
+		return
+	}
+	p.Rate = int64(m.Rate)
+	p.Seconds = int64(float64(p.Download) / m.Rate)
+	if in.Form == bundle.Original {
+		return
+	}
+	for _, level := range m.Levels {
+		rate := min(m.Rate, level.Speed*float64(in.Encoders))
+		l := Level{
+			Level: level.Level, Name: bundle.LevelName(level.Level),
+			Bundle:  int64(level.Ratio*float64(p.LayerBytes)) + int64(len(in.Images))*perImage,
+			Seconds: int64(float64(p.Download) / rate),
+		}
+		p.Levels = append(p.Levels, l)
+		if level.Level == in.Level {
+			p.Rate, p.Seconds = int64(rate), l.Seconds
+		}
+	}
+}
+
+const (
+	// enough compressed bytes of finished layers say more than the constants.
+	enough = 64 << 20
+	// perImage is what manifest, configuration and inventory take in a bundle.
+	perImage = 8 << 10
+)
+
+type layerSums struct {
+	done        struct{ size, frames int64 }
+	plain       struct{ size, plain int64 }
+	missing     []int64
+	missingSize int64
+	kept        int64
+}
+
+// sumLayers fills in what the manifests and the work directory say.
+func sumLayers(in Input, p *Plan) layerSums {
+	var l layerSums
+	users := make(map[digest.Digest]map[digest.Digest]bool) // layer -> configurations
+	for i := range in.Images {
+		for _, layer := range in.Images[i].Layers {
+			if users[layer.Digest] == nil {
+				users[layer.Digest] = make(map[digest.Digest]bool)
+			}
+			users[layer.Digest][in.Images[i].Config.Digest] = true
+		}
+	}
+	states := make(map[digest.Digest]State, len(users))
+	for i := range in.Images {
+		img := Image{Ref: in.Images[i].Ref}
+		seen := make(map[digest.Digest]bool)
+		for _, layer := range in.Images[i].Layers {
+			if seen[layer.Digest] {
+				continue
+			}
+			seen[layer.Digest] = true
+			state, known := states[layer.Digest]
+			if !known {
+				state = in.State(layer)
+				states[layer.Digest] = state
+				l.add(p, layer.Size, state)
+				if len(users[layer.Digest]) > 1 {
+					p.SharedBytes += layer.Size
+				}
+			}
+			img.Layers++
+			img.Bytes += layer.Size
+			if len(users[layer.Digest]) == 1 {
+				img.OwnBytes += layer.Size
+			}
+			if !state.Done {
+				img.Download += max(0, layer.Size-state.Kept)
+			}
+		}
+		p.Images = append(p.Images, img)
+	}
+	return l
+}
+
+func (l *layerSums) add(p *Plan, size int64, s State) {
+	p.Layers++
+	p.LayerBytes += size
+	if s.Plain > 0 {
+		l.plain.size += size
+		l.plain.plain += s.Plain
+	}
+	if s.Done {
+		l.done.size += size
+		l.done.frames += s.Frames
+		return
+	}
+	p.Download += max(0, size-s.Kept)
+	l.missing = append(l.missing, size)
+	l.missingSize += size
+	l.kept += s.Kept
+}
