@@ -85,7 +85,7 @@ type Selection struct {
 // are *Error or *NameConflictError; they wrap ErrDamaged where the inventory or
 // a blob is wrong, ErrPrecondition where an image has more layers than overlay
 // can stack.
-func NewPlan(ctx context.Context, src Source, sel Selection) (*Plan, error) {
+func NewPlan(ctx context.Context, src Metadata, sel Selection) (*Plan, error) {
 	p := &planner{
 		inv:    src.Inventory(),
 		plan:   &Plan{},

@@ -25,7 +25,7 @@ type planner struct {
 }
 
 // add verifies one image and adds it to the plan.
-func (p *planner) add(ctx context.Context, src Source, img *bundle.Image) error {
+func (p *planner) add(ctx context.Context, src Metadata, img *bundle.Image) error {
 	manifest, err := readBlob(ctx, src, "reading manifest", img.Digest, img)
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (img *Image) setData(key string, d digest.Digest, size int) {
 }
 
 // readBlob reads a small blob of img.
-func readBlob(ctx context.Context, src Source, op string, d digest.Digest, img *bundle.Image) ([]byte, error) {
+func readBlob(ctx context.Context, src Metadata, op string, d digest.Digest, img *bundle.Image) ([]byte, error) {
 	data, err := src.ReadBlob(ctx, d)
 	if err != nil {
 		kind := error(nil)

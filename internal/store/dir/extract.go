@@ -1,9 +1,7 @@
 package dir
 
 import (
-	"bufio"
 	"cmp"
-	"compress/flate"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +12,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -44,12 +41,13 @@ func (im *importer) extractAll(ctx context.Context) error {
 	var next atomic.Int64
 	for range min(im.opts.Jobs, len(todo)) {
 		g.Go(func() error {
+			w := worker{im: im}
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= len(todo) {
 					return nil
 				}
-				if err := im.label.creating(func() error { return im.extractOne(gctx, todo[i]) }); err != nil {
+				if err := im.label.creating(func() error { return w.extractOne(gctx, todo[i]) }); err != nil {
 					return err
 				}
 				sync.finished(todo[i])
@@ -76,11 +74,18 @@ func (im *importer) extractAll(ctx context.Context) error {
 	return nil
 }
 
+// worker extracts contents, one after another, with the same buffers.
+type worker struct {
+	im        *importer
+	extractor extract.Extractor
+	split     tarSplit
+}
+
 // extractOne extracts and proves one content, and records it.
-func (im *importer) extractOne(ctx context.Context, j *job) error {
-	l := j.layers[0]
+func (w *worker) extractOne(ctx context.Context, j *job) error {
+	im, l := w.im, j.layers[0]
 	im.opts.Progress.Working(phaseImport, l.DiffID.String())
-	result, err := im.unpack(ctx, l, j.size)
+	result, err := w.unpack(ctx, l, j.size)
 	if err == nil {
 		err = prove(l, result)
 	}
@@ -122,7 +127,8 @@ func kindOf(err error) error {
 }
 
 // unpack extracts the content of l into its diff directory.
-func (im *importer) unpack(ctx context.Context, l *store.Layer, size int64) (_ *extract.Result, err error) {
+func (w *worker) unpack(ctx context.Context, l *store.Layer, size int64) (_ *extract.Result, err error) {
+	im := w.im
 	blob, err := im.src.OpenLayer(ctx, l.Blob)
 	if err != nil {
 		return nil, fmt.Errorf("opening its blob: %w", err)
@@ -152,12 +158,11 @@ func (im *importer) unpack(ctx context.Context, l *store.Layer, size int64) (_ *
 		return nil, err
 	}
 	defer diff.Close()
-	split, err := im.createTarSplit(l)
-	if err != nil {
+	if err := w.split.create(filepath.Join(im.partial.store, store.TarSplitFile(l.ID))); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, split.close()) }()
-	result, err := extract.Layer(ctx, plain, diff, split.gzip, opts)
+	defer func() { err = errors.Join(err, w.split.close()) }()
+	result, err := w.extractor.Layer(ctx, plain, diff, w.split.gzip, opts)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // extractOne wraps it
 	}
@@ -192,38 +197,6 @@ func (im *importer) mkdir(name string) error {
 	err := im.label.creating(func() error { return os.Mkdir(filepath.Join(im.partial.store, name), mode) })
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("making the store's folders: %w", err)
-	}
-	return nil
-}
-
-// tarSplit is the compressed tar-split of a layer.
-type tarSplit struct {
-	gzip *gzip.Writer
-	buf  *bufio.Writer
-	file *os.File
-}
-
-// createTarSplit creates the tar-split file of a layer. Its bytes depend on
-// nothing but what is written.
-func (im *importer) createTarSplit(l *store.Layer) (*tarSplit, error) {
-	path := filepath.Join(im.partial.store, store.TarSplitFile(l.ID))
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("creating tar-split: %w", err)
-	}
-	buf := bufio.NewWriterSize(f, 64<<10)
-	zw, err := gzip.NewWriterLevel(buf, flate.BestSpeed)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("creating tar-split: %w", err)
-	}
-	return &tarSplit{gzip: zw, buf: buf, file: f}, nil
-}
-
-func (t *tarSplit) close() error {
-	err := errors.Join(t.gzip.Close(), t.buf.Flush(), t.file.Close())
-	if err != nil {
-		return fmt.Errorf("writing tar-split: %w", err)
 	}
 	return nil
 }

@@ -19,11 +19,12 @@ func (im *importer) probe(context.Context) error {
 	if err := os.Mkdir(scratch, 0o700); err != nil {
 		return fmt.Errorf("probing the file system: %w", err)
 	}
-	fd, err := unix.Open(scratch, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	folder, err := os.Open(scratch)
 	if err != nil {
 		return fmt.Errorf("probing the file system: %w", err)
 	}
-	defer unix.Close(fd)
+	defer folder.Close()
+	fd := int(folder.Fd())
 	opaque := "trusted.overlay.opaque"
 	if im.userNS {
 		opaque = "user.overlay.opaque"
@@ -38,7 +39,7 @@ func (im *importer) probe(context.Context) error {
 	inside, err := unix.Openat2(fd, ".", &how)
 	try("resolving paths inside of a directory (openat2, Linux 5.6)", err)
 	if err == nil {
-		unix.Close(inside)
+		try("closing a directory", unix.Close(inside))
 	}
 	try("whiteouts (character device 0:0)", unix.Mknodat(fd, "whiteout", unix.S_IFCHR, 0))
 	try("opaque directories ("+opaque+")", unix.Lsetxattr(scratch, opaque, []byte("y"), 0))
@@ -63,6 +64,8 @@ func (im *importer) probeLinks(fd int) error {
 	if err != nil {
 		return err //nolint:wrapcheck // probe wraps it
 	}
-	unix.Close(f)
+	if err := unix.Close(f); err != nil {
+		return err //nolint:wrapcheck // probe wraps it
+	}
 	return unix.Linkat(fd, "file", fd, "link", 0) //nolint:wrapcheck // probe wraps it
 }

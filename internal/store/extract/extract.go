@@ -68,6 +68,13 @@ type Result struct {
 	Squashed int64 `json:"squashed,omitempty"`
 }
 
+// Extractor unpacks layers, one after another: it keeps its buffers from one to
+// the next, about 4 MiB. The zero value is ready. It is for one goroutine.
+type Extractor struct {
+	buf    []byte
+	chunks [][]byte
+}
+
 // Layer unpacks the plain tar stream into the empty directory dir and writes
 // its tar-split, as uncompressed JSON lines, to tarSplit. It reads the stream
 // to its end and does not close it. The Result's DiffID is what the stream has;
@@ -75,13 +82,16 @@ type Result struct {
 //
 // An error about the tar is a *RefusedError; where the stream fails it is the
 // stream's own; errors of the file system wrap the errno.
-func Layer(ctx context.Context, stream io.Reader, dir *os.File, tarSplit io.Writer, opts Options) (*Result, error) {
-	u, err := newUnpacker(dir, opts)
+func (e *Extractor) Layer(ctx context.Context, stream io.Reader, dir *os.File, tarSplit io.Writer, opts Options) (*Result, error) {
+	if e.buf == nil {
+		e.buf = make([]byte, bufferSize)
+	}
+	u, err := newUnpacker(dir, e.buf, opts)
 	if err != nil {
 		return nil, err
 	}
 	defer u.close()
-	p := startPump(ctx, stream, opts.MaxSize)
+	p := e.startPump(ctx, stream, opts.MaxSize)
 	defer p.stop()
 	if err := u.unpack(p, tarSplit); err != nil {
 		if p.failed != nil {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
-	. "github.com/nodeseal/nodeseal/internal/store/storetest" //nolint:revive // entries read better so
+	. "github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -32,7 +32,7 @@ func unpack(t testing.TB, plain []byte, opts extract.Options) (string, *extract.
 		t.Fatal(err)
 	}
 	defer f.Close()
-	res, err := extract.Layer(t.Context(), bytes.NewReader(plain), f, io.Discard, opts)
+	res, err := new(extract.Extractor).Layer(t.Context(), bytes.NewReader(plain), f, io.Discard, opts)
 	return dir, res, err
 }
 

@@ -21,6 +21,7 @@ const (
 // pump reads and hashes a stream in a goroutine of its own, ahead of its
 // reader. It is an io.Reader for one goroutine.
 type pump struct {
+	chunks *[][]byte // all that exist; the goroutine's
 	cancel context.CancelFunc
 	full   chan []byte // what was read and hashed
 	empty  chan []byte // to be used again
@@ -37,17 +38,23 @@ type pump struct {
 	err  error
 }
 
-// startPump starts to read src. stop must be called.
-func startPump(ctx context.Context, src io.Reader, maxSize int64) *pump {
+// startPump starts to read src. stop must be called, after which the chunks are
+// the Extractor's again.
+func (e *Extractor) startPump(ctx context.Context, src io.Reader, maxSize int64) *pump {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &pump{
+		chunks: &e.chunks,
 		cancel: cancel,
 		full:   make(chan []byte, chunksAhead),
 		empty:  make(chan []byte, chunksAhead+2),
 		hash:   sha256.New(),
 	}
-	for range chunksAhead + 2 {
-		p.empty <- nil
+	for i := range chunksAhead + 2 {
+		if i < len(e.chunks) {
+			p.empty <- e.chunks[i]
+		} else {
+			p.empty <- nil // to be made when it is needed
+		}
 	}
 	p.done.Go(func() { p.run(ctx, src, maxSize) })
 	return p
@@ -66,6 +73,7 @@ func (p *pump) run(ctx context.Context, src io.Reader, maxSize int64) {
 		}
 		if chunk == nil {
 			chunk = make([]byte, chunkSize)
+			*p.chunks = append(*p.chunks, chunk)
 		}
 		n, err := fill(src, chunk[:chunkSize])
 		p.size += int64(n)

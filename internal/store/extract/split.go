@@ -43,12 +43,12 @@ func (s *splitter) file(hdr *tar.Header, checksum []byte) error {
 	return nil
 }
 
-// rest adds what follows the last entry, to the end of the stream.
-func (s *splitter) rest(raw []byte, stream io.Reader) error {
+// rest adds what follows the last entry, to the end of the stream. It reads
+// through buf.
+func (s *splitter) rest(raw []byte, stream io.Reader, buf []byte) error {
 	if err := s.segment(raw); err != nil {
 		return err
 	}
-	buf := make([]byte, chunkSize)
 	for {
 		n, err := fill(stream, buf)
 		if err := s.segment(buf[:n]); err != nil {

@@ -48,7 +48,7 @@ type dirTime struct {
 	hdr  *tar.Header
 }
 
-func newUnpacker(dir *os.File, opts Options) (*unpacker, error) {
+func newUnpacker(dir *os.File, buf []byte, opts Options) (*unpacker, error) {
 	umask, err := readUmask()
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func newUnpacker(dir *os.File, opts Options) (*unpacker, error) {
 		opts:  opts,
 		dirs:  newDirCache(int(dir.Fd())),
 		umask: umask,
-		buf:   make([]byte, bufferSize),
+		buf:   buf,
 		crc:   newCRC(),
 		sum:   sha256.New(),
 		uids:  make(map[uint32]struct{}),
@@ -97,7 +97,7 @@ func (u *unpacker) unpack(p *pump, tarSplit io.Writer) error {
 	if err := u.endTable(); err != nil {
 		return err
 	}
-	if err := split.rest(tr.RawBytes(), p); err != nil {
+	if err := split.rest(tr.RawBytes(), p, u.buf); err != nil {
 		return err
 	}
 	return u.setDirTimes()

@@ -112,6 +112,23 @@ func (s *Source) Add(img Image) *bundle.Image {
 	return &s.inv.Images[len(s.inv.Images)-1]
 }
 
+// AddRaw adds an image without layers whose manifest and configuration are what
+// they are.
+func (s *Source) AddRaw(repository string, manifest, config []byte) {
+	add := func(kind bundle.BlobKind, data []byte) digest.Digest {
+		d := digest.FromBytes(data)
+		s.blobs[d] = data
+		s.kinds[d] = bundle.Blob{Digest: d, Size: int64(len(data)), Kind: kind}
+		return d
+	}
+	c := add(bundle.KindConfig, config)
+	m := add(bundle.KindManifest, manifest)
+	s.inv.Images = append(s.inv.Images, bundle.Image{
+		Ref: fmt.Sprintf("%s@%s", repository, m), Digest: m,
+		Config: bundle.Config{Digest: c, Size: int64(len(config))},
+	})
+}
+
 // layer adds a layer.
 func (s *Source) layer(plain []byte, compression string) bundle.Layer {
 	s.t.Helper()

@@ -1,0 +1,142 @@
+// Package verify proves that a written store still is what it was made to be:
+// it makes the tar of each layer again from its files and its tar-split and
+// compares the digest with the diff ID, compares the attributes of each file
+// with the tar's headers, and every other file of the store with what follows
+// from the inventory, the manifests and the configurations.
+package verify
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/opencontainers/go-digest"
+	"github.com/vbatts/tar-split/tar/storage"
+)
+
+// bufferSize is how much of a file is read and hashed at once.
+const bufferSize = 256 << 10
+
+// Finding is one place that is not what it must be. Its path is below the
+// layer's contents or, in a Report, below the store; "" is the layer as a whole.
+type Finding struct {
+	Path string
+	Err  error
+}
+
+// LayerOptions change how a layer is verified.
+type LayerOptions struct {
+	// Read is called with the bytes of the tar as they are hashed; may be nil.
+	Read func(n int64)
+}
+
+// Layer verifies the contents diff of a layer with the diff ID want against its
+// tar-split, compressed as the store holds it. It returns what the tar tells
+// (of use where nothing was found), and everything that is wrong, sorted by
+// path: contents, attributes, extended attributes, files that are missing and
+// files that are foreign. Times of access are not compared. The error is about
+// reading the machine, not about damage.
+func Layer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.Digest, opts LayerOptions) (*store.Facts, []Finding, error) {
+	v := &layerCheck{
+		root:  newRoot(diff),
+		wants: make(map[place]*wanted),
+		attrs: make(map[uint64]*wanted),
+		facts: new(store.Facts),
+		uids:  make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
+	}
+	defer v.root.close()
+	if err := v.rebuild(ctx, tarSplit, want, opts.Read); err != nil {
+		return nil, nil, err
+	}
+	if err := v.compare(ctx); err != nil {
+		return nil, nil, err
+	}
+	v.facts.UIDs, v.facts.GIDs = slices.Sorted(maps.Keys(v.uids)), slices.Sorted(maps.Keys(v.gids))
+	slices.SortStableFunc(v.found, func(a, b Finding) int {
+		switch {
+		case a.Path < b.Path:
+			return -1
+		case a.Path > b.Path:
+			return 1
+		}
+		return 0
+	})
+	return v.facts, v.found, nil
+}
+
+// layerCheck is the verification of one layer.
+type layerCheck struct {
+	root  *root
+	wants map[place]*wanted  // by where they are
+	attrs map[uint64]*wanted // by inode: a hard link's attributes are its file's
+	found []Finding
+	facts *store.Facts
+	uids  map[uint32]struct{}
+	gids  map[uint32]struct{}
+}
+
+func (v *layerCheck) finding(path string, format string, args ...any) {
+	v.found = append(v.found, Finding{Path: path, Err: fmt.Errorf(format, args...)})
+}
+
+// rebuild makes the tar again, compares its digest, and notes what each header
+// wants.
+func (v *layerCheck) rebuild(ctx context.Context, tarSplit io.Reader, want digest.Digest, read func(int64)) error {
+	zr, err := gzip.NewReader(bufio.NewReaderSize(tarSplit, 64<<10))
+	if err != nil {
+		v.finding("", "its tar-split cannot be read: %w", err)
+		return nil
+	}
+	hash := sha256.New()
+	stream := &rebuilt{
+		ctx: ctx, root: v.root, read: read, damage: v.finding,
+		split: storage.NewJSONUnpacker(bufio.NewReaderSize(zr, 1<<20)),
+	}
+	hashed := io.TeeReader(stream, hash)
+	tr := tar.NewReader(hashed)
+	buf := make([]byte, bufferSize)
+	for {
+		hdr, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = v.header(hdr)
+		}
+		if err == nil && hdr.Size > 0 {
+			_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, tr, buf)
+		}
+		if err != nil {
+			return v.broken(ctx, stream, err)
+		}
+	}
+	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, hashed, buf); err != nil {
+		return v.broken(ctx, stream, err)
+	}
+	v.facts.DiffSize = stream.size
+	if got := digest.NewDigest(digest.SHA256, hash); got != want && len(v.found) == 0 {
+		v.finding("", "its files make a tar with the digest %s", got)
+	}
+	return nil
+}
+
+// broken decides what an error in the middle of the tar means.
+func (v *layerCheck) broken(ctx context.Context, stream *rebuilt, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() //nolint:wrapcheck // the caller's own
+	case stream.machine != nil:
+		return fmt.Errorf("reading the layer's contents: %w", stream.machine)
+	}
+	v.finding("", "its tar-split is damaged: %w", err)
+	return nil
+}

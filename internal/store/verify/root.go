@@ -1,0 +1,116 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// root is the directory with a layer's contents. Names are found in it as in a
+// chroot: symbolic links on the way are followed inside, the last one is not.
+type root struct {
+	fd   int
+	dirs map[string]*dir
+}
+
+// dir is an open directory (O_PATH).
+type dir struct {
+	fd  int
+	ino uint64
+}
+
+// place is where a file is: a name in the directory with an inode.
+type place struct {
+	dir  uint64
+	name string
+}
+
+// maxDirs bounds the directories that are open at once.
+const maxDirs = 128
+
+func newRoot(f *os.File) *root { return &root{fd: int(f.Fd()), dirs: make(map[string]*dir)} }
+
+func (r *root) close() {
+	for _, d := range r.dirs {
+		_ = unix.Close(d.fd) // it was only a place
+	}
+	clear(r.dirs)
+}
+
+func (r *root) open(name string, flags uint64) (int, error) {
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	for {
+		fd, err := unix.Openat2(r.fd, name, &how)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			continue
+		}
+		return fd, os.NewSyscallError("openat2", err)
+	}
+}
+
+// openFile opens a regular file for reading.
+func (r *root) openFile(name string) (*os.File, error) {
+	fd, err := r.open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOATIME)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, errors.Join(errors.New("it is no regular file"), unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// dir returns the directory name, "." for the root.
+func (r *root) dir(name string) (*dir, error) {
+	if d := r.dirs[name]; d != nil {
+		return d, nil
+	}
+	if len(r.dirs) >= maxDirs {
+		r.close()
+	}
+	fd, err := r.open(name, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, errors.Join(os.NewSyscallError("fstat", err), unix.Close(fd))
+	}
+	d := &dir{fd: fd, ino: st.Ino}
+	r.dirs[name] = d
+	return d, nil
+}
+
+// stat looks at a file and returns where it is.
+func (r *root) stat(name string) (at place, st unix.Stat_t, err error) {
+	d, err := r.dir(path.Dir(name))
+	if err != nil {
+		return place{}, st, err
+	}
+	at = place{dir: d.ino, name: path.Base(name)}
+	err = unix.Fstatat(d.fd, at.name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return at, st, os.NewSyscallError("fstatat", err)
+}
+
+// procPath is a path for calls that have no *at form.
+func (r *root) procPath(name string) (string, error) {
+	d, err := r.dir(path.Dir(name))
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", d.fd, path.Base(name)), nil
+}
+
+// clean returns the name of a tar entry as a path below the root, "." for it.
+func clean(name string) string {
+	name = strings.TrimPrefix(path.Clean(name), "/")
+	if name == "" {
+		return "."
+	}
+	return name
+}

@@ -1,0 +1,213 @@
+package verify
+
+import (
+	"archive/tar"
+	"errors"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	whiteoutPrefix = ".wh."
+	opaqueName     = ".wh..wh..opq"
+	opaqueXattr    = "trusted.overlay.opaque"
+	paxXattr       = "SCHILY.xattr."
+	labelXattr     = "security.selinux"
+)
+
+// wanted is what the tar says that a file must be.
+type wanted struct {
+	path   string
+	kind   uint32 // S_IFMT
+	mode   uint32
+	uid    uint32
+	gid    uint32
+	mtime  time.Time
+	size   int64 // of a regular file, -1 where another entry says it
+	link   string
+	device uint64
+	xattrs map[string]string
+	opaque bool
+	// implied is a directory that only other names imply, whiteout one of
+	// overlay's: few of their attributes are the tar's.
+	implied, whiteout bool
+	seen              bool
+}
+
+// header notes what one entry of the tar wants.
+func (v *layerCheck) header(hdr *tar.Header) error {
+	name := clean(hdr.Name)
+	base := path.Base(name)
+	if base == opaqueName {
+		return v.want(path.Dir(name), func(w *wanted) { w.opaque = true })
+	}
+	if rest, ok := strings.CutPrefix(base, whiteoutPrefix); ok {
+		return v.add(&wanted{path: path.Join(path.Dir(name), rest), kind: unix.S_IFCHR, whiteout: true})
+	}
+	v.uids[uint32(hdr.Uid)] = struct{}{}
+	v.gids[uint32(hdr.Gid)] = struct{}{}
+	if hdr.Typeflag == tar.TypeXGlobalHeader || name == "." {
+		return nil // an entry "." changes nothing, "/" only the root itself
+	}
+	w := &wanted{
+		path: name, mode: uint32(hdr.Mode) & 0o7777, uid: uint32(hdr.Uid), gid: uint32(hdr.Gid),
+		mtime: sane(hdr.ModTime), xattrs: xattrsOf(hdr), size: -1,
+	}
+	switch hdr.Typeflag {
+	case tar.TypeReg:
+		w.kind, w.size = unix.S_IFREG, hdr.Size
+	case tar.TypeDir:
+		w.kind = unix.S_IFDIR
+	case tar.TypeSymlink:
+		w.kind, w.link, w.mode, w.mtime = unix.S_IFLNK, hdr.Linkname, 0o777, hdr.ModTime
+	case tar.TypeChar:
+		w.kind, w.device = unix.S_IFCHR, unix.Mkdev(uint32(hdr.Devmajor), uint32(hdr.Devminor))
+	case tar.TypeBlock:
+		w.kind, w.device = unix.S_IFBLK, unix.Mkdev(uint32(hdr.Devmajor), uint32(hdr.Devminor))
+	case tar.TypeFifo:
+		w.kind = unix.S_IFIFO
+	case tar.TypeLink:
+		return v.hardLink(w, hdr.Linkname)
+	default:
+		return errors.New("an entry of a type that has no place in a layer")
+	}
+	return v.add(w)
+}
+
+// hardLink wants w to be the same file as target. Its header's attributes are
+// the file's from then on.
+func (v *layerCheck) hardLink(w *wanted, target string) error {
+	_, of, err := v.root.stat(clean(target))
+	if err != nil {
+		return v.missing(w.path, err)
+	}
+	at, st, err := v.root.stat(w.path)
+	if err != nil {
+		return v.missing(w.path, err)
+	}
+	if st.Ino != of.Ino {
+		v.finding(w.path, "it is no hard link to %s", clean(target))
+	}
+	w.kind = of.Mode & unix.S_IFMT
+	if old := v.attrs[st.Ino]; old != nil {
+		w.size, w.link, w.device = old.size, old.link, old.device
+		for k, x := range old.xattrs {
+			if _, ok := w.xattrs[k]; !ok {
+				w.xattrs = with(w.xattrs, k, x)
+			}
+		}
+		if w.kind == unix.S_IFLNK {
+			w.mode, w.mtime = old.mode, old.mtime
+		}
+		path := old.path
+		*old = *w // the first name tells
+		old.path = path
+		w = old
+	} else {
+		v.attrs[st.Ino] = w
+	}
+	v.wants[at] = w
+	return v.above(path.Dir(w.path))
+}
+
+// add notes a file that the tar has.
+func (v *layerCheck) add(w *wanted) error {
+	at, st, err := v.root.stat(w.path)
+	if err != nil {
+		if w.whiteout && errors.Is(err, unix.ENOTDIR) {
+			return nil // the directory itself is gone by a whiteout
+		}
+		return v.missing(w.path, err)
+	}
+	if old := v.wants[at]; old != nil {
+		w.opaque = old.opaque
+	}
+	v.wants[at], v.attrs[st.Ino] = w, w
+	return v.above(path.Dir(w.path))
+}
+
+// want changes what is wanted of the directory name.
+func (v *layerCheck) want(name string, change func(*wanted)) error {
+	if name == "." {
+		return nil // the root's attributes are checked with the store's metadata
+	}
+	if err := v.above(name); err != nil {
+		return err
+	}
+	at, _, err := v.root.stat(name)
+	if err != nil {
+		return v.missing(name, err)
+	}
+	if w := v.wants[at]; w != nil {
+		change(w)
+	}
+	return nil
+}
+
+// above notes the directories that a name implies. Where one is reached through
+// a symbolic link, that is an entry of its own.
+func (v *layerCheck) above(name string) error {
+	for ; name != "." && name != "/"; name = path.Dir(name) {
+		at, st, err := v.root.stat(name)
+		if err != nil {
+			return v.missing(name, err)
+		}
+		if v.wants[at] != nil {
+			return nil
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			v.throughLink(name)
+			continue
+		}
+		v.wants[at] = &wanted{path: name, kind: unix.S_IFDIR, mode: 0o755, mtime: time.Unix(0, 0), implied: true, size: -1}
+	}
+	return nil
+}
+
+// throughLink notes the directory that a symbolic link leads to, where nothing
+// else does.
+func (v *layerCheck) throughLink(name string) {
+	d, err := v.root.dir(name)
+	if err != nil {
+		return
+	}
+	v.linked = append(v.linked, d.ino)
+}
+
+// missing tells that a file is not there; other errors are the machine's.
+func (v *layerCheck) missing(name string, err error) error {
+	if machineFault(err) {
+		return err
+	}
+	v.finding(name, "it is missing or out of reach: %w", err)
+	return nil
+}
+
+func xattrsOf(hdr *tar.Header) map[string]string {
+	var out map[string]string
+	for key, value := range hdr.PAXRecords {
+		if name, ok := strings.CutPrefix(key, paxXattr); ok && name != labelXattr {
+			out = with(out, name, value)
+		}
+	}
+	return out
+}
+
+func with(m map[string]string, k, v string) map[string]string {
+	if m == nil {
+		m = make(map[string]string)
+	}
+	m[k] = v
+	return m
+}
+
+// sane replaces a time that a file cannot have everywhere, as extraction does.
+func sane(t time.Time) time.Time {
+	if t.Before(time.Unix(0, 0)) || t.After(time.Unix(0, 1<<63-1)) {
+		return time.Unix(0, 0)
+	}
+	return t
+}
