@@ -20,10 +20,10 @@ func newConfigCommand(a *app) *cobra.Command {
 		Short: "Print the configuration that points a node at its store",
 		Args:  exactArgs(),
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("config: say which configuration: storage.conf")}
+			return usageError{errors.New("config: say which configuration: storage.conf, registries")}
 		},
 	}
-	cmd.AddCommand(newConfigStorageCommand(a))
+	cmd.AddCommand(newConfigStorageCommand(a), newConfigRegistriesCommand(a))
 	return cmd
 }
 

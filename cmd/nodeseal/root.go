@@ -76,6 +76,7 @@ func newRootCommand(a *app) *cobra.Command {
 		newMountCommand(a),
 		newUmountCommand(a),
 		newConfigCommand(a),
+		newServeCommand(a),
 		newDemoCommand(a),
 		newDemoContainerCommand(a),
 		newManCommand(),

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+)
+
+// configFiles are several generated files.
+type configFiles struct {
+	Files []configFile `json:"files"`
+}
+
+// writeText prints each file below its name, as a comment in all of their formats.
+func (c configFiles) writeText(w io.Writer) error {
+	for i, f := range c.Files {
+		if i > 0 {
+			if _, err := io.WriteString(w, "\n"); err != nil {
+				return err //nolint:wrapcheck // wrapped by show
+			}
+		}
+		if _, err := fmt.Fprintf(w, "# %s\n%s", f.Name, f.Content); err != nil {
+			return err //nolint:wrapcheck // wrapped by show
+		}
+	}
+	return nil
+}
+
+// write writes the files below dir, which stands for the node's /.
+func (c configFiles) write(dir string) error {
+	for _, f := range c.Files {
+		path := filepath.Join(dir, f.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("writing configuration: %w", err)
+		}
+		if err := atomicfile.WriteBytes(path, 0o644, []byte(f.Content)); err != nil {
+			return fmt.Errorf("writing configuration: %w", err)
+		}
+	}
+	return nil
+}

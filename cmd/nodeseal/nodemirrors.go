@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
+	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig"
+)
+
+// mirrored returns the mirrors of --mirrors and --cluster.
+func (o *configRegistriesOptions) mirrored(ctx context.Context, a *app) ([]nodeconfig.MirroredSource, error) {
+	var m mirrorReader
+	for _, path := range o.mirrors {
+		r, err := a.openInput(path)
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(kubeobject.Read(r, m.add), r.Close()); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+	}
+	if o.cluster {
+		if err := o.fromCluster(ctx, a, &m); err != nil {
+			return nil, err
+		}
+	}
+	return m.found, nil
+}
+
+func (o *configRegistriesOptions) fromCluster(ctx context.Context, a *app, m *mirrorReader) error {
+	cfg, err := cluster.Config(o.kubeconfig, o.context)
+	if err != nil {
+		return preconditionError{err}
+	}
+	client, err := cluster.New(cfg)
+	if err != nil {
+		return err //nolint:wrapcheck // says all
+	}
+	client.Progress = a.progress()
+	var failed error
+	var mu sync.Mutex
+	problems, err := client.Walk(ctx, func(obj kubeobject.Object) {
+		mu.Lock()
+		defer mu.Unlock()
+		failed = errors.Join(failed, m.add(obj))
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // says all
+	}
+	for _, p := range problems {
+		if _, mirrors := pullsOf(p.From.Kind); mirrors {
+			failed = errors.Join(failed, p)
+		}
+	}
+	return failed
+}
+
+// mirrorReader collects the mirrors of mirror sets, and passes by other objects.
+type mirrorReader struct{ found []nodeconfig.MirroredSource }
+
+func (m *mirrorReader) add(o kubeobject.Object) error {
+	pulls, ok := pullsOf(o.Kind)
+	if !ok {
+		return nil
+	}
+	facts, err := objects.Extract(o)
+	if err != nil {
+		return err //nolint:wrapcheck // names the object
+	}
+	for _, f := range facts.Mirrors {
+		m.found = append(m.found, nodeconfig.MirroredSource{
+			Source: f.Source, Mirrors: f.Mirrors, Pulls: pulls, NeverSource: f.NeverSource,
+		})
+	}
+	return nil
+}
+
+// pullsOf returns for which pulls the mirrors of a kind of object are; false for
+// other kinds.
+func pullsOf(kind string) (pulls nodeconfig.Pulls, ok bool) {
+	switch kind {
+	case "ImageDigestMirrorSet", "ImageContentPolicy", "ImageContentSourcePolicy":
+		return nodeconfig.DigestPulls, true
+	case "ImageTagMirrorSet":
+		return nodeconfig.TagPulls, true
+	}
+	return "", false
+}

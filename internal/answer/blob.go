@@ -1,0 +1,115 @@
+package answer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/internal/answer/layertar"
+	"github.com/nodeseal/nodeseal/internal/store"
+)
+
+const (
+	// octets is the type of every blob.
+	octets = "application/octet-stream"
+	// patience is how long a client may take for each part of a layer.
+	patience = 30 * time.Second
+	// part is the number of bytes after which a client gets new time.
+	part = 1 << 20
+)
+
+// blob answers GET and HEAD /v2/<name>/blobs/<digest>.
+func (h *Handler) blob(w http.ResponseWriter, r *http.Request, d digest.Digest) error {
+	data, err := h.read(func(s *snapshot) ([]byte, error) { return s.blob(d) })
+	if err == nil {
+		content(w, r, d, octets, data)
+		return nil
+	}
+	if !unknown(err) {
+		return err
+	}
+	return h.layer(w, r, d)
+}
+
+// layer answers for a layer, or says why it is not answered.
+func (h *Handler) layer(w http.ResponseWriter, r *http.Request, d digest.Digest) error {
+	snap := h.stores.current()
+	diffID, isLayer := snap.diffID(d)
+	v, l, rebuildable := snap.layer(d)
+	if isLayer || rebuildable {
+		h.metrics.layerRequests.Add(1)
+	}
+	switch {
+	case !isLayer && !rebuildable:
+		return errBlobUnknown(d, "no store on this node has it")
+	case !h.layers:
+		return errBlobUnknown(d, "the layer is in a store on this node, where the runtime finds it; it is served with --layers only")
+	case !rebuildable:
+		return errBlobUnknown(d, fmt.Sprintf("the compressed bytes of this layer cannot be rebuilt; as a plain tar it is %s", diffID))
+	}
+	head := w.Header()
+	if tag := strconv.Quote(d.String()); r.Header.Get("If-None-Match") == tag {
+		head.Set("Etag", tag)
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	rebuild, err := layertar.Open(filepath.Join(v.dir, filepath.FromSlash(store.TarSplitFile(l.id))),
+		filepath.Join(v.dir, filepath.FromSlash(store.DiffDir(l.id))))
+	if err != nil {
+		return err //nolint:wrapcheck // names the layer's files
+	}
+	defer rebuild.Close() //nolint:errcheck // read only
+	head.Set("Content-Type", octets)
+	head.Set("Docker-Content-Digest", d.String())
+	head.Set("Etag", strconv.Quote(d.String()))
+	head.Set("Content-Length", strconv.FormatInt(l.size, 10))
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	if err := h.wait(r.Context()); err != nil {
+		return err
+	}
+	defer func() { <-h.rebuilds }()
+	out := &patient{w: w, control: http.NewResponseController(w), now: h.now}
+	if err := rebuild.WriteTo(out, d, l.size); err != nil {
+		h.log.WarnContext(r.Context(), "layer not rebuilt", "layer", d, "store", v.dir, "error", err)
+		panic(http.ErrAbortHandler) // the client must not take it for whole
+	}
+	return nil
+}
+
+// wait waits for its turn to rebuild a layer.
+func (h *Handler) wait(ctx context.Context) error {
+	select {
+	case h.rebuilds <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return &apiError{http.StatusServiceUnavailable, codeTooMany, "too many layers are being read"}
+	}
+}
+
+// patient gives the client new time with every part that it has taken.
+type patient struct {
+	w       io.Writer
+	control *http.ResponseController
+	now     func() time.Time
+	left    int
+}
+
+// Write implements io.Writer.
+func (p *patient) Write(data []byte) (int, error) {
+	if p.left -= len(data); p.left < 0 {
+		p.left = part
+		if err := p.control.SetWriteDeadline(p.now().Add(patience)); err != nil {
+			return 0, err //nolint:wrapcheck // the connection's own
+		}
+	}
+	return p.w.Write(data) //nolint:wrapcheck // the connection's own
+}

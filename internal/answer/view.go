@@ -1,0 +1,157 @@
+package answer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/image/v5/docker/reference"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/answer/repopath"
+	"github.com/nodeseal/nodeseal/internal/store"
+)
+
+// view is one store as it was when it was read. It is not changed.
+type view struct {
+	dir  string
+	mark mark
+	// err says why there is nothing in it, where it could not be read.
+	err   error
+	store *store.Store
+	// tags are by the repository's name here, then by tag.
+	tags map[string]map[string]digest.Digest
+	// repositories are the names here of all repositories.
+	repositories map[string]repository
+	// configs and layers say what blobs there are; a layer is by its diff ID.
+	configs map[digest.Digest]string
+	layers  map[digest.Digest]layer
+	// compressed are the registry's digests of layers, and the diff ID of each.
+	compressed map[digest.Digest]digest.Digest
+	// attachments says of each blob of a signature or referrer whether it is a manifest.
+	attachments map[digest.Digest]bool
+	// referrers are the manifests that name a manifest as their subject.
+	referrers map[digest.Digest][]digest.Digest
+}
+
+// repository is what a name here stands for.
+type repository struct{ host, path string }
+
+// layer is where a layer is in its store.
+type layer struct {
+	id   string
+	size int64
+}
+
+// open reads the store in dir. It does not fail: see view.err.
+func open(dir string, m mark) *view {
+	v := &view{
+		dir: dir, mark: m,
+		tags:         make(map[string]map[string]digest.Digest),
+		repositories: make(map[string]repository),
+		configs:      make(map[digest.Digest]string),
+		layers:       make(map[digest.Digest]layer),
+		compressed:   make(map[digest.Digest]digest.Digest),
+		attachments:  make(map[digest.Digest]bool),
+		referrers:    make(map[digest.Digest][]digest.Digest),
+	}
+	if v.store, v.err = store.Open(os.DirFS(dir)); v.err != nil {
+		return v
+	}
+	for _, img := range v.store.Images {
+		v.configs[digest.NewDigestFromEncoded(digest.SHA256, img.ID)] = img.ID
+	}
+	for _, l := range v.store.Layers {
+		v.layers[l.UncompressedDigest] = layer{id: l.ID, size: l.UncompressedSize}
+		v.compressed[l.CompressedDigest] = l.UncompressedDigest
+	}
+	for _, ref := range v.store.References {
+		v.addName(ref.Name, ref.Digest)
+	}
+	v.err = v.addInventory()
+	return v
+}
+
+// addName adds what a reference of the store names. One that is not valid is no
+// pod's either.
+func (v *view) addName(name string, d digest.Digest) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return
+	}
+	key := v.addRepository(named)
+	if tagged, ok := named.(reference.Tagged); ok {
+		v.addTag(key, tagged.Tag(), d)
+	}
+}
+
+func (v *view) addRepository(named reference.Named) string {
+	key := repopath.Of(named.Name())
+	v.repositories[key] = repository{host: reference.Domain(named), path: reference.Path(named)}
+	return key
+}
+
+func (v *view) addTag(key, tag string, d digest.Digest) {
+	if v.tags[key] == nil {
+		v.tags[key] = make(map[string]digest.Digest)
+	}
+	v.tags[key][tag] = d
+}
+
+// addInventory adds what the bundle's inventory says beyond the records: layers
+// under further compressed digests, and attachments. A store that another
+// program wrote has no inventory.
+func (v *view) addInventory() error {
+	raw, err := v.store.RawInventory()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err //nolint:wrapcheck // says all
+	}
+	inv, err := bundle.ParseInventory(bytes.NewReader(raw))
+	if err != nil {
+		return fmt.Errorf("reading the store's inventory: %w", err)
+	}
+	for i := range inv.Images {
+		img := &inv.Images[i]
+		for _, l := range img.Layers {
+			if _, ok := v.layers[l.DiffID]; ok {
+				v.compressed[l.Digest] = l.DiffID
+			}
+		}
+		v.addAttachments(img)
+	}
+	return nil
+}
+
+// addAttachments adds those attachments of img that are in the store.
+func (v *view) addAttachments(img *bundle.Image) {
+	for _, a := range img.Attachments {
+		data, err := v.store.Attachment(a.Digest)
+		if err != nil {
+			continue // of an image that this node does not need
+		}
+		v.attachments[a.Digest] = true
+		for _, d := range a.Blobs {
+			if _, known := v.attachments[d]; !known {
+				v.attachments[d] = false
+			}
+		}
+		if subject := subjectOf(data); subject != "" && !slices.Contains(v.referrers[subject], a.Digest) {
+			v.referrers[subject] = append(v.referrers[subject], a.Digest)
+		}
+		if a.Tag == "" {
+			continue
+		}
+		for _, name := range append([]string{img.Ref}, img.Names...) {
+			if named, err := reference.ParseNormalizedNamed(name); err == nil {
+				v.addTag(v.addRepository(named), a.Tag, a.Digest)
+			}
+		}
+	}
+}
