@@ -35,8 +35,16 @@ type Document struct {
 	Mirrors []Mirror `json:"mirrors,omitempty"`
 	// Signatures are those of releases.
 	Signatures []Signature `json:"signatures,omitempty"`
-	// Problems are what could not be resolved or read, in words.
+	// Problems are what could not be read, in words: the list may lack images.
 	Problems []string `json:"problems,omitempty"`
+	// Unresolved are the references of Images that have no digest, and why.
+	Unresolved []Unresolved `json:"unresolved,omitempty"`
+}
+
+// Unresolved is a reference that could not be resolved.
+type Unresolved struct {
+	Ref   string `json:"ref"`
+	Error string `json:"error"`
 }
 
 // List returns the document's images.

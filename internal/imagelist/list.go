@@ -93,6 +93,13 @@ func (l *List) Resolve(ref string, d digest.Digest) {
 	l.Put(e)
 }
 
+// SetPlatforms replaces the platforms of every entry.
+func (l *List) SetPlatforms(platforms []string) {
+	for _, it := range l.entries {
+		it.Platforms = slices.Clone(platforms)
+	}
+}
+
 // Merge adds all entries of other.
 func (l *List) Merge(other *List) {
 	for _, e := range other.Entries() {
