@@ -101,7 +101,7 @@ type Attr struct {
 	// ModTime is kept to the nanosecond. The zero Time stands for the build time.
 	ModTime time.Time
 	// Xattrs are extended attributes by full name ("security.capability"), in the
-	// namespaces user, trusted, security and lustre, and system.posix_acl_access and
+	// namespaces user, trusted and security, and system.posix_acl_access and
 	// system.posix_acl_default with the value that getxattr(2) gives.
 	Xattrs map[string]string
 }

@@ -13,7 +13,7 @@ type Content uint32
 // content is what is known of one.
 type content struct {
 	size  int64
-	block uint32 // the first block, where the head is not empty
+	block uint32 // the first block of the head
 	tail  uint32 // where the tail is in the spool, in tailUnits; noTail where it is not there
 }
 
@@ -50,7 +50,7 @@ func (b *Builder) Reserve(size int64, files int) (Content, error) {
 	if size == 0 {
 		return 0, nil
 	}
-	c := content{size: size, tail: noTail}
+	c := content{size: size, block: uint32(b.blocks), tail: noTail}
 	tail := size % BlockSize
 	inline := b.spool != nil && tail > 0 && tail <= TailMax && tail*int64(max(files, 1)) <= BlockSize &&
 		b.spoolUsed+tail/tailUnit+1 < noTail
@@ -58,14 +58,11 @@ func (b *Builder) Reserve(size int64, files int) (Content, error) {
 		c.tail = uint32(b.spoolUsed)
 	}
 	blocks := c.head() >> blockBits
-	if c.head()%BlockSize > 0 {
+	if c.head()%BlockSize > 0 { // rounding up would overflow near the end of int64
 		blocks++
 	}
-	if blocks > maxBlocks-b.blocks || b.contents.len() == maxRecords {
+	if blocks > maxBlocks-b.blocks || b.contents.n == maxRecords {
 		return 0, fmt.Errorf("reserve %d bytes: %w", size, ErrLimit)
-	}
-	if blocks > 0 {
-		c.block = uint32(b.blocks)
 	}
 	b.blocks += blocks
 	if inline {
@@ -89,8 +86,8 @@ func (b *Builder) Extent(c Content) (offset, length int64, err error) {
 func (b *Builder) content(c Content) (content, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if int(c) >= b.contents.len() {
-		return content{}, fmt.Errorf("%w: number %d of %d", ErrContent, c, b.contents.len())
+	if int(c) >= b.contents.n {
+		return content{}, fmt.Errorf("%w: number %d of %d", ErrContent, c, b.contents.n)
 	}
 	return *b.contents.at(uint32(c)), nil
 }

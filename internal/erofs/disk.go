@@ -45,22 +45,11 @@ const (
 
 // direntType is the file_type of a directory entry for an inode's mode.
 func direntType(mode uint16) byte {
-	switch mode & typeMask {
-	case typeRegular:
-		return 1
-	case typeDir:
-		return 2
-	case typeChar:
-		return 3
-	case typeBlock:
-		return 4
-	case typeFIFO:
-		return 5
-	case typeSocket:
-		return 6
-	default:
-		return 7
+	types := [16]byte{
+		typeRegular >> 12: 1, typeDir >> 12: 2, typeChar >> 12: 3, typeBlock >> 12: 4,
+		typeFIFO >> 12: 5, typeSocket >> 12: 6, typeSymlink >> 12: 7,
 	}
+	return types[mode>>12]
 }
 
 // diskInode is what both forms of an inode hold.
@@ -82,22 +71,21 @@ type diskInode struct {
 func (d *diskInode) append(b []byte) []byte {
 	le := binary.LittleEndian
 	format := d.layout << 1
+	if d.extended {
+		format |= 1
+	}
+	b = le.AppendUint16(b, format)
+	b = le.AppendUint16(b, d.icount)
+	b = le.AppendUint16(b, d.mode)
 	if !d.extended {
-		b = le.AppendUint16(b, format)
-		b = le.AppendUint16(b, d.icount)
-		b = le.AppendUint16(b, d.mode)
 		b = le.AppendUint16(b, uint16(d.nlink))
-		b = le.AppendUint32(b, uint32(d.size))
-		b = le.AppendUint32(b, 0)
+		b = le.AppendUint64(b, uint64(d.size)) // i_size has 32 bits, i_reserved is zero
 		b = le.AppendUint32(b, d.data)
 		b = le.AppendUint32(b, d.ino)
 		b = le.AppendUint16(b, uint16(d.uid))
 		b = le.AppendUint16(b, uint16(d.gid))
 		return le.AppendUint32(b, 0)
 	}
-	b = le.AppendUint16(b, format|1)
-	b = le.AppendUint16(b, d.icount)
-	b = le.AppendUint16(b, d.mode)
 	b = le.AppendUint16(b, 0)
 	b = le.AppendUint64(b, uint64(d.size))
 	b = le.AppendUint32(b, d.data)
@@ -110,9 +98,9 @@ func (d *diskInode) append(b []byte) []byte {
 	return append(b, make([]byte, 16)...)
 }
 
-// superblock is struct erofs_super_block, as far as it is not zero here.
+// superblock is struct erofs_super_block, as far as it is not zero here: root_nid is,
+// because the root is the first inode.
 type superblock struct {
-	rootNID    uint16
 	inodes     uint64
 	sec        int64
 	nsec       uint32
@@ -131,7 +119,6 @@ func (s *superblock) block() []byte {
 	le.PutUint32(b[0:], superMagic)
 	le.PutUint32(b[8:], featureChecksum|featureMtime)
 	b[12] = blockBits
-	le.PutUint16(b[14:], s.rootNID)
 	le.PutUint64(b[16:], s.inodes)
 	le.PutUint64(b[24:], uint64(s.sec))
 	le.PutUint32(b[32:], s.nsec)

@@ -4,8 +4,7 @@
 //
 // # Use
 //
-// A Builder is used in three steps, the second and third by as many goroutines as
-// one likes:
+// A Builder is used in three steps, all but the first by any number of goroutines:
 //
 //  1. [Builder.Reserve] sets aside the place of each distinct content, in an order
 //     that the caller fixes. Nothing is written yet.
@@ -22,8 +21,7 @@
 //
 // The image is a function of the options, the order of the Reserve calls, the
 // contents, and the tree. Neither the order in which the tree is described nor
-// timing leaves a trace: inodes are placed in the order of a walk that sorts
-// names.
+// timing leaves a trace: inodes are placed by a walk that sorts names.
 //
 // # Format
 //

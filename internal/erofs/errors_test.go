@@ -62,6 +62,8 @@ func TestRefusals(t *testing.T) {
 		"link to nothing":   {b.Link(erofs.Root, "x", 1000), erofs.ErrNode},
 		"no such content":   {content(1000), erofs.ErrContent},
 		"namespace":         {xattr("system.other", 1), erofs.ErrXattr},
+		"lustre":            {xattr("lustre.lov", 1), erofs.ErrXattr},
+		"name of an ACL":    {xattr("system.posix_acl_access.x", 1), erofs.ErrXattr},
 		"no namespace":      {xattr("user", 1), erofs.ErrXattr},
 		"no name":           {xattr("user.", 1), erofs.ErrXattr},
 		"long name":         {xattr("user."+strings.Repeat("n", 256), 1), erofs.ErrXattr},

@@ -3,6 +3,7 @@ package erofs
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -30,7 +31,6 @@ func (b *Builder) Finish(ctx context.Context) (Image, error) {
 	if err := b.writeTree(ctx, p); err != nil {
 		return Image{}, fmt.Errorf("write the tree: %w", err)
 	}
-	b.sb.rootNID = uint16(b.inodes.at(uint32(Root)).nid)
 	b.sb.inodes = uint64(p.inodes)
 	b.sb.blocks = uint32(p.end)
 	b.sb.metaBlock = uint32(p.meta)
@@ -61,22 +61,16 @@ func (b *Builder) writeTree(ctx context.Context, p plan) error {
 		dirs:    newStream(b.image, p.dirs<<blockBits),
 		meta:    newStream(b.image, p.meta<<blockBits),
 		start:   p.meta << blockBits,
-		tails:   newTailReader(b.spool),
+		tails:   &tailReader{r: b.spool},
 	}
 	if err := b.walk(ctx, w.inode); err != nil {
 		return err
 	}
-	if err := w.dirs.end(p.xattrs << blockBits); err != nil {
-		return err
-	}
-	if err := w.meta.end(p.end << blockBits); err != nil {
-		return err
-	}
 	shared := newStream(b.image, p.xattrs<<blockBits)
-	if err := shared.write(b.xattrs.shared); err != nil {
-		return err
-	}
-	return shared.end(p.meta << blockBits)
+	return errors.Join(
+		w.dirs.end(p.xattrs<<blockBits), w.meta.end(p.end<<blockBits),
+		shared.write(b.xattrs.shared), shared.end(p.meta<<blockBits),
+	)
 }
 
 // inode writes an inode, and what follows it, at its first name.

@@ -67,23 +67,15 @@ type tailReader struct {
 }
 
 type window struct {
-	number int64 // -1 for none
+	number int64 // from one on; zero where nothing is read yet
 	data   []byte
-}
-
-func newTailReader(r io.ReaderAt) *tailReader {
-	t := &tailReader{r: r}
-	for i := range t.windows {
-		t.windows[i].number = -1
-	}
-	return t
 }
 
 // read returns n bytes at off. They are good until the next call.
 func (t *tailReader) read(off int64, n int) ([]byte, error) {
 	t.buf = t.buf[:0]
 	for n > 0 {
-		data, err := t.window(off / windowSize)
+		data, err := t.window(1 + off/windowSize)
 		if err != nil {
 			return nil, fmt.Errorf("read the spool at %d: %w", off, err)
 		}
@@ -106,8 +98,8 @@ func (t *tailReader) window(number int64) ([]byte, error) {
 	if w.data == nil {
 		w.data = make([]byte, windowSize)
 	}
-	w.number = -1
-	n, err := t.r.ReadAt(w.data, number*windowSize)
+	w.number = 0
+	n, err := t.r.ReadAt(w.data, (number-1)*windowSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}

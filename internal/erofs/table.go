@@ -14,8 +14,6 @@ type table[T any] struct {
 	n      int
 }
 
-func (t *table[T]) len() int { return t.n }
-
 // add appends v and returns its index. The caller bounds the length.
 func (t *table[T]) add(v T) uint32 {
 	if t.n%tableChunk == 0 {

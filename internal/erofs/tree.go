@@ -62,8 +62,8 @@ func (b *Builder) dir(parent Node, attr Attr) (Node, error) {
 func (b *Builder) File(parent Node, name string, attr Attr, c Content) (Node, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if int(c) >= b.contents.len() {
-		return 0, fmt.Errorf("file %q: %w: number %d of %d", name, ErrContent, c, b.contents.len())
+	if int(c) >= b.contents.n {
+		return 0, fmt.Errorf("file %q: %w: number %d of %d", name, ErrContent, c, b.contents.n)
 	}
 	return b.add(parent, name, typeRegular, attr, uint32(c))
 }
@@ -90,14 +90,9 @@ func (b *Builder) Special(parent Node, name string, attr Attr, kind Special, dev
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	data, err := dev.encode()
-	switch kind {
-	case CharDevice, BlockDevice:
-	case FIFO, Socket:
-		if dev != (Dev{}) {
-			err = fmt.Errorf("%w: a device number on type %o", ErrAttr, kind)
-		}
-	default:
-		err = fmt.Errorf("%w: type %o", ErrAttr, kind)
+	device := kind == CharDevice || kind == BlockDevice
+	if !device && (kind != FIFO && kind != Socket || dev != (Dev{})) {
+		err = fmt.Errorf("%w: type %o with device number %v", ErrAttr, kind, dev)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("special file %q: %w", name, err)
@@ -112,7 +107,7 @@ func (b *Builder) Link(parent Node, name string, n Node) error {
 	if err := b.checkEntry(parent, name); err != nil {
 		return err
 	}
-	if int(n) >= b.inodes.len() || b.isDir(n) {
+	if int(n) >= b.inodes.n || b.isDir(n) {
 		return fmt.Errorf("hard link %q: %w", name, ErrNode)
 	}
 	return b.link(parent, name, n)
@@ -135,7 +130,7 @@ func (b *Builder) checkEntry(parent Node, name string) error {
 	switch {
 	case b.finished:
 		return ErrFinished
-	case int(parent) >= b.inodes.len() || !b.isDir(parent):
+	case int(parent) >= b.inodes.n || !b.isDir(parent):
 		return fmt.Errorf("parent of %q: %w", name, ErrNode)
 	case name == "" || name == "." || name == ".." || len(name) > maxName || strings.ContainsAny(name, "/\x00"):
 		return fmt.Errorf("%w %q", ErrName, name)
@@ -152,7 +147,7 @@ func (b *Builder) inode(kind uint16, attr Attr, data uint32) (Node, error) {
 	if attr.Mode&^0o7777 != 0 {
 		return 0, fmt.Errorf("%w: mode %o", ErrAttr, attr.Mode)
 	}
-	if b.inodes.len() == maxRecords {
+	if b.inodes.n == maxRecords {
 		return 0, ErrLimit
 	}
 	set, err := b.xattrs.add(attr.Xattrs)
@@ -187,7 +182,7 @@ func (b *Builder) link(parent Node, name string, n Node) error {
 
 // enter adds an entry whose name is kept already.
 func (b *Builder) enter(parent Node, name uint32, n Node) error {
-	if b.entries.len() == maxRecords {
+	if b.entries.n == maxRecords {
 		return ErrLimit
 	}
 	dir := b.inodes.at(uint32(parent))

@@ -50,9 +50,7 @@ func (b *Builder) sortDir(dir uint32) error {
 	}
 	b.scratch = list
 	slices.Reverse(list) // into the order in which they were added: often sorted already
-	slices.SortFunc(list, func(x, y uint32) int {
-		return bytes.Compare(b.name(x), b.name(y))
-	})
+	slices.SortFunc(list, func(x, y uint32) int { return bytes.Compare(b.name(x), b.name(y)) })
 	next := uint32(noEntry)
 	for i, e := range slices.Backward(list) {
 		if i > 0 && bytes.Equal(b.name(e), b.name(list[i-1])) {

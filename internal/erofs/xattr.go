@@ -1,7 +1,6 @@
 package erofs
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -21,24 +20,16 @@ const (
 // xattrPrefix is the e_name_index of a namespace, and what of the name is kept: a
 // POSIX ACL has no name of its own.
 func xattrPrefix(name string) (index byte, rest string, ok bool) {
-	switch name {
-	case "system.posix_acl_access":
-		return 2, "", true
-	case "system.posix_acl_default":
-		return 3, "", true
+	const aclAccess, aclDefault = 2, 3
+	for i, space := range []string{
+		1: "user.", aclAccess: "system.posix_acl_access", aclDefault: "system.posix_acl_default", 4: "trusted.", 6: "security.",
+	} {
+		if rest, ok = strings.CutPrefix(name, space); ok && space != "" {
+			named := i != aclAccess && i != aclDefault
+			return byte(i), rest, named == (rest != "") && len(rest) <= maxName && !strings.Contains(rest, "\x00")
+		}
 	}
-	space, rest, ok := strings.Cut(name, ".")
-	switch space {
-	case "user":
-		index = 1
-	case "trusted":
-		index = 4
-	case "lustre":
-		index = 5
-	case "security":
-		index = 6
-	}
-	return index, rest, ok && index != 0 && rest != "" && len(rest) <= maxName && !strings.Contains(rest, "\x00")
+	return 0, "", false
 }
 
 // encodeXattr is struct erofs_xattr_entry with name and value.
@@ -161,14 +152,14 @@ func (x *xattrs) plan() {
 // body is struct erofs_xattr_ibody_header and what follows it.
 func (x *xattrs) body(ids []uint32, place map[uint32]uint32) []byte {
 	head := make([]byte, xattrHeader)
-	var inline bytes.Buffer
+	var inline []byte
 	for _, id := range ids {
 		if at, ok := place[id]; ok && head[4] < maxShared {
 			head[4]++
 			head = binary.LittleEndian.AppendUint32(head, at)
 		} else {
-			inline.WriteString(x.entries[id])
+			inline = append(inline, x.entries[id]...)
 		}
 	}
-	return append(head, inline.Bytes()...)
+	return append(head, inline...)
 }
