@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist/nodestore"
+	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
 	"github.com/nodeseal/nodeseal/internal/ui"
@@ -27,10 +29,12 @@ type bundleOptions struct {
 	work      string
 	layers    string
 	platforms []string
-	level     string
-	jobs      int
-	keepGoing bool
-	dryRun    bool
+	// platformGiven says that platforms overrule those of the list.
+	platformGiven bool
+	level         string
+	jobs          int
+	keepGoing     bool
+	dryRun        bool
 }
 
 func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
@@ -39,7 +43,7 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVarP(&o.output, "output", "o", "", "the bundle to write, NAME.tar.zst")
 	flags.StringVar(&o.work, "work", "", "work directory, kept between runs (default: "+workDirName+" beside the output)")
 	flags.StringVar(&o.layers, "layers", string(bundle.Expanded), "expanded: plain tars, smaller and faster to import; original: the registry's bytes")
-	flags.StringSliceVar(&o.platforms, "platform", []string{"linux/amd64"}, "instances of multi-platform images to keep, os/arch[/variant]")
+	flags.StringSliceVar(&o.platforms, "platform", []string{"linux/amd64"}, "instances of multi-platform images to keep, os/arch[/variant] (of a cluster's list: those of its nodes)")
 	flags.StringVar(&o.level, "level", "", "compression: 1 to 4, or fastest, default, better, best")
 	flags.IntVar(&o.jobs, "jobs", 0, "layers in the works at once (default 8, or the processors where they are more)")
 	flags.BoolVar(&o.keepGoing, "keep-going", false, "bundle the rest when images fail, and exit with 3")
@@ -49,9 +53,10 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 func newBundleCommand(a *app) *cobra.Command {
 	var o bundleOptions
 	cmd := &cobra.Command{
-		Use:   "bundle --images LIST -o NAME.tar.zst",
+		Use:   "bundle {--images LIST|--cluster|--release IMAGE|--store DIR} -o NAME.tar.zst",
 		Short: "Mirror every image of a list into one bundle",
-		Long: `Mirror every image of a list into one bundle.
+		Long: `Mirror every image of a list into one bundle. The list comes from any sources of
+nodeseal list; where it may not be whole, bundle stops, unless --keep-going.
 
 Each reference is resolved to a digest, each layer is fetched once, verified
 against its digest and its diff ID, and kept in the work directory. The bundle
@@ -63,9 +68,14 @@ is checked: that is all that is ever written, the bundle goes straight to its
 place. --dry-run stops there. It measures on the beginnings of a few layers what
 time the registries take and what each compression level makes of them.`,
 		Example: `  nodeseal bundle --images images.lst -o release.tar.zst --dry-run
-  nodeseal bundle --images images.lst -o release.tar.zst`,
+  nodeseal bundle --images images.lst -o release.tar.zst
+  nodeseal bundle --cluster -o release.tar.zst
+  nodeseal bundle --store /var/lib/containers/storage -o node.tar.zst`,
 		Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return runBundle(cmd.Context(), a, &o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.platformGiven = cmd.Flags().Changed("platform")
+			return runBundle(cmd.Context(), a, &o)
+		},
 	}
 	o.addFlags(cmd.Flags())
 	must(cmd.RegisterFlagCompletionFunc("layers", oneOf(string(bundle.Expanded), string(bundle.Original))))
@@ -107,26 +117,57 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	if err != nil {
 		return err
 	}
-	list, err := o.lists.read(a)
+	found, src, err := o.gather(ctx, a)
 	if err != nil {
 		return err
 	}
-	client, err := o.registry.client(a)
-	if err != nil {
-		return err
-	}
+	opts.Release = found.Release
 	if o.dryRun {
-		p, failed, err := mirror.Estimate(ctx, list, client, opts, time.Now)
+		p, failed, err := mirror.Estimate(ctx, found.List, src, opts, time.Now)
 		if err != nil {
 			return err
 		}
 		return a.showPlan(opts, p, failed)
 	}
-	res, err := mirror.Run(ctx, list, client, opts)
+	res, err := mirror.Run(ctx, found.List, src, opts)
 	if err != nil {
 		return err
 	}
-	return a.showBundled(opts, res)
+	if err := a.showBundled(opts, res); err != nil {
+		return err
+	}
+	if len(found.Problems) > 0 {
+		return errPartial
+	}
+	return nil
+}
+
+// gather makes the list, and finds where its bytes come from. A list that may not
+// be whole is an error without --keep-going.
+func (o *bundleOptions) gather(ctx context.Context, a *app) (*sources.Result, mirror.Source, error) {
+	found, stores, err := o.lists.gather(ctx, a, &o.registry, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.problems(found.Problems)
+	if len(found.Problems) > 0 && !o.keepGoing {
+		return nil, nil, &incompleteError{len(found.Problems)}
+	}
+	if o.platformGiven {
+		found.List.SetPlatforms(o.platforms)
+	}
+	if len(stores) > 0 {
+		return found, &nodestore.Source{Stores: stores, Registry: found.Registry}, nil
+	}
+	return found, found.Registry, nil
+}
+
+// incompleteError says that the list of images may lack some.
+type incompleteError struct{ problems int }
+
+// Error counts the problems, which were printed.
+func (e *incompleteError) Error() string {
+	return "the list of images may not be whole: " + plural(e.problems, "problem")
 }
 
 func (a *app) showBundled(o mirror.Options, res *mirror.Result) error {

@@ -1,54 +1,128 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
-	"github.com/nodeseal/nodeseal/internal/imagelist/file"
+	"github.com/nodeseal/nodeseal/internal/imagelist/nodestore"
+	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
+	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
-// listOptions say where the references come from.
+// listOptions say where the references come from: any of the sources together.
 type listOptions struct {
-	images []string
+	images       []string
+	cluster      clusterOptions
+	releases     []string
+	releaseFiles []string
+	stores       []string
+	mirrors      []string
+	include      []string
+	exclude      []string
 }
 
 func (o *listOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&o.images, "images", nil, "file with references, one a line; - is standard input; may be repeated")
+	flags.StringArrayVar(&o.images, "images", nil, "references, one a line, or what `oc get -o json|yaml` or nodeseal list --json printed; - is standard input; may be repeated")
+	o.cluster.addFlags(flags)
+	flags.StringArrayVar(&o.releases, "release", nil, "a release image: it and all of its payload; may be repeated")
+	flags.StringArrayVar(&o.releaseFiles, "release-file", nil, "an image-references file taken out of a release image; may be repeated")
+	flags.StringArrayVar(&o.stores, "store", nil, "containers-storage of a node (/var/lib/containers/storage): all images in it, and their bytes; may be repeated")
+	flags.StringArrayVar(&o.mirrors, "mirrors", nil, "ImageDigestMirrorSets, ImageTagMirrorSets, ImageContentSourcePolicies as YAML: where the bytes are; may be repeated")
+	flags.StringArrayVar(&o.include, "include", nil, "keep only references that match a pattern (* stands for anything); may be repeated")
+	flags.StringArrayVar(&o.exclude, "exclude", nil, "drop references that match a pattern; may be repeated")
 }
 
-// read returns the union of all sources.
-func (o *listOptions) read(a *app) (*imagelist.List, error) {
-	if len(o.images) == 0 {
-		return nil, usageError{errors.New("no list of images: name one with --images")}
+// given reports whether any source was named.
+func (o *listOptions) given() bool {
+	return len(o.images)+len(o.releases)+len(o.releaseFiles)+len(o.stores) > 0 || o.cluster.use
+}
+
+// gather reads all sources. resolve also asks the registry for the digests of tags.
+func (o *listOptions) gather(ctx context.Context, a *app, registry *registryOptions, resolve bool) (*sources.Result, []*nodestore.Store, error) {
+	if !o.given() {
+		return nil, nil, usageError{errors.New("no source of images: name one with --images, --cluster, --release, --release-file or --store")}
 	}
-	all := new(imagelist.List)
-	var problems error
-	for _, path := range o.images {
-		list, err := readList(a, path)
+	filter, err := imagelist.NewFilter(o.include, o.exclude)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	s := sources.Sources{
+		Files: a.files(o.images), ReleaseFiles: a.files(o.releaseFiles), MirrorFiles: a.files(o.mirrors),
+		Releases: o.releases, Filter: filter, Resolve: resolve, Progress: a.progress(),
+		Connect: func(rules []mirrors.Rule) (sources.Registry, error) { return registry.client(a, rules...) },
+	}
+	for _, dir := range o.stores {
+		store, err := nodestore.Open(dir)
 		if err != nil {
-			problems = errors.Join(problems, err)
+			return nil, nil, err //nolint:wrapcheck // names the directory
+		}
+		s.Stores = append(s.Stores, store)
+	}
+	if o.cluster.use {
+		client, err := o.cluster.client(a)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.Cluster = client
+	}
+	res, err := s.Gather(ctx)
+	switch {
+	case err != nil:
+		return nil, nil, err //nolint:wrapcheck // names the source
+	case res.List.Len() == 0 && len(res.Problems) == 0:
+		return nil, nil, fmt.Errorf("the list of images is empty")
+	}
+	return res, s.Stores, nil
+}
+
+// files are the files that flags name.
+func (a *app) files(paths []string) []sources.File {
+	files := make([]sources.File, 0, len(paths))
+	for _, path := range paths {
+		files = append(files, sources.File{Name: path, Open: func() (io.ReadCloser, error) { return a.openInput(path) }})
+	}
+	return files
+}
+
+// readLists returns the references of list files of any form, and asks nobody
+// else.
+func readLists(a *app, paths []string) (*imagelist.List, error) {
+	all := new(imagelist.List)
+	var collector objects.Collector
+	var failed error
+	for _, f := range a.files(paths) {
+		_, list, err := sources.ReadFile(f, &collector)
+		if err != nil {
+			failed = errors.Join(failed, err)
 			continue
 		}
-		all.Merge(list)
+		if list != nil {
+			all.Merge(list)
+		}
+	}
+	result := collector.Result()
+	all.Merge(result.List)
+	for _, p := range result.Problems {
+		failed = errors.Join(failed, p)
 	}
 	switch {
-	case problems != nil:
-		return nil, problems
+	case failed != nil:
+		return nil, failed
 	case all.Len() == 0:
 		return nil, fmt.Errorf("the list of images is empty")
 	}
 	return all, nil
 }
 
-// readList reads one list file.
-func readList(a *app, path string) (list *imagelist.List, err error) {
-	r, err := a.openInput(path)
-	if err != nil {
-		return nil, err
+// problems prints what a list may lack.
+func (a *app) problems(found []error) {
+	for _, p := range found {
+		fmt.Fprintf(a.stderr, "nodeseal: %v\n", p) //nolint:errcheck // nobody is left to tell
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	return file.Parse(r, path) //nolint:wrapcheck // names file and line
 }

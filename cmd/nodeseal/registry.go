@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/internal/pull"
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
 // registryOptions say how registries are reached, in skopeo's and podman's words.
@@ -32,8 +33,8 @@ func (o *registryOptions) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.perHost, "per-host", 8, "connections to one registry at once")
 }
 
-// client returns a client of the registries.
-func (o *registryOptions) client(a *app) (*pull.Client, error) {
+// client returns a client of the registries, which asks the mirrors of rules first.
+func (o *registryOptions) client(a *app, rules ...mirrors.Rule) (*pull.Client, error) {
 	switch {
 	case o.retries < 0:
 		return nil, usageError{fmt.Errorf("--retries %d: want 0 or more", o.retries)}
@@ -48,7 +49,7 @@ func (o *registryOptions) client(a *app) (*pull.Client, error) {
 	}
 	client, err := pull.New(pull.Options{
 		Retries: retries, StallTimeout: o.stallTimeout, MaxPerHost: o.perHost,
-		RegistriesConf: o.registriesConf, AuthFile: o.authFile, CertDir: o.certDir,
+		RegistriesConf: o.registriesConf, Mirrors: rules, AuthFile: o.authFile, CertDir: o.certDir,
 		TLSVerify: o.tlsVerify.value, Log: a.log(),
 	})
 	if err != nil {

@@ -67,6 +67,7 @@ func newRootCommand(a *app) *cobra.Command {
 	a.addFlags(cmd.PersistentFlags())
 	must(cmd.RegisterFlagCompletionFunc("progress", oneOf(progressModes()...)))
 	cmd.AddCommand(
+		newListCommand(a),
 		newBundleCommand(a),
 		newInspectCommand(a),
 		newVerifyCommand(a),
@@ -77,6 +78,7 @@ func newRootCommand(a *app) *cobra.Command {
 		newUmountCommand(a),
 		newConfigCommand(a),
 		newServeCommand(a),
+		newAuditCommand(a),
 		newDemoCommand(a),
 		newDemoContainerCommand(a),
 		newManCommand(),

@@ -39,8 +39,7 @@ func runVerify(ctx context.Context, a *app, path string, lists []string) error {
 	defer f.Close()
 	var wanted *imagelist.List
 	if len(lists) > 0 {
-		o := listOptions{images: lists}
-		if wanted, err = o.read(a); err != nil {
+		if wanted, err = readLists(a, lists); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/audit"
+	"github.com/nodeseal/nodeseal/internal/audit/report"
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
+	"github.com/nodeseal/nodeseal/internal/store"
+)
+
+type auditOptions struct {
+	cluster clusterOptions
+	objects []string
+	list    string
+	bundle  string
+	store   string
+	html    string
+}
+
+func newAuditCommand(a *app) *cobra.Command {
+	var o auditOptions
+	cmd := &cobra.Command{
+		Use:   "audit [--list LIST|--bundle BUNDLE|--store DIR]",
+		Short: "Say what in a cluster would still reach for a registry, and how to mend it",
+		Long: `Read a cluster, or objects that oc printed, and say what would still reach for a
+registry when there is none: each finding with why it matters and how to mend
+it. With a list, a bundle or a store, also what the nodes would lack.
+
+Exits with 4 when something would break a reboot, with 3 when nothing would but
+not everything could be read.`,
+		Example: `  nodeseal audit --bundle release.tar.zst
+  nodeseal audit --html audit.html --list images.lst
+  oc get all,mc,mcp,nodes -A -o yaml | nodeseal audit --objects -`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), a, &o) },
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&o.cluster.use, "cluster", false, "read the cluster (the default without --objects)")
+	o.cluster.addReach(flags)
+	flags.StringArrayVar(&o.objects, "objects", nil, "objects as oc get -o json|yaml printed them; - is standard input; may be repeated")
+	flags.StringVar(&o.list, "list", "", "compare with a list")
+	flags.StringVar(&o.bundle, "bundle", "", "compare with a bundle")
+	flags.StringVar(&o.store, "store", "", "compare with a store that nodeseal import made")
+	flags.StringVar(&o.html, "html", "", "also write the findings as one HTML page")
+	return cmd
+}
+
+func runAudit(ctx context.Context, a *app, o *auditOptions) error {
+	held, err := o.held(ctx, a)
+	if err != nil {
+		return err
+	}
+	var recorder audit.Recorder
+	for _, f := range a.files(o.objects) {
+		r, err := f.Open()
+		if err != nil {
+			return err //nolint:wrapcheck // names the file
+		}
+		err = errors.Join(kubeobject.Read(r, func(obj kubeobject.Object) error { recorder.Add(obj); return nil }), r.Close())
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", f.Name, err)
+		}
+	}
+	if o.cluster.use || len(o.objects) == 0 {
+		client, err := o.cluster.client(a)
+		if err != nil {
+			return err
+		}
+		problems, err := client.Walk(ctx, recorder.Add)
+		if err != nil {
+			return fmt.Errorf("reading the cluster: %w", err)
+		}
+		for _, p := range problems {
+			recorder.Report(p)
+		}
+	}
+	rep := audit.Run(recorder.Snapshot(held))
+	if o.html != "" {
+		var page bytes.Buffer
+		if err := report.HTML(&page, rep); err != nil {
+			return err //nolint:wrapcheck // says what was written
+		}
+		if err := atomicfile.WriteBytes(o.html, 0o644, page.Bytes()); err != nil {
+			return fmt.Errorf("writing %s: %w", o.html, err)
+		}
+	}
+	return a.showAudit(rep)
+}
+
+// held reads what the nodes' images are to be compared with; nil is nothing.
+func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
+	given := 0
+	for _, path := range []string{o.list, o.bundle, o.store} {
+		if path != "" {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return nil, usageError{errors.New("want one of --list, --bundle and --store")}
+	case o.list != "":
+		list, err := readLists(a, []string{o.list})
+		if err != nil {
+			return nil, err
+		}
+		return audit.HeldList("list "+o.list, list), nil
+	case o.bundle != "":
+		f, err := bundle.OpenFile(ctx, o.bundle)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the file
+		}
+		defer f.Close() //nolint:errcheck // read only
+		return audit.HeldInventory("bundle "+o.bundle, f.Inventory()), nil
+	case o.store != "":
+		return heldStore(o.store)
+	}
+	return nil, nil
+}
+
+func heldStore(dir string) (*audit.Held, error) {
+	s, err := store.Open(os.DirFS(dir))
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", dir, err)
+	}
+	raw, err := s.RawInventory()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	inv, err := bundle.ParseInventory(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return audit.HeldInventory("store "+dir, inv), nil
+}
+
+// showAudit prints the report, and says by its error what the exit code is.
+func (a *app) showAudit(rep audit.Report) error {
+	if err := a.show(auditResult{rep}); err != nil {
+		return err
+	}
+	switch {
+	case rep.Breaks():
+		return errFound
+	case len(rep.Problems) > 0:
+		return errPartial
+	}
+	return nil
+}
+
+// auditResult is what audit prints.
+type auditResult struct{ audit.Report }
+
+func (r auditResult) writeText(w io.Writer) error {
+	return report.Text(w, r.Report) //nolint:wrapcheck // says what was written
+}

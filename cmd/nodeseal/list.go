@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
+)
+
+type listCommandOptions struct {
+	lists    listOptions
+	registry registryOptions
+	output   string
+	diff     string
+}
+
+func newListCommand(a *app) *cobra.Command {
+	var o listCommandOptions
+	cmd := &cobra.Command{
+		Use:   "list {--cluster|--release IMAGE|--images LIST|--store DIR}...",
+		Short: "Resolve every image that a cluster needs, to digests, with where each came from",
+		Long: `Resolve every image that a cluster needs, to digests, with where each came from.
+The list is the union of all sources that are named: what runs in a cluster and
+what it can start, the payload of releases, lists and objects in files, the
+stores of nodes.
+
+Prints one reference by digest a line, sorted; with --json also names, platforms
+and where each was found, in a form that --images takes. What could not be read
+or resolved is named on standard error, and the exit code is 3.`,
+		Example: `  nodeseal list --cluster -o images.lst
+  nodeseal list --release quay.io/openshift-release-dev/ocp-release:4.20.1-x86_64 --json
+  oc get pods,deployments,daemonsets -A -o json | nodeseal list --images -`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), a, &o) },
+	}
+	o.lists.addFlags(cmd.Flags())
+	o.registry.addFlags(cmd.Flags())
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "also write the references by digest to this file, one a line")
+	cmd.Flags().StringVar(&o.diff, "diff", "", "print what is new and what is gone since this older list")
+	return cmd
+}
+
+func runList(ctx context.Context, a *app, o *listCommandOptions) error {
+	found, _, err := o.lists.gather(ctx, a, &o.registry, true)
+	if err != nil {
+		return err
+	}
+	if o.output != "" {
+		var plain bytes.Buffer
+		if err := imagelist.WritePlain(&plain, found.List); err != nil {
+			return err //nolint:wrapcheck // of a buffer there is none
+		}
+		if err := atomicfile.WriteBytes(o.output, 0o644, plain.Bytes()); err != nil {
+			return fmt.Errorf("writing %s: %w", o.output, err)
+		}
+	}
+	if err := o.show(a, found); err != nil {
+		return err
+	}
+	a.problems(found.Problems)
+	if len(found.Problems) > 0 {
+		return errPartial
+	}
+	return nil
+}
+
+// show prints the list, or how it differs from an older one.
+func (o *listCommandOptions) show(a *app, found *sources.Result) error {
+	if o.diff != "" {
+		old, err := readLists(a, []string{o.diff})
+		if err != nil {
+			return err
+		}
+		return a.show(changeResult{imagelist.Diff(old, found.List)})
+	}
+	found.Format = imagelist.FormatV1
+	return a.show(listResult{found.Document, o.output})
+}
+
+// listResult is what list prints.
+type listResult struct {
+	imagelist.Document
+
+	output string
+}
+
+func (r listResult) writeText(w io.Writer) error {
+	if r.output == "" {
+		return imagelist.WritePlain(w, r.List()) //nolint:wrapcheck // show says what was written
+	}
+	p := &printer{w: w}
+	resolved := len(r.Images) - len(r.Unresolved)
+	p.line("%s: %s", r.output, plural(resolved, "image"))
+	return p.err
+}
+
+// changeResult is what list --diff prints.
+type changeResult struct{ imagelist.Change }
+
+func (r changeResult) writeText(w io.Writer) error {
+	p := &printer{w: w}
+	for _, e := range r.Added {
+		p.line("+ %s", e.Ref)
+	}
+	for _, e := range r.Removed {
+		p.line("- %s", e.Ref)
+	}
+	return p.err
+}
