@@ -18,10 +18,10 @@ GOLANGCI = $(shell golangci-lint version 2>/dev/null | grep -q ' $(GOLANGCI_VERS
 export NODESEAL_BIN ?= $(CURDIR)/bin/nodeseal
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint e2e bench fuzz demo
+.PHONY: help build test lint e2e bench bench-mirror fuzz demo
 
 help: ## Print the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/nodeseal, one static binary
 	go build -trimpath -buildvcs=false -tags "$(TAGS)" -ldflags "-X main.version=$(VERSION)" -o bin/nodeseal ./cmd/nodeseal
@@ -42,6 +42,9 @@ e2e: build ## Run the end-to-end tests against real components (as root; see .ci
 
 bench: ## Run the benchmarks; BENCH selects
 	go test -tags "$(TAGS)" -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+bench-mirror: build ## Measure bundle against skopeo; NODESEAL_BENCH_CACHE=DIR keeps the images
+	go test -count=1 -timeout 60m -v -tags "$(TAGS) bench" -run '$(BENCH)' ./internal/bench
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@set -e; for pkg in $$(go list -tags "$(TAGS)" ./...); do \

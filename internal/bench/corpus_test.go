@@ -1,0 +1,190 @@
+//go:build bench
+
+// Package bench measures nodeseal against the tools that people use today, on
+// images made of this machine's own files. make bench-mirror runs it.
+package bench
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/nodeseal/nodeseal/internal/testenv"
+	"github.com/nodeseal/nodeseal/internal/testregistry"
+)
+
+// cacheVar names a directory that keeps the images between runs.
+const cacheVar = "NODESEAL_BENCH_CACHE"
+
+// corpus is a set of images in a registry.
+type corpus struct {
+	content    *testregistry.Content
+	refs       []string // repository@digest
+	compressed int64    // of the different layers
+	plain      int64
+	layers     []testregistry.Layer
+}
+
+// maker makes layers, or takes those of an earlier run.
+type maker struct {
+	t       testing.TB
+	dir     string
+	content *testregistry.Content
+	known   map[string]testregistry.Layer
+	seen    map[string]bool
+	corpus  *corpus
+}
+
+func newMaker(t testing.TB) *maker {
+	t.Helper()
+	dir := os.Getenv(cacheVar)
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	check(t, os.MkdirAll(dir, 0o755))
+	m := &maker{t: t, dir: dir, content: testregistry.NewContent(dir), known: make(map[string]testregistry.Layer), seen: make(map[string]bool)}
+	m.corpus = &corpus{content: m.content}
+	data, err := os.ReadFile(filepath.Join(dir, "known.json"))
+	if !errors.Is(err, fs.ErrNotExist) {
+		check(t, err)
+		check(t, json.Unmarshal(data, &m.known))
+	}
+	return m
+}
+
+func (m *maker) layer(name string, make func() (testregistry.Layer, error)) testregistry.Layer {
+	l, ok := m.known[name]
+	if !ok {
+		var err error
+		l, err = make()
+		check(m.t, err)
+		m.known[name] = l
+		data, err := json.Marshal(m.known)
+		check(m.t, err)
+		check(m.t, os.WriteFile(filepath.Join(m.dir, "known.json"), data, 0o644))
+	}
+	if !m.seen[l.Digest.String()] {
+		m.seen[l.Digest.String()] = true
+		m.corpus.compressed += l.Size
+		m.corpus.plain += l.Plain
+		m.corpus.layers = append(m.corpus.layers, l)
+	}
+	return l
+}
+
+func (m *maker) image(name string, layers ...testregistry.Layer) {
+	d, err := m.content.AddImage("bench/"+name, layers)
+	check(m.t, err)
+	m.corpus.refs = append(m.corpus.refs, "bench/"+name+"@"+d.String())
+}
+
+// debian returns images of Debian packages and the Go tree: a base that all
+// share, a second layer that some share, and one of their own.
+func debian(t testing.TB, images int) *corpus {
+	t.Helper()
+	m := newMaker(t)
+	query := testenv.NeedTool(t, "dpkg-query")
+	out, err := exec.Command(query, "-W", "-f", "${Priority} ${Installed-Size} ${Package}\n").Output()
+	check(t, err)
+	files := func(packages ...string) func() (testregistry.Layer, error) {
+		return func() (testregistry.Layer, error) {
+			list, err := exec.Command(query, append([]string{"-L"}, packages...)...).Output()
+			if err != nil {
+				return testregistry.Layer{}, err
+			}
+			return m.content.AddTar(func(w *tar.Writer) error { return testregistry.AddFiles(w, strings.Split(string(list), "\n")) })
+		}
+	}
+	var base, python, tools []string
+	type app struct {
+		name string
+		size int
+	}
+	var apps []app
+	for line := range strings.Lines(string(out)) {
+		var priority, name string
+		var kib int
+		if n, _ := fmt.Sscan(line, &priority, &kib, &name); n != 3 {
+			continue
+		}
+		switch {
+		case priority == "required" || priority == "important":
+			base = append(base, name)
+		case strings.HasPrefix(name, "python3"), strings.HasPrefix(name, "libpython3"):
+			python = append(python, name)
+		case strings.HasPrefix(name, "perl"), strings.HasPrefix(name, "git"), strings.HasPrefix(name, "libperl"):
+			tools = append(tools, name)
+		case kib > 1500 && kib < 220<<10:
+			apps = append(apps, app{name, kib})
+		}
+	}
+	testenv.Require(t, len(apps) > 20 && len(base) > 20, "the benchmark needs a Debian with some packages")
+	bottom := m.layer("base", files(base...))
+	second := []testregistry.Layer{m.layer("python", files(python...)), m.layer("tools", files(tools...))}
+	for _, part := range []string{"src", "pkg", "bin", "test"} {
+		path := filepath.Join(runtime.GOROOT(), part)
+		m.image("go-"+part, bottom, m.layer("go "+part, func() (testregistry.Layer, error) { return m.content.AddLayer(path) }))
+	}
+	step := max(1, len(apps)/images)
+	for i := 0; i < len(apps) && len(m.corpus.refs) < images; i += step {
+		own := m.layer(apps[i].name, files(apps[i].name))
+		if i%3 == 0 {
+			m.image(apps[i].name, bottom, own)
+		} else {
+			m.image(apps[i].name, bottom, second[i%3-1], own)
+		}
+	}
+	return m.corpus
+}
+
+// many returns images of one small layer each.
+func many(t testing.TB, images int) *corpus {
+	t.Helper()
+	m := newMaker(t)
+	for i := range images {
+		name := fmt.Sprintf("small-%d", i)
+		m.image(name, m.layer(name, func() (testregistry.Layer, error) {
+			return m.content.AddTar(func(w *tar.Writer) error {
+				body := strings.Repeat(name+" has a small layer of its own\n", 100)
+				if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(body)), Typeflag: tar.TypeReg}); err != nil {
+					return err
+				}
+				_, err := w.Write([]byte(body))
+				return err
+			})
+		}))
+	}
+	return m.corpus
+}
+
+// huge returns an image of one layer of about 3 GiB: the Go tree again and again.
+func huge(t testing.TB) *corpus {
+	t.Helper()
+	m := newMaker(t)
+	m.image("huge", m.layer("huge", func() (testregistry.Layer, error) {
+		return m.content.AddTar(func(w *tar.Writer) error {
+			for i := range 13 {
+				if err := testregistry.AddTree(w, fmt.Sprintf("copy%d/", i), runtime.GOROOT()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}))
+	return m.corpus
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,61 @@
+//go:build bench
+
+package bench
+
+import (
+	"testing"
+)
+
+// TestMirror measures the ways to fetch 60 images, one after another in one
+// run, three times over.
+func TestMirror(t *testing.T) {
+	c := debian(t, 60)
+	dir := t.TempDir()
+	addr := serve(t, c, dir)
+	t.Logf("%d images, %d layers, %d MiB compressed, %d MiB plain", len(c.refs), len(c.layers), c.compressed>>20, c.plain>>20)
+	for range 3 {
+		sk := skopeo(t, addr, dir, c.refs)
+		lib := library(t, addr, dir, c.refs)
+		orig, size := mirror(t, dir, "--layers", "original")
+		t.Logf("skopeo copy          %s", sk)
+		t.Logf("copy.Image           %s", lib)
+		t.Logf("bundle, original     %s  wall %.2f of skopeo, %.2f of copy.Image; size %.3f", orig,
+			orig.wall.Seconds()/sk.wall.Seconds(), orig.wall.Seconds()/lib.wall.Seconds(), float64(size)/float64(c.compressed))
+		exp, size := mirror(t, dir)
+		t.Logf("bundle, expanded     %s  size %.3f of the gzip layers", exp, float64(size)/float64(c.compressed))
+	}
+}
+
+// TestLevels measures what each level makes of the images.
+func TestLevels(t *testing.T) {
+	c := debian(t, 60)
+	dir := t.TempDir()
+	serve(t, c, dir)
+	for _, level := range []string{"fastest", "default", "better", "best"} {
+		u, size := mirror(t, dir, "--level", level)
+		t.Logf("%-8s %s  size %.3f of the gzip layers, %4.0f MB of plain data a second", level, u,
+			float64(size)/float64(c.compressed), float64(c.plain)/1e6/u.wall.Seconds())
+	}
+}
+
+// TestMany measures the time that an image takes that has nearly nothing in it.
+func TestMany(t *testing.T) {
+	c := many(t, 1000)
+	dir := t.TempDir()
+	serve(t, c, dir)
+	u, _ := mirror(t, dir)
+	t.Logf("1000 images of one small layer: %s, %.1f ms an image, with the registry's time", u, u.wall.Seconds())
+}
+
+// TestHuge measures the memory and both cores with one layer of 3 GiB.
+func TestHuge(t *testing.T) {
+	c := huge(t)
+	dir := t.TempDir()
+	serve(t, c, dir)
+	u, size := mirror(t, dir)
+	t.Logf("one layer, %d MiB plain, %d MiB compressed: %s, %.2f cores; bundle %d MiB", c.plain>>20, c.compressed>>20, u,
+		u.cpu.Seconds()/u.wall.Seconds(), size>>20)
+	if u.memory > 256<<20 {
+		t.Errorf("%d MiB resident, want less than 256", u.memory>>20)
+	}
+}
