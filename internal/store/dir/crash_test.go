@@ -259,3 +259,49 @@ func TestKill(t *testing.T) {
 		t.Run(fmt.Sprintf("%dms", ms), func(t *testing.T) { run(t, time.Duration(ms)*time.Millisecond) })
 	}
 }
+
+// TestUserNamespace imports as an ordinary user, in a namespace that knows one ID.
+func TestUserNamespace(t *testing.T) {
+	testenv.NeedRoot(t)
+	parent, err := os.MkdirTemp("", "nodeseal-userns-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(parent) })
+	const id = 1000
+	if err := os.Chown(parent, id, id); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(parent, "test") // in a place that the user can reach
+	if err := os.WriteFile(program, self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(parent, "store")
+	run := func(attr *syscall.SysProcAttr) (string, error) {
+		cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestKillChild$")
+		cmd.Env = []string{childTarget + "=" + target, "HOME=" + parent, "TMPDIR=" + parent, "PATH=" + os.Getenv("PATH")}
+		cmd.SysProcAttr = attr
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	user := &syscall.Credential{Uid: id, Gid: id}
+	if out, err := run(&syscall.SysProcAttr{Credential: user}); err == nil || !strings.Contains(out, store.ErrPrecondition.Error()) {
+		t.Errorf("as an ordinary user: %v: %s", err, out)
+	}
+	out, err := run(&syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		Credential:  &syscall.Credential{NoSetGroups: true}, // root, of the namespace
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: id, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: id, Size: 1}},
+	})
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if s := openStore(t, target); len(s.Images) != 5 {
+		t.Errorf("%d images", len(s.Images))
+	}
+}

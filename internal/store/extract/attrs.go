@@ -93,6 +93,9 @@ func (u *unpacker) setXattrs(a at, hdr *tar.Header) error {
 			u.acl = u.acl || name == "system.posix_acl_default"
 		case errors.Is(err, unix.ENOTSUP), u.opts.UserNamespace && errors.Is(err, unix.EPERM):
 			// The library goes on without it, too.
+		case u.opts.UserNamespace && name == "security.capability" && errors.Is(err, unix.EINVAL):
+			// Capabilities for a root that the namespace does not know.
+			u.result.Squashed++
 		case errors.Is(err, unix.EPERM):
 			// Of a user's attribute on what can have none.
 			return fmt.Errorf("extended attribute %s: %w", name, ErrType)

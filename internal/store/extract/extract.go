@@ -64,7 +64,8 @@ type Result struct {
 	Root *Root `json:"root,omitempty"`
 	// Files counts the entries of the tar.
 	Files int64 `json:"files"`
-	// Squashed counts the files whose owner was replaced (UserNamespace).
+	// Squashed counts owners that were replaced and capabilities that were left
+	// out because the namespace does not know their IDs (UserNamespace).
 	Squashed int64 `json:"squashed,omitempty"`
 }
 
