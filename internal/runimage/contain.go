@@ -180,7 +180,7 @@ func loopbackUp() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written to it
+	defer unix.Close(fd)
 	ifreq, err := unix.NewIfreq("lo")
 	if err != nil {
 		return err
