@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/internal/answer"
+	"github.com/nodeseal/nodeseal/internal/answer/pages"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/slot"
 )
@@ -102,6 +103,9 @@ func runServe(ctx context.Context, a *app, o *serveOptions) error {
 	log := a.log()
 	handler := answer.New(answer.Options{Stores: dirs, Layers: o.layers, Now: time.Now, Log: log})
 	debug.FreeOSMemory() // what reading the stores took
+	if err := pages.Drop(); err != nil {
+		log.Warn("more memory stays in use than needed", "error", err)
+	}
 	for _, l := range listeners {
 		a.progress().Say(fmt.Sprintf("answering on %s from %q", l.Addr(), dirs))
 	}

@@ -1,0 +1,136 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nodeseal/nodeseal/e2e/harness"
+)
+
+// TestCRIO is the proof on a real CRI-O: see docs/proof.md.
+func TestCRIO(t *testing.T) {
+	crioTools(t)
+	c := &crioProof{images: makeCRIOImages(t, "one")}
+	t.Run("Pods", c.testPods)
+	t.Run("Writes", c.testWrites)
+	t.Run("Always", c.testAlways)
+}
+
+type crioProof struct{ images *crioImages }
+
+// sealed is a node with the bundle in slot a, and CRI-O running.
+func (c *crioProof) sealed(t *testing.T) *node {
+	t.Helper()
+	n := newNode(t, c.images.pause)
+	n.run("import", c.images.bundle, "--root", n.path("slots"))
+	n.start()
+	return n
+}
+
+// gone are mirrors of a longer prefix than any that a simple configuration would
+// have, at a registry that is not there, as staged clusters have them.
+const gone = `[[registry]]
+prefix = "` + crioRepo + `"
+location = "` + crioRepo + `"
+[[registry.mirror]]
+location = "gone.example:8443/nodeseal-e2e"
+pull-from-mirror = "digest-only"
+`
+
+// testPods starts pods by every kind of reference, and the pause image, from the
+// sealed store, with mirrors configured that are gone.
+func (c *crioProof) testPods(t *testing.T) {
+	n := newNode(t, c.images.pause)
+	n.write("etc/registries.conf.d/01-mirrors.conf", gone)
+	n.run("import", c.images.bundle, "--root", n.path("slots"))
+	before := harness.ReadTree(t, n.slot("a"))
+	n.start()
+	for kind, image := range map[string]string{
+		"digest": c.images.app, "tag": c.images.tagged, "list digest": c.images.listed,
+	} {
+		if n.present(image) == nil {
+			t.Errorf("by %s: CRI-O does not have %s", kind, image)
+			continue
+		}
+		started := time.Now()
+		n.runPod(image, 0, "/bin/true")
+		t.Logf("by %s: a pod starts, runs and goes in %v", kind, time.Since(started).Round(time.Millisecond))
+	}
+	if _, images, _ := n.primary(); images != 0 {
+		t.Errorf("the primary store has %d images, want none", images)
+	}
+	for _, line := range harness.Diff(before, harness.ReadTree(t, n.slot("a")), nil) {
+		t.Errorf("the store after pods ran: %s", line)
+	}
+}
+
+// appScript changes what came with the image, and looks at what its layers took
+// away.
+const appScript = changes + `
+test ! -e /data/gone
+ls /data/hidden
+`
+
+// testWrites runs a container that writes into its image's files, one with a file
+// capability and one that is set-uid.
+func (c *crioProof) testWrites(t *testing.T) {
+	n := c.sealed(t)
+	before := harness.ReadTree(t, n.slot("a"))
+	if got, want := n.runPod(c.images.app, 0, "/bin/sh", "-c", appScript), strings.Replace(changed, "link\n", "hidden\nlink\n", 1)+"new\n"; got != want {
+		t.Errorf("the container printed\n%s\nwant\n%s", got, want)
+	}
+	const user = 1000
+	if got := n.runPod(c.images.app, user, "/bin/who"); got != "uid 1000 euid 0\n" {
+		t.Errorf("a set-uid program is %q", got)
+	}
+	if got := n.runPod(c.images.app, user, "/capable/cat", "/proc/self/status"); !strings.Contains(got, "CapEff:\t0000000000000400\n") {
+		t.Errorf("a program with a file capability has\n%s", got)
+	}
+	for _, line := range harness.Diff(before, harness.ReadTree(t, n.slot("a")), nil) {
+		t.Errorf("the store after a container wrote: %s", line)
+	}
+}
+
+// testAlways pulls as imagePullPolicy: Always does. It fails without serve. With
+// it no layer is asked for, and the primary store gets records only.
+func (c *crioProof) testAlways(t *testing.T) {
+	n := c.sealed(t)
+	n.run("config", "registries", "--store", n.slot("a"), "--output", n.path("config"))
+	harness.Must(t, "cp", "-r", n.path("config/etc/containers")+"/.", n.path("etc"))
+	n.stop()
+	n.start()
+	n.pod() // what a pod needs is there before anything is measured
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := n.pull(ctx, c.images.app); err == nil {
+		t.Error("without nodeseal serve a pull succeeds: something else answers")
+	}
+	n.serve()
+	for i, image := range append([]string{c.images.app, c.images.tagged, c.images.listed}, c.images.twins...) {
+		layers, _, size := n.primary()
+		started := time.Now()
+		if err := n.pull(t.Context(), image); err != nil {
+			t.Errorf("pulling %s: %v", image, err)
+			continue
+		}
+		took := time.Since(started)
+		layersNow, _, sizeNow := n.primary()
+		t.Logf("pull %d in %v, %d bytes in the primary store: %s", i, took.Round(time.Millisecond), sizeNow-size, image)
+		if layersNow != layers {
+			t.Errorf("pulling %s adds %d layers", image, layersNow-layers)
+		}
+		if grown := sizeNow - size; grown > 64<<10 {
+			t.Errorf("pulling %s adds %d bytes to the primary store", image, grown)
+		}
+		n.runPod(image, 0, "/bin/true")
+	}
+	if asked := n.metric("nodeseal_serve_layer_requests_total"); asked != "0" {
+		t.Errorf("%s layers were asked for, want 0", asked)
+	}
+	fmt.Fprintf(t.Output(), "serve: %s manifests answered, %s KiB resident\n", n.metric(`nodeseal_serve_requests_total{endpoint="manifest",code="200"}`), n.resident())
+}
