@@ -21,7 +21,7 @@ export NODESEAL_BIN ?= $(CURDIR)/bin/nodeseal
 .PHONY: help build test lint e2e bench bench-mirror fuzz demo
 
 help: ## Print the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/nodeseal, one static binary
 	go build -trimpath -buildvcs=false -tags "$(TAGS)" -ldflags "-X main.version=$(VERSION)" -o bin/nodeseal ./cmd/nodeseal

@@ -19,7 +19,8 @@ type ReadAtCloser interface {
 	io.Closer
 }
 
-// OpenFile opens the bundle at path. The caller closes it.
+// OpenFile opens the bundle at path: a file, or one in parts (FindParts), named
+// without a number or by any part. The caller closes it.
 func OpenFile(ctx context.Context, path string) (*File, error) {
 	f, size, err := OpenBytes(path)
 	if err != nil {
@@ -34,11 +35,23 @@ func OpenFile(ctx context.Context, path string) (*File, error) {
 }
 
 // Close closes the file.
-func (f *File) Close() error { return f.bytes.Close() } //nolint:wrapcheck // names the file
+func (f *File) Close() error { return f.bytes.Close() }
 
 // OpenBytes opens the bytes of the bundle at path, and their number, whether
-// they are whole or not: Verify takes them. The caller closes them.
+// they are whole or not: Verify takes them. Parts that are missing or of another
+// size are *PartErrors. The caller closes them.
 func OpenBytes(path string) (ReadAtCloser, int64, error) {
+	parts, base, err := FindParts(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if parts != nil {
+		f, err := openParts(parts, base)
+		if err != nil {
+			return nil, 0, err
+		}
+		return f, parts.Size, nil
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, 0, fmt.Errorf("opening bundle: %w", err)

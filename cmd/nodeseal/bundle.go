@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,6 +26,9 @@ import (
 // workDirName is the default work directory, beside the output.
 const workDirName = "nodeseal-work"
 
+// minSplit is the least size of a part, in bytes.
+const minSplit = 64 << 10
+
 type bundleOptions struct {
 	lists     listOptions
 	registry  registryOptions
@@ -35,6 +42,7 @@ type bundleOptions struct {
 	jobs          int
 	keepGoing     bool
 	dryRun        bool
+	split         string
 }
 
 func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
@@ -47,6 +55,7 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.level, "level", "", "compression: 1 to 4, or fastest, default, better, best")
 	flags.IntVar(&o.jobs, "jobs", 0, "layers in the works at once (default 8, or the processors where they are more)")
 	flags.BoolVar(&o.keepGoing, "keep-going", false, "bundle the rest when images fail, and exit with 3")
+	flags.StringVar(&o.split, "split", "", "write parts of this size and a list of their sums; 4GiB makes parts for FAT32")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be moved, the space it needs and the time it takes; move no layers")
 }
 
@@ -105,6 +114,16 @@ func (o *bundleOptions) options(a *app) (mirror.Options, error) {
 			return out, usageError{err}
 		}
 		out.Level = level
+	}
+	if o.split != "" {
+		size, err := units.RAMInBytes(o.split)
+		if err != nil || size < minSplit {
+			return out, usageError{fmt.Errorf("--split %q: want a size of %s or more, as 4GiB", o.split, ui.Bytes(minSplit))}
+		}
+		if _, err := os.Lstat(o.output); !errors.Is(err, fs.ErrNotExist) {
+			return out, preconditionError{fmt.Errorf("%s is there and would be read in place of the parts: remove it, or name the output otherwise", o.output)}
+		}
+		out.Split = size
 	}
 	if out.Work == "" {
 		out.Work = filepath.Join(filepath.Dir(o.output), workDirName)

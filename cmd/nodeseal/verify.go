@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"runtime"
 
@@ -21,8 +22,8 @@ func newVerifyCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify BUNDLE",
 		Short: "Rehash everything and name what is damaged; with --images, what is missing",
-		Long: `Rehash everything in a bundle and name what is damaged: the blob, and the images
-that it hurts. With --images, also name the references of the list that the
+		Long: `Rehash everything in a bundle and name what is damaged: the blob, the images that
+it hurts and, where the bundle was split, the part. With --images, also name the references of the list that the
 bundle does not hold. Exits with 4 when anything is damaged or missing.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd.Context(), a, args[0], lists) },
@@ -49,11 +50,24 @@ func runVerify(ctx context.Context, a *app, path string, lists []string) error {
 		Jobs: runtime.GOMAXPROCS(0),
 		Read: func(n int64) { report.Add(phaseVerify, n) },
 	})
+	var parts []*bundle.PartError
+	if errors.Is(err, bundle.ErrDamaged) || (err == nil && len(rep.Damage) > 0) {
+		var partsErr error
+		if parts, partsErr = bundle.DamagedParts(ctx, path); partsErr != nil {
+			return errors.Join(err, partsErr)
+		}
+	}
 	if err != nil {
-		return err //nolint:wrapcheck // says what is damaged
+		for _, part := range parts {
+			err = errors.Join(err, part)
+		}
+		return err
 	}
 	report.End(phaseVerify)
 	out := newVerifyResult(path, rep)
+	for _, part := range parts {
+		out.Parts = append(out.Parts, partItem{Part: part.Part, Error: part.Err.Error()})
+	}
 	if wanted != nil {
 		out.Missing = missing(rep.Inventory, wanted)
 		out.OK = out.OK && len(out.Missing) == 0
@@ -88,6 +102,8 @@ type verifyResult struct {
 	Blobs  int          `json:"blobs"`
 	Bytes  int64        `json:"bytes"`
 	Damage []damageItem `json:"damage"`
+	// Parts are the parts that are not what the list of parts says.
+	Parts []partItem `json:"parts,omitempty"`
 	// Hurt are the images that the damage hurts.
 	Hurt []string `json:"hurt"`
 	// Missing are the references of --images that the bundle does not hold.
@@ -98,6 +114,11 @@ type damageItem struct {
 	Member string        `json:"member"`
 	Blob   digest.Digest `json:"blob,omitempty"`
 	Error  string        `json:"error"`
+}
+
+type partItem struct {
+	Part  string `json:"part"`
+	Error string `json:"error"`
 }
 
 func newVerifyResult(path string, rep *bundle.Report) verifyResult {
@@ -120,6 +141,9 @@ func (r verifyResult) writeText(w io.Writer) error {
 			what = "blob " + d.Blob.String()
 		}
 		p.line("DAMAGED  %s: %s", what, d.Error)
+	}
+	for _, part := range r.Parts {
+		p.line("DAMAGED  part %s: %s", part.Part, part.Error)
 	}
 	for _, ref := range r.Hurt {
 		p.line("HURT     %s", ref)

@@ -81,6 +81,7 @@ func (m *maker) layer(name string, make func() (testregistry.Layer, error)) test
 }
 
 func (m *maker) image(name string, layers ...testregistry.Layer) {
+	name = strings.ReplaceAll(name, "+", "x")
 	d, err := m.content.AddImage("bench/"+name, layers)
 	check(m.t, err)
 	m.corpus.refs = append(m.corpus.refs, "bench/"+name+"@"+d.String())

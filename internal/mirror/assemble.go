@@ -74,9 +74,9 @@ func joinFailures(failed []*ImageError) error {
 
 // write puts the bundle at its path.
 func (r *run) write(ctx context.Context, inv *bundle.Inventory, a *assembly, res *Result) (err error) {
-	f, err := atomicfile.Create(r.o.Output, 0o644, atomicfile.WithPartialName())
+	f, err := r.create()
 	if err != nil {
-		return fmt.Errorf("bundle: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	r.o.Progress.Begin(PhaseWrite, a.estimate(), progress.Bytes)
@@ -92,6 +92,24 @@ func (r *run) write(ctx context.Context, inv *bundle.Inventory, a *assembly, res
 	}
 	r.o.Progress.End(PhaseWrite)
 	return nil
+}
+
+// output is a bundle in the making.
+type output interface {
+	io.WriteCloser
+	Commit() error
+}
+
+// create begins the bundle, in one file or in parts.
+func (r *run) create() (output, error) {
+	if r.o.Split > 0 {
+		return bundle.CreateParts(r.o.Output, r.o.Split)
+	}
+	f, err := atomicfile.Create(r.o.Output, 0o644, atomicfile.WithPartialName())
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	return f, nil
 }
 
 // estimate is how many bytes the bundle has, but for small blobs and ends.

@@ -50,6 +50,8 @@ type PlainSource interface {
 type Options struct {
 	// Output is the path of the bundle. It is replaced.
 	Output string
+	// Split, where above 0, writes the bundle in parts of so many bytes.
+	Split int64
 	// Work is the work directory; it is made where it is missing, and kept.
 	Work string
 	// Layers is the form of the bundle's layers; the zero value is Expanded.
