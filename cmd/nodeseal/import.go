@@ -105,15 +105,18 @@ func importSlot(ctx context.Context, a *app, path string, f *bundle.File, o *imp
 type importResult struct {
 	Store string `json:"store"`
 	// Slot is the slot that was filled, Already that it held the bundle before.
-	Slot       slot.Name    `json:"slot,omitempty"`
-	Already    bool         `json:"already,omitempty"`
-	Images     int          `json:"images"`
-	References int          `json:"references"`
-	Layers     int          `json:"layers"`
-	Files      int64        `json:"files"`
-	Bytes      int64        `json:"bytes"`
-	TakenOver  int          `json:"takenOver"`
-	Seal       *seal.Report `json:"seal,omitempty"`
+	Slot       slot.Name `json:"slot,omitempty"`
+	Already    bool      `json:"already,omitempty"`
+	Images     int       `json:"images"`
+	References int       `json:"references"`
+	Layers     int       `json:"layers"`
+	Files      int64     `json:"files"`
+	Bytes      int64     `json:"bytes"`
+	TakenOver  int       `json:"takenOver"`
+	// Taken are layers from the other slot, Extracted those from the bundle.
+	Taken     int          `json:"taken,omitempty"`
+	Extracted int          `json:"extracted"`
+	Seal      *seal.Report `json:"seal,omitempty"`
 }
 
 func newFilledResult(f *slot.Filled) importResult {
@@ -127,6 +130,7 @@ func newFilledResult(f *slot.Filled) importResult {
 func (r *importResult) count(res *dir.Result) {
 	r.Images, r.References, r.Layers = res.Images, res.References, res.Layers
 	r.Files, r.Bytes, r.TakenOver = res.Files, res.Bytes, res.TakenOver
+	r.Taken, r.Extracted = res.Taken, res.Extracted
 }
 
 func (r importResult) writeText(w io.Writer) error {

@@ -72,6 +72,8 @@ func newRootCommand(a *app) *cobra.Command {
 		newInspectCommand(a),
 		newVerifyCommand(a),
 		newImportCommand(a),
+		newResealCommand(a),
+		newRetireCommand(a),
 		newSealCommand(a),
 		newUnsealCommand(a),
 		newMountCommand(a),

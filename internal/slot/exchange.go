@@ -21,8 +21,10 @@ func (r *Root) exchange(n Name, from string) error {
 	}
 	// From here on the store counts as used up: after a kill nobody could tell
 	// which of the two is the old one.
-	if err := os.Rename(from, r.swap(n)); err != nil {
-		return fmt.Errorf("exchanging slot %s: %w", n, err)
+	if from != r.swap(n) {
+		if err := os.Rename(from, r.swap(n)); err != nil {
+			return fmt.Errorf("exchanging slot %s: %w", n, err)
+		}
 	}
 	if err := r.step("unmount"); err != nil {
 		return err

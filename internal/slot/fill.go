@@ -17,8 +17,10 @@ import (
 
 // FillOptions change how a slot is filled.
 type FillOptions struct {
-	// Import are the importer's.
+	// Import are the importer's. Its Reuse is set here.
 	Import dir.Options
+	// Reuse takes layers that the other slot has from there, verified.
+	Reuse bool
 	// NoSeal leaves the store unsealed and unmounted.
 	NoSeal bool
 	// Now is the time that is remembered for the slot.
@@ -67,6 +69,10 @@ func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*F
 	}
 	if free == "" {
 		return nil, r.full()
+	}
+	opts.Import.Reuse = nil
+	if opts.Reuse {
+		opts.Import.Reuse = []string{r.Path(free.Other())}
 	}
 	return r.fill(ctx, src, free, opts)
 }

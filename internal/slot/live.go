@@ -51,14 +51,14 @@ func liveMounts(proc string) ([]liveMount, error) {
 	var found []liveMount
 	for _, process := range processes {
 		ns, err := os.Readlink(filepath.Join(process, "ns", "mnt"))
-		if ended(err) || namespaces[ns] {
+		if hidden(err) || namespaces[ns] {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("looking for mounts: %w", err)
 		}
 		mounts, err := readMounts(filepath.Join(process, "mountinfo"))
-		if ended(err) {
+		if hidden(err) {
 			continue
 		}
 		if err != nil {
@@ -75,9 +75,11 @@ func liveMounts(proc string) ([]liveMount, error) {
 	return found, nil
 }
 
-// ended reports that a process is gone.
-func ended(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL)
+// hidden reports that a process is gone, or is one that even root may not look
+// at: where this runs in a container itself, those outside of it.
+func hidden(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) ||
+		errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL)
 }
 
 // readMounts reads the overlays of a mountinfo file (proc_pid_mountinfo(5)).

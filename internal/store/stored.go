@@ -74,3 +74,12 @@ func (s *Stored) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// Path returns where the store has the blob d, "" where it should have none.
+func (s *Stored) Path(d digest.Digest) string { return s.paths[d] }
+
+// Images returns the images of the inventory that a store of the selection has.
+func (s *Stored) Images(sel Selection) ([]*bundle.Image, error) {
+	chosen, _, err := choose(s.inv.Images, sel)
+	return chosen, err
+}

@@ -30,10 +30,8 @@ func (im *importer) extractAll(ctx context.Context) error {
 		}
 	}
 	slices.SortStableFunc(todo, func(a, b *job) int { return cmp.Compare(b.size, a.size) })
-	for _, dir := range []string{store.OverlayDir, store.LinkDir, store.LayersDir, store.ImagesDir} {
-		if err := im.mkdir(dir); err != nil {
-			return err
-		}
+	if err := im.makeFolders(); err != nil {
+		return err
 	}
 	im.opts.Progress.Begin(phaseImport, total, progress.Bytes)
 	g, gctx := errgroup.WithContext(ctx)
@@ -189,6 +187,16 @@ func (im *importer) makeDiff(l *store.Layer) (*os.File, error) {
 		return nil, fmt.Errorf("opening the layer's directory: %w", err)
 	}
 	return f, nil
+}
+
+// makeFolders makes the folders of the store that are not there.
+func (im *importer) makeFolders() error {
+	for _, dir := range []string{store.OverlayDir, store.LinkDir, store.LayersDir, store.ImagesDir} {
+		if err := im.mkdir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mkdir makes a folder of the store.

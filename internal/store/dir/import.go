@@ -33,12 +33,18 @@ type Options struct {
 	// SyncEvery is after how many bytes of finished layers they are synced, so
 	// that they survive a power cut; 0 is 2 GiB.
 	SyncEvery int64
+	// Reuse are other stores, whose layers are taken where they have the same
+	// contents: by hard links, else reflinks, else copies. What is taken is
+	// verified like everything else, and extracted from the source where it is
+	// damaged. They are not changed, and may be sealed and in use.
+	Reuse []string
 	// MaxUsage is the largest part of the store's file system, in percent, that
 	// may be in use afterwards: where kubelet begins to remove images. 0 is no
 	// bound but the file system's own.
 	MaxUsage int
-	// Progress receives the phases "plan" (images), "import" (bytes of layer
-	// blobs) and "check" (references). It may be nil.
+	// Progress receives the phases "plan" (images), "take" (bytes of layers of
+	// other stores), "import" (bytes of layer blobs) and "check" (references). It
+	// may be nil.
 	Progress progress.Func
 
 	// step is called before each step of an import; tests make it fail.
@@ -73,9 +79,9 @@ type Result struct {
 	// Images and References count image records and their names.
 	Images, References int
 	// Layers counts layer records, Extracted the contents that were unpacked,
-	// TakenOver those that an earlier run had finished, Linked the layers whose
-	// contents are hard links to another layer's.
-	Layers, Extracted, TakenOver, Linked int
+	// TakenOver those that an earlier run had finished, Taken those from other
+	// stores, Linked the layers whose contents are hard links to another layer's.
+	Layers, Extracted, TakenOver, Taken, Linked int
 	// Files counts the tar entries of all contents, Bytes the length of their tars.
 	Files, Bytes int64
 	// Squashed counts files whose owner the user namespace does not know.

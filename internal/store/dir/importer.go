@@ -20,6 +20,7 @@ import (
 // The phases of progress.
 const (
 	phasePlan   = "plan"
+	phaseTake   = "take"
 	phaseImport = "import"
 	phaseCheck  = "check"
 )
@@ -83,6 +84,7 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 	}{
 		{"probe", im.probe},
 		{"recover", im.takeOver},
+		{"take", im.takeAll},
 		{"need", im.checkNeed},
 		{"extract", im.extractAll},
 		{"link", im.linkAll},

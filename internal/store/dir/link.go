@@ -44,7 +44,7 @@ func (im *importer) linkLayer(from, to *store.Layer) error {
 		return fmt.Errorf("opening the layer's contents: %w", err)
 	}
 	defer source.Close()
-	if err := linkTree(source, diff); err != nil {
+	if err := linkTree(source, diff, hardLink); err != nil {
 		return err
 	}
 	oldSplit := filepath.Join(im.partial.store, store.TarSplitFile(from.ID))
@@ -58,28 +58,36 @@ func (im *importer) linkLayer(from, to *store.Layer) error {
 	return nil
 }
 
+// placer puts the file name of the directory from, which is no directory, into
+// the directory to.
+type placer func(from, to *os.File, name string) error
+
+func hardLink(from, to *os.File, name string) error {
+	return unix.Linkat(int(from.Fd()), name, int(to.Fd()), name, 0) //nolint:wrapcheck // linkTree wraps it
+}
+
 // linkTree fills the empty directory to with what from has: directories of its
-// own, with the same attributes, and hard links to everything else.
-func linkTree(from, to *os.File) error {
+// own, with the same attributes, and everything else as place does it.
+func linkTree(from, to *os.File, place placer) error {
 	entries, err := from.ReadDir(-1)
 	if err != nil {
 		return fmt.Errorf("reading the layer's contents: %w", err)
 	}
 	for _, e := range entries {
 		if !e.IsDir() {
-			if err := unix.Linkat(int(from.Fd()), e.Name(), int(to.Fd()), e.Name(), 0); err != nil {
+			if err := place(from, to, e.Name()); err != nil {
 				return fmt.Errorf("linking %s: %w", e.Name(), err)
 			}
 			continue
 		}
-		if err := linkDir(from, to, e.Name()); err != nil {
+		if err := linkDir(from, to, e.Name(), place); err != nil {
 			return err
 		}
 	}
 	return copyXattrs(from, to)
 }
 
-func linkDir(from, to *os.File, name string) error {
+func linkDir(from, to *os.File, name string, place placer) error {
 	if err := unix.Mkdirat(int(to.Fd()), name, 0o700); err != nil {
 		return fmt.Errorf("making directory %s: %w", name, err)
 	}
@@ -97,7 +105,7 @@ func linkDir(from, to *os.File, name string) error {
 	if err := unix.Fstat(int(source.Fd()), &st); err != nil {
 		return fmt.Errorf("attributes of %s: %w", name, err)
 	}
-	if err := linkTree(source, dest); err != nil {
+	if err := linkTree(source, dest, place); err != nil {
 		return err
 	}
 	if err := unix.Fchown(int(dest.Fd()), int(st.Uid), int(st.Gid)); err != nil {
@@ -118,7 +126,7 @@ func openDirAt(dir *os.File, name string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening directory %s: %w", name, err)
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), name)), nil
 }
 
 // setRoots gives the root directory of every layer its attributes: the tar's,

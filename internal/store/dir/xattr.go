@@ -58,3 +58,36 @@ func getXattr(f *os.File, name string) ([]byte, error) {
 	size, err = unix.Fgetxattr(int(f.Fd()), name, buf)
 	return buf[:max(size, 0)], err //nolint:wrapcheck // copyXattrs wraps it
 }
+
+// copyPathXattrs is copyXattrs for files of all kinds, which are not followed.
+func copyPathXattrs(from, to string) error {
+	size, err := unix.Llistxattr(from, nil)
+	if errors.Is(err, unix.ENOTSUP) || (err == nil && size == 0) {
+		return nil
+	}
+	names := make([]byte, max(size, 0))
+	if err == nil {
+		size, err = unix.Llistxattr(from, names)
+	}
+	if err != nil {
+		return fmt.Errorf("extended attributes of %s: %w", from, err)
+	}
+	for name := range bytes.SplitSeq(names[:size], []byte{0}) {
+		key := string(name)
+		if key == "" || key == "security.selinux" {
+			continue
+		}
+		n, err := unix.Lgetxattr(from, key, nil)
+		value := make([]byte, max(n, 0))
+		if err == nil && n > 0 {
+			_, err = unix.Lgetxattr(from, key, value)
+		}
+		if err == nil {
+			err = unix.Lsetxattr(to, key, value, 0)
+		}
+		if err != nil {
+			return fmt.Errorf("extended attribute %s of %s: %w", key, from, err)
+		}
+	}
+	return nil
+}

@@ -16,9 +16,10 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/opencontainers/go-digest"
 	"github.com/vbatts/tar-split/tar/storage"
 )
@@ -45,13 +46,13 @@ type LayerOptions struct {
 // path: contents, attributes, extended attributes, files that are missing and
 // files that are foreign. Times of access are not compared. The error is about
 // reading the machine, not about damage.
-func Layer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.Digest, opts LayerOptions) (*store.Facts, []Finding, error) {
+func Layer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.Digest, opts LayerOptions) (*extract.Result, []Finding, error) {
 	v := &layerCheck{
-		root:  newRoot(diff),
-		wants: make(map[place]*wanted),
-		attrs: make(map[uint64]*wanted),
-		facts: new(store.Facts),
-		uids:  make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
+		root:   newRoot(diff),
+		wants:  make(map[place]*wanted),
+		attrs:  make(map[uint64]*wanted),
+		result: new(extract.Result),
+		uids:   make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
 	}
 	defer v.root.close()
 	if err := v.rebuild(ctx, tarSplit, want, opts.Read); err != nil {
@@ -60,28 +61,20 @@ func Layer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.D
 	if err := v.compare(ctx); err != nil {
 		return nil, nil, err
 	}
-	v.facts.UIDs, v.facts.GIDs = slices.Sorted(maps.Keys(v.uids)), slices.Sorted(maps.Keys(v.gids))
-	slices.SortStableFunc(v.found, func(a, b Finding) int {
-		switch {
-		case a.Path < b.Path:
-			return -1
-		case a.Path > b.Path:
-			return 1
-		}
-		return 0
-	})
-	return v.facts, v.found, nil
+	v.result.UIDs, v.result.GIDs = slices.Sorted(maps.Keys(v.uids)), slices.Sorted(maps.Keys(v.gids))
+	slices.SortStableFunc(v.found, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
+	return v.result, v.found, nil
 }
 
 // layerCheck is the verification of one layer.
 type layerCheck struct {
-	root  *root
-	wants map[place]*wanted  // by where they are
-	attrs map[uint64]*wanted // by inode: a hard link's attributes are its file's
-	found []Finding
-	facts *store.Facts
-	uids  map[uint32]struct{}
-	gids  map[uint32]struct{}
+	root   *root
+	wants  map[place]*wanted  // by where they are
+	attrs  map[uint64]*wanted // by inode: a hard link's attributes are its file's
+	found  []Finding
+	result *extract.Result
+	uids   map[uint32]struct{}
+	gids   map[uint32]struct{}
 }
 
 func (v *layerCheck) finding(path string, format string, args ...any) {
@@ -122,9 +115,9 @@ func (v *layerCheck) rebuild(ctx context.Context, tarSplit io.Reader, want diges
 	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, hashed, buf); err != nil {
 		return v.broken(ctx, stream, err)
 	}
-	v.facts.DiffSize = stream.size
-	if got := digest.NewDigest(digest.SHA256, hash); got != want && len(v.found) == 0 {
-		v.finding("", "its files make a tar with the digest %s", got)
+	v.result.DiffSize, v.result.DiffID = stream.size, digest.NewDigest(digest.SHA256, hash)
+	if v.result.DiffID != want && len(v.found) == 0 {
+		v.finding("", "its files make a tar with the digest %s", v.result.DiffID)
 	}
 	return nil
 }

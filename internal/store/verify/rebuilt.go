@@ -80,6 +80,8 @@ func (r *rebuilt) next() error {
 	case machineFault(err):
 		r.machine = err
 		return err
+	case errors.Is(err, fs.ErrNotExist):
+		r.torn = true // its header tells
 	default:
 		r.torn = true
 		r.damage(clean(entry.GetName()), "its content cannot be read: %w", err)

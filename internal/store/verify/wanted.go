@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,7 +35,6 @@ type wanted struct {
 	// implied is a directory that only other names imply, whiteout one of
 	// overlay's: few of their attributes are the tar's.
 	implied, whiteout bool
-	seen              bool
 }
 
 // header notes what one entry of the tar wants.
@@ -42,15 +42,23 @@ func (v *layerCheck) header(hdr *tar.Header) error {
 	name := clean(hdr.Name)
 	base := path.Base(name)
 	if base == opaqueName {
+		v.result.Files++
 		return v.want(path.Dir(name), func(w *wanted) { w.opaque = true })
 	}
 	if rest, ok := strings.CutPrefix(base, whiteoutPrefix); ok {
+		v.result.Files++
 		return v.add(&wanted{path: path.Join(path.Dir(name), rest), kind: unix.S_IFCHR, whiteout: true})
 	}
 	v.uids[uint32(hdr.Uid)] = struct{}{}
 	v.gids[uint32(hdr.Gid)] = struct{}{}
+	v.result.Files++
 	if hdr.Typeflag == tar.TypeXGlobalHeader || name == "." {
-		return nil // an entry "." changes nothing, "/" only the root itself
+		if path.Clean(hdr.Name) == "/" { // as in the library, "." changes nothing
+			v.result.Root = &extract.Root{
+				Mode: uint32(hdr.Mode) & 0o7777, UID: hdr.Uid, GID: hdr.Gid, Modified: sane(hdr.ModTime).UTC(),
+			}
+		}
+		return nil
 	}
 	w := &wanted{
 		path: name, mode: uint32(hdr.Mode) & 0o7777, uid: uint32(hdr.Uid), gid: uint32(hdr.Gid),
@@ -80,11 +88,14 @@ func (v *layerCheck) header(hdr *tar.Header) error {
 // hardLink wants w to be the same file as target. Its header's attributes are
 // the file's from then on.
 func (v *layerCheck) hardLink(w *wanted, target string) error {
-	_, of, err := v.root.stat(clean(target))
+	at, st, err := v.root.stat(w.path)
 	if err != nil {
 		return v.missing(w.path, err)
 	}
-	at, st, err := v.root.stat(w.path)
+	_, of, err := v.root.stat(clean(target))
+	if errors.Is(err, unix.ENOENT) {
+		of, err = st, nil // the target's own entry tells
+	}
 	if err != nil {
 		return v.missing(w.path, err)
 	}
@@ -159,22 +170,11 @@ func (v *layerCheck) above(name string) error {
 			return nil
 		}
 		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			v.throughLink(name)
-			continue
+			continue // the directory that it leads to has a name of its own
 		}
 		v.wants[at] = &wanted{path: name, kind: unix.S_IFDIR, mode: 0o755, mtime: time.Unix(0, 0), implied: true, size: -1}
 	}
 	return nil
-}
-
-// throughLink notes the directory that a symbolic link leads to, where nothing
-// else does.
-func (v *layerCheck) throughLink(name string) {
-	d, err := v.root.dir(name)
-	if err != nil {
-		return
-	}
-	v.linked = append(v.linked, d.ino)
 }
 
 // missing tells that a file is not there; other errors are the machine's.

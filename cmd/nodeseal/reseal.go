@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/slot"
+)
+
+type resealOptions struct {
+	slots   slotOptions
+	jobs    int
+	restart bool
+}
+
+func (o *resealOptions) addFlags(flags *pflag.FlagSet) {
+	o.slots.addFlags(flags)
+	o.slots.addFillFlags(flags)
+	flags.IntVar(&o.jobs, "jobs", 0, "layers in the works at once (default: processors, at most 8)")
+	flags.BoolVar(&o.restart, "restart-crio", false, "restart CRI-O afterwards, which restarts kubelet too (not needed: CRI-O sees the new images by itself)")
+}
+
+func newResealCommand(a *app) *cobra.Command {
+	var o resealOptions
+	cmd := &cobra.Command{
+		Use:   "reseal BUNDLE",
+		Short: "Bring the next release into the free slot, beside the one that runs",
+		Long: `Bring the next release into the free slot, beside the one that runs: before a
+cluster upgrade, because images of the operating system and of operators change
+while it goes on. Layers that the other slot has are taken from there (hard links
+where the file system can, else reflinks or copies) and verified; the rest is
+extracted from the bundle. The store is checked and sealed, and CRI-O sees the
+new images without a restart. Containers of the old release run on.`,
+		Example: `  nodeseal reseal /run/media/stick/release-4.17.9.tar.zst
+  nodeseal retire --when-safe          after the upgrade`,
+		Args: exactArgs("the bundle"),
+		RunE: func(cmd *cobra.Command, args []string) error { return runReseal(cmd.Context(), a, args[0], &o) },
+	}
+	o.addFlags(cmd.Flags())
+	o.slots.complete(cmd)
+	return cmd
+}
+
+func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error {
+	if o.jobs < 0 {
+		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
+	}
+	if o.restart && o.slots.sysroot != "" {
+		return usageError{fmt.Errorf("--restart-crio is about this machine, --sysroot about another one")}
+	}
+	root, err := o.slots.open(false)
+	if err != nil {
+		return err
+	}
+	opts, err := o.slots.fillOptions(a, o.jobs)
+	if err != nil {
+		return err
+	}
+	opts.Reuse = true
+	f, err := bundle.OpenFile(ctx, path)
+	if err != nil {
+		return err //nolint:wrapcheck // names the file
+	}
+	defer f.Close() //nolint:errcheck // read only
+	res, err := root.Fill(ctx, f, opts)
+	if err != nil {
+		return fmt.Errorf("resealing with %s: %w", path, err)
+	}
+	out := resealResult{importResult: newFilledResult(res)}
+	if err := out.lookAtOther(root, res.Slot.Other()); err != nil {
+		return err
+	}
+	if o.restart {
+		if err := restartCRIO(ctx); err != nil {
+			return err
+		}
+		out.Restarted = []string{"crio", "kubelet"}
+	}
+	return a.show(out)
+}
+
+// restartCRIO restarts CRI-O by systemd. kubelet requires it.
+func restartCRIO(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "systemctl", "restart", "crio.service").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("the slot is filled and sealed, but restarting CRI-O: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// resealResult is what reseal prints.
+type resealResult struct {
+	importResult
+	// Other is the slot that was left alone, OtherRelease what it holds, and
+	// OnlyThere the references that the new store has not.
+	Other        slot.Name `json:"other"`
+	OtherRelease string    `json:"otherRelease"`
+	OnlyThere    []string  `json:"onlyThere"`
+	// Restarted are the services that were restarted.
+	Restarted []string `json:"restarted,omitempty"`
+}
+
+func (r *resealResult) lookAtOther(root *slot.Root, n slot.Name) error {
+	other, err := root.Read(n)
+	if err != nil {
+		return err //nolint:wrapcheck // names the slot
+	}
+	r.Other, r.OtherRelease = n, other.Release()
+	r.OnlyThere, err = root.Held(other)
+	return err //nolint:wrapcheck // names the slot
+}
+
+func (r resealResult) writeText(w io.Writer) error {
+	if err := r.importResult.writeText(w); err != nil {
+		return err
+	}
+	p := &printer{w: w}
+	if r.Taken > 0 {
+		p.line("%s taken from slot %s and verified, %d extracted from the bundle", plural(r.Taken, "layer"), r.Other, r.Extracted)
+	}
+	switch {
+	case r.OtherRelease == "nothing":
+		p.line("slot %s is empty", r.Other)
+	case len(r.OnlyThere) == 0:
+		p.line("slot %s holds %s, and no reference that the new store lacks", r.Other, r.OtherRelease)
+	default:
+		p.line("slot %s still holds %s, with %s that only it has; nodeseal retire %s empties it when nothing needs them",
+			r.Other, r.OtherRelease, plural(len(r.OnlyThere), "reference"), r.Other)
+	}
+	if len(r.Restarted) > 0 {
+		p.line("restarted CRI-O, and kubelet with it; containers go on")
+	}
+	return p.err
+}
