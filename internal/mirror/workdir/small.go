@@ -1,6 +1,7 @@
 package workdir
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,14 +15,19 @@ import (
 )
 
 // writeLoose puts data at path by rename, not synced: after a power cut the
-// file may be empty or not there. Who reads it verifies it.
+// file may be empty or not there. Who reads it verifies it. Images that share a
+// configuration may write it at the same time.
 func writeLoose(path string, data []byte) error {
-	tmp := path + atomicfile.Suffix
-	if err := os.WriteFile(tmp, data, 0o644); err != nil { //nolint:gosec // nothing secret
-		os.Remove(tmp) //nolint:errcheck,gosec // the first error says more
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+atomicfile.Suffix)
+	if err != nil {
 		return fmt.Errorf("work directory: %w", err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	_, err = tmp.Write(data)
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name()) //nolint:errcheck,gosec // the first error says more
 		return fmt.Errorf("work directory: %w", err)
 	}
 	return nil
