@@ -25,7 +25,9 @@ func (o *nodeOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.storageConf, "storage-conf", nodeStorageConf, "the storage.conf that CRI-O and podman read")
 }
 
-func (o *nodeOptions) complete(cmd *cobra.Command) { must(cmd.MarkFlagFilename("storage-conf", "conf")) }
+func (o *nodeOptions) complete(cmd *cobra.Command) {
+	must(cmd.MarkFlagFilename("storage-conf", "conf"))
+}
 
 // storage reads the node's storage.conf and says which file it was: "" where
 // there is none, and the defaults hold.

@@ -28,8 +28,8 @@ on each node into a read-only additional image store of CRI-O, and seals it, so
 that nodes never need a registry.
 
   staging:  nodeseal bundle --images images.lst -o release.tar.zst
-  node:     nodeseal import release.tar.zst --store DIR
-            nodeseal config storage.conf --store DIR
+  node:     nodeseal import release.tar.zst
+            nodeseal status
 
 Every flag can also come from the environment, as NODESEAL_<FLAG>.
 
@@ -74,6 +74,7 @@ func newRootCommand(a *app) *cobra.Command {
 		newImportCommand(a),
 		newResealCommand(a),
 		newRetireCommand(a),
+		newStatusCommand(a),
 		newSealCommand(a),
 		newUnsealCommand(a),
 		newMountCommand(a),

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 )
 
 // EmptyFiles returns the files of a store without images: valid for every
@@ -40,4 +42,24 @@ func CheckLocks(fsys fs.FS) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// CheckLayers reports records of the store in the directory dir whose contents
+// have no directory, and images whose top layer has no record: the first few.
+func CheckLayers(dir string, s *Store) error {
+	var errs []error
+	known := make(map[string]bool, len(s.Layers))
+	for _, l := range s.Layers {
+		known[l.ID] = true
+		if _, err := os.Stat(filepath.Join(dir, DiffDir(l.ID))); err != nil {
+			errs = append(errs, fmt.Errorf("layer %.12s: %w", l.ID, err))
+		}
+	}
+	for _, img := range s.Images {
+		if img.TopLayer != "" && !known[img.TopLayer] {
+			errs = append(errs, fmt.Errorf("image %.12s: no record of its layer %.12s", img.ID, img.TopLayer))
+		}
+	}
+	const few = 3
+	return errors.Join(errs[:min(len(errs), few)]...)
 }

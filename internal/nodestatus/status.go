@@ -1,0 +1,200 @@
+// Package nodestatus says how a node stands: what its slots hold, whether they
+// are sealed, whether the node's configuration leads to them, and whether it
+// would come up after a reboot with no registry.
+package nodestatus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig"
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/opencontainers/go-digest"
+)
+
+// Options say what is looked at.
+type Options struct {
+	Root *slot.Root
+	// Storage is the node's storage.conf, ConfPath where it was read, "" where
+	// there is none. ConfErr is set where it cannot be read.
+	Storage  nodeconfig.Storage
+	ConfPath string
+	ConfErr  error
+	Node     slot.Node
+	// Scratch is a directory for the library's empty primary store. It is made
+	// and removed.
+	Scratch string
+	// Wanted is a list of images that the node must have; nil for none.
+	Wanted *imagelist.List
+	Now    time.Time
+}
+
+// Status is how a node stands. A time that is zero is not known.
+type Status struct {
+	Root  string `json:"root"`
+	Slots []Slot `json:"slots"`
+	// StorageConf is the file, "" where there is none; Stores are what it names.
+	StorageConf string   `json:"storageConf"`
+	Stores      []string `json:"additionalImageStores"`
+	GraphRoot   string   `json:"graphRoot"`
+	// References counts the names that the slots hold, Visible those that CRI-O
+	// and podman find.
+	References int       `json:"references"`
+	Visible    int       `json:"visible"`
+	Unseen     []Problem `json:"unseen,omitempty"`
+	// Missing are the references of the given list that no slot holds.
+	Missing []string `json:"missing,omitempty"`
+	// Problems are why a reboot would fail, Warnings what should be mended.
+	Problems []Problem `json:"problems"`
+	Warnings []Problem `json:"warnings"`
+}
+
+// Problem is one thing that is wrong.
+type Problem struct {
+	// What is a path, a slot or a reference.
+	What    string `json:"what"`
+	Message string `json:"message"`
+}
+
+// Slot is how one slot stands.
+type Slot struct {
+	Name       slot.Name     `json:"name"`
+	Path       string        `json:"path"`
+	Release    string        `json:"release"`
+	ID         digest.Digest `json:"inventory,omitempty"`
+	Images     int           `json:"images"`
+	References int           `json:"references"`
+	Layers     int           `json:"layers"`
+	Configured bool          `json:"configured"`
+	Immutable  bool          `json:"immutable"`
+	Mounted    bool          `json:"mounted"`
+	FSType     string        `json:"fsType,omitempty"`
+	Filled     time.Time     `json:"filled,omitzero"`
+	Verified   time.Time     `json:"verified,omitzero"`
+	// VerifiedAge is in seconds.
+	VerifiedAge int64 `json:"verifiedAge,omitempty"`
+	Damage      int   `json:"damage,omitempty"`
+	// Uses are what retire would refuse for.
+	Uses []slot.Use `json:"uses"`
+}
+
+// RebootOK reports whether nothing speaks against a reboot with no registry.
+func (s *Status) RebootOK() bool { return len(s.Problems) == 0 }
+
+// collector puts a Status together.
+type collector struct {
+	opts  Options
+	out   *Status
+	slots []*slot.Slot
+}
+
+// Collect looks at the node. It changes nothing, and needs root to read. What is
+// wrong with the node is no error.
+func Collect(ctx context.Context, opts Options) (*Status, error) {
+	c := &collector{opts: opts, out: &Status{
+		Root: opts.Root.Dir(), StorageConf: opts.ConfPath, Stores: opts.Storage.Stores,
+		GraphRoot: opts.Storage.GraphRoot, Problems: []Problem{}, Warnings: []Problem{},
+	}}
+	if opts.ConfErr != nil {
+		c.problem(opts.ConfPath, "%v: CRI-O and podman do not start", opts.ConfErr)
+	}
+	for _, n := range slot.Names() {
+		if err := c.slot(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+	valid := c.configured()
+	if err := c.visible(ctx, valid); err != nil {
+		return nil, err
+	}
+	c.wanted()
+	c.room()
+	return c.out, nil
+}
+
+func (c *collector) problem(what, format string, args ...any) {
+	c.out.Problems = append(c.out.Problems, Problem{What: what, Message: fmt.Sprintf(format, args...)})
+}
+
+func (c *collector) warn(what, format string, args ...any) {
+	c.out.Warnings = append(c.out.Warnings, Problem{What: what, Message: fmt.Sprintf(format, args...)})
+}
+
+// slot looks at one slot.
+func (c *collector) slot(ctx context.Context, n slot.Name) error {
+	out := Slot{Name: n, Path: c.opts.Root.Path(n), Uses: []slot.Use{}}
+	out.Configured = c.names(out.Path)
+	s, err := c.opts.Root.Read(n)
+	if err != nil {
+		out.Release = "unreadable"
+		c.problem(out.Path, "%v", err)
+		c.out.Slots = append(c.out.Slots, out)
+		return nil
+	}
+	out.Release, out.ID = s.Release(), s.ID
+	out.Images, out.Layers, out.References = len(s.Store.Images), len(s.Store.Layers), len(s.Store.References)
+	if err := c.seal(ctx, &out, s); err != nil {
+		return err
+	}
+	if !s.Store.Empty() {
+		c.slots = append(c.slots, s)
+		if !out.Configured {
+			c.problem(out.Path, "storage.conf does not name it: CRI-O and podman see none of its %d images", out.Images)
+		}
+		if err := c.history(&out, s); err != nil {
+			return err
+		}
+		if err := store.CheckLayers(out.Path, s.Store); err != nil {
+			c.problem(out.Path, "%v: images do not start", err)
+		}
+	}
+	c.out.Slots = append(c.out.Slots, out)
+	return nil
+}
+
+func (c *collector) seal(ctx context.Context, out *Slot, s *slot.Slot) error {
+	rep, err := seal.State(ctx, out.Path)
+	if err != nil {
+		return fmt.Errorf("slot %s: %w", out.Name, err)
+	}
+	out.Immutable, out.Mounted, out.FSType = rep.FlagsSet(), rep.Mounted, rep.FSType
+	if s.Store.Empty() {
+		return nil
+	}
+	if !out.Immutable {
+		c.warn(out.Path, "it is not immutable: nodeseal seal %s", out.Path)
+	}
+	if !out.Mounted {
+		c.warn(out.Path, "it is not mounted read-only: nodeseal mount %s", out.Name)
+	}
+	if rep.ImmutableDiffs > 0 {
+		c.problem(out.Path, "%d layers are immutable themselves: containers cannot start or write; chattr -R -i on overlay/*/diff mends it", rep.ImmutableDiffs)
+	}
+	return nil
+}
+
+// history adds when the slot was filled and verified, and what needs it.
+func (c *collector) history(out *Slot, s *slot.Slot) error {
+	times, err := c.opts.Root.Times(s)
+	if err != nil {
+		return err //nolint:wrapcheck // says all
+	}
+	out.Filled, out.Verified, out.Damage = times.Filled, times.Verified, times.Damage
+	if !times.Verified.IsZero() {
+		out.VerifiedAge = int64(c.opts.Now.Sub(times.Verified).Seconds())
+	}
+	if times.Damage > 0 {
+		c.problem(out.Path, "the last verification found damage: nodeseal verify %s --repair BUNDLE", out.Path)
+	}
+	uses, err := c.opts.Root.Uses(s, c.opts.Node)
+	if err != nil {
+		c.warn(out.Path, "retire cannot tell what needs it: %v", err)
+		return nil
+	}
+	out.Uses = append(out.Uses, uses...)
+	return nil
+}
