@@ -141,7 +141,7 @@ func hint(err error) string {
 	case errors.Is(err, seal.ErrNotAStore):
 		return "name the directory that nodeseal import --store made"
 	case is(err, bundle.ErrDamaged, store.ErrDamaged):
-		return "nodeseal verify BUNDLE names all damage; copy the bundle to the stick again and verify it there"
+		return "copy the bundle to the stick again; nodeseal verify BUNDLE, there, names what is damaged"
 	case errors.Is(err, pull.ErrUnauthorized), errors.Is(err, pull.ErrDenied):
 		return "log in (podman login, skopeo login) or name the credentials with --authfile"
 	case errors.Is(err, pull.ErrNotFound):
