@@ -29,6 +29,7 @@ type node struct {
 	t      *testing.T
 	dir    string
 	pause  string
+	pins   bool      // pin all images of the bundles
 	holder *exec.Cmd // keeps the namespaces
 	crio   *exec.Cmd
 	log    *bytes.Buffer
@@ -130,8 +131,11 @@ exec runc "$@"
 	if err := os.Chmod(n.path("runtime"), 0o755); err != nil {
 		n.t.Fatal(err)
 	}
-	conmon := testenv.NeedTool(n.t, "conmon")
-	n.write("crio.conf", strings.NewReplacer("DIR", n.dir, "TOOLS", tools, "CONMON", conmon, "PAUSE", n.pause).Replace(`
+	conmon, pinned := testenv.NeedTool(n.t, "conmon"), ""
+	if n.pins {
+		pinned = `"` + crioRepo + `/*"`
+	}
+	n.write("crio.conf", strings.NewReplacer("DIR", n.dir, "TOOLS", tools, "CONMON", conmon, "PAUSE", n.pause, "PINNED", pinned).Replace(`
 [crio]
 root = "DIR/graph"
 runroot = "DIR/run"
@@ -166,6 +170,7 @@ monitor_cgroup = "pod"
 pause_image = "PAUSE"
 pause_command = ""
 signature_policy = "DIR/etc/policy.json"
+pinned_images = [PINNED]
 [crio.network]
 network_dir = "DIR/cni"
 plugin_dirs = ["/usr/lib/cni"]

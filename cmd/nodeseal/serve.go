@@ -23,7 +23,7 @@ import (
 
 // serveMemory is where the garbage collector starts to work hard, in bytes:
 // below what a node should have to spare for this.
-const serveMemory = 16 << 20
+const serveMemory = 18 << 20
 
 type serveOptions struct {
 	root      string

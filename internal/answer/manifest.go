@@ -53,6 +53,11 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, rt route) err
 			return errManifestUnknown(rt.name, "tag "+rt.tag)
 		}
 	}
+	snap := h.stores.current()
+	if m, ok := snap.kept.get(d); ok {
+		content(w, r, d, m.mediaType, m.data)
+		return nil
+	}
 	data, err := h.read(func(s *snapshot) ([]byte, error) { return s.manifest(d) })
 	if unknown(err) {
 		return errManifestUnknown(rt.name, d.String())
@@ -60,6 +65,8 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, rt route) err
 	if err != nil {
 		return err
 	}
-	content(w, r, d, mediaTypeOf(data), data)
+	mediaType := mediaTypeOf(data)
+	snap.kept.put(d, keptManifest{data, mediaType})
+	content(w, r, d, mediaType, data)
 	return nil
 }

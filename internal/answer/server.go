@@ -12,7 +12,7 @@ import (
 
 // What a client may use up.
 const (
-	maxConnections = 512
+	maxConnections = 256
 	maxHeader      = 16 << 10
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 10 * time.Second

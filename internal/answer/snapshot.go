@@ -17,6 +17,7 @@ type snapshot struct {
 	views []*view
 	// hosts are the names of repositories by their path without the host.
 	hosts map[string][]string
+	kept  kept
 }
 
 func newSnapshot(views []*view) *snapshot {
