@@ -1,6 +1,7 @@
 package kubeobject
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"io"
@@ -57,7 +58,7 @@ func TestRead(t *testing.T) {
 func TestReadList(t *testing.T) {
 	t.Parallel()
 	stop := errors.New("stop")
-	dec := func(s string) *json.Decoder { return json.NewDecoder(strings.NewReader(s)) }
+	dec := func(s string) *bufio.Reader { return bufio.NewReaderSize(strings.NewReader(s), 16) }
 	head, err := ReadList(dec(`{"kind":"PodList","metadata":{"continue":"next"},"items":[{},{}]}`), func([]byte) error { return nil })
 	if err != nil || head != (ListHead{"PodList", "next"}) {
 		t.Errorf("head %+v, %v", head, err)

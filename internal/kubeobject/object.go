@@ -17,8 +17,12 @@ type Object struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Metadata   Meta   `json:"metadata"`
-	// Raw is the whole object as JSON.
+	// Raw is the whole object as JSON, perhaps without managedFields.
 	Raw json.RawMessage `json:"-"`
+
+	// what Parse decoded with the head, where it knew the kind
+	pod      *Pod
+	workload *Workload
 }
 
 // Meta is what is read of an object's metadata.
@@ -41,8 +45,8 @@ type Owner struct {
 // list's items, which do not name their own; empty means that raw must. Parse
 // keeps raw. Errors wrap ErrObject.
 func Parse(raw []byte, apiVersion, kind string) (Object, error) {
-	var o Object
-	if err := json.Unmarshal(raw, &o); err != nil {
+	o, err := decode(raw, kind)
+	if err != nil {
 		return Object{}, fmt.Errorf("%w: %w", ErrObject, err)
 	}
 	if o.Kind == "" {
@@ -53,6 +57,35 @@ func Parse(raw []byte, apiVersion, kind string) (Object, error) {
 	}
 	o.Raw = raw
 	return o, nil
+}
+
+// decode reads the head of an object and, of pods and what makes them, the body
+// in the same pass: they are most of a cluster. A body of another shape is left
+// to who asks for it.
+func decode(raw []byte, kind string) (Object, error) {
+	switch {
+	case kind == "Pod":
+		var v struct {
+			Object
+			Pod
+		}
+		if json.Unmarshal(raw, &v) == nil {
+			v.Object.pod = &v.Pod
+			return v.Object, nil
+		}
+	case templated(kind):
+		var v struct {
+			Object
+			templateBody
+		}
+		if json.Unmarshal(raw, &v) == nil {
+			v.Object.workload = v.workloadOf(kind)
+			return v.Object, nil
+		}
+	}
+	var o Object
+	err := json.Unmarshal(raw, &o)
+	return o, err
 }
 
 // Decode reads the parts of the object that into has fields for.

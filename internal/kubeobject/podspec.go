@@ -77,44 +77,61 @@ type Workload struct {
 	Replicas *int64
 }
 
+// templateBody is where the kinds that make pods have their template.
+type templateBody struct {
+	Spec struct {
+		Replicas    *int64   `json:"replicas"`
+		Template    Template `json:"template"`
+		JobTemplate struct {
+			Spec struct {
+				Template Template `json:"template"`
+			} `json:"spec"`
+		} `json:"jobTemplate"`
+	} `json:"spec"`
+	Template Template `json:"template"`
+}
+
+// templated reports kinds that make pods.
+func templated(kind string) bool {
+	switch kind {
+	case "Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "CronJob",
+		"ReplicationController", "DeploymentConfig", "PodTemplate":
+		return true
+	}
+	return false
+}
+
+// workloadOf returns the body of a kind that makes pods.
+func (b *templateBody) workloadOf(kind string) *Workload {
+	switch kind {
+	case "CronJob":
+		return &Workload{Template: b.Spec.JobTemplate.Spec.Template}
+	case "PodTemplate":
+		return &Workload{Template: b.Template}
+	}
+	return &Workload{b.Spec.Template, b.Spec.Replicas}
+}
+
 // Template returns what the object makes pods of; ok is false where the kind
 // makes none.
 func (o Object) Template() (w Workload, ok bool, err error) {
-	switch o.Kind {
-	case "Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "ReplicationController", "DeploymentConfig":
-		var v struct {
-			Spec struct {
-				Replicas *int64   `json:"replicas"`
-				Template Template `json:"template"`
-			} `json:"spec"`
-		}
-		err = o.Decode(&v)
-		return Workload{v.Spec.Template, v.Spec.Replicas}, true, err
-	case "CronJob":
-		var v struct {
-			Spec struct {
-				JobTemplate struct {
-					Spec struct {
-						Template Template `json:"template"`
-					} `json:"spec"`
-				} `json:"jobTemplate"`
-			} `json:"spec"`
-		}
-		err = o.Decode(&v)
-		return Workload{Template: v.Spec.JobTemplate.Spec.Template}, true, err
-	case "PodTemplate":
-		var v struct {
-			Template Template `json:"template"`
-		}
-		err = o.Decode(&v)
-		return Workload{Template: v.Template}, true, err
+	switch {
+	case o.workload != nil:
+		return *o.workload, true, nil
+	case !templated(o.Kind):
+		return Workload{}, false, nil
 	}
-	return Workload{}, false, nil
+	var b templateBody
+	err = o.Decode(&b)
+	return *b.workloadOf(o.Kind), true, err
 }
 
 // Pod returns the object as a pod; ok is false where it is none.
 func (o Object) Pod() (p Pod, ok bool, err error) {
-	if o.Kind != "Pod" {
+	switch {
+	case o.pod != nil:
+		return *o.pod, true, nil
+	case o.Kind != "Pod":
 		return Pod{}, false, nil
 	}
 	err = o.Decode(&p)

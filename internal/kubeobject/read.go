@@ -18,121 +18,16 @@ type ListHead struct {
 	Continue string
 }
 
-// ReadList reads one JSON document from dec and calls item for each object of
-// a List while the rest is still being read, or once where the document is a
-// single object. item must not keep raw longer than the call, but may keep
-// copies. Reading stops at the first error of item, which is returned as it is;
-// other errors wrap ErrObject or are those of the reader; io.EOF means that
-// there was no further document.
-func ReadList(dec *json.Decoder, item func(raw []byte) error) (ListHead, error) {
-	var head ListHead
-	tok, err := dec.Token()
-	if err != nil {
-		return head, syntax(err)
-	}
-	if tok != json.Delim('{') {
-		return head, fmt.Errorf("%w: want a JSON object, found %v", ErrObject, tok)
-	}
-	var rest map[string]json.RawMessage
-	isList := false
-	for dec.More() {
-		tok, err := dec.Token()
-		if err != nil {
-			return head, unexpected(err)
-		}
-		key, _ := tok.(string)
-		if key == "items" && !isList {
-			if isList, err = readItems(dec, item); err != nil {
-				return head, err
-			}
-			continue
-		}
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
-			return head, unexpected(err)
-		}
-		if rest == nil {
-			rest = make(map[string]json.RawMessage)
-		}
-		rest[key] = raw
-	}
-	if _, err := dec.Token(); err != nil {
-		return head, unexpected(err)
-	}
-	if !isList {
-		whole, err := json.Marshal(rest)
-		if err != nil {
-			return head, fmt.Errorf("%w: %w", ErrObject, err)
-		}
-		return head, item(whole)
-	}
-	var meta struct {
-		Continue string `json:"continue"`
-	}
-	for _, part := range []struct {
-		raw  json.RawMessage
-		into any
-	}{{rest["kind"], &head.Kind}, {rest["metadata"], &meta}} {
-		if part.raw != nil {
-			if err := json.Unmarshal(part.raw, part.into); err != nil {
-				return head, fmt.Errorf("%w: %w", ErrObject, err)
-			}
-		}
-	}
-	head.Continue = meta.Continue
-	return head, nil
-}
-
-// readItems reads the array of a list; ok is false for null.
-func readItems(dec *json.Decoder, item func(raw []byte) error) (ok bool, err error) {
-	tok, err := dec.Token()
-	switch {
-	case err != nil:
-		return false, unexpected(err)
-	case tok == nil:
-		return true, nil
-	case tok != json.Delim('['):
-		return false, fmt.Errorf("%w: items is not a list", ErrObject)
-	}
-	var raw json.RawMessage // one buffer for all items
-	for dec.More() {
-		if err := dec.Decode(&raw); err != nil {
-			return false, unexpected(err)
-		}
-		if err := item(raw); err != nil {
-			return false, err
-		}
-	}
-	_, err = dec.Token()
-	if err != nil {
-		return false, unexpected(err)
-	}
-	return true, nil
-}
-
-// syntax marks an error of the JSON itself, or its early end, with ErrObject;
-// errors of the reader stay what they are.
-func syntax(err error) error {
-	var se *json.SyntaxError
-	if errors.As(err, &se) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: %w", ErrObject, err)
-	}
-	return err
-}
-
-// unexpected is syntax for the middle of a document.
-func unexpected(err error) error {
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: %w", ErrObject, io.ErrUnexpectedEOF)
-	}
-	return syntax(err)
-}
-
 // Read calls found for every object of r: JSON documents one after the other,
 // or YAML documents, each an object or a List (also a List in a List), as oc and
 // kubectl print them. Errors wrap ErrObject and say which document is meant.
 func Read(r io.Reader, found func(Object) error) error {
 	br := bufio.NewReaderSize(r, 64<<10)
+	if head, err := br.Peek(len(byteOrderMark)); err == nil && string(head) == byteOrderMark {
+		if _, err := br.Discard(len(byteOrderMark)); err != nil {
+			return err
+		}
+	}
 	head, err := br.Peek(sniffLen)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -143,10 +38,12 @@ func Read(r io.Reader, found func(Object) error) error {
 	return readYAML(br, found)
 }
 
-func readJSON(r io.Reader, found func(Object) error) error {
-	dec := json.NewDecoder(r)
+// byteOrderMark is what some editors write first.
+const byteOrderMark = "\xef\xbb\xbf"
+
+func readJSON(r *bufio.Reader, found func(Object) error) error {
 	for n := 1; ; n++ {
-		_, err := ReadList(dec, func(raw []byte) error { return emit(raw, found) })
+		_, err := ReadList(r, func(raw []byte) error { return emit(raw, found) })
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -200,7 +97,7 @@ func readYAML(br *bufio.Reader, found func(Object) error) error {
 		if bytes.Equal(data, []byte("null")) {
 			return nil
 		}
-		_, err = ReadList(json.NewDecoder(bytes.NewReader(data)), func(raw []byte) error { return emit(raw, found) })
+		_, err = ReadList(bufio.NewReader(bytes.NewReader(data)), func(raw []byte) error { return emit(raw, found) })
 		if err != nil {
 			return fmt.Errorf("document %d: %w", n, err)
 		}

@@ -1,8 +1,8 @@
 package cluster
 
 import (
+	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +22,9 @@ const (
 	tries = 3
 	// maxCustom bounds how many objects of one custom kind are read.
 	maxCustom = 20_000
-	phase     = "cluster"
+	// readBuffer is the length of the buffer before an answer, in bytes.
+	readBuffer = 64 << 10
+	phase      = "cluster"
 )
 
 // ErrUnreachable is wrapped by the error about an API server that does not
@@ -113,7 +115,7 @@ func (l *lister) once(ctx context.Context, next string) (kubeobject.ListHead, er
 	}
 	defer body.Close()
 	var count int64
-	head, err := kubeobject.ReadList(json.NewDecoder(body), func(raw []byte) error {
+	head, err := kubeobject.ReadList(bufio.NewReaderSize(body, readBuffer), func(raw []byte) error {
 		o, err := kubeobject.Parse(raw, l.kind.GroupVersion.String(), l.kind.Kind)
 		if err != nil {
 			return err

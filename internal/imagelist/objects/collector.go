@@ -29,6 +29,15 @@ type Collector struct {
 	configs  map[string]bool
 	machine  map[string][]Found // of MachineConfigs, by name
 	problems []Problem
+	names    map[string]name   // of references as written
+	strings  map[string]string // one copy of each
+}
+
+// name is what Normalize says of a reference.
+type name struct {
+	ref    string
+	digest digest.Digest
+	err    error
 }
 
 // votes counts how often a reference was seen with a digest.
@@ -117,29 +126,60 @@ func (c *Collector) Report(p Problem) {
 	c.problems = append(c.problems, p)
 }
 
-// normal normalises references; one that is none becomes a problem.
+// normal normalises references; one that is none becomes a problem. Thousands of
+// pods name the same images: of equal strings one copy is kept.
 func (c *Collector) normal(images []Found) []Found {
-	out := images[:0]
+	out := make([]Found, 0, len(images))
 	for _, f := range images {
-		ref, err := imagelist.Normalize(f.Ref)
-		if errors.Is(err, imagelist.ErrShortName) {
+		f.From.Namespace, f.From.Container, f.From.Name = c.same(f.From.Namespace), c.same(f.From.Container), c.same(f.From.Name)
+		f.From.Kind, f.From.Object = c.same(f.From.Kind), c.same(f.From.Object)
+		n := c.name(f.Ref)
+		if errors.Is(n.err, imagelist.ErrShortName) {
 			c.short = append(c.short, f)
 			continue
 		}
-		if err != nil {
-			c.problems = append(c.problems, Problem{f.From, err})
+		if n.err != nil {
+			c.problems = append(c.problems, Problem{f.From, n.err})
 			continue
 		}
-		f.Ref = ref
-		if _, d := imagelist.Split(ref); d != "" {
+		f.Ref, f.RunsAs = n.ref, ""
+		if n.digest != "" {
 			f.Runs = ""
 		}
 		if f.Runs != "" {
+			f.Runs = digest.Digest(c.same(f.Runs.String()))
 			c.runs.add(f.Ref, f.Runs)
 		}
 		out = append(out, f)
 	}
 	return out
+}
+
+// name normalises a reference, once.
+func (c *Collector) name(ref string) name {
+	n, ok := c.names[ref]
+	if !ok {
+		n.ref, n.err = imagelist.Normalize(ref)
+		_, n.digest = imagelist.Split(n.ref)
+		if c.names == nil {
+			c.names = make(map[string]name)
+		}
+		c.names[ref] = n
+	}
+	return n
+}
+
+// same returns s, as the copy that is kept.
+func (c *Collector) same(s string) string {
+	kept, ok := c.strings[s]
+	if !ok {
+		if c.strings == nil {
+			c.strings = make(map[string]string)
+		}
+		kept = s
+		c.strings[s] = s
+	}
+	return kept
 }
 
 func (v *votes) add(ref string, d digest.Digest) {
@@ -244,7 +284,7 @@ func (c *Collector) inUse() []Found {
 // entry resolves f. several says that different digests run under its reference.
 func (c *Collector) entry(f Found) (e imagelist.Entry, several bool) {
 	e = imagelist.Entry{Ref: f.Ref, From: []bundle.Origin{f.From}}
-	name, d := imagelist.Split(f.Ref)
+	repo, d := imagelist.Split(f.Ref)
 	if d != "" {
 		return e, false
 	}
@@ -258,7 +298,7 @@ func (c *Collector) entry(f Found) (e imagelist.Entry, several bool) {
 	if f.Runs != "" {
 		d = f.Runs
 	}
-	e.Ref, e.Digest = imagelist.Repository(name)+"@"+d.String(), d
+	e.Ref, e.Digest = imagelist.Repository(repo)+"@"+d.String(), d
 	if d == main {
 		e.Names = []string{f.Ref}
 	}
