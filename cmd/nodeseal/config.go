@@ -17,13 +17,23 @@ const nodeStorageConf = "/etc/containers/storage.conf"
 func newConfigCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Print the configuration that points a node at its store",
+		Short: "Print the configuration of nodes and clusters",
 		Args:  exactArgs(),
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("config: say which configuration: storage.conf, registries")}
+			return usageError{errors.New("config: say which configuration: all, machineconfig, units, ... (nodeseal config --help)")}
 		},
 	}
-	cmd.AddCommand(newConfigStorageCommand(a), newConfigRegistriesCommand(a))
+	cmd.AddCommand(
+		newConfigAllCommand(a),
+		newConfigMachineConfigCommand(a),
+		newConfigRuntimeCommand(a),
+		newConfigPinnedCommand(a),
+		newConfigDisruptionCommand(a),
+		newConfigDaemonSetCommand(a),
+		newConfigUnitsCommand(a),
+		newConfigStorageCommand(a),
+		newConfigRegistriesCommand(a),
+	)
 	return cmd
 }
 

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
+)
+
+type configAllOptions struct {
+	node      configNodeOptions
+	pools     []string
+	pinned    bool
+	installer manifest.Installer
+}
+
+func (o *configAllOptions) addFlags(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&o.pools, "pool", nil, poolUsage+"; may be repeated")
+	flags.BoolVar(&o.pinned, "pinned-image-set", false, "pin the images of --bundle by a PinnedImageSet, not by globs")
+	o.node.addUnitFlags(flags)
+	o.node.addClusterFlags(flags)
+}
+
+func newConfigAllCommand(a *app) *cobra.Command {
+	var o configAllOptions
+	var output string
+	cmd := &cobra.Command{
+		Use:   "all --pool POOL... --ocp-version 4.N -o DIR",
+		Short: "Write everything for a cluster, and a README of the order",
+		Long: `Write every object that a cluster needs into a directory, numbered in the order in
+which they are applied, and a README.md: pause the pools, apply, unpause, one
+reboot of each node. What would break the cluster is refused, with the reason.`,
+		Example: `  nodeseal config all --pool master --pool worker --ocp-version 4.18 --bundle release.tar.zst --cluster -o config`,
+		Args:    exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output == "" {
+				return usageError{errors.New("config all: -o DIR is missing")}
+			}
+			files, err := o.files(cmd.Context(), a)
+			if err != nil {
+				return err
+			}
+			if err := files.write(output); err != nil {
+				return err
+			}
+			return a.show(writtenFiles{Dir: output, Files: files.names()})
+		},
+	}
+	o.addFlags(cmd.Flags())
+	addInstallerFlags(cmd, &o.installer)
+	cmd.Flags().StringVarP(&output, "output", "o", "", "directory to write to")
+	must(cmd.MarkFlagDirname("output"))
+	return cmd
+}
+
+// files returns everything for the cluster.
+func (o *configAllOptions) files(ctx context.Context, a *app) (configFiles, error) {
+	var out configFiles
+	if o.pinned && len(o.node.pins) > 0 {
+		return out, usageError{errors.New("--pin and --pinned-image-set cannot both be given: " +
+			"arrays of CRI-O's drop-ins replace each other, so one of them would have no effect")}
+	}
+	o.node.noPins = o.node.noPins || o.pinned
+	if o.pinned && o.node.sources.bundle == "" {
+		return out, usageError{errors.New("--pinned-image-set takes the images of --bundle, which is missing")}
+	}
+	s, v, err := o.node.settings(ctx, a)
+	if err != nil {
+		return out, err
+	}
+	opts := manifest.Options{
+		Pools: o.pools, Version: v, Settings: s, RuntimeConfig: o.node.runtimeConfig, Installer: o.installer,
+	}
+	if o.pinned {
+		if opts.PinnedImages, err = digestReferences(ctx, o.node.sources.bundle); err != nil {
+			return out, err
+		}
+	}
+	files, err := manifest.All(opts)
+	if err != nil {
+		return out, refused(err)
+	}
+	for _, f := range files {
+		out.Files = append(out.Files, configFile{Name: f.Name, Content: string(f.Content)})
+	}
+	return out, nil
+}

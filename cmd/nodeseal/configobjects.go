@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
+)
+
+const poolUsage = "MachineConfigPool: master, worker, arbiter, or one of your own"
+
+// onePool takes a --pool.
+func onePool(cmd *cobra.Command, pool *string) {
+	cmd.Flags().StringVar(pool, "pool", "", poolUsage)
+	must(cmd.RegisterFlagCompletionFunc("pool", oneOf("master", "worker", "arbiter")))
+}
+
+// showObject prints an object, or says why it is refused.
+func (a *app) showObject(name string, content []byte, err error) error {
+	if err != nil {
+		return refused(err)
+	}
+	return a.show(configFile{Name: name + ".yaml", Content: string(content)})
+}
+
+func newConfigMachineConfigCommand(a *app) *cobra.Command {
+	var o configNodeOptions
+	var pool string
+	cmd := &cobra.Command{
+		Use:   "machineconfig --pool POOL --ocp-version 4.N",
+		Short: "Print the MachineConfig of a pool",
+		Long: `Print the MachineConfig 99-zzz-nodeseal-POOL: the whole storage.conf with both
+slots, tmpfiles.d and units that make the empty slots before anything names them,
+mounts, the import from a stick and nodeseal serve, the drop-ins that send pulls
+to it (with --bundle), and pins. Nothing in it changes from release to release,
+as long as there is no new repository.
+
+It reboots the pool. docs/openshift.md says in which order to apply what.`,
+		Example: `  nodeseal config machineconfig --pool worker --ocp-version 4.18 --bundle release.tar.zst --cluster | oc apply -f -
+  oc debug node/worker-0 -- cat /host/etc/containers/storage.conf | nodeseal config machineconfig --pool worker --ocp-version 4.15 --from -`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runConfigMachineConfig(cmd.Context(), a, pool, &o)
+		},
+	}
+	onePool(cmd, &pool)
+	o.addUnitFlags(cmd.Flags())
+	o.addClusterFlags(cmd.Flags())
+	return cmd
+}
+
+func runConfigMachineConfig(ctx context.Context, a *app, pool string, o *configNodeOptions) error {
+	if err := manifest.CheckPool(pool); err != nil {
+		return refused(err)
+	}
+	s, v, err := o.settings(ctx, a)
+	if err != nil {
+		return err
+	}
+	if o.runtimeConfig { // refuses what is too early for it
+		if _, err := manifest.ContainerRuntimeConfig(pool, v, s); err != nil {
+			return refused(err)
+		}
+	}
+	content, err := manifest.MachineConfig(pool, s)
+	return a.showObject("machineconfig-"+pool, content, err)
+}
+
+func newConfigRuntimeCommand(a *app) *cobra.Command {
+	var pool, version, root string
+	cmd := &cobra.Command{
+		Use:   "containerruntimeconfig --pool POOL --ocp-version 4.N",
+		Short: "Print the ContainerRuntimeConfig that names the slots (4.23 and later)",
+		Long: `Print the ContainerRuntimeConfig that has OpenShift itself name the slots in
+storage.conf, from 4.23 on. Print the MachineConfig with
+--container-runtime-config then: two storage.conf would work against each other.`,
+		Example: `  nodeseal config containerruntimeconfig --pool worker --ocp-version 4.23`,
+		Args:    exactArgs(),
+		RunE: func(*cobra.Command, []string) error {
+			v, err := parseVersion(version)
+			if err != nil {
+				return err
+			}
+			content, err := manifest.ContainerRuntimeConfig(pool, v, baseSettings(root))
+			return a.showObject("containerruntimeconfig-"+pool, content, err)
+		},
+	}
+	onePool(cmd, &pool)
+	addVersionFlag(cmd.Flags(), &version)
+	addRootFlag(cmd.Flags(), &root)
+	return cmd
+}
+
+func newConfigPinnedCommand(a *app) *cobra.Command {
+	var pool, version, path string
+	cmd := &cobra.Command{
+		Use:   "pinnedimageset --pool POOL --ocp-version 4.N --bundle FILE",
+		Short: "Print PinnedImageSets with the images of a bundle",
+		Long: `Print PinnedImageSets with every image of a bundle by digest, at most 500 in each.
+They change with each release; the pins of the MachineConfig do not, and do the
+same. Never both: print the MachineConfig with --no-pins then.`,
+		Example: `  nodeseal config pinnedimageset --pool worker --ocp-version 4.19 --bundle release.tar.zst | oc apply -f -`,
+		Args:    exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, err := parseVersion(version)
+			if err != nil {
+				return err
+			}
+			if path == "" {
+				return usageError{errors.New("config pinnedimageset: --bundle FILE is missing")}
+			}
+			refs, err := digestReferences(cmd.Context(), path)
+			if err != nil {
+				return err
+			}
+			content, err := manifest.PinnedImageSets(pool, v, refs)
+			return a.showObject("pinnedimageset-"+pool, content, err)
+		},
+	}
+	onePool(cmd, &pool)
+	addVersionFlag(cmd.Flags(), &version)
+	cmd.Flags().StringVar(&path, "bundle", "", "the bundle whose images are pinned")
+	return cmd
+}
+
+func newConfigDisruptionCommand(a *app) *cobra.Command {
+	var version, root string
+	cmd := &cobra.Command{
+		Use:   "nodedisruptionpolicy --ocp-version 4.N",
+		Short: "Print the policy by which later changes reboot nothing (4.17 and later)",
+		Long: `Print the part of MachineConfiguration/cluster by which later changes of pins,
+registries and units reload services and reboot no node. The object exists: apply
+it on the server's side, which keeps the entries of others.`,
+		Example: `  nodeseal config nodedisruptionpolicy --ocp-version 4.18 | oc apply --server-side --field-manager=nodeseal -f -`,
+		Args:    exactArgs(),
+		RunE: func(*cobra.Command, []string) error {
+			v, err := parseVersion(version)
+			if err != nil {
+				return err
+			}
+			content, err := manifest.NodeDisruptionPolicy(v, baseSettings(root))
+			return a.showObject("nodedisruptionpolicy", content, err)
+		},
+	}
+	addVersionFlag(cmd.Flags(), &version)
+	addRootFlag(cmd.Flags(), &root)
+	return cmd
+}
+
+func newConfigDaemonSetCommand(a *app) *cobra.Command {
+	var pools []string
+	var root string
+	var in manifest.Installer
+	cmd := &cobra.Command{
+		Use:   "daemonset --pool POOL... --image IMAGE",
+		Short: "Print a DaemonSet that puts nodeseal on the nodes at staging",
+		Long: `Print a privileged DaemonSet for each pool that copies nodeseal from an image to
+` + "/var/usrlocal/bin" + ` on every node, relabels it and makes the empty slots. Its
+image has a shell, cp and nsenter beside the program.`,
+		Example: `  nodeseal config daemonset --pool master --pool worker --image registry.example/tools/nodeseal:1 | oc apply -f -`,
+		Args:    exactArgs(),
+		RunE: func(*cobra.Command, []string) error {
+			if len(pools) == 0 {
+				return usageError{errors.New("config daemonset: --pool is missing")}
+			}
+			content, err := manifest.DaemonSet(pools, in, baseSettings(root))
+			return a.showObject("daemonset", content, err)
+		},
+	}
+	cmd.Flags().StringArrayVar(&pools, "pool", nil, poolUsage+"; may be repeated")
+	addInstallerFlags(cmd, &in)
+	addRootFlag(cmd.Flags(), &root)
+	return cmd
+}
+
+func addInstallerFlags(cmd *cobra.Command, in *manifest.Installer) {
+	cmd.Flags().StringVar(&in.Image, "image", "", "image with nodeseal in it, for the DaemonSet")
+	cmd.Flags().StringVar(&in.Program, "image-program", "/usr/local/bin/nodeseal", "where nodeseal is in that image")
+}
+
+func newConfigUnitsCommand(a *app) *cobra.Command {
+	var o configNodeOptions
+	var output string
+	cmd := &cobra.Command{
+		Use:   "units",
+		Short: "Print the systemd units and drop-ins of a node, for machines without OpenShift's operator",
+		Long: `Print what the MachineConfig carries but for storage.conf and registries (config
+storage.conf and config registries print those): tmpfiles.d, units, pins. The names are
+those on the node; with --output they are written below a directory.`,
+		Example: `  nodeseal config units -o / && systemd-tmpfiles --create nodeseal.conf && systemctl daemon-reload`,
+		Args:    exactArgs(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runConfigUnits(cmd.Context(), a, &o, output) },
+	}
+	o.addUnitFlags(cmd.Flags())
+	cmd.Flags().StringVarP(&output, "output", "o", "", "write the files below this directory, as below the node's /")
+	must(cmd.MarkFlagDirname("output"))
+	return cmd
+}
+
+func runConfigUnits(ctx context.Context, a *app, o *configNodeOptions, output string) error {
+	s, _, err := o.unitSettings(ctx, a)
+	if err != nil {
+		return err
+	}
+	out, err := nodeFiles(s)
+	if err != nil {
+		return refused(err)
+	}
+	if output != "" {
+		if err := out.write(output); err != nil {
+			return err
+		}
+	}
+	return a.show(out)
+}
+
+// nodeFiles returns files and units under their names on a node.
+func nodeFiles(s machine.Settings) (configFiles, error) {
+	var out configFiles
+	files, err := s.Files()
+	if err != nil {
+		return out, err //nolint:wrapcheck // says all
+	}
+	units, err := s.Units()
+	if err != nil {
+		return out, err //nolint:wrapcheck // says all
+	}
+	for _, f := range files {
+		out.Files = append(out.Files, configFile{Name: f.Path, Content: string(f.Content)})
+	}
+	const dir = "/etc/systemd/system/"
+	for _, u := range units {
+		if u.Text != nil {
+			out.Files = append(out.Files, configFile{Name: dir + u.Name, Content: string(u.Text)})
+		}
+		if u.DropIn != nil {
+			out.Files = append(out.Files, configFile{Name: dir + u.Name + ".d/" + u.DropInName, Content: string(u.DropIn)})
+		}
+	}
+	return out, nil
+}

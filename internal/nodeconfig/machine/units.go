@@ -1,0 +1,169 @@
+package machine
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/unit"
+
+	"github.com/nodeseal/nodeseal/internal/nodeconfig"
+)
+
+const (
+	// SlotsUnit makes and mounts the slots, ImportUnit imports from a stick.
+	SlotsUnit  = "nodeseal-slots.service"
+	ImportUnit = "nodeseal-import.service"
+	// PullUnit is the MCO's: on a node's first boot it pulls until it succeeds.
+	PullUnit = "machine-config-daemon-pull.service"
+
+	// StickLabel is the label of the file system that ImportUnit looks for,
+	// StickDir where it is mounted meanwhile.
+	StickLabel = "NODESEAL"
+	StickDir   = "/run/nodeseal/stick"
+
+	restorecon = "/usr/sbin/restorecon"
+)
+
+// readers are all that opens image stores at boot. They wait for the slots, and
+// go on where something fails: nothing requires a unit of ours.
+const readers = "kubelet-dependencies.target crio.service crio-wipe.service kubelet.service machine-config-daemon-pull.service " +
+	"nodeip-configuration.service on-prem-resolv-prepender.service"
+
+// Units returns the units.
+func (s Settings) Units() ([]Unit, error) {
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	serve, err := nodeconfig.ServeUnit{Stores: s.Stores(), Address: s.Address}.Text()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says all
+	}
+	units := []Unit{{Name: nodeconfig.ServeUnitName, Text: serve, Enabled: true}}
+	texts := []unitText{s.slotsUnit()}
+	for _, slot := range s.Stores() {
+		texts = append(texts, mountUnit(slot))
+	}
+	texts = append(texts, stickUnit(), s.importUnit())
+	for _, t := range texts {
+		text, err := t.text()
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, Unit{Name: t.name, Text: text, Enabled: t.enabled})
+	}
+	dropIn, err := pullDropIn().text()
+	if err != nil {
+		return nil, err
+	}
+	return append(units, Unit{Name: PullUnit, DropInName: "10-nodeseal.conf", DropIn: dropIn}), nil
+}
+
+// unitText is a unit in the making.
+type unitText struct {
+	name    string
+	enabled bool
+	options []*unit.UnitOption
+}
+
+func (u *unitText) set(section, name string, values ...string) {
+	u.options = append(u.options, unit.NewUnitOption(section, name, strings.Join(values, " ")))
+}
+
+func (u unitText) text() ([]byte, error) {
+	data, err := io.ReadAll(unit.Serialize(u.options))
+	if err != nil {
+		return nil, fmt.Errorf("writing unit %s: %w", u.name, err)
+	}
+	return data, nil
+}
+
+// slotsUnit makes slots that are missing or hollow, and mounts all: the program
+// knows every form of a store. Where the program is not there, tmpfiles.d and
+// the mount units do what can be done without it.
+func (s Settings) slotsUnit() unitText {
+	u := unitText{name: SlotsUnit, enabled: true}
+	u.set("Unit", "Description", "Makes missing image store slots and mounts all of them read-only")
+	u.set("Unit", "ConditionFileIsExecutable", nodeconfig.DefaultBinary)
+	u.set("Unit", "RequiresMountsFor", s.Root)
+	u.set("Unit", "After", "systemd-tmpfiles-setup.service")
+	u.set("Unit", "Before", readers)
+	u.set("Service", "Type", "oneshot")
+	u.set("Service", "RemainAfterExit", "yes")
+	// systemd executes nothing that has the label of a stick or a home directory.
+	u.set("Service", "ExecStartPre", "-"+restorecon, nodeconfig.DefaultBinary)
+	u.set("Service", "ExecStart", nodeconfig.DefaultBinary, "mount --root", s.Root)
+	u.set("Service", "TimeoutStartSec", "2min")
+	u.set("Install", "WantedBy", "multi-user.target")
+	return u
+}
+
+// mountUnit mounts a slot read-only over itself, unless it is. It does not
+// belong to local-fs.target: a failure there is an emergency shell, here it
+// leaves a valid store that is writable.
+func mountUnit(slot string) unitText {
+	u := unitText{name: MountUnit(slot), enabled: true}
+	u.set("Unit", "Description", "Image store slot", slot+",", "read-only")
+	u.set("Unit", "DefaultDependencies", "no")
+	u.set("Unit", "Conflicts", "umount.target")
+	u.set("Unit", "After", "local-fs.target systemd-tmpfiles-setup.service", SlotsUnit)
+	u.set("Unit", "Before", readers, ImportUnit, nodeconfig.ServeUnitName, "umount.target")
+	u.set("Mount", "What", slot)
+	u.set("Mount", "Where", slot)
+	u.set("Mount", "Type", "none")
+	u.set("Mount", "Options", "bind,ro")
+	u.set("Mount", "TimeoutSec", "30")
+	u.set("Install", "WantedBy", "multi-user.target")
+	return u
+}
+
+// MountUnit returns the name of the mount unit of a directory.
+func MountUnit(dir string) string { return unit.UnitNamePathEscape(dir) + ".mount" }
+
+// stickUnit mounts the stick while ImportUnit runs. It is writable for the
+// result, and nothing on it is executed.
+func stickUnit() unitText {
+	u := unitText{name: MountUnit(StickDir)}
+	u.set("Unit", "Description", "Stick with a bundle of images")
+	u.set("Unit", "DefaultDependencies", "no")
+	u.set("Unit", "Conflicts", "umount.target")
+	u.set("Unit", "Before", "umount.target")
+	u.set("Unit", "StopWhenUnneeded", "yes")
+	u.set("Mount", "What", "/dev/disk/by-label/"+StickLabel)
+	u.set("Mount", "Where", StickDir)
+	u.set("Mount", "Options", "rw,nodev,nosuid,noexec")
+	u.set("Mount", "TimeoutSec", "30")
+	return u
+}
+
+// importUnit runs whenever a stick with the label turns up, at boot before
+// anything reads the slots, and never otherwise.
+func (s Settings) importUnit() unitText {
+	u := unitText{name: ImportUnit, enabled: true}
+	stick := MountUnit(StickDir)
+	u.set("Unit", "Description", "Imports the bundle on a stick into the free image store slot")
+	u.set("Unit", "ConditionFileIsExecutable", nodeconfig.DefaultBinary)
+	u.set("Unit", "Requires", stick)
+	u.set("Unit", "After", stick, SlotsUnit)
+	u.set("Unit", "Before", readers, nodeconfig.ServeUnitName)
+	u.set("Service", "Type", "oneshot")
+	command := []string{nodeconfig.DefaultBinary, "import-stick", StickDir, "--root", s.Root}
+	if s.Key != nil {
+		command = append(command, "--key", KeyFile)
+	}
+	u.set("Service", "ExecStart", command...)
+	u.set("Service", "StandardOutput", "journal+console")
+	u.set("Service", "StandardError", "journal+console")
+	u.set("Service", "TimeoutStartSec", "2h")
+	u.set("Install", "WantedBy", unit.UnitNamePathEscape("/dev/disk/by-label/"+StickLabel)+".device")
+	return u
+}
+
+// pullDropIn lets the first pull of a new node wait for the answering registry.
+// It names no image, so that it is the same for every release.
+func pullDropIn() unitText {
+	u := unitText{name: PullUnit}
+	u.set("Unit", "Wants", SlotsUnit, nodeconfig.ServeUnitName)
+	u.set("Unit", "After", SlotsUnit, ImportUnit, nodeconfig.ServeUnitName)
+	return u
+}

@@ -1,0 +1,118 @@
+package manifest
+
+import (
+	"bytes"
+	_ "embed" // the README
+	"fmt"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
+)
+
+// Options say what All makes.
+type Options struct {
+	// Pools are the names of the MachineConfigPools, at least one.
+	Pools   []string
+	Version Version
+	// Settings are the nodes'.
+	Settings machine.Settings
+	// RuntimeConfig leaves storage.conf to a ContainerRuntimeConfig;
+	// Settings.StorageConf must be nil then.
+	RuntimeConfig bool
+	// PinnedImages makes PinnedImageSets; Settings.Pins must be empty then.
+	PinnedImages []string
+	// Installer makes DaemonSets where its Image is set.
+	Installer Installer
+}
+
+// File is one of the files of All.
+type File struct {
+	Name    string
+	Content []byte
+}
+
+// readme is the page about the order.
+//
+//go:embed readme.md.tmpl
+var readme string
+
+// Check refuses what would work against itself, with the reasons. Errors wrap
+// machine.ErrSettings.
+func (o Options) Check() error {
+	if len(o.Pools) == 0 {
+		return machine.Refuse("--pool is missing: every pool gets its own MachineConfig")
+	}
+	if len(o.Settings.Pins) > 0 && len(o.PinnedImages) > 0 {
+		return machine.Refuse("pins and a PinnedImageSet at once: arrays of CRI-O's drop-ins replace each other, so one of them would have no effect")
+	}
+	if o.RuntimeConfig && o.Settings.StorageConf != nil {
+		return machine.Refuse("a storage.conf and a ContainerRuntimeConfig at once: the MachineConfig's file would win over what the operator writes, and hide its later changes")
+	}
+	return nil
+}
+
+// All returns everything that a cluster is given, and README.md, which says in
+// which order.
+func All(o Options) ([]File, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	var files []File
+	add := func(name string, content []byte, err error) error {
+		files = append(files, File{Name: name, Content: content})
+		return err
+	}
+	pools := slices.Compact(slices.Sorted(slices.Values(o.Pools)))
+	var err error
+	if o.Installer.Image != "" {
+		content, e := DaemonSet(pools, o.Installer, o.Settings)
+		err = add("10-daemonset.yaml", content, e)
+	}
+	if err == nil && o.Version.AtLeast(minorDisruption) {
+		content, e := NodeDisruptionPolicy(o.Version, o.Settings)
+		err = add("20-nodedisruptionpolicy.yaml", content, e)
+	}
+	for _, pool := range pools {
+		if err == nil {
+			content, e := MachineConfig(pool, o.Settings)
+			err = add("30-machineconfig-"+pool+".yaml", content, e)
+		}
+		if err == nil && o.RuntimeConfig {
+			content, e := ContainerRuntimeConfig(pool, o.Version, o.Settings)
+			err = add("40-containerruntimeconfig-"+pool+".yaml", content, e)
+		}
+		if err == nil && len(o.PinnedImages) > 0 {
+			content, e := PinnedImageSets(pool, o.Version, o.PinnedImages)
+			err = add("50-pinnedimageset-"+pool+".yaml", content, e)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	page, err := o.readme(pools, files)
+	if err != nil {
+		return nil, err
+	}
+	return append([]File{{Name: "README.md", Content: page}}, files...), nil
+}
+
+func (o Options) readme(pools []string, files []File) ([]byte, error) {
+	t, err := template.New("README.md").Parse(readme)
+	if err != nil {
+		return nil, fmt.Errorf("making the README: %w", err)
+	}
+	has := func(prefix string) bool {
+		return slices.ContainsFunc(files, func(f File) bool { return strings.HasPrefix(f.Name, prefix) })
+	}
+	var out bytes.Buffer
+	err = t.Execute(&out, map[string]any{
+		"Version": o.Version, "Pools": pools, "Root": o.Settings.Root, "Files": files, "Namespace": Namespace,
+		"DaemonSet": has("10-"), "Policy": has("20-"), "RuntimeConfig": has("40-"), "Pinned": has("50-"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the README: %w", err)
+	}
+	return out.Bytes(), nil
+}
