@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/blobsign"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
@@ -191,14 +190,10 @@ func readPublicKey(a *app, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, rest := pem.Decode(data)
-	if block == nil || block.Type != "PUBLIC KEY" || strings.TrimSpace(string(rest)) != "" {
-		return nil, usageError{fmt.Errorf("--key %s: want one PEM block PUBLIC KEY", path)}
-	}
-	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+	if _, err := blobsign.ParseKey(data); err != nil {
 		return nil, usageError{fmt.Errorf("--key %s: %w", path, err)}
 	}
-	return pem.EncodeToMemory(block), nil
+	return data, nil
 }
 
 // digestReferences returns the bundle's references by digest.

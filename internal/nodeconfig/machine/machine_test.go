@@ -76,7 +76,7 @@ func TestVerify(t *testing.T) {
 	tool := testenv.NeedTool(t, "systemd-analyze")
 	dir := t.TempDir()
 	program := filepath.Join(dir, "program") // verify wants it to be there
-	if err := os.WriteFile(program, nil, 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(program, nil, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	units, err := settings().Units()
@@ -116,7 +116,7 @@ func TestOrder(t *testing.T) {
 		if u.Text == nil {
 			continue
 		}
-		options, err := unit.Deserialize(strings.NewReader(string(u.Text)))
+		options, err := unit.DeserializeOptions(strings.NewReader(string(u.Text)))
 		if err != nil {
 			t.Fatalf("%s: %v", u.Name, err)
 		}

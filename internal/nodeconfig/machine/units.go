@@ -13,7 +13,7 @@ import (
 const (
 	// SlotsUnit makes and mounts the slots, ImportUnit imports from a stick.
 	SlotsUnit  = "nodeseal-slots.service"
-	ImportUnit = "nodeseal-import.service"
+	ImportUnit = "nodeseal-import.service" // see SlotsUnit
 	// PullUnit is the MCO's: on a node's first boot it pulls until it succeeds.
 	PullUnit = "machine-config-daemon-pull.service"
 

@@ -14,7 +14,7 @@ import (
 )
 
 // update writes the golden files anew: go test ./internal/nodeconfig/manifest -update.
-var update = flag.Bool("update", false, "write the golden files") //nolint:gochecknoglobals // a flag of the test
+var update = flag.Bool("update", false, "write the golden files")
 
 func version(t *testing.T, s string) Version {
 	t.Helper()

@@ -144,7 +144,9 @@ func TestIgnition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mc struct{ Spec struct{ Config json.RawMessage } }
+	var mc struct {
+		Spec struct{ Config json.RawMessage }
+	}
 	if err := yaml.Unmarshal(out, &mc); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/blobsign"
+	"github.com/nodeseal/nodeseal/internal/carry"
+)
+
+type importStickOptions struct {
+	slots slotOptions
+	key   string
+	node  string
+	jobs  int
+}
+
+func newImportStickCommand(a *app) *cobra.Command {
+	var o importStickOptions
+	cmd := &cobra.Command{
+		Use:   "import-stick DIR",
+		Short: "Import the bundle on a stick, as the unit does when one is plugged in",
+		Long: `Import the one bundle in a directory into the free slot, and write the result into
+that directory too, as result-NODE.txt. With --key only a bundle that the key
+signed. Where there is no bundle, or a slot holds it already, nothing is done.`,
+		Example: `  nodeseal import-stick /run/media/stick --key /etc/nodeseal/bundle.pub`,
+		Args:    exactArgs("the directory"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runImportStick(cmd.Context(), a, args[0], &o)
+		},
+	}
+	o.slots.addFlags(cmd.Flags())
+	o.slots.addFillFlags(cmd.Flags())
+	o.slots.complete(cmd)
+	cmd.Flags().StringVar(&o.key, "key", "", "public key (PEM) that the bundle must be signed with")
+	cmd.Flags().StringVar(&o.node, "node", "", "name of this node in the result's name (default the host's name)")
+	cmd.Flags().IntVar(&o.jobs, "jobs", 0, "layers to extract at once (default: processors, at most 8)")
+	return cmd
+}
+
+func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptions) error {
+	if o.jobs < 0 {
+		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
+	}
+	node := o.node
+	if node == "" {
+		var err error
+		if node, err = os.Hostname(); err != nil {
+			return fmt.Errorf("naming the result: %w", err)
+		}
+	}
+	path, err := carry.Find(dir)
+	if errors.Is(err, carry.ErrNoBundle) {
+		return a.show(stickResult{Node: node})
+	}
+	out := stickResult{Node: node}
+	if err == nil {
+		out.Bundle = filepath.Base(path)
+		out.Import, err = o.importFrom(ctx, a, path)
+	}
+	if err != nil {
+		out.Error = err.Error()
+	}
+	if werr := out.leave(dir); werr != nil {
+		a.progress().Warn(werr.Error()) // a stick may be write-protected
+	}
+	if err != nil {
+		return err
+	}
+	return a.show(out)
+}
+
+// importFrom imports the bundle at path.
+func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string) (*importResult, error) {
+	f, err := bundle.OpenFile(ctx, path)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	defer f.Close() //nolint:errcheck // read only
+	if o.key != "" {
+		if err := verifySignature(o.key, path, f.RawInventory()); err != nil {
+			return nil, err
+		}
+	}
+	root, err := o.slots.open(false)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := o.slots.fillOptions(a, o.jobs)
+	if err != nil {
+		return nil, err
+	}
+	res, err := root.Fill(ctx, f, opts)
+	if err != nil {
+		return nil, fmt.Errorf("importing %s: %w", path, err)
+	}
+	out := newFilledResult(res)
+	return &out, nil
+}
+
+// verifySignature checks the signature beside the bundle at path, which is over
+// the bytes of its inventory: that names every blob by digest.
+func verifySignature(keyFile, path string, inventory []byte) error {
+	data, err := os.ReadFile(keyFile)
+	if err != nil {
+		return fmt.Errorf("reading the key: %w", err)
+	}
+	key, err := blobsign.ParseKey(data)
+	if err != nil {
+		return usageError{fmt.Errorf("--key %s: %w", keyFile, err)}
+	}
+	name := path + carry.SignatureSuffix
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return preconditionError{fmt.Errorf("%s: %w: there is no %s", path, blobsign.ErrSignature, filepath.Base(name))}
+	}
+	if err != nil {
+		return fmt.Errorf("reading the signature: %w", err)
+	}
+	sig, err := io.ReadAll(io.LimitReader(f, blobsign.MaxSignature+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("reading the signature: %w", err)
+	}
+	if err := key.Verify(inventory, sig); err != nil {
+		return preconditionError{fmt.Errorf("%s: %w", path, err)}
+	}
+	return nil
+}
+
+// stickResult is what import-stick prints, and leaves on the stick.
+type stickResult struct {
+	Node string `json:"node"`
+	// Bundle is "" where there was none.
+	Bundle string        `json:"bundle,omitempty"`
+	Import *importResult `json:"import,omitempty"`
+	Error  string        `json:"error,omitempty"`
+}
+
+func (r stickResult) writeText(w io.Writer) error {
+	p := &printer{w: w}
+	switch {
+	case r.Error != "":
+		p.line("node %s: FAILED: %s", r.Node, r.Error)
+	case r.Bundle == "":
+		p.line("node %s: nothing to do: no bundle on the stick", r.Node)
+	default:
+		p.line("node %s: bundle %s", r.Node, r.Bundle)
+		if p.err == nil {
+			p.err = r.Import.writeText(w)
+		}
+	}
+	return p.err
+}
+
+// leave writes the result on the stick, unless it is there.
+func (r stickResult) leave(dir string) error {
+	var text bytes.Buffer
+	if err := r.writeText(&text); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "result-"+filepath.Base(r.Node)+".txt")
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text.Bytes()) {
+		return nil
+	}
+	if err := atomicfile.WriteBytes(path, 0o644, text.Bytes()); err != nil {
+		return fmt.Errorf("leaving the result: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,11 @@
+// Package carry fills a stick for the assembly line, and finds what is on one.
+//
+//	NAME.tar.zst        the bundle, or its parts where the file system is FAT
+//	NAME.tar.zst.sig    its signature, where it has one
+//	nodeseal            the program, install.sh puts it on a node
+//	config/             generated configuration
+//	README.html         a page for the technician
+//	SHA256SUMS          written last: a stick is whole when it is there
+//
+// A node that imports leaves result-NODE.txt.
+package carry
