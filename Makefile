@@ -43,7 +43,7 @@ e2e: build ## Run the end-to-end tests against real components (as root; see .ci
 bench: ## Run the benchmarks; BENCH selects
 	go test -tags "$(TAGS)" -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
-bench-mirror: build ## Measure bundle against skopeo; NODESEAL_BENCH_CACHE=DIR keeps the images
+bench-mirror: build ## Measure bundle against skopeo
 	go test -count=1 -timeout 60m -v -tags "$(TAGS) bench" -run '$(BENCH)' ./internal/bench
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s)

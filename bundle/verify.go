@@ -27,6 +27,8 @@ type VerifyOptions struct {
 type Report struct {
 	// Inventory is what the bundle says that it holds; nil where that could not be read.
 	Inventory *Inventory
+	// RawInventory is inventory.json byte for byte.
+	RawInventory []byte
 	// Blobs and Bytes are how many blobs of which length in the tar were found whole.
 	Blobs int
 	Bytes int64
@@ -52,7 +54,7 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) 
 	if err != nil {
 		return nil, errors.Join(broken, err)
 	}
-	v := &verifier{b: b, report: &Report{Inventory: b.inventory}, hurt: make(map[digest.Digest]bool)}
+	v := &verifier{b: b, report: &Report{Inventory: b.inventory, RawInventory: b.raw}, hurt: make(map[digest.Digest]bool)}
 	var place *DamageError
 	switch {
 	case errors.As(broken, &place):

@@ -43,6 +43,7 @@ type bundleOptions struct {
 	keepGoing     bool
 	dryRun        bool
 	split         string
+	signKey       string
 }
 
 func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
@@ -55,6 +56,7 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.level, "level", "", "compression: 1 to 4, or fastest, default, better, best")
 	flags.IntVar(&o.jobs, "jobs", 0, "layers in the works at once (default 8, or the processors where they are more)")
 	flags.BoolVar(&o.keepGoing, "keep-going", false, "bundle the rest when images fail, and exit with 3")
+	flags.StringVar(&o.signKey, "sign-key", "", "private key (PEM, ECDSA P-256 or Ed25519) that signs the inventory into NAME.tar.zst.sig")
 	flags.StringVar(&o.split, "split", "", "write parts of this size and a list of their sums; 4GiB makes parts for FAT32")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be moved, the space it needs and the time it takes; move no layers")
 }
@@ -136,6 +138,10 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	if err != nil {
 		return err
 	}
+	key, err := readSignKey(o.signKey)
+	if err != nil {
+		return err
+	}
 	found, src, err := o.gather(ctx, a)
 	if err != nil {
 		return err
@@ -152,7 +158,13 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := a.showBundled(opts, res); err != nil {
+	out := newBundleResult(opts, res)
+	if key != nil {
+		if out.Signature, err = signBundle(opts.Output, res.Inventory, key); err != nil {
+			return fmt.Errorf("the bundle is whole, but not signed: %w", err)
+		}
+	}
+	if err := a.showBundled(out); err != nil {
 		return err
 	}
 	if len(found.Problems) > 0 {
@@ -189,12 +201,15 @@ func (e *incompleteError) Error() string {
 	return "the list of images may not be whole: " + plural(e.problems, "problem")
 }
 
-func (a *app) showBundled(o mirror.Options, res *mirror.Result) error {
-	out := bundleResult{
+func newBundleResult(o mirror.Options, res *mirror.Result) bundleResult {
+	return bundleResult{
 		Output: o.Output, Size: res.Size, SHA256: res.SHA256, Work: o.Work,
 		Images: len(res.Inventory.Images), Downloaded: res.Downloaded, Reused: res.Reused,
 		Failed: failedImages(res.Failed),
 	}
+}
+
+func (a *app) showBundled(out bundleResult) error {
 	if err := a.show(out); err != nil {
 		return err
 	}
@@ -213,6 +228,7 @@ type bundleResult struct {
 	Downloaded int64         `json:"downloaded"`
 	Reused     int64         `json:"reused"`
 	Work       string        `json:"work"`
+	Signature  string        `json:"signature,omitempty"`
 	Failed     []failedImage `json:"failed"`
 }
 
@@ -233,6 +249,9 @@ func (r bundleResult) writeText(w io.Writer) error {
 	p := &printer{w: w}
 	p.line("%s: %s, %d images, %s", r.Output, ui.Bytes(r.Size), r.Images, r.SHA256)
 	p.line("downloaded %s, reused %s; %s keeps the layers for the next bundle", ui.Bytes(r.Downloaded), ui.Bytes(r.Reused), r.Work)
+	if r.Signature != "" {
+		p.line("signed: %s", r.Signature)
+	}
 	for _, f := range r.Failed {
 		p.line("NOT in the bundle: %s: %s", f.Ref, f.Error)
 	}

@@ -81,7 +81,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
-	case is(err, errFound, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, store.ErrDamaged,
+	case is(err, errFound, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, bundle.ErrSignature, store.ErrDamaged,
 		layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
 		return exitDamaged
 	case isPrecondition(err):
@@ -148,6 +148,8 @@ func hint(err error) string {
 		return "check the reference and the mirrors (--registries-conf); --keep-going bundles the rest"
 	case errors.Is(err, bundle.ErrSchema1):
 		return "--keep-going bundles the other images"
+	case errors.Is(err, bundle.ErrSignature):
+		return "do not use the bundle before you know who made it; the key is the one that belongs to --sign-key"
 	case errors.Is(err, mirror.ErrNoSpace):
 		return "nothing was moved: make room, or name other places with --work and -o"
 	case errors.Is(err, syscall.ENOSPC):

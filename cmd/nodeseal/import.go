@@ -21,6 +21,7 @@ type importOptions struct {
 	jobs    int
 	noSeal  bool
 	noMount bool
+	key     keyOptions
 }
 
 func (o *importOptions) addFlags(flags *pflag.FlagSet) {
@@ -28,6 +29,7 @@ func (o *importOptions) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.jobs, "jobs", 0, "layers to extract at once (default: processors, at most 8)")
 	flags.BoolVar(&o.noSeal, "no-seal", false, "leave the store unsealed")
 	flags.BoolVar(&o.noMount, "no-mount", false, "seal without the read-only mount")
+	o.key.addFlags(flags)
 	o.slots.addFlags(flags)
 	o.slots.addFillFlags(flags)
 }
@@ -64,6 +66,9 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 		return err //nolint:wrapcheck // names the file
 	}
 	defer f.Close() //nolint:errcheck // read only
+	if err := o.key.check(path, f.RawInventory()); err != nil {
+		return err
+	}
 	if o.store == "" {
 		return importSlot(ctx, a, path, f, o)
 	}

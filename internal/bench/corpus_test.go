@@ -21,7 +21,8 @@ import (
 	"github.com/nodeseal/nodeseal/internal/testregistry"
 )
 
-// cacheVar names a directory that keeps the images between runs.
+// cacheVar names the directory that keeps the images between runs; without it
+// it is nodeseal-bench in the directory for temporary files.
 const cacheVar = "NODESEAL_BENCH_CACHE"
 
 // corpus is a set of images in a registry.
@@ -43,13 +44,20 @@ type maker struct {
 	corpus  *corpus
 }
 
-func newMaker(t testing.TB) *maker {
+// cacheDir is where the images are kept.
+func cacheDir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv(cacheVar)
 	if dir == "" {
-		dir = t.TempDir()
+		dir = filepath.Join(os.TempDir(), "nodeseal-bench")
 	}
 	check(t, os.MkdirAll(dir, 0o755))
+	return dir
+}
+
+func newMaker(t testing.TB) *maker {
+	t.Helper()
+	dir := cacheDir(t)
 	m := &maker{t: t, dir: dir, content: testregistry.NewContent(dir), known: make(map[string]testregistry.Layer), seen: make(map[string]bool)}
 	m.corpus = &corpus{content: m.content}
 	data, err := os.ReadFile(filepath.Join(dir, "known.json"))

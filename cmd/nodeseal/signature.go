@@ -1,0 +1,85 @@
+package main
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+)
+
+// keyOptions say whose signature a bundle must have.
+type keyOptions struct{ path string }
+
+func (o *keyOptions) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.path, "key", "", "public key (PEM) that must have signed the bundle; the signature lies beside it, as NAME.tar.zst"+bundle.SignatureSuffix)
+}
+
+// check holds the bundle at path, whose inventory.json is raw, to the key. It
+// does nothing where no key was named.
+func (o *keyOptions) check(path string, raw []byte) error {
+	if o.path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(o.path)
+	if err != nil {
+		return usageError{fmt.Errorf("--key: %w", err)}
+	}
+	pub, err := bundle.ParsePublicKey(data)
+	if err != nil {
+		return usageError{fmt.Errorf("--key %s: %w", o.path, err)}
+	}
+	sigPath, err := bundle.SignaturePath(path)
+	if err != nil {
+		return err
+	}
+	sig, err := os.ReadFile(sigPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w: there is no %s", path, bundle.ErrSignature, sigPath)
+	}
+	if err != nil {
+		return fmt.Errorf("signature: %w", err)
+	}
+	if err := bundle.CheckSignature(raw, sig, pub); err != nil {
+		return fmt.Errorf("%s: %w", sigPath, err)
+	}
+	return nil
+}
+
+// readSignKey reads a private key; nil where none is named.
+func readSignKey(path string) (crypto.Signer, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // as said
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--sign-key: %w", err)}
+	}
+	key, err := bundle.ParsePrivateKey(data)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--sign-key %s: %w", path, err)}
+	}
+	return key, nil
+}
+
+// signBundle writes the signature of the bundle at path, whose inventory it is
+// given, and returns where.
+func signBundle(path string, inv *bundle.Inventory, key crypto.Signer) (string, error) {
+	raw, err := inv.Marshal()
+	if err != nil {
+		return "", err
+	}
+	sig, err := bundle.Sign(raw, key)
+	if err != nil {
+		return "", err
+	}
+	if err := atomicfile.WriteBytes(path+bundle.SignatureSuffix, 0o644, sig); err != nil {
+		return "", fmt.Errorf("signature: %w", err)
+	}
+	return path + bundle.SignatureSuffix, nil
+}
