@@ -2,8 +2,10 @@ package answer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"path/filepath"
 	"strconv"
@@ -61,6 +63,9 @@ func (h *Handler) layer(w http.ResponseWriter, r *http.Request, d digest.Digest)
 	}
 	rebuild, err := layertar.Open(filepath.Join(v.dir, filepath.FromSlash(store.TarSplitFile(l.id))),
 		filepath.Join(v.dir, filepath.FromSlash(store.DiffDir(l.id))))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errBlobUnknown(d, "the store has lost what the layer is rebuilt from")
+	}
 	if err != nil {
 		return err //nolint:wrapcheck // names the layer's files
 	}

@@ -50,7 +50,7 @@ func New(o Options) *Handler {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Handler{
-		stores: newStores(o.Stores, o.Log), layers: o.Layers, now: o.Now, log: o.Log,
+		stores: newStores(o.Stores, o.Now, o.Log), layers: o.Layers, now: o.Now, log: o.Log,
 		grammar: newGrammar(), rebuilds: make(chan struct{}, maxRebuilds),
 	}
 }
@@ -131,7 +131,7 @@ func (h *Handler) read(get func(*snapshot) ([]byte, error)) ([]byte, error) {
 	snap := h.stores.current()
 	data, err := get(snap)
 	if err != nil {
-		if again := h.stores.current(); again != snap {
+		if again := h.stores.look(); again != snap {
 			return get(again)
 		}
 	}
@@ -142,7 +142,7 @@ func (h *Handler) read(get func(*snapshot) ([]byte, error)) ([]byte, error) {
 func (h *Handler) health(w http.ResponseWriter, r *http.Request) {
 	var b strings.Builder
 	status := http.StatusOK
-	for _, v := range h.stores.current().views {
+	for _, v := range h.stores.look().views {
 		if v.err != nil {
 			status = http.StatusServiceUnavailable
 			fmt.Fprintf(&b, "%s: %v\n", v.dir, v.err)

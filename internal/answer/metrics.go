@@ -61,7 +61,7 @@ func (m *metrics) text(s *stores) []byte {
 	family := func(name, kind, help string) {
 		fmt.Fprintf(&b, "# HELP nodeseal_serve_%s %s\n# TYPE nodeseal_serve_%s %s\n", name, help, name, kind)
 	}
-	views := s.current().views
+	views := s.look().views
 	family("store_up", "gauge", "Whether the store can be read.")
 	for _, v := range views {
 		up := 1

@@ -12,7 +12,7 @@ import (
 
 // What a client may use up.
 const (
-	maxConnections = 256
+	maxConnections = 128
 	maxHeader      = 16 << 10
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 10 * time.Second
