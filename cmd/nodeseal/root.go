@@ -72,6 +72,7 @@ func newRootCommand(a *app) *cobra.Command {
 		newInspectCommand(a),
 		newVerifyCommand(a),
 		newImportCommand(a),
+		newCleanCommand(a),
 		newImportStickCommand(a),
 		newResealCommand(a),
 		newRetireCommand(a),
