@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,7 +110,11 @@ func debian(t testing.TB, images int) *corpus {
 			if err != nil {
 				return testregistry.Layer{}, err
 			}
-			return m.content.AddTar(func(w *tar.Writer) error { return testregistry.AddFiles(w, strings.Split(string(list), "\n")) })
+			// Packages share directories; no store keeps a layer with a path twice.
+			paths := strings.Fields(strings.ReplaceAll(string(list), "/.\n", "\n"))
+			slices.Sort(paths)
+			paths = slices.Compact(paths)
+			return m.content.AddTar(func(w *tar.Writer) error { return testregistry.AddFiles(w, paths) })
 		}
 	}
 	var base, python, tools []string
