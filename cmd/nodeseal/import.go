@@ -94,7 +94,12 @@ func importStore(ctx context.Context, a *app, path string, src store.Source, o *
 	if out.Already, err = dir.Present(ctx, src, o.store); err != nil {
 		return fmt.Errorf("importing %s: %w", path, err)
 	}
-	if !out.Already {
+	if out.Already {
+		// A run before may have been killed behind the rename.
+		if _, err := dir.Clean(o.store); err != nil {
+			return err //nolint:wrapcheck // says all
+		}
+	} else {
 		res, err := dir.Import(ctx, src, o.store, dir.Options{Jobs: o.jobs, NoDevices: o.part.noDevices, Progress: a.progress()})
 		if err != nil {
 			return fmt.Errorf("importing %s: %w", path, err)
