@@ -13,13 +13,16 @@ import (
 
 func newInspectCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "inspect BUNDLE",
-		Short: "Show what is inside a bundle, how big it is and what is shared",
-		Long: `Show the images of a bundle, their sizes unpacked, and how much of each is its
+		Use:   "inspect BUNDLE|STORE",
+		Short: "Show what is inside a bundle or a store, how big it is and what is shared",
+		Long: `Show the images of a bundle or of a store, their sizes unpacked, and how much of each is its
 own: not shared with any other image. Only the head of the bundle is read.
 With --json, the inventory and the sums.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if isDir(args[0]) {
+				return runInspectStore(cmd.Context(), a, args[0])
+			}
 			f, err := bundle.OpenFile(cmd.Context(), args[0])
 			if err != nil {
 				return err //nolint:wrapcheck // names the file

@@ -19,16 +19,32 @@ const phaseVerify = "verify"
 
 func newVerifyCommand(a *app) *cobra.Command {
 	var lists []string
+	var repair string
 	cmd := &cobra.Command{
-		Use:   "verify BUNDLE",
+		Use:   "verify BUNDLE|STORE",
 		Short: "Rehash everything and name what is damaged; with --images, what is missing",
 		Long: `Rehash everything in a bundle and name what is damaged: the blob, the images that
 it hurts and, where the bundle was split, the part. With --images, also name the references of the list that the
-bundle does not hold. Exits with 4 when anything is damaged or missing.`,
+bundle does not hold. Exits with 4 when anything is damaged or missing.
+
+In a store, which is a directory, every layer's tar is made again from its files
+and compared with the diff ID, and every other file with what the manifests and
+configurations say. With --repair BUNDLE a damaged store is made anew from what
+of it is whole and the bundle, exchanged in one step, and sealed again.`,
 		Args: exactArgs("the bundle"),
-		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd.Context(), a, args[0], lists) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if isDir(args[0]) {
+				return runVerifyStore(cmd.Context(), a, args[0], lists, repair)
+			}
+			if repair != "" {
+				return usageError{errors.New("verify: --repair is for a store, not for a bundle")}
+			}
+			return runVerify(cmd.Context(), a, args[0], lists)
+		},
 	}
 	cmd.Flags().StringArrayVar(&lists, "images", nil, "list of references that the bundle must hold; may be repeated")
+	cmd.Flags().StringVar(&repair, "repair", "", "the bundle to repair a damaged store from")
+	must(cmd.MarkFlagFilename("repair", "tar.zst", "zst"))
 	return cmd
 }
 

@@ -13,17 +13,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// exchange puts the finished store from in the place of slot n. What the slot
-// held is at swap(n) then.
-func (r *Root) exchange(n Name, from string) error {
+// places are where the stores of one exchange are, all on one file system.
+type places struct {
+	// path is the store that readers know, prepared the finished one that waits
+	// for the exchange, swap what is in the exchange or was replaced by it.
+	path, prepared, swap string
+}
+
+func (r *Root) places(n Name) places {
+	return places{path: r.Path(n), prepared: r.prepared(n), swap: r.swap(n)}
+}
+
+// exchange puts the finished store from in the place of at.path. What that held
+// is at at.swap then.
+func (r *Root) exchange(at places, from string) error {
+	fail := func(err error) error { return fmt.Errorf("exchanging %s: %w", at.path, err) }
 	if err := r.step("swap"); err != nil {
 		return err
 	}
 	// From here on the store counts as used up: after a kill nobody could tell
 	// which of the two is the old one.
-	if from != r.swap(n) {
-		if err := os.Rename(from, r.swap(n)); err != nil {
-			return fmt.Errorf("exchanging slot %s: %w", n, err)
+	if from != at.swap {
+		if err := os.Rename(from, at.swap); err != nil {
+			return fail(err)
 		}
 	}
 	if err := r.step("unmount"); err != nil {
@@ -31,20 +43,19 @@ func (r *Root) exchange(n Name, from string) error {
 	}
 	// A directory that something is mounted on cannot be renamed. Below the
 	// mount is the same store, still valid.
-	if err := seal.Unmount(r.Path(n)); err != nil {
-		return fmt.Errorf("exchanging slot %s: %w", n, err)
+	if err := seal.Unmount(at.path); err != nil {
+		return fail(err)
 	}
 	if err := r.step("exchange"); err != nil {
 		return err
 	}
-	err := unix.Renameat2(unix.AT_FDCWD, r.swap(n), unix.AT_FDCWD, r.Path(n), unix.RENAME_EXCHANGE)
-	if err != nil {
-		return fmt.Errorf("exchanging slot %s: %w", n, os.NewSyscallError("renameat2", err))
+	if err := unix.Renameat2(unix.AT_FDCWD, at.swap, unix.AT_FDCWD, at.path, unix.RENAME_EXCHANGE); err != nil {
+		return fail(os.NewSyscallError("renameat2", err))
 	}
 	if err := r.step("exchanged"); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(r.dir), syncDir(r.work()))
+	return errors.Join(syncDir(filepath.Dir(at.path)), syncDir(filepath.Dir(at.swap)))
 }
 
 // protect seals the store at path before or after it is a slot. mount says

@@ -90,13 +90,31 @@ func (r *Root) full() error {
 
 // fill makes the store and puts it in the place of slot n.
 func (r *Root) fill(ctx context.Context, src store.Source, n Name, opts FillOptions) (*Filled, error) {
-	out := &Filled{Slot: n, Path: r.Path(n)}
-	done, err := r.takePrepared(ctx, src, n)
+	if err := r.clearPrepared(ctx, n.Other()); err != nil {
+		return nil, err
+	}
+	out, err := r.prepare(ctx, src, r.places(n), opts)
+	if err != nil {
+		return nil, err
+	}
+	out.Slot = n
+	id := digest.FromBytes(src.RawInventory())
+	if err := r.writeTimes(n, Times{ID: id, Filled: opts.Now.UTC()}); err != nil {
+		return nil, err
+	}
+	return out, r.finish(ctx, r.places(n), opts, out)
+}
+
+// prepare makes the store at at.prepared, sealed. It takes over what an earlier
+// run has finished.
+func (r *Root) prepare(ctx context.Context, src store.Source, at places, opts FillOptions) (*Filled, error) {
+	out := &Filled{Path: at.path}
+	done, err := takePrepared(ctx, src, at.prepared)
 	if err != nil {
 		return nil, err
 	}
 	if !done {
-		if out.Import, err = dir.Import(ctx, src, r.prepared(n), opts.Import); err != nil {
+		if out.Import, err = dir.Import(ctx, src, at.prepared, opts.Import); err != nil {
 			return nil, err //nolint:wrapcheck // says all
 		}
 	}
@@ -104,58 +122,54 @@ func (r *Root) fill(ctx context.Context, src store.Source, n Name, opts FillOpti
 		return nil, err
 	}
 	if !opts.NoSeal {
-		if _, err := protect(ctx, r.prepared(n), false, true); err != nil {
+		if _, err := protect(ctx, at.prepared, false, true); err != nil {
 			return nil, err
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err //nolint:wrapcheck // the caller's own
-	}
-	// From here on it takes moments, and is not interrupted any more.
+	return out, ctx.Err() //nolint:wrapcheck // the caller's own
+}
+
+// finish puts the prepared store in place. It takes moments, and is not
+// interrupted any more.
+func (r *Root) finish(ctx context.Context, at places, opts FillOptions, out *Filled) error {
 	ctx = context.WithoutCancel(ctx)
-	id := digest.FromBytes(src.RawInventory())
-	if err := r.writeTimes(n, Times{ID: id, Filled: opts.Now.UTC()}); err != nil {
-		return nil, err
-	}
-	if err := r.exchange(n, r.prepared(n)); err != nil {
-		return nil, err
+	if err := r.exchange(at, at.prepared); err != nil {
+		return err
 	}
 	if !opts.NoSeal {
-		rep, err := protect(ctx, r.Path(n), r.mounts, true)
+		rep, err := protect(ctx, at.path, r.mounts, true)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		out.Seal = &rep
 	}
 	if err := r.step("discard"); err != nil {
-		return nil, err
+		return err
 	}
-	return out, discard(ctx, r.swap(n))
+	return discard(ctx, at.swap)
 }
 
-// takePrepared reports whether an earlier run has finished the store for slot n.
-// What is for another bundle is removed, also what is half made.
-func (r *Root) takePrepared(ctx context.Context, src store.Source, n Name) (bool, error) {
-	for _, m := range Names() {
-		path := r.prepared(m)
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			if m != n {
-				if _, err := dir.Clean(path); err != nil {
-					return false, err //nolint:wrapcheck // says all
-				}
-			}
-			continue
-		}
-		st, err := store.Open(os.DirFS(path))
-		if err == nil && m == n {
-			raw, err := st.RawInventory()
-			if err == nil && bytes.Equal(raw, src.RawInventory()) {
-				return true, nil
-			}
-		}
-		if err := discard(ctx, path); err != nil {
-			return false, fmt.Errorf("an earlier import: %w", err)
-		}
+// clearPrepared removes what an earlier import to slot n has left.
+func (r *Root) clearPrepared(ctx context.Context, n Name) error {
+	if err := discard(ctx, r.prepared(n)); err != nil {
+		return fmt.Errorf("an earlier import: %w", err)
+	}
+	_, err := dir.Clean(r.prepared(n))
+	return err //nolint:wrapcheck // says all
+}
+
+// takePrepared reports whether an earlier run has finished the store of src at
+// path. That of another bundle is removed.
+func takePrepared(ctx context.Context, src store.Source, path string) (bool, error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	stored, err := store.OpenStored(os.DirFS(path))
+	if err == nil && bytes.Equal(stored.RawInventory(), src.RawInventory()) {
+		return true, nil
+	}
+	if err := discard(ctx, path); err != nil {
+		return false, fmt.Errorf("an earlier import: %w", err)
 	}
 	return false, nil
 }

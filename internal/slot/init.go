@@ -64,7 +64,7 @@ func (r *Root) initOne(ctx context.Context, n Name) (made bool, err error) {
 			return false, err
 		}
 	} else {
-		if err := r.exchange(n, empty); err != nil {
+		if err := r.exchange(r.places(n), empty); err != nil {
 			return false, err
 		}
 		if err := discard(ctx, r.swap(n)); err != nil {

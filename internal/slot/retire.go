@@ -48,7 +48,7 @@ func (r *Root) Retire(ctx context.Context, n Name, node Node) (*Retired, error) 
 		return nil, err //nolint:wrapcheck // the caller's own
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := r.exchange(n, empty); err != nil {
+	if err := r.exchange(r.places(n), empty); err != nil {
 		return nil, err
 	}
 	if err := r.mount(n); err != nil {
@@ -80,7 +80,7 @@ func (r *Root) refuse(s *Slot, node Node) error {
 
 // putBack undoes an exchange.
 func (r *Root) putBack(ctx context.Context, n Name) error {
-	if err := r.exchange(n, r.swap(n)); err != nil {
+	if err := r.exchange(r.places(n), r.swap(n)); err != nil {
 		return err
 	}
 	if _, err := protect(ctx, r.Path(n), r.mounts, false); err != nil {

@@ -105,9 +105,7 @@ func (im *importer) takeOver(context.Context) error {
 		if err != nil {
 			return err
 		}
-		// A run that was killed between the rename and the end leaves records of
-		// layers that have gone into the finished store.
-		if result == nil || !exist(im.partial.store, store.DiffDir(l.ID), store.TarSplitFile(l.ID)) {
+		if result == nil {
 			continue
 		}
 		j.done = result

@@ -54,7 +54,7 @@ func (im *importer) takeFrom(ctx context.Context, path string) error {
 	var todo []*job
 	var total int64
 	for _, j := range im.work {
-		if j.done == nil && d.layers[j.layers[0].DiffID] != "" {
+		if j.done == nil && d.find(j) != "" {
 			todo = append(todo, j)
 			total += j.layers[0].DiffSize
 		}
@@ -167,13 +167,15 @@ func openDonor(path, beside string) (*donor, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // takeFrom says what it is about
 	}
-	st, err := store.Open(os.DirFS(abs))
-	if err != nil {
+	if _, err := os.Stat(filepath.Join(abs, store.OverlayDir)); err != nil {
 		return nil, err //nolint:wrapcheck // takeFrom says what it is about
 	}
 	d := &donor{path: abs, layers: make(map[digest.Digest]string)}
-	for _, l := range st.Layers {
-		d.layers[l.UncompressedDigest] = l.ID
+	// A store that is to be repaired may have damaged records.
+	if st, err := store.Open(os.DirFS(abs)); err == nil {
+		for _, l := range st.Layers {
+			d.layers[l.UncompressedDigest] = l.ID
+		}
 	}
 	d.base = commonDir(abs, beside)
 	fd, err := unix.OpenTree(unix.AT_FDCWD, d.base, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
@@ -182,6 +184,20 @@ func openDonor(path, beside string) (*donor, error) {
 	}
 	// Without it files are linked where no mount is in the way, else copied.
 	return d, nil
+}
+
+// find returns the ID of a layer with the content of j, "" where there is none.
+func (d *donor) find(j *job) string {
+	if id := d.layers[j.layers[0].DiffID]; id != "" {
+		return id
+	}
+	for _, l := range j.layers {
+		if _, err := os.Stat(filepath.Join(d.path, store.DiffDir(l.ID))); err == nil {
+			d.layers[l.DiffID] = l.ID
+			return l.ID
+		}
+	}
+	return ""
 }
 
 func (d *donor) close() {

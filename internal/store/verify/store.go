@@ -63,9 +63,9 @@ type storedLayer struct {
 	size       int64
 }
 
-// Store verifies the store in the directory dir: every file in it. A store that
-// nodeseal did not write gives an error that wraps fs.ErrNotExist; reading needs
-// root. Damage is no error but a Finding. The store is not changed, and may be
+// Store verifies the store in the directory dir: every file in it. A directory
+// that is no store gives an error that wraps fs.ErrNotExist; reading needs root.
+// Where the inventory is missing, layers are verified by the records. Damage is no error but a Finding. The store is not changed, and may be
 // in use and sealed.
 func Store(ctx context.Context, dir string, opts Options) (*Report, error) {
 	if opts.Jobs <= 0 {
@@ -116,7 +116,7 @@ func (c *checker) metadata(ctx context.Context) error {
 	case errors.Is(err, store.ErrDamaged):
 		c.finding(store.OwnDir+"/inventory.json", err)
 	case errors.Is(err, fs.ErrNotExist):
-		return c.noInventory(fsys, err)
+		c.noInventory(fsys, err)
 	case err != nil:
 		return fmt.Errorf("verifying %s: %w", c.dir, err)
 	default:
@@ -148,13 +148,13 @@ func (c *checker) metadata(ctx context.Context) error {
 }
 
 // noInventory decides about a store without an inventory: an empty one has none.
-func (c *checker) noInventory(fsys fs.FS, cause error) error {
+func (c *checker) noInventory(fsys fs.FS, cause error) {
 	st, err := store.Open(fsys)
-	if err != nil || !st.Empty() {
-		return fmt.Errorf("verifying %s: it is not a store of nodeseal: %w", c.dir, cause)
+	if err == nil && st.Empty() {
+		c.plan = new(store.Plan)
+		return
 	}
-	c.plan = new(store.Plan)
-	return nil
+	c.finding(store.OwnDir+"/inventory.json", fmt.Errorf("it is missing, or nodeseal did not make the store: %w", cause))
 }
 
 // makePlan verifies every manifest, list, configuration and attachment, and

@@ -32,6 +32,7 @@ func newStore(t *testing.T) (path, base, above string) {
 		storetest.File("etc/secret", "x").Perm(0o4750), storetest.Symlink("etc/link", "hosts"),
 		storetest.Symlink("lib", "usr/lib"), storetest.Dir("usr/lib/"), storetest.File("lib/through", "a link on the way\n"),
 		storetest.Link("etc/hard", "etc/hosts").Owner(3, 4), storetest.Device("etc/null", 1, 3),
+		storetest.Link("implied/by/link", "etc/hosts").Owner(3, 4),
 		storetest.File("implied/only/by/name", "deep\n"),
 		storetest.File("etc/caps", "caps").Xattr("user.kind", "value"),
 		storetest.File("big", strings.Repeat("0123456789abcdef", 100_000)),

@@ -88,6 +88,7 @@ func (v *layerCheck) header(hdr *tar.Header) error {
 // hardLink wants w to be the same file as target. Its header's attributes are
 // the file's from then on.
 func (v *layerCheck) hardLink(w *wanted, target string) error {
+	parent := path.Dir(w.path)
 	at, st, err := v.root.stat(w.path)
 	if err != nil {
 		return v.missing(w.path, err)
@@ -113,15 +114,13 @@ func (v *layerCheck) hardLink(w *wanted, target string) error {
 		if w.kind == unix.S_IFLNK {
 			w.mode, w.mtime = old.mode, old.mtime
 		}
-		path := old.path
-		*old = *w // the first name tells
-		old.path = path
+		*old = *w
 		w = old
 	} else {
 		v.attrs[st.Ino] = w
 	}
 	v.wants[at] = w
-	return v.above(path.Dir(w.path))
+	return v.above(parent)
 }
 
 // add notes a file that the tar has.

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/store"
+)
+
+// runInspectStore shows what is inside a store, as for a bundle.
+func runInspectStore(_ context.Context, a *app, path string) error {
+	fsys := os.DirFS(path)
+	st, err := store.Open(fsys)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if st.Empty() {
+		return a.show(inspectResult{Bundle: path, inventory: &bundle.Inventory{Layers: bundle.Expanded}, Inventory: json.RawMessage("null")})
+	}
+	stored, err := store.OpenStored(fsys)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	// In a store layers are files, whatever form they had in the bundle: their
+	// sizes are those of the plain tars.
+	inv := *stored.Inventory()
+	inv.Layers, inv.Blobs = bundle.Expanded, nil
+	var size int64
+	seen := make(map[digest.Digest]bool)
+	for _, l := range st.Layers {
+		if d := l.UncompressedDigest; !seen[d] {
+			seen[d] = true
+			size += l.UncompressedSize
+			inv.Blobs = append(inv.Blobs, bundle.Blob{Digest: d, Size: l.UncompressedSize, Kind: bundle.KindLayer})
+		}
+	}
+	return a.show(inspectResult{
+		Bundle: path, Size: size, Usage: inv.Usage(), inventory: &inv, Inventory: stored.RawInventory(),
+	})
+}

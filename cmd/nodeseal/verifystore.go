@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store/verify"
+	"github.com/nodeseal/nodeseal/internal/ui"
+)
+
+// isDir reports whether an argument is a directory: a store, not a bundle.
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// runVerifyStore verifies a store, and with repair puts it right.
+func runVerifyStore(ctx context.Context, a *app, path string, lists []string, repair string) error {
+	rep, err := verifyStore(ctx, a, path)
+	if err != nil {
+		return err
+	}
+	out := newStoreResult(path, rep)
+	if len(rep.Findings) > 0 && repair != "" {
+		res, err := repairStore(ctx, a, path, repair)
+		if err != nil {
+			return fmt.Errorf("repairing %s: %w", path, err)
+		}
+		if rep, err = verifyStore(ctx, a, path); err != nil {
+			return err
+		}
+		out.repaired(newStoreResult(path, rep), res)
+	}
+	if len(lists) > 0 {
+		wanted, err := readLists(a, lists)
+		if err != nil {
+			return err
+		}
+		stored, err := store.OpenStored(os.DirFS(path))
+		if err != nil {
+			return err //nolint:wrapcheck // says all
+		}
+		out.Missing = missing(stored.Inventory(), wanted)
+		out.OK = out.OK && len(out.Missing) == 0
+	}
+	if err := a.show(out); err != nil {
+		return err
+	}
+	if !out.OK {
+		return errFound
+	}
+	return nil
+}
+
+// verifyStore verifies a store and remembers when, where it is a slot.
+func verifyStore(ctx context.Context, a *app, path string) (*verify.Report, error) {
+	report := a.progress()
+	rep, err := verify.Store(ctx, path, verify.Options{
+		Total: func(n int64) { report.Begin(phaseVerify, n, progress.Bytes) },
+		Read:  func(n int64) { report.Add(phaseVerify, n) },
+	})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the store
+	}
+	report.End(phaseVerify)
+	if root, name, ok := slot.Find(path, slot.Options{}); ok {
+		// A slot that cannot be read is one whose damage was found.
+		if s, err := root.Read(name); err == nil && s.ID != "" {
+			if err := root.Verified(s, time.Now(), len(rep.Findings)); err != nil {
+				return nil, err //nolint:wrapcheck // says all
+			}
+		}
+	}
+	return rep, nil
+}
+
+// repairStore makes the store anew from what of it is whole and the bundle.
+func repairStore(ctx context.Context, a *app, path, from string) (*slot.Filled, error) {
+	f, err := bundle.OpenFile(ctx, from)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	defer f.Close()
+	opts := slot.FillOptions{Import: dir.Options{Progress: a.progress()}}
+	rep, err := seal.State(ctx, path)
+	noMount := err == nil && !rep.Mounted
+	if root, name, ok := slot.Find(path, slot.Options{NoMount: noMount}); ok {
+		return root.Repair(ctx, f, name, opts) //nolint:wrapcheck // the caller wraps it
+	}
+	opts.NoSeal = rep.Immutable == 0 && !rep.Mounted
+	return slot.RepairStore(ctx, f, path, noMount, opts) //nolint:wrapcheck // the caller wraps it
+}
+
+// storeResult is what verify prints about a store. Bytes are those of the
+// layers' plain tars.
+type storeResult struct {
+	Store  string        `json:"store"`
+	OK     bool          `json:"ok"`
+	Images int           `json:"images"`
+	Layers int           `json:"layers"`
+	Bytes  int64         `json:"bytes"`
+	Damage []storeDamage `json:"damage"`
+	// Hurt are the names of images that the damage touches.
+	Hurt []string `json:"hurt"`
+	// Missing are the references of --images that the store does not hold.
+	Missing []string `json:"missing,omitempty"`
+	// Repaired says that the damage was there and is no more: Taken layers were
+	// whole, Extracted came from the bundle. Left is what is damaged still.
+	Repaired  bool          `json:"repaired,omitempty"`
+	Taken     int           `json:"taken,omitempty"`
+	Extracted int           `json:"extracted,omitempty"`
+	Left      []storeDamage `json:"left,omitempty"`
+	Seal      *seal.Report  `json:"seal,omitempty"`
+}
+
+type storeDamage struct {
+	Path  string `json:"path"`
+	Error string `json:"error"`
+}
+
+func newStoreResult(path string, rep *verify.Report) *storeResult {
+	out := &storeResult{
+		Store: path, OK: len(rep.Findings) == 0, Images: rep.Images, Layers: rep.Layers, Bytes: rep.Bytes,
+		Damage: make([]storeDamage, len(rep.Findings)), Hurt: append([]string{}, rep.Hurt...),
+	}
+	for i, f := range rep.Findings {
+		out.Damage[i] = storeDamage{Path: f.Path, Error: f.Err.Error()}
+	}
+	return out
+}
+
+// repaired adds what a repair did, and what was found after it.
+func (r *storeResult) repaired(after *storeResult, res *slot.Filled) {
+	r.OK, r.Repaired, r.Left, r.Seal = after.OK, after.OK, after.Damage, res.Seal
+	r.Images, r.Layers, r.Bytes = after.Images, after.Layers, after.Bytes
+	if res.Import != nil {
+		r.Taken, r.Extracted = res.Import.Taken, res.Import.Extracted
+	}
+}
+
+func (r *storeResult) writeText(w io.Writer) error {
+	p := &printer{w: w}
+	for _, d := range r.Damage {
+		p.line("DAMAGED  %s: %s", d.Path, d.Error)
+	}
+	for _, name := range r.Hurt {
+		p.line("HURT     %s", name)
+	}
+	for _, ref := range r.Missing {
+		p.line("MISSING  %s", ref)
+	}
+	for _, d := range r.Left {
+		p.line("LEFT     %s: %s", d.Path, d.Error)
+	}
+	switch {
+	case !r.OK:
+		p.line("NOT OK: %s damaged, %s hurt, %s missing", plural(len(r.Damage), "place"),
+			plural(len(r.Hurt), "reference"), plural(len(r.Missing), "reference"))
+	case r.Repaired:
+		p.line("REPAIRED: %s: %s were whole, %d came from the bundle", r.Store, plural(r.Taken, "layer"), r.Extracted)
+		fallthrough
+	default:
+		p.line("OK: %s in %s, %s; every file is what its layer's diff ID says", plural(r.Images, "image"),
+			plural(r.Layers, "layer"), ui.Bytes(r.Bytes))
+	}
+	if p.err == nil && r.Seal != nil {
+		p.err = sealResult{*r.Seal}.writeText(w)
+	}
+	return p.err
+}

@@ -1,0 +1,101 @@
+package slot
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/opencontainers/go-digest"
+)
+
+// OtherBundleError reports a bundle that is not the one a store was made of.
+// It wraps store.ErrPrecondition.
+type OtherBundleError struct {
+	Path string
+	// Want and Got are digests of inventories.
+	Want, Got digest.Digest
+}
+
+// Error implements error.
+func (e *OtherBundleError) Error() string {
+	return fmt.Sprintf("%s was made of another bundle: its inventory is %s, the bundle's %s", e.Path, e.Want, e.Got)
+}
+
+// Unwrap returns store.ErrPrecondition.
+func (e *OtherBundleError) Unwrap() error { return store.ErrPrecondition }
+
+// Repair makes the store of slot n anew beside it and exchanges the two: layers
+// that verify are taken from the damaged store and from the other slot, the
+// rest comes from src, the bundle that the slot was filled from. Containers that
+// run from whole layers go on. It may be called again after it was interrupted
+// or killed. A slot of another bundle gives an *OtherBundleError; where the slot
+// itself cannot tell any more, the time file does.
+func (r *Root) Repair(ctx context.Context, src store.Source, n Name, opts FillOptions) (*Filled, error) {
+	unlock, err := r.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if _, err := r.sweep(ctx); err != nil {
+		return nil, err
+	}
+	state, err := r.readState()
+	if err != nil {
+		return nil, err
+	}
+	id := digest.FromBytes(src.RawInventory())
+	want := state[n].ID
+	if s, err := r.Read(n); err == nil && s.ID != "" && want == "" {
+		want = s.ID
+	}
+	if want != "" && want != id {
+		return nil, &OtherBundleError{Path: r.Path(n), Want: want, Got: id}
+	}
+	opts.Import.Reuse = []string{r.Path(n), r.Path(n.Other())}
+	opts.Now = state[n].Filled
+	return r.fill(ctx, src, n, opts)
+}
+
+// RepairStore does the same for a single store at path, not a slot. It is sealed
+// afterwards unless opts say otherwise, and mounted unless noMount does.
+func RepairStore(ctx context.Context, src store.Source, path string, noMount bool, opts FillOptions) (*Filled, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", path, err)
+	}
+	hidden := filepath.Join(filepath.Dir(abs), "."+filepath.Base(abs))
+	at := places{path: abs, prepared: hidden + ".repaired", swap: hidden + ".replaced"}
+	if err := discard(ctx, at.swap); err != nil {
+		return nil, err
+	}
+	id := digest.FromBytes(src.RawInventory())
+	stored, err := store.OpenStored(os.DirFS(abs))
+	if err == nil {
+		if want := digest.FromBytes(stored.RawInventory()); want != id {
+			return nil, &OtherBundleError{Path: abs, Want: want, Got: id}
+		}
+	}
+	r := &Root{mounts: !noMount}
+	opts.Import.Reuse = []string{abs}
+	out, err := r.prepare(ctx, src, at, opts)
+	if err != nil {
+		return nil, err
+	}
+	return out, r.finish(ctx, at, opts, out)
+}
+
+// Find returns the root and the slot that path is, false where it is none.
+func Find(path string, opts Options) (*Root, Name, bool) {
+	r, err := Open(filepath.Dir(filepath.Clean(path)), opts)
+	if err != nil {
+		return nil, "", false
+	}
+	n, err := ParseName(filepath.Base(filepath.Clean(path)))
+	if err != nil {
+		return nil, "", false
+	}
+	_, err = os.Stat(r.work())
+	return r, n, err == nil
+}
