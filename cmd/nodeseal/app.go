@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -79,6 +80,7 @@ func (a *app) begin() error {
 		return usageError{fmt.Errorf("--progress %q: want one of %s", mode, strings.Join(progressModes(), ", "))}
 	}
 	a.renderer = ui.New(mode, a.stderr, ui.Options{})
+	a.tameLibraries()
 	return nil
 }
 
@@ -98,6 +100,16 @@ func (a *app) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// tameLibraries sends what the storage and image libraries log, which is to
+// standard error whatever the command said, where the program's own details go.
+func (a *app) tameLibraries() {
+	logrus.SetOutput(io.Discard)
+	if a.debug {
+		logrus.SetOutput(a.stderr)
+		logrus.SetLevel(logrus.DebugLevel)
+	}
 }
 
 // result is what a command has to show: as JSON, or as text for people.

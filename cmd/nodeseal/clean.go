@@ -13,17 +13,27 @@ import (
 func newCleanCommand(a *app) *cobra.Command {
 	var slots slotOptions
 	var stores []string
+	var work cleanWorkOptions
 	cmd := &cobra.Command{
 		Use:   "clean",
 		Short: "Remove what interrupted imports have left",
 		Long: `Remove what interrupted commands have left below the slots: stores in the making,
 and old ones that were not removed yet; with --store, what an interrupted import to
 that directory has left. The next import begins anew. Slots and stores themselves
-are never touched.`,
+are never touched.
+
+With --work, give back what the work directory of nodeseal bundle holds beyond the
+images of the lists to keep.`,
 		Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return runClean(cmd.Context(), a, &slots, stores) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if work.work != "" {
+				return runCleanWork(cmd.Context(), a, &work)
+			}
+			return runClean(cmd.Context(), a, &slots, stores)
+		},
 	}
 	slots.addFlags(cmd.Flags())
+	work.addFlags(cmd.Flags())
 	slots.complete(cmd)
 	cmd.Flags().StringArrayVar(&stores, "store", nil, "also clean up after imports to this directory; may be repeated")
 	must(cmd.MarkFlagDirname("store"))

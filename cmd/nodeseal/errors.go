@@ -15,6 +15,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -34,6 +35,10 @@ var (
 	errPartial = errors.New("done in part")
 	// errFound says that a check found damage or something missing; it was listed.
 	errFound = errors.New("damaged or missing")
+	// errLacks says that a bundle lacks images of a list.
+	errLacks = errors.New("not in the bundle")
+	// errNotRoot says that a command needs rights that its user has not.
+	errNotRoot = errors.New("it needs root")
 )
 
 // usageError is a command line that makes no sense.
@@ -81,7 +86,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
-	case is(err, errFound, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, bundle.ErrSignature, store.ErrDamaged,
+	case is(err, errFound, errLacks, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, bundle.ErrSignature, store.ErrDamaged,
 		layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
 		return exitDamaged
 	case isPrecondition(err):
@@ -133,13 +138,19 @@ func hint(err error) string {
 	case errors.Is(err, mirror.ErrBusy):
 		return "wait for the other run, or name another directory with --work"
 	case errors.Is(err, store.ErrExists):
-		return "a store is never overwritten: name another directory with --store, or unseal and remove this one"
+		return "a store is never overwritten: nodeseal reseal brings another release into the free slot beside it; or name another directory with --store"
+	case errors.Is(err, errLacks):
+		return "nodeseal bundle --images LIST makes a bundle that has them; nodeseal inspect BUNDLE says what this one has"
+	case errors.Is(err, errNotRoot):
+		return "run it as root on the node (sudo); to try it out without root: podman unshare nodeseal ..."
 	case errors.As(err, &privilege):
 		return "run it as root on the node, or leave the seal out with --no-seal"
 	case errors.As(err, &unsupported):
 		return "put the store on ext4, XFS or btrfs, or leave the seal out with --no-seal"
 	case errors.Is(err, seal.ErrNotAStore):
 		return "name the directory that nodeseal import --store made"
+	case errors.Is(err, extract.ErrDevice):
+		return "import it without --no-devices where the image's maker is trusted"
 	case is(err, bundle.ErrDamaged, store.ErrDamaged):
 		return "copy the bundle to the stick again; nodeseal verify BUNDLE, there, names what is damaged"
 	case errors.Is(err, pull.ErrUnauthorized), errors.Is(err, pull.ErrDenied):

@@ -11,6 +11,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
@@ -22,6 +23,7 @@ type importOptions struct {
 	noSeal  bool
 	noMount bool
 	key     keyOptions
+	part    partOptions
 }
 
 func (o *importOptions) addFlags(flags *pflag.FlagSet) {
@@ -30,6 +32,7 @@ func (o *importOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.noSeal, "no-seal", false, "leave the store unsealed")
 	flags.BoolVar(&o.noMount, "no-mount", false, "seal without the read-only mount")
 	o.key.addFlags(flags)
+	o.part.addFlags(flags)
 	o.slots.addFlags(flags)
 	o.slots.addFillFlags(flags)
 }
@@ -43,11 +46,13 @@ func newImportCommand(a *app) *cobra.Command {
 node's free slot, or with --store into a directory of your own. Every layer is
 verified against its diff ID while it is extracted; the store is put in place
 only when the storage library resolves every reference in it, and is sealed.
-An interrupted import goes on where it was. Where a slot holds the bundle
-already, nothing is done.`,
+An interrupted import goes on where it was. Where the slot or DIR holds the
+bundle already, nothing is done. With --images, only the images of a list are
+imported; one that the bundle lacks is an error (exit code 4).`,
 		Example: `  nodeseal import /run/media/stick/release.tar.zst
   nodeseal import release.tar.zst --sysroot /mnt/new-disk
-  nodeseal import release.tar.zst --store /srv/images`,
+  nodeseal import release.tar.zst --store /srv/images
+  nodeseal import release.tar.zst --images worker.lst`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runImport(cmd.Context(), a, args[0], &o) },
 	}
@@ -61,6 +66,9 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if o.jobs < 0 {
 		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
 	}
+	if err := needRoot(); err != nil {
+		return err
+	}
 	f, err := bundle.OpenFile(ctx, path)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
@@ -69,17 +77,39 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if err := o.key.check(path, f.RawInventory()); err != nil {
 		return err
 	}
-	if o.store == "" {
-		return importSlot(ctx, a, path, f, o)
-	}
-	res, err := dir.Import(ctx, f, o.store, dir.Options{Jobs: o.jobs, Progress: a.progress()})
+	src, err := o.part.choose(a, path, f)
 	if err != nil {
+		return err
+	}
+	if o.store == "" {
+		return importSlot(ctx, a, path, src, o)
+	}
+	return importStore(ctx, a, path, src, o)
+}
+
+// importStore makes a single store, unless it is there.
+func importStore(ctx context.Context, a *app, path string, src store.Source, o *importOptions) error {
+	out := importResult{Store: o.store}
+	var err error
+	if out.Already, err = dir.Present(ctx, src, o.store); err != nil {
 		return fmt.Errorf("importing %s: %w", path, err)
 	}
-	out := importResult{Store: res.Path}
-	out.count(res)
+	if out.Already {
+		// A run before may have been killed behind the rename.
+		if _, err := dir.Clean(o.store); err != nil {
+			return err //nolint:wrapcheck // says all
+		}
+	} else {
+		res, err := dir.Import(ctx, src, o.store, dir.Options{Jobs: o.jobs, NoDevices: o.part.noDevices, Progress: a.progress()})
+		if err != nil {
+			return fmt.Errorf("importing %s: %w", path, err)
+		}
+		out.Store = res.Path
+		out.count(res)
+	}
 	if !o.noSeal {
-		rep, err := seal.Seal(ctx, res.Path, seal.Options{NoMount: o.noMount, Label: dir.Label()})
+		// Also what a run before made and did not come to seal.
+		rep, err := seal.Seal(ctx, out.Store, seal.Options{NoMount: o.noMount, Label: dir.Label()})
 		if err != nil {
 			return fmt.Errorf("the store is whole, but not sealed: %w", err)
 		}
@@ -89,7 +119,7 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 }
 
 // importSlot fills the free slot.
-func importSlot(ctx context.Context, a *app, path string, f *bundle.File, o *importOptions) error {
+func importSlot(ctx context.Context, a *app, path string, src store.Source, o *importOptions) error {
 	root, err := o.slots.open(o.noMount)
 	if err != nil {
 		return err
@@ -98,8 +128,8 @@ func importSlot(ctx context.Context, a *app, path string, f *bundle.File, o *imp
 	if err != nil {
 		return err
 	}
-	opts.NoSeal = o.noSeal
-	res, err := root.Fill(ctx, f, opts)
+	opts.NoSeal, opts.Import.NoDevices = o.noSeal, o.part.noDevices
+	res, err := root.Fill(ctx, src, opts)
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", path, err)
 	}
@@ -109,7 +139,7 @@ func importSlot(ctx context.Context, a *app, path string, f *bundle.File, o *imp
 // importResult is what import prints. Bytes are those of the unpacked layers.
 type importResult struct {
 	Store string `json:"store"`
-	// Slot is the slot that was filled, Already that it held the bundle before.
+	// Slot is the slot that was filled, Already that the bundle was there before.
 	Slot       slot.Name `json:"slot,omitempty"`
 	Already    bool      `json:"already,omitempty"`
 	Images     int       `json:"images"`
@@ -141,6 +171,8 @@ func (r *importResult) count(res *dir.Result) {
 func (r importResult) writeText(w io.Writer) error {
 	p := &printer{w: w}
 	switch {
+	case r.Already && r.Slot == "":
+		p.line("OK: nothing to do: %s holds this bundle", r.Store)
 	case r.Already:
 		p.line("OK: nothing to do: slot %s holds this bundle (%s)", r.Slot, r.Store)
 	case r.Images == 0:

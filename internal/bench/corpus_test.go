@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,7 +110,8 @@ func debian(t testing.TB, images int) *corpus {
 			if err != nil {
 				return testregistry.Layer{}, err
 			}
-			return m.content.AddTar(func(w *tar.Writer) error { return testregistry.AddFiles(w, strings.Split(string(list), "\n")) })
+			paths := realPaths(strings.Split(string(list), "\n"))
+			return m.content.AddTar(func(w *tar.Writer) error { return testregistry.AddFiles(w, paths) })
 		}
 	}
 	var base, python, tools []string
@@ -152,6 +154,19 @@ func debian(t testing.TB, images int) *corpus {
 		}
 	}
 	return m.corpus
+}
+
+// realPaths returns each file once and by the path without links on the way:
+// packages share directories, and still say /bin for /usr/bin.
+func realPaths(paths []string) []string {
+	var real []string
+	for _, path := range paths {
+		if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil && path != "" {
+			real = append(real, filepath.Join(dir, filepath.Base(path)))
+		}
+	}
+	slices.Sort(real)
+	return slices.Compact(real)
 }
 
 // many returns images of one small layer each.

@@ -18,6 +18,7 @@ import (
 	"go.podman.io/image/v5/oci/layout"
 	"go.podman.io/image/v5/signature"
 	"go.podman.io/image/v5/types"
+	"go.podman.io/storage/pkg/reexec"
 
 	"github.com/nodeseal/nodeseal/internal/testenv"
 	"github.com/nodeseal/nodeseal/internal/testregistry"
@@ -40,16 +41,30 @@ func (u usage) plus(o usage) usage {
 // measure runs a command.
 func measure(t testing.TB, cmd *exec.Cmd) usage {
 	t.Helper()
-	start := time.Now()
-	out, err := cmd.CombinedOutput()
+	u, out, err := run(cmd)
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+	return u
+}
+
+// try runs a command that may fail.
+func try(cmd *exec.Cmd) usage {
+	u, _, _ := run(cmd)
+	return u
+}
+
+func run(cmd *exec.Cmd) (usage, []byte, error) {
+	start := time.Now()
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		return usage{}, out, err
 	}
 	u := usage{wall: time.Since(start), cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	if r, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		u.memory = r.Maxrss << 10
 	}
-	return u
+	return u, out, err
 }
 
 // serve serves a corpus and writes its list and registries.conf to dir.
@@ -99,6 +114,16 @@ func skopeo(t testing.TB, addr, dir string, refs []string) usage {
 const copyVar = "NODESEAL_BENCH_COPY"
 
 func TestMain(m *testing.M) {
+	if reexec.Init() { // the storage library unpacks in processes of this program
+		return
+	}
+	if spec := os.Getenv(modeVar); spec != "" {
+		if err := runMode(context.Background(), strings.Fields(spec)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if spec := os.Getenv(copyVar); spec != "" {
 		if err := copyImages(context.Background(), strings.Fields(spec)); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -64,6 +64,11 @@ type File struct {
 // DiffDir returns the folder of a layer's contents, below the store.
 func DiffDir(layerID string) string { return path.Join(OverlayDir, layerID, "diff") }
 
+// DataFile returns the file with a data item of the image, below the store.
+func (img *Image) DataFile(item BigData) string {
+	return path.Join(ImagesDir, img.ID, bigDataFile(item.Key))
+}
+
 // TarSplitFile returns the file with a layer's tar-split, below the store.
 func TarSplitFile(layerID string) string { return path.Join(LayersDir, layerID+tarSplitSuffix) }
 
@@ -97,7 +102,7 @@ func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) ([]File, e
 	for _, img := range p.Images {
 		for _, item := range img.Data {
 			files = append(files, File{
-				Path: path.Join(ImagesDir, img.ID, bigDataFile(item.Key)),
+				Path: img.DataFile(item),
 				Mode: metadataPrivate, Blob: item.Digest,
 			})
 		}

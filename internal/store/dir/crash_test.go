@@ -127,6 +127,32 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// TestRecordsOutliveTheirLayers imports again after a run that was killed behind
+// the rename, and after its store was removed.
+func TestRecordsOutliveTheirLayers(t *testing.T) {
+	testenv.NeedRoot(t)
+	src := storetest.NewSource(t, bundle.Expanded)
+	images(t, src)
+	want := reference(t, src)
+	target := filepath.Join(t.TempDir(), "store")
+	broken := errors.New("broken on purpose")
+	opts := dir.WithStep(dir.Options{}, func(name string) error {
+		if name == "rename" {
+			return broken
+		}
+		return nil
+	})
+	if _, err := dir.Import(t.Context(), src, target, opts); !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir.PartialName(target), "store")); err != nil {
+		t.Fatal(err)
+	}
+	if res := finish(t, src, target, want); res.TakenOver != 0 {
+		t.Errorf("%d contents taken over that are not there", res.TakenOver)
+	}
+}
+
 // TestTornRecord wants a record that was cut, or is of other rules, not to count.
 func TestTornRecord(t *testing.T) {
 	testenv.NeedRoot(t)

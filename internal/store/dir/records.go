@@ -105,7 +105,9 @@ func (im *importer) takeOver(context.Context) error {
 		if err != nil {
 			return err
 		}
-		if result == nil {
+		// A run that was killed between the rename and the end leaves records of
+		// layers that have gone into the finished store.
+		if result == nil || !exist(im.partial.store, store.DiffDir(l.ID), store.TarSplitFile(l.ID)) {
 			continue
 		}
 		j.done = result

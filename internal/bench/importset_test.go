@@ -1,0 +1,102 @@
+//go:build bench
+
+package bench
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nodeseal/nodeseal/bundle"
+)
+
+// importSet is a corpus in the forms that the ways to import read.
+type importSet struct {
+	*corpus
+	dir    string // where runs may write; on the cache's disk
+	bundle string
+	layout string // OCI layout with the tags i0, i1, ...
+	files  int    // entries of the different layers
+}
+
+// newImportSet makes the bundle and the OCI layout of a corpus, or takes those
+// of an earlier run.
+func newImportSet(t testing.TB, name string, c *corpus) *importSet {
+	t.Helper()
+	base := os.Getenv(cacheVar)
+	if base == "" {
+		base = t.TempDir()
+	}
+	kept := filepath.Join(base, "import-"+name)
+	work, err := os.MkdirTemp(base, "run-")
+	check(t, err)
+	t.Cleanup(func() { check(t, os.RemoveAll(work)) })
+	s := &importSet{corpus: c, dir: work, bundle: filepath.Join(kept, "out.tar.zst"), layout: filepath.Join(kept, "library")}
+	if _, err := os.Stat(filepath.Join(kept, "done")); errors.Is(err, fs.ErrNotExist) {
+		check(t, os.RemoveAll(kept))
+		check(t, os.MkdirAll(kept, 0o755))
+		addr := serve(t, c, kept)
+		mirror(t, kept)
+		library(t, addr, kept, c.refs)
+		check(t, os.RemoveAll(filepath.Join(kept, "work")))
+		check(t, os.WriteFile(filepath.Join(kept, "done"), nil, 0o644))
+	}
+	return s
+}
+
+// count counts the entries of all layers.
+func (s *importSet) count(t testing.TB) {
+	t.Helper()
+	check(t, eachLayer(s.bundle, func(r io.Reader) error {
+		tr := tar.NewReader(r)
+		for {
+			_, err := tr.Next()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			s.files++
+		}
+	}, 1))
+}
+
+// eachLayer calls read with every layer of a bundle, jobs at once.
+func eachLayer(path string, read func(io.Reader) error, jobs int) error {
+	ctx := context.Background()
+	f, err := bundle.OpenFile(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(jobs)
+	for _, b := range f.Inventory().Blobs {
+		if b.Kind != bundle.KindLayer {
+			continue
+		}
+		g.Go(func() error {
+			r, err := f.OpenLayer(ctx, b.Digest)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			return read(r)
+		})
+	}
+	return g.Wait()
+}
+
+// decode is the floor: it decodes and hashes all layers on all processors.
+func decode(path string) error {
+	return eachLayer(path, hashAll, runtime.GOMAXPROCS(0))
+}
