@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/docker/go-units"
@@ -28,6 +29,10 @@ const workDirName = "nodeseal-work"
 
 // minSplit is the least size of a part, in bytes.
 const minSplit = 64 << 10
+
+// bundleMemory is where the garbage collector begins to work for memory instead
+// of time: what a run holds on to is some 120 MiB, whatever the images' sizes.
+const bundleMemory = 176 << 20
 
 type bundleOptions struct {
 	lists     listOptions
@@ -134,6 +139,9 @@ func (o *bundleOptions) options(a *app) (mirror.Options, error) {
 }
 
 func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bundleMemory)
+	}
 	opts, err := o.options(a)
 	if err != nil {
 		return err
