@@ -20,12 +20,14 @@ const phaseVerify = "verify"
 func newVerifyCommand(a *app) *cobra.Command {
 	var lists []string
 	var repair string
+	var key keyOptions
 	cmd := &cobra.Command{
 		Use:   "verify BUNDLE|STORE",
 		Short: "Rehash everything and name what is damaged; with --images, what is missing",
 		Long: `Rehash everything in a bundle and name what is damaged: the blob, the images that
-it hurts and, where the bundle was split, the part. With --images, also name the references of the list that the
-bundle does not hold. Exits with 4 when anything is damaged or missing.
+it hurts and, where the bundle was split, the part. With --images, also name the
+references of the list that the bundle does not hold, with --key refuse a bundle
+that this key did not sign. Exits with 4 when anything is damaged or missing.
 
 In a store, which is a directory, every layer's tar is made again from its files
 and compared with the diff ID, and every other file with what the manifests and
@@ -34,21 +36,25 @@ of it is whole and the bundle, exchanged in one step, and sealed again.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if isDir(args[0]) {
+				if key.path != "" {
+					return usageError{errors.New("verify: --key is for a bundle, not for a store")}
+				}
 				return runVerifyStore(cmd.Context(), a, args[0], lists, repair)
 			}
 			if repair != "" {
 				return usageError{errors.New("verify: --repair is for a store, not for a bundle")}
 			}
-			return runVerify(cmd.Context(), a, args[0], lists)
+			return runVerify(cmd.Context(), a, args[0], lists, &key)
 		},
 	}
 	cmd.Flags().StringArrayVar(&lists, "images", nil, "list of references that the bundle must hold; may be repeated")
+	key.addFlags(cmd.Flags())
 	cmd.Flags().StringVar(&repair, "repair", "", "the bundle to repair a damaged store from")
 	must(cmd.MarkFlagFilename("repair", "tar.zst", "zst"))
 	return cmd
 }
 
-func runVerify(ctx context.Context, a *app, path string, lists []string) error {
+func runVerify(ctx context.Context, a *app, path string, lists []string, key *keyOptions) error {
 	f, size, err := bundle.OpenBytes(path)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
@@ -80,7 +86,11 @@ func runVerify(ctx context.Context, a *app, path string, lists []string) error {
 		return err
 	}
 	report.End(phaseVerify)
+	if err := key.check(path, rep.RawInventory); err != nil {
+		return err
+	}
 	out := newVerifyResult(path, rep)
+	out.Signed = key.path != ""
 	for _, part := range parts {
 		out.Parts = append(out.Parts, partItem{Part: part.Part, Error: part.Err.Error()})
 	}
@@ -118,6 +128,8 @@ type verifyResult struct {
 	Blobs  int          `json:"blobs"`
 	Bytes  int64        `json:"bytes"`
 	Damage []damageItem `json:"damage"`
+	// Signed says that the signature is that of --key.
+	Signed bool `json:"signed,omitempty"`
 	// Parts are the parts that are not what the list of parts says.
 	Parts []partItem `json:"parts,omitempty"`
 	// Hurt are the images that the damage hurts.
@@ -166,6 +178,9 @@ func (r verifyResult) writeText(w io.Writer) error {
 	}
 	for _, ref := range r.Missing {
 		p.line("MISSING  %s", ref)
+	}
+	if r.Signed {
+		p.line("SIGNED   by the key")
 	}
 	if r.OK {
 		p.line("OK: %s in %s, %s; every digest is right", plural(r.Images, "image"), plural(r.Blobs, "blob"), ui.Bytes(r.Bytes))
