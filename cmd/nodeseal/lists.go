@@ -123,6 +123,6 @@ func readLists(a *app, paths []string) (*imagelist.List, error) {
 // problems prints what a list may lack.
 func (a *app) problems(found []error) {
 	for _, p := range found {
-		fmt.Fprintf(a.stderr, "nodeseal: %v\n", p) //nolint:errcheck // nobody is left to tell
+		fmt.Fprintf(a.stderr, "nodeseal: %v\n", p)
 	}
 }

@@ -184,7 +184,7 @@ func decompress(br *bufio.Reader) (io.Reader, func(), error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("decompressing: %w", err)
 		}
-		return zr, func() { zr.Close() }, nil
+		return zr, func() {}, nil // of memory alone
 	case string(head) == "\x28\xb5\x2f\xfd":
 		zr, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1))
 		if err != nil {
