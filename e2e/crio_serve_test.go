@@ -9,11 +9,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"regexp"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,9 +23,9 @@ import (
 const serveAddr = "127.0.0.1:5055"
 
 // serve starts nodeseal serve on the node; the node's end ends it.
-func (n *node) serve(flags ...string) *exec.Cmd {
+func (n *node) serve() {
 	n.t.Helper()
-	cmd := n.command(append([]string{harness.Binary(n.t), "serve", "--root", n.path("slots"), "--quiet"}, flags...)...)
+	cmd := n.command(harness.Binary(n.t), "serve", "--root", n.path("slots"), "--quiet")
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
@@ -36,7 +34,7 @@ func (n *node) serve(flags ...string) *exec.Cmd {
 		if resp, err := n.client().Get("http://" + serveAddr + "/healthz"); err == nil {
 			resp.Body.Close()
 			n.serving = cmd.Process.Pid
-			return cmd
+			return
 		}
 		if time.Now().After(deadline) {
 			n.t.Fatal("nodeseal serve does not answer")
@@ -111,15 +109,4 @@ func (n *node) resident() string {
 		return string(m[1])
 	}
 	return ""
-}
-
-// stopServe ends nodeseal serve as systemd does.
-func (n *node) stopServe(cmd *exec.Cmd) {
-	n.t.Helper()
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	for deadline := time.Now().Add(10 * time.Second); syscall.Kill(cmd.Process.Pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			n.t.Fatal("nodeseal serve does not end")
-		}
-	}
 }

@@ -101,11 +101,10 @@ func testLayers(t *testing.T, store string, inv *bundle.Inventory) {
 	for _, img := range inv.Images {
 		for _, l := range img.Layers {
 			for _, d := range []digest.Digest{l.DiffID, l.Digest} {
-				status, body := getBlob(t, without, d)
-				if status != http.StatusNotFound {
+				if status, _ := getBlob(t, without, d); status != http.StatusNotFound {
 					t.Errorf("layer %s without --layers: %d", d, status)
 				}
-				status, body = getBlob(t, with, d)
+				status, body := getBlob(t, with, d)
 				switch {
 				case d == l.DiffID && (status != http.StatusOK || digest.FromBytes(body) != d):
 					t.Errorf("layer %s of %s: %d, %d bytes\n%.200s", d, img.Ref, status, len(body), body)

@@ -21,9 +21,12 @@ import (
 	"github.com/nodeseal/nodeseal/internal/slot"
 )
 
-// serveMemory is where the garbage collector starts to work hard, in bytes:
-// below what a node should have to spare for this.
-const serveMemory = 18 << 20
+// The garbage collector works early and hard: memory is dearer on a node than
+// the time of a processor that has little to do.
+const (
+	serveMemory    = 16 << 20
+	serveGCPercent = 50
+)
 
 type serveOptions struct {
 	root      string
@@ -100,6 +103,7 @@ func runServe(ctx context.Context, a *app, o *serveOptions) error {
 		return err
 	}
 	debug.SetMemoryLimit(serveMemory)
+	debug.SetGCPercent(serveGCPercent)
 	log := a.log()
 	handler := answer.New(answer.Options{Stores: dirs, Layers: o.layers, Now: time.Now, Log: log})
 	debug.FreeOSMemory() // what reading the stores took

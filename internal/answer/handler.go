@@ -57,16 +57,18 @@ func New(o Options) *Handler {
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	started := h.now()
 	out := &recorder{ResponseWriter: w}
 	what := kindBlob // only what panics does not say
-	defer func() {
-		took := h.now().Sub(started)
-		h.metrics.count(what, out, took)
-		h.log.DebugContext(r.Context(), "request", "method", r.Method, "path", echo(r.URL.Path), "query", echo(r.URL.RawQuery),
-			"status", out.status, "bytes", out.bytes, "took", took, "remote", r.RemoteAddr, "agent", echo(r.UserAgent()))
-	}()
+	defer h.note(r, &what, out, h.now())
 	what = h.serve(out, r)
+}
+
+// note counts and logs a request that was answered.
+func (h *Handler) note(r *http.Request, what *kind, out *recorder, started time.Time) {
+	took := h.now().Sub(started)
+	h.metrics.count(*what, out, took)
+	h.log.DebugContext(r.Context(), "request", "method", r.Method, "path", echo(r.URL.Path), "query", echo(r.URL.RawQuery),
+		"status", out.status, "bytes", out.bytes, "took", took, "remote", r.RemoteAddr, "agent", echo(r.UserAgent()))
 }
 
 // serve answers one request and says what it was about.

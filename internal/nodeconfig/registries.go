@@ -15,9 +15,10 @@ import (
 const (
 	// DefaultRegistry is where the answering registry listens.
 	DefaultRegistry = "127.0.0.1:5055"
-	// RegistriesConfFile and AttachmentsFile are where the drop-ins of Registries belong.
+	// RegistriesConfFile is where Registries.Conf belongs.
 	RegistriesConfFile = "/etc/containers/registries.conf.d/99-zzz-nodeseal.conf"
-	AttachmentsFile    = "/etc/containers/registries.d/nodeseal.yaml"
+	// AttachmentsFile is where Registries.Attachments belongs.
+	AttachmentsFile = "/etc/containers/registries.d/nodeseal.yaml"
 )
 
 // Pulls says which pulls ask a mirror.
