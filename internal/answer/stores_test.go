@@ -59,6 +59,11 @@ func TestSlots(t *testing.T) {
 	want("slot a is emptied", one.Digest.String(), 404, "")
 	want("slot a is emptied", "v1", 200, two.Digest)
 	healthy("slot a is emptied", 200)
+	if err := os.Remove(filepath.Join(b, "overlay-images/images.lock")); err != nil {
+		t.Fatal(err)
+	}
+	want("slot b has lost a lock file", two.Digest.String(), 200, two.Digest)
+	healthy("slot b has lost a lock file", 503)
 	put(t, filepath.Join(b, "overlay-images/images.json"), []byte(`[{"id":`))
 	want("slot b is damaged", two.Digest.String(), 404, "")
 	healthy("slot b is damaged", 503)

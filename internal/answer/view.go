@@ -20,7 +20,7 @@ import (
 type view struct {
 	dir  string
 	mark mark
-	// err says why there is nothing in it, where it could not be read.
+	// err says what is wrong with it. What could be read is answered all the same.
 	err   error
 	store *store.Store
 	// tags are by the repository's name here, then by tag.
@@ -72,7 +72,8 @@ func open(dir string, m mark) *view {
 	for _, ref := range v.store.References {
 		v.addName(ref.Name, ref.Digest)
 	}
-	v.err = v.addInventory()
+	// Without its lock files CRI-O does not start, or finds no image.
+	v.err = errors.Join(v.addInventory(), store.CheckLocks(os.DirFS(dir)))
 	return v
 }
 
