@@ -22,7 +22,7 @@ func pullAlways(s *Snapshot) []Finding {
 			continue
 		}
 		f := Finding{
-			Rule: "pull-always", Severity: Breaks, Object: c.String(),
+			Rule: "pull-always", Severity: c.worst(), Object: c.String(),
 			What: "imagePullPolicy is Always for " + c.Image + ".",
 			Why:  "CRI-O asks a registry for the manifest at every start, also for an image that it has; with none the container does not start.",
 			Mend: "Set imagePullPolicy to IfNotPresent, or let `nodeseal serve` answer for the repository.",
@@ -106,7 +106,7 @@ func byTag(s *Snapshot) []Finding {
 			if err == nil && s.Held.has(ref) {
 				continue
 			}
-			f.Severity = Breaks
+			f.Severity = c.worst()
 			f.What += " " + capital(s.Held.Name) + " does not hold that name."
 			f.Mend = "Name it by digest, or add the tag to the list and make a new bundle."
 		}

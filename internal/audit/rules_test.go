@@ -122,7 +122,8 @@ metadata: {name: p, namespace: ns, ownerReferences: [{kind: ReplicaSet, name: d-
 spec: {containers: [{name: c, image: "` + imgA + `", imagePullPolicy: Always}]}
 ---`, nil, nil, ""},
 		{"an operator's deployment", "pull-always", strings.Replace(deployment("d", imgA, "Always"), "namespace: ns}", "namespace: ns, ownerReferences: [{kind: ClusterServiceVersion, name: op.v1}]}", 1), nil, []string{"breaks Deployment ns/d container c"}, "ClusterServiceVersion op.v1"},
-		{"a CronJob", "pull-always", object("batch/v1", "CronJob", "j", `spec: {jobTemplate: {spec: {template: {spec: {initContainers: [{name: i, image: "`+imgA+`", imagePullPolicy: Always}]}}}}}`), nil, []string{"breaks CronJob ns/j container i"}, `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"initContainers":`},
+		{"a CronJob", "pull-always", object("batch/v1", "CronJob", "j", `spec: {jobTemplate: {spec: {template: {spec: {initContainers: [{name: i, image: "`+imgA+`", imagePullPolicy: Always}]}}}}}`), nil, []string{"warning CronJob ns/j container i"}, `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"initContainers":`},
+		{"at zero replicas", "pull-always", strings.Replace(deployment("d", imgA, "Always"), "spec: {template", "spec: {replicas: 0, template", 1), nil, []string{"warning Deployment ns/d container c"}, ""},
 		{"an image volume", "pull-always", object("v1", "Pod", "p", `spec: {containers: [], volumes: [{name: v, image: {reference: "`+imgA+`", pullPolicy: Always}}]}`), nil, []string{"breaks Pod ns/p volume v"}, ""},
 
 		{"a tag", "by-tag", deployment("d", "quay.io/acme/a:v1", "IfNotPresent"), nil, []string{"warning Deployment ns/d container c"}, ""},

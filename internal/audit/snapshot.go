@@ -39,6 +39,8 @@ type Container struct {
 	Image  string
 	// Policy is imagePullPolicy as it stands; "" is what the image's tag implies.
 	Policy string
+	// Idle says that no reboot starts it: a workload at zero replicas, a CronJob.
+	Idle bool
 	// Owner is the object that would undo a change, "" where there is none.
 	Owner   string
 	Command []string
@@ -122,6 +124,7 @@ func (r *Recorder) pods(o kubeobject.Object) {
 		owner = w.Kind + " " + w.Name
 	}
 	var spec kubeobject.PodSpec
+	idle := o.Kind == "CronJob" || o.Kind == "PodTemplate"
 	if p, ok, err := o.Pod(); ok && err == nil {
 		if p.Status.Phase == "Succeeded" || p.Status.Phase == "Failed" {
 			return // runs no more, and nothing starts it again
@@ -129,11 +132,12 @@ func (r *Recorder) pods(o kubeobject.Object) {
 		spec = p.Spec
 	} else if w, ok, err := o.Template(); ok && err == nil {
 		spec = w.Template.Spec
+		idle = idle || w.Replicas != nil && *w.Replicas == 0
 	} else {
 		return // what cannot be read is the collector's problem
 	}
 	var found []Container
-	base := Container{Kind: o.Kind, Namespace: o.Metadata.Namespace, Object: o.Metadata.Name, Owner: owner}
+	base := Container{Kind: o.Kind, Namespace: o.Metadata.Namespace, Object: o.Metadata.Name, Owner: owner, Idle: idle}
 	for i, c := range spec.All() {
 		if image := strings.TrimSpace(c.Image); image != "" {
 			u := base
@@ -245,6 +249,14 @@ func (s *Snapshot) markInUse() {
 			}
 		}
 	}
+}
+
+// worst is the severity of what keeps the container from starting.
+func (c Container) worst() Severity {
+	if c.Idle {
+		return Warning
+	}
+	return Breaks
 }
 
 // String is the container as findings name it.
