@@ -37,8 +37,9 @@ func newRetireCommand(a *app) *cobra.Command {
 		Short: "Empty the older slot, when nothing depends on it any more",
 		Long: `Empty a slot, the older one where none is named: an empty, valid store takes its
 place. Nothing is done, with exit code 5, while a layer or an image record of the
-primary store needs a layer that only this slot has, or a container runs from it;
-they are named. Images that are pulled while a store is configured keep only what
+primary store, or a container, needs what only this slot has; they are named.
+Running containers that read layers which both slots have go on: the old files are
+kept, out of sight, until they end. Images that are pulled while a store is configured keep only what
 it lacks: removing the store would break them.`,
 		Example: `  nodeseal retire
   nodeseal retire a --when-safe`,
@@ -75,7 +76,8 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 		res, err := root.Retire(ctx, name, node)
 		if err == nil {
 			return a.show(retireResult{
-				Slot: res.Slot, Path: root.Path(res.Slot), Release: res.Release, Images: res.Images, Already: res.Already,
+				Slot: res.Slot, Path: root.Path(res.Slot), Release: res.Release, Images: res.Images,
+				Already: res.Already, Readers: res.Readers,
 			})
 		}
 		var inUse *slot.InUseError
@@ -124,6 +126,9 @@ type retireResult struct {
 	Images  int    `json:"images"`
 	// Already says that it was empty before.
 	Already bool `json:"already,omitempty"`
+	// Readers counts running containers that read layers of the old store which
+	// the other slot has too: its files are kept, out of sight, until they end.
+	Readers int `json:"readers,omitempty"`
 }
 
 func (r retireResult) writeText(w io.Writer) error {
@@ -132,6 +137,10 @@ func (r retireResult) writeText(w io.Writer) error {
 		p.line("OK: nothing to do: slot %s is empty (%s)", r.Slot, r.Path)
 	} else {
 		p.line("OK: slot %s is empty; it held %s (%s)", r.Slot, r.Release, plural(r.Images, "image"))
+	}
+	if r.Readers > 0 {
+		p.line("%s still read layers that both slots had; the old files are removed by the next command after they end",
+			plural(r.Readers, "running container"))
 	}
 	return p.err
 }

@@ -12,5 +12,6 @@
 //	  new-NAME        a finished store that waits for its exchange
 //	  .new-NAME.partial  one in the making (internal/store/dir)
 //	  swap-NAME       in the exchange; afterwards what the slot held before
+//	  kept-NAME-ID    an old store that running containers still read
 //	ROOT/state.json   when slots were filled and verified; only times
 package slot

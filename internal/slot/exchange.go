@@ -98,7 +98,8 @@ func (r *Root) sweep(ctx context.Context) (removed []string, err error) {
 			removed = append(removed, path)
 		}
 	}
-	return removed, nil
+	kept, err := r.sweepKept(ctx)
+	return append(removed, kept...), err
 }
 
 func (r *Root) emptied(n Name) string { return filepath.Join(r.work(), "empty-"+string(n)) }

@@ -14,6 +14,9 @@ type Retired struct {
 	Images  int
 	// Already says that it was empty before.
 	Already bool
+	// Readers counts the running containers that still read shared layers of the
+	// old store: it is kept, out of sight, until they have ended.
+	Readers int
 }
 
 // Retire empties slot n: an empty store takes its place. It refuses with an
@@ -37,7 +40,7 @@ func (r *Root) Retire(ctx context.Context, n Name, node Node) (*Retired, error) 
 	if out.Already {
 		return out, nil
 	}
-	if err := r.refuse(s, node); err != nil {
+	if _, err := r.refuse(s, node); err != nil {
 		return nil, err
 	}
 	empty, err := r.makeEmpty(ctx, n)
@@ -57,25 +60,30 @@ func (r *Root) Retire(ctx context.Context, n Name, node Node) (*Retired, error) 
 	if err := r.step("look again"); err != nil {
 		return nil, err
 	}
-	if err := r.refuse(s, node); err != nil {
+	readers, err := r.refuse(s, node)
+	if err != nil {
 		return nil, errors.Join(err, r.putBack(ctx, n))
 	}
 	if err := r.writeTimes(n, Times{}); err != nil {
 		return nil, err
 	}
+	if out.Readers = len(readers); out.Readers > 0 {
+		return out, r.keep(s, readers)
+	}
 	return out, discard(ctx, r.swap(n))
 }
 
-// refuse returns an *InUseError where something needs s.
-func (r *Root) refuse(s *Slot, node Node) error {
-	uses, err := r.Uses(s, node)
+// refuse returns an *InUseError where something needs s, else the containers
+// that are mounted from it, by their layers.
+func (r *Root) refuse(s *Slot, node Node) (readers []string, err error) {
+	g, err := r.newGate(s, node)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(uses) > 0 {
-		return &InUseError{Slot: s.Name, Uses: uses}
+	if uses := g.uses(); len(uses) > 0 {
+		return nil, &InUseError{Slot: s.Name, Uses: uses}
 	}
-	return nil
+	return g.readers, nil
 }
 
 // putBack undoes an exchange.

@@ -55,7 +55,9 @@ func (u Use) String() string {
 
 // Uses returns what of the node needs slot s: containers, images and layers of
 // the primary store that need a layer or an image record which only s has, and
-// everything that is mounted from it now. None means that s can be emptied.
+// what others than the primary store have mounted from it. None means that s can
+// be emptied. Containers whose layers other stores have too are no use, even
+// where they are mounted from s: the first store that has a layer gives it.
 func (r *Root) Uses(s *Slot, node Node) ([]Use, error) {
 	g, err := r.newGate(s, node)
 	if err != nil {
@@ -76,6 +78,9 @@ type gate struct {
 	// names are of the slot's images, by ID and by top layer.
 	names map[string]string
 	live  []liveMount
+	// readers are the containers that are mounted from the slot, by their
+	// layer; uses finds them.
+	readers []string
 }
 
 func (r *Root) newGate(s *Slot, node Node) (*gate, error) {
@@ -148,7 +153,10 @@ func (g *gate) uses() []Use {
 	for _, c := range g.primary.Containers {
 		m := live[c.LayerID]
 		running := m != nil && m.from(g.slot.Path, g.needs(c.LayerID, g.held) != "")
-		if running || g.needs(c.LayerID, g.only) != "" || g.only[c.ImageID] {
+		if running {
+			g.readers = append(g.readers, m.upperLayer)
+		}
+		if g.needs(c.LayerID, g.only) != "" || g.only[c.ImageID] {
 			uses = append(uses, Use{Kind: Container, Name: nameOf(c.Names, c.ID), Image: g.imageName(c.ImageID), Running: running})
 		}
 		g.cover(told, c.LayerID)

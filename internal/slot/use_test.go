@@ -82,6 +82,8 @@ func TestUses(t *testing.T) {
 		files map[string][]record
 		proc  string
 		want  []string
+		// readers are the containers that the old store is kept for.
+		readers int
 	}{
 		"nothing": {},
 		"a layer on top of the shared one": {
@@ -117,8 +119,7 @@ func TestUses(t *testing.T) {
 				"overlay-containers/containers.json": {{"id": "c", "image": "other", "layer": "rw"}},
 				"overlay-layers/layers.json":         {{"id": "rw", "parent": shared}},
 			},
-			proc: overlayLine(lower, "rw"),
-			want: []string{"container c of other, which runs from it"},
+			proc: overlayLine(lower, "rw"), readers: 1,
 		},
 		"a container that both slots can carry runs from the other one": {
 			files: map[string][]record{
@@ -132,7 +133,14 @@ func TestUses(t *testing.T) {
 				"overlay-containers/containers.json": {{"id": "c", "image": "other", "layer": "rw"}},
 				"overlay-layers/layers.json":         {{"id": "rw", "parent": shared}},
 			},
-			proc: overlayLine("/proc/self/fd/9", "rw"),
+			proc: overlayLine("/proc/self/fd/9", "rw"), readers: 1,
+		},
+		"a container of its own layer runs": {
+			files: map[string][]record{
+				"overlay-containers/containers.json": {{"id": "c", "image": "other", "layer": "rw"}},
+				"overlay-layers/layers.json":         {{"id": "rw", "parent": own}},
+			},
+			proc: overlayLine(lower, "rw"),
 			want: []string{"container c of other, which runs from it"},
 		},
 		"a mount of another graph root": {
@@ -160,16 +168,21 @@ func TestUses(t *testing.T) {
 			if !slices.Equal(got, tc.want) {
 				t.Errorf("uses %q, want %q", got, tc.want)
 			}
-			if _, err := r.Retire(t.Context(), A, node); len(tc.want) > 0 {
+			if out, err := r.Retire(t.Context(), A, node); len(tc.want) > 0 {
 				var inUse *InUseError
 				if !errors.As(err, &inUse) || len(inUse.Uses) != len(tc.want) {
 					t.Errorf("Retire: %v", err)
 				}
 				hold(t, r, A, "release 4.99.1")
-			} else if err != nil {
-				t.Error(err)
+			} else if err != nil || out.Readers != tc.readers {
+				t.Errorf("Retire: %+v, %v; want %d readers", out, err, tc.readers)
 			} else {
+				kept, err := filepath.Glob(filepath.Join(r.work(), "kept-*", "overlay"))
+				if err != nil || len(kept) != tc.readers {
+					t.Errorf("kept %v, %v", kept, err)
+				}
 				fill(t, r, 1)
+				noLeftOvers(t, r)
 			}
 		})
 	}

@@ -1,0 +1,66 @@
+package slot
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+)
+
+// keptPrefix begins the names of old stores that containers still read.
+const keptPrefix = "kept-"
+
+// keep moves the store at swap(n) to where it waits until the overlays that lie
+// on it are gone. They do not mind: an overlay holds its directories, whatever
+// their names are; only what is removed is gone for them.
+func (r *Root) keep(s *Slot, mounts []string) error {
+	path := filepath.Join(r.work(), keptPrefix+string(s.Name)+"-"+s.ID.Encoded()[:12])
+	data, err := json.Marshal(mounts)
+	if err != nil {
+		return fmt.Errorf("keeping the old store: %w", err)
+	}
+	if err := atomicfile.WriteBytes(path+".json", 0o600, data); err != nil {
+		return fmt.Errorf("keeping the old store: %w", err)
+	}
+	if err := os.Rename(r.swap(s.Name), path); err != nil {
+		return fmt.Errorf("keeping the old store: %w", err)
+	}
+	return syncDir(r.work())
+}
+
+// sweepKept removes the old stores that nothing reads any more.
+func (r *Root) sweepKept(ctx context.Context) (removed []string, err error) {
+	lists, err := filepath.Glob(filepath.Join(r.work(), keptPrefix+"*.json"))
+	if err != nil || len(lists) == 0 {
+		return nil, err //nolint:wrapcheck // the pattern is valid
+	}
+	live, err := liveMounts("/proc")
+	if err != nil {
+		return nil, err
+	}
+	for _, list := range lists {
+		data, err := os.ReadFile(list)
+		if err != nil {
+			return removed, fmt.Errorf("looking at old stores: %w", err)
+		}
+		var mounts []string
+		if json.Unmarshal(data, &mounts) == nil &&
+			slices.ContainsFunc(live, func(m liveMount) bool { return slices.Contains(mounts, m.upperLayer) }) {
+			continue
+		}
+		path := strings.TrimSuffix(list, ".json")
+		if err := discard(ctx, path); err != nil {
+			return removed, err
+		}
+		if err := os.Remove(list); err != nil {
+			return removed, fmt.Errorf("looking at old stores: %w", err)
+		}
+		removed = append(removed, path)
+	}
+	return removed, nil
+}
