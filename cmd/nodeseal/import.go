@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -69,6 +70,7 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if err := needRoot(); err != nil {
 		return err
 	}
+	boundMemory(o.jobs)
 	f, err := bundle.OpenFile(ctx, path)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
@@ -85,6 +87,13 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 		return importSlot(ctx, a, path, src, o)
 	}
 	return importStore(ctx, a, path, src, o)
+}
+
+// boundMemory lets the garbage collector keep an import with the default number
+// of jobs well below 256 MiB; each job more has its own share.
+func boundMemory(jobs int) {
+	const job, program = 16 << 20, 48 << 20
+	debug.SetMemoryLimit(program + job*int64(max(jobs, 8)))
 }
 
 // importStore makes a single store, unless it is there.

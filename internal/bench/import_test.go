@@ -15,11 +15,8 @@ import (
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
-// rounds is how often each way to import is measured.
-const rounds = 3
-
-// TestImport measures the ways to get 60 images into a store: in each round
-// every way has an import beside it, so that a busy machine is busy for both.
+// TestImport measures the ways to get 60 images into a store: every
+// way has an import beside it, so that a busy machine is busy for both.
 func TestImport(t *testing.T) {
 	testenv.NeedRoot(t)
 	s := newImportSet(t, "60", debian(t, 60))
@@ -43,20 +40,18 @@ func TestImport(t *testing.T) {
 		{"podman load", func() usage { return viaPodman(t, other, archive) }},
 		{"cp -ar, chattr -R +i", func() usage { return viaCp(t, store, other) }},
 	}
-	for range rounds {
-		for _, w := range ways {
-			unix.Sync()
-			ours := s.importInto(t, store)
-			unix.Sync()
-			theirs := w.run()
-			t.Logf("%-26s %s | import %s | wall %.2f cpu %.2f | load %s", w.name, theirs, ours,
-				ours.wall.Seconds()/theirs.wall.Seconds(), ours.cpu.Seconds()/theirs.cpu.Seconds(), load(t))
-			if ours.memory > 256<<20 {
-				t.Errorf("import: %d MiB resident, want less than 256", ours.memory>>20)
-			}
-			remove(t, other)
-			remove(t, store)
+	for _, w := range ways {
+		unix.Sync()
+		ours := s.importInto(t, store)
+		unix.Sync()
+		theirs := w.run()
+		t.Logf("%-26s %s | import %s | wall %.2f cpu %.2f | load %s", w.name, theirs, ours,
+			ours.wall.Seconds()/theirs.wall.Seconds(), ours.cpu.Seconds()/theirs.cpu.Seconds(), load(t))
+		if ours.memory > 256<<20 {
+			t.Errorf("import: %d MiB resident, want less than 256", ours.memory>>20)
 		}
+		remove(t, other)
+		remove(t, store)
 	}
 }
 

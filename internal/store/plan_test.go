@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -83,4 +84,81 @@ func FuzzManifest(f *testing.F) {
 			t.Fatalf("a plan that cannot be written: %v", err)
 		}
 	})
+}
+
+// TestHostileMetadata plans images whose manifests and configurations lie or
+// want to exhaust the reader.
+func TestHostileMetadata(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat(`[`, 4<<20)
+	for name, c := range map[string]struct{ manifest, config, says string }{
+		"deep manifest":      {`{"config":{},"layers":` + deep, `{}`, "not a manifest"},
+		"deep configuration": {``, `{"rootfs":` + strings.Repeat(`{"a":`, 1<<20), "not an image configuration"},
+		"endless list":       {`{"layers":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`, `{}`, "it names the configuration"},
+		"huge number":        {``, `{"created":1` + strings.Repeat(`0`, 1<<20) + `}`, "not an image configuration"},
+		"more diff_ids":      {``, `{"rootfs":{"diff_ids":["` + digest.FromString("a").String() + `"]}}`, "it has 1 diff_ids, the manifest 0 layers"},
+		"other configuration": {
+			`{"config":{"digest":"` + digest.FromString("other").String() + `"},"layers":[]}`, `{}`, "it names the configuration",
+		},
+		"more layers": {
+			`{"config":{"digest":"` + digest.FromString(`{}`).String() + `"},"layers":[{}]}`, `{}`, "it has 1 layers, the inventory 0",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if c.manifest == "" {
+				c.manifest = `{"config":{"digest":"` + digest.FromString(c.config).String() + `"},"layers":[]}`
+			}
+			src := storetest.NewSource(t, bundle.Expanded)
+			src.AddRaw("quay.io/a/b", []byte(c.manifest), []byte(c.config))
+			_, err := store.NewPlan(t.Context(), src, store.Selection{})
+			if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("error %.300v, want %q", err, c.says)
+			}
+		})
+	}
+}
+
+// TestTwoSizes claims two lengths for one layer.
+func TestTwoSizes(t *testing.T) {
+	t.Parallel()
+	layer := storetest.Tar(t, storetest.File("a", "a"))
+	src := storetest.NewSource(t, bundle.Expanded)
+	for _, name := range []string{"quay.io/a/one", "quay.io/a/two"} {
+		src.Add(storetest.Image{Repository: name, Layers: [][]byte{layer}, Labels: map[string]string{"n": name}})
+	}
+	src.Edit(func(inv *bundle.Inventory) { inv.Images[1].Layers[0].DiffSize++ })
+	_, err := store.NewPlan(t.Context(), src, store.Selection{})
+	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "two sizes") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestPart plans a part of a source as if it were the whole.
+func TestPart(t *testing.T) {
+	t.Parallel()
+	src := storetest.NewSource(t, bundle.Expanded)
+	shared := storetest.Tar(t, storetest.File("shared", "s"))
+	for _, name := range []string{"one", "two", "three"} {
+		src.Add(storetest.Image{
+			Repository: "quay.io/a/" + name, Labels: map[string]string{"n": name},
+			Layers: [][]byte{shared, storetest.Tar(t, storetest.File(name, name))},
+		})
+	}
+	part, err := store.Part(src, func(img *bundle.Image) bool { return strings.Contains(img.Ref, "/t") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv, err := bundle.ParseInventory(bytes.NewReader(part.RawInventory()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Two manifests, two configurations, three layers with their file tables.
+	if len(inv.Images) != 2 || len(inv.Blobs) != 2+2+3+3 {
+		t.Errorf("%d images, %d blobs", len(inv.Images), len(inv.Blobs))
+	}
+	plan, err := store.NewPlan(t.Context(), part, store.Selection{})
+	if err != nil || len(plan.Layers) != 3 || len(src.Inventory().Images) != 3 {
+		t.Errorf("plan %+v, %v", plan, err)
+	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/testenv"
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/storage/pkg/reexec"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -203,6 +206,64 @@ func TestTooManyLayers(t *testing.T) {
 	_, err := dir.Import(t.Context(), src, filepath.Join(t.TempDir(), "store"), dir.Options{})
 	if !errors.Is(err, store.ErrPrecondition) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestMostLayers has the most layers that overlay stacks, in the library and in
+// the kernel: an image with as many is imported and mounted, one layer more and
+// the kernel refuses.
+func TestMostLayers(t *testing.T) {
+	testenv.NeedRoot(t)
+	t.Parallel()
+	layers := make([][]byte, store.MaxDepth)
+	for i := range layers {
+		layers[i] = storetest.Tar(t)
+	}
+	src := storetest.NewSource(t, bundle.Expanded)
+	src.Add(storetest.Image{Repository: "quay.io/a/deep", Layers: layers})
+	if _, err := dir.Import(t.Context(), src, filepath.Join(t.TempDir(), "store"), dir.Options{}); err != nil {
+		t.Errorf("with %d layers: %v", store.MaxDepth, err)
+	}
+	mount := testenv.NeedTool(t, "mount")
+	for n, ok := range map[int]bool{store.MaxDepth: true, store.MaxDepth + 1: false} {
+		below := t.TempDir()
+		names := make([]string, n)
+		for i := range names {
+			names[i] = strconv.Itoa(i)
+			if err := os.Mkdir(filepath.Join(below, names[i]), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		point := t.TempDir()
+		cmd := exec.CommandContext(t.Context(), mount, "-t", "overlay", "overlay", "-o", "lowerdir="+strings.Join(names, ":"), point)
+		cmd.Dir = below
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != ok {
+			t.Errorf("%d lower directories: %v: %s", n, err, out)
+		}
+		if err == nil {
+			if err := unix.Unmount(point, 0); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// TestExpandsWithoutEnd has a small gzip layer that nobody said the length of,
+// and that is larger than the disk.
+func TestExpandsWithoutEnd(t *testing.T) {
+	testenv.NeedRoot(t)
+	parent := testenv.NeedFSOfSize(t, "ext4", 32<<20)
+	src := storetest.NewSource(t, bundle.Original)
+	src.Add(storetest.Image{Repository: "quay.io/a/bomb", Compression: "gzip", Layers: [][]byte{
+		storetest.Tar(t, storetest.File("zeros", strings.Repeat("\x00", 100<<20))),
+	}})
+	_, err := dir.Import(t.Context(), src, filepath.Join(parent, "store"), dir.Options{})
+	if !errors.Is(err, store.ErrPrecondition) || !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("error %v", err)
+	}
+	if left, _ := os.ReadDir(parent); len(left) != 1 { // lost+found
+		t.Errorf("it left %v", left)
 	}
 }
 
