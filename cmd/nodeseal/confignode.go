@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/internal/blobsign"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
@@ -190,7 +189,7 @@ func readPublicKey(a *app, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := blobsign.ParseKey(data); err != nil {
+	if _, err := bundle.ParsePublicKey(data); err != nil {
 		return nil, usageError{fmt.Errorf("--key %s: %w", path, err)}
 	}
 	return data, nil

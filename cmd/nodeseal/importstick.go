@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -14,13 +13,12 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
-	"github.com/nodeseal/nodeseal/internal/blobsign"
 	"github.com/nodeseal/nodeseal/internal/carry"
 )
 
 type importStickOptions struct {
 	slots slotOptions
-	key   string
+	key   keyOptions
 	node  string
 	jobs  int
 }
@@ -42,7 +40,7 @@ signed. Where there is no bundle, or a slot holds it already, nothing is done.`,
 	o.slots.addFlags(cmd.Flags())
 	o.slots.addFillFlags(cmd.Flags())
 	o.slots.complete(cmd)
-	cmd.Flags().StringVar(&o.key, "key", "", "public key (PEM) that the bundle must be signed with")
+	o.key.addFlags(cmd.Flags())
 	cmd.Flags().StringVar(&o.node, "node", "", "name of this node in the result's name (default the host's name)")
 	cmd.Flags().IntVar(&o.jobs, "jobs", 0, "layers to extract at once (default: processors, at most 8)")
 	return cmd
@@ -87,10 +85,8 @@ func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string
 		return nil, err //nolint:wrapcheck // names the file
 	}
 	defer f.Close() //nolint:errcheck // read only
-	if o.key != "" {
-		if err := verifySignature(o.key, path, f.RawInventory()); err != nil {
-			return nil, err
-		}
+	if err := o.key.check(path, f.RawInventory()); err != nil {
+		return nil, err
 	}
 	root, err := o.slots.open(false)
 	if err != nil {
@@ -106,35 +102,6 @@ func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string
 	}
 	out := newFilledResult(res)
 	return &out, nil
-}
-
-// verifySignature checks the signature beside the bundle at path, which is over
-// the bytes of its inventory: that names every blob by digest.
-func verifySignature(keyFile, path string, inventory []byte) error {
-	data, err := os.ReadFile(keyFile)
-	if err != nil {
-		return fmt.Errorf("reading the key: %w", err)
-	}
-	key, err := blobsign.ParseKey(data)
-	if err != nil {
-		return usageError{fmt.Errorf("--key %s: %w", keyFile, err)}
-	}
-	name := path + carry.SignatureSuffix
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return preconditionError{fmt.Errorf("%s: %w: there is no %s", path, blobsign.ErrSignature, filepath.Base(name))}
-	}
-	if err != nil {
-		return fmt.Errorf("reading the signature: %w", err)
-	}
-	sig, err := io.ReadAll(io.LimitReader(f, blobsign.MaxSignature+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("reading the signature: %w", err)
-	}
-	if err := key.Verify(inventory, sig); err != nil {
-		return preconditionError{fmt.Errorf("%s: %w", path, err)}
-	}
-	return nil
 }
 
 // stickResult is what import-stick prints, and leaves on the stick.

@@ -74,6 +74,7 @@ func newRootCommand(a *app) *cobra.Command {
 		newImportCommand(a),
 		newCleanCommand(a),
 		newImportStickCommand(a),
+		newCarryCommand(a),
 		newResealCommand(a),
 		newRetireCommand(a),
 		newStatusCommand(a),

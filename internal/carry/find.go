@@ -10,12 +10,8 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 )
 
-// bundleSuffix ends the name of every bundle, SignatureSuffix follows it in the
-// name of its signature.
-const (
-	bundleSuffix    = ".tar.zst"
-	SignatureSuffix = ".sig"
-)
+// bundleSuffix ends the name of every bundle.
+const bundleSuffix = ".tar.zst"
 
 var (
 	// ErrNoBundle reports a directory with no bundle.

@@ -11,16 +11,17 @@ import (
 )
 
 const (
-	// SlotsUnit makes and mounts the slots, ImportUnit imports from a stick.
-	SlotsUnit  = "nodeseal-slots.service"
-	ImportUnit = "nodeseal-import.service" // see SlotsUnit
+	// SlotsUnit makes and mounts the slots.
+	SlotsUnit = "nodeseal-slots.service"
+	// ImportUnit imports from a stick.
+	ImportUnit = "nodeseal-import.service"
 	// PullUnit is the MCO's: on a node's first boot it pulls until it succeeds.
 	PullUnit = "machine-config-daemon-pull.service"
 
-	// StickLabel is the label of the file system that ImportUnit looks for,
-	// StickDir where it is mounted meanwhile.
+	// StickLabel is the label of the file system that ImportUnit looks for.
 	StickLabel = "NODESEAL"
-	StickDir   = "/run/nodeseal/stick"
+	// StickDir is where it is mounted meanwhile.
+	StickDir = "/run/nodeseal/stick"
 
 	restorecon = "/usr/sbin/restorecon"
 )

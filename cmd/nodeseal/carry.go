@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/nodeseal/nodeseal/internal/carry"
+	"github.com/nodeseal/nodeseal/internal/ui"
+)
+
+type carryOptions struct {
+	config  configAllOptions
+	program string
+	split   string
+}
+
+func newCarryCommand(a *app) *cobra.Command {
+	var o carryOptions
+	cmd := &cobra.Command{
+		Use:   "carry DIR --bundle FILE [--pool POOL... --ocp-version 4.N]",
+		Short: "Fill a stick: bundle, program, configuration, sums, a page for the technician",
+		Long: `Fill a directory, a mounted stick, with what a node without a network needs: the
+bundle (in parts where the file system is FAT and the bundle is 4 GiB or more),
+its signature, the program and an install.sh that puts it on a node, the
+generated configuration, SHA256SUMS and a README.html. With --pool the
+configuration is that of config all, without that of config units.
+
+Every file is read back from the stick. An interrupted run goes on where it was.
+A node imports by itself from a file system with the label NODESEAL.`,
+		Example: `  mkfs.vfat -n NODESEAL /dev/sdX1 && mount /dev/sdX1 /mnt
+  nodeseal carry /mnt --bundle release.tar.zst --pool master --pool worker --ocp-version 4.18`,
+		Args: exactArgs("the directory"),
+		RunE: func(cmd *cobra.Command, args []string) error { return runCarry(cmd.Context(), a, args[0], &o) },
+	}
+	o.config.addFlags(cmd.Flags())
+	cmd.Flags().StringVar(&o.program, "program", "", "the nodeseal to put on the stick, for nodes of another architecture (default this one)")
+	cmd.Flags().StringVar(&o.split, "split", "", "parts of this size, as in 2GiB, also where the file system needs none")
+	return cmd
+}
+
+func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
+	path := o.config.node.sources.bundle
+	if path == "" {
+		return usageError{errors.New("carry: --bundle FILE is missing")}
+	}
+	opts := carry.Options{Bundle: path, Program: o.program, Progress: a.progress()}
+	var err error
+	if o.split != "" {
+		if opts.PartSize, err = units.RAMInBytes(o.split); err != nil || opts.PartSize <= 0 {
+			return usageError{fmt.Errorf("--split %q: want a size, as in 2GiB", o.split)}
+		}
+	}
+	if opts.Program == "" {
+		if opts.Program, err = os.Executable(); err != nil {
+			return fmt.Errorf("finding this program: %w", err)
+		}
+	}
+	config, err := o.configuration(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, f := range config.Files {
+		opts.Config = append(opts.Config, carry.File{Name: strings.TrimPrefix(f.Name, "/"), Content: []byte(f.Content)})
+	}
+	res, err := carry.Fill(ctx, dir, opts)
+	switch {
+	case errors.Is(err, carry.ErrSpace), errors.Is(err, carry.ErrForeign):
+		return preconditionError{err}
+	case errors.Is(err, carry.ErrParts):
+		return usageError{err}
+	case err != nil:
+		return err //nolint:wrapcheck // says all
+	}
+	return a.show(carryResult{res})
+}
+
+// configuration is that of a cluster, or of a machine without one.
+func (o *carryOptions) configuration(ctx context.Context, a *app) (configFiles, error) {
+	if len(o.config.pools) > 0 {
+		return o.config.files(ctx, a)
+	}
+	s, _, err := o.config.node.unitSettings(ctx, a)
+	if err != nil {
+		return configFiles{}, err
+	}
+	files, err := nodeFiles(s)
+	return files, refused(err)
+}
+
+// carryResult is what carry prints.
+type carryResult struct{ *carry.Result }
+
+func (r carryResult) writeText(w io.Writer) error {
+	p := &printer{w: w}
+	in := "one file"
+	if r.Parts > 0 {
+		in = plural(r.Parts, "part")
+	}
+	p.line("OK: %s holds %s, %s in %s, %s, all read back", r.Dir, r.Bundle, ui.Bytes(r.Size), in, plural(r.Images, "image"))
+	p.line("on a node: sh install.sh, then nodeseal import-stick DIR; %s shows it in pictures", carry.PageFile)
+	return p.err
+}

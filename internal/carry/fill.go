@@ -1,0 +1,238 @@
+package carry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/progress"
+)
+
+// The names on a stick.
+const (
+	Program  = "nodeseal"
+	Script   = "install.sh" // puts Program on a node
+	SumsFile = "SHA256SUMS"
+	PageFile = "README.html"
+)
+
+const (
+	phase = "carry"
+
+	// fatMagic is statfs' type of FAT, whose files are below 4 GiB.
+	fatMagic = 0x4d44
+	// fatPart is how long a part is there, in bytes: a whole number of clusters.
+	fatPart = 4<<30 - 64<<20
+)
+
+var (
+	// ErrMedium reports a stick that does not give back what was written.
+	ErrMedium = errors.New("the stick gives back other bytes than were written: it is broken, or smaller than it says")
+	// ErrSpace reports a stick that is too small.
+	ErrSpace = errors.New("not enough room on the stick")
+	// ErrParts reports a size of parts that the stick or a bundle cannot have.
+	ErrParts = errors.New("size of parts")
+	// ErrForeign reports another bundle in the directory.
+	ErrForeign = errors.New("there is another bundle here")
+)
+
+// File is a file that comes along, as generated configuration.
+type File struct {
+	Name    string // slash-separated, below config/
+	Content []byte
+}
+
+// Options say what Fill puts on a stick.
+type Options struct {
+	// Bundle is the path of the bundle, whole or in parts.
+	Bundle string
+	// Program is the path of the program, for the nodes' architecture.
+	Program string
+	Config  []File
+	// PartSize is the size of parts in bytes: 0 takes parts of nearly 4 GiB where
+	// the file system is FAT and the bundle is larger, else one file.
+	PartSize int64
+	Progress progress.Func
+}
+
+// Result says what is on the stick.
+type Result struct {
+	Dir    string   `json:"dir"`
+	Bundle string   `json:"bundle"`
+	Size   int64    `json:"size"`
+	Parts  int      `json:"parts,omitempty"`
+	Images int      `json:"images"`
+	Files  []string `json:"files"`
+	Signed bool     `json:"signed"`
+}
+
+// filler fills one stick.
+type filler struct {
+	dir      string
+	progress progress.Func
+	sums     map[string]string // by name
+}
+
+// Fill puts the bundle and what belongs to it into dir, which must exist. Every
+// file is read back from the device before it gets its name, and SHA256SUMS comes
+// last: where it is there, all is whole. It may be called again after it was
+// interrupted or killed, and goes on then; what is the same is kept.
+//
+// Errors wrap ErrMedium, ErrSpace, ErrForeign, or are those of opening a bundle.
+func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
+	src, err := bundle.OpenFile(ctx, opts.Bundle)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	defer src.Close() //nolint:errcheck // read only
+	data, size, err := bundle.OpenBytes(opts.Bundle)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	defer data.Close()
+	_, base, err := bundle.FindParts(opts.Bundle)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	f := &filler{dir: dir, progress: opts.Progress, sums: map[string]string{}}
+	name := filepath.Base(base)
+	if !strings.HasSuffix(name, bundleSuffix) {
+		return nil, fmt.Errorf("%s: the name of a bundle ends in %s, by which a node finds it", name, bundleSuffix)
+	}
+	if err := f.checkForeign(name); err != nil {
+		return nil, err
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return nil, fmt.Errorf("looking at %s: %w", dir, os.NewSyscallError("statfs", err))
+	}
+	partSize, err := partSize(opts.PartSize, size, st.Type == fatMagic)
+	if err != nil {
+		return nil, err
+	}
+	res := &Result{Dir: dir, Bundle: name, Size: size, Images: len(src.Inventory().Images)}
+	items, closeAll, err := f.items(opts, base, src.Inventory(), res)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll()
+	whole := bundleItems(name, data, size, partSize)
+	if partSize > 0 {
+		res.Parts = len(whole)
+	}
+	if err := f.preflight(append(slices.Clone(whole), items...)); err != nil {
+		return nil, err
+	}
+	if err := f.write(ctx, whole, items, partSize > 0, name, data, size); err != nil {
+		return nil, err
+	}
+	res.Files = sortedNames(f.sums)
+	return res, nil
+}
+
+// write writes all, SHA256SUMS last.
+func (f *filler) write(ctx context.Context, whole, items []item, split bool, name string, data io.ReaderAt, size int64) error {
+	total := int64(0)
+	for _, it := range append(slices.Clone(whole), items...) {
+		total += it.size
+	}
+	f.progress.Begin(phase, total, progress.Bytes)
+	defer f.progress.End(phase)
+	if err := f.invalidate(); err != nil {
+		return err
+	}
+	for _, it := range slices.Concat(items, whole) {
+		sum, err := f.put(ctx, it)
+		if err != nil {
+			return err
+		}
+		f.sums[it.name] = sum
+	}
+	if split {
+		list, err := partsList(name, whole, f.sums, data, size)
+		if err != nil {
+			return err
+		}
+		it := contentItem(name+bundle.PartsSuffix, 0o644, list)
+		if f.sums[it.name], err = f.put(ctx, it); err != nil {
+			return err
+		}
+	}
+	if err := f.removeSurplus(name); err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	for _, n := range sortedNames(f.sums) {
+		fmt.Fprintf(&out, "%s  %s\n", f.sums[n], n)
+	}
+	_, err := f.put(ctx, contentItem(SumsFile, 0o644, out.Bytes()))
+	return err
+}
+
+// bundleItems are the bundle's files on the stick.
+func bundleItems(name string, data io.ReaderAt, size, partSize int64) []item {
+	if partSize == 0 {
+		return []item{{name: name, perm: 0o644, size: size, from: data}}
+	}
+	var parts []item
+	for off := int64(0); off < size; off += partSize {
+		n := min(partSize, size-off)
+		parts = append(parts, item{
+			name: bundle.PartName(name, len(parts)), perm: 0o644, size: n, from: io.NewSectionReader(data, off, n),
+		})
+	}
+	return parts
+}
+
+// partsList is the list that makes parts a bundle.
+func partsList(name string, parts []item, sums map[string]string, data io.ReaderAt, size int64) ([]byte, error) {
+	sum, err := digest.FromReader(io.NewSectionReader(data, 0, size))
+	if err != nil {
+		return nil, fmt.Errorf("reading the bundle: %w", err)
+	}
+	list := bundle.Parts{Format: bundle.PartsFormatV1, Name: name, Size: size, SHA256: sum}
+	for _, it := range parts {
+		list.Parts = append(list.Parts, bundle.Part{
+			Name: it.name, Size: it.size, SHA256: digest.NewDigestFromEncoded(digest.SHA256, sums[it.name]),
+		})
+	}
+	out, err := json.MarshalIndent(list, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding the list of parts: %w", err)
+	}
+	return append(out, '\n'), nil
+}
+
+// partSize decides on parts: 0 is one file.
+func partSize(asked, size int64, fat bool) (int64, error) {
+	switch {
+	case asked == 0 && fat && size > fatPart:
+		asked = fatPart
+	case asked > fatPart && fat:
+		return 0, fmt.Errorf("%w: parts of %d bytes: a file on FAT is shorter than 4 GiB, so at most %d", ErrParts, asked, int64(fatPart))
+	}
+	if asked > 0 && (size+asked-1)/asked > bundle.MaxParts {
+		return 0, fmt.Errorf("%w: parts of %d bytes: %d bytes would need more than %d of them", ErrParts, asked, size, bundle.MaxParts)
+	}
+	return asked, nil
+}
+
+func sortedNames(sums map[string]string) []string {
+	names := make([]string, 0, len(sums))
+	for n := range sums {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,85 @@
+package carry
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+)
+
+// preflight refuses a stick that is too small before anything is written.
+func (f *filler) preflight(items []item) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(f.dir, &st); err != nil {
+		return fmt.Errorf("looking at %s: %w", f.dir, os.NewSyscallError("statfs", err))
+	}
+	block := int64(st.Bsize)
+	need := block // SHA256SUMS and the list
+	for _, it := range items {
+		need += (it.size + block - 1) / block * block
+		path := filepath.Join(f.dir, filepath.FromSlash(it.name))
+		for _, p := range []string{path, path + atomicfile.Suffix} {
+			var have unix.Stat_t
+			if unix.Lstat(p, &have) == nil {
+				need -= have.Blocks * 512
+			}
+		}
+	}
+	if free := int64(st.Bavail) * block; need > free {
+		return fmt.Errorf("%w: %d bytes are needed, %d are free", ErrSpace, need, free)
+	}
+	return nil
+}
+
+// invalidate removes the sums while files change: a stick without them is not
+// whole.
+func (f *filler) invalidate() error {
+	if err := os.Remove(filepath.Join(f.dir, SumsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("filling the stick: %w", err)
+	}
+	return syncDir(f.dir)
+}
+
+// checkForeign refuses a directory with another bundle: a node could not know
+// which one is meant, and nobody asked to remove it.
+func (f *filler) checkForeign(name string) error {
+	names, err := bundles(f.dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if n != name {
+			return fmt.Errorf("%s: %w: %s: remove it, or take an empty stick", f.dir, ErrForeign, n)
+		}
+	}
+	return nil
+}
+
+// surplus is what follows a bundle's name in the names of its files.
+var surplus = regexp.MustCompile(`^(|\.[0-9]{3}|\.parts\.json|\.sig)$`)
+
+// removeSurplus removes files of this bundle from an earlier time: parts that it
+// has no more, or the whole file where it is in parts now.
+func (f *filler) removeSurplus(name string) error {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return fmt.Errorf("filling the stick: %w", err)
+	}
+	for _, e := range entries {
+		rest, ours := strings.CutPrefix(strings.TrimSuffix(e.Name(), atomicfile.Suffix), name)
+		if _, wanted := f.sums[e.Name()]; wanted || !ours || !surplus.MatchString(rest) || e.IsDir() {
+			continue
+		}
+		if err := os.Remove(filepath.Join(f.dir, e.Name())); err != nil {
+			return fmt.Errorf("filling the stick: %w", err)
+		}
+	}
+	return nil
+}
