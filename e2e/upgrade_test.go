@@ -1,0 +1,390 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nodeseal/nodeseal/e2e/harness"
+	"github.com/nodeseal/nodeseal/internal/samplerelease"
+	"github.com/nodeseal/nodeseal/internal/testenv"
+)
+
+// upgradeFSSize holds two slots and a primary store.
+const upgradeFSSize = 2 << 30
+
+// slotNode is a made-up node: two slots on a file system of their own, a graph root
+// beside them, a storage.conf that names both slots from the beginning.
+type slotNode struct {
+	root, graph, conf string
+	podmanWords       []string
+}
+
+// upgrade is what the parts of TestUpgrade share: bundles of three releases,
+// which share most layers, and an image with a shell in each.
+type upgrade struct {
+	bundles [3]string
+	shells  [3]string
+}
+
+// TestUpgrade is a node's life over three releases, on each file system that
+// can seal: containers of the old release run on, those of the new one start,
+// retire refuses and later allows, and at no moment is a configured path
+// anything but a valid store.
+func TestUpgrade(t *testing.T) {
+	u := newUpgrade(t)
+	for _, fs := range []string{"ext4", "xfs", "btrfs"} {
+		t.Run(fs, func(t *testing.T) { u.threeReleases(t, fs) })
+	}
+	t.Run("Kill", u.testKill)
+	t.Run("Repair", u.testRepair)
+	t.Run("Sealed", u.testSealed)
+}
+
+func newUpgrade(t *testing.T) *upgrade {
+	t.Helper()
+	testenv.NeedRoot(t)
+	harness.Binary(t)
+	testenv.NeedTool(t, "podman")
+	addr := harness.Registry(t)
+	refs := harness.RealImages(t, addr, samplerelease.Prefix)
+	conf := harness.WriteFile(t, "registries.conf", samplerelease.RegistriesConf(addr))
+	u := &upgrade{}
+	dir := t.TempDir()
+	// Three releases that share layers: each has an image of its own, on top of
+	// the shell that all have.
+	own := [3][]string{{"shell", "git", "sbin"}, {"shell", "git-perl", "sbin"}, {"shell", "perl", "etc-sbin"}}
+	mains := [3]string{"git", "git-perl", "perl"}
+	for i, names := range own {
+		var list strings.Builder
+		for _, name := range names {
+			fmt.Fprintln(&list, refs[name])
+		}
+		u.bundles[i] = filepath.Join(dir, fmt.Sprintf("release-%d.tar.zst", i+1))
+		u.shells[i] = refs[mains[i]]
+		harness.MustNodeseal(t, "bundle", "--images", harness.WriteFile(t, "images.lst", list.String()),
+			"--registries-conf", conf, "-o", u.bundles[i], "--work", filepath.Join(dir, "work"))
+	}
+	return u
+}
+
+// newSlotNode makes a node on a file system of the given type.
+func newSlotNode(t *testing.T, fs string) *slotNode {
+	t.Helper()
+	dir := testenv.NeedFSOfSize(t, fs, upgradeFSSize)
+	n := &slotNode{root: filepath.Join(dir, "nodeseal"), graph: filepath.Join(dir, "graph")}
+	binary := harness.Binary(t)
+	run, err := os.MkdirTemp("", "ns-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.conf = harness.WriteFile(t, "storage.conf", fmt.Sprintf(
+		"[storage]\ndriver = \"overlay\"\nrunroot = %q\ngraphroot = %q\n[storage.options]\nadditionalimagestores = [%q, %q]\n",
+		filepath.Join(run, "r"), n.graph, filepath.Join(n.root, "a"), filepath.Join(n.root, "b")))
+	n.podmanWords = []string{
+		"env", "CONTAINERS_STORAGE_CONF=" + n.conf, "podman", "--tmpdir", filepath.Join(run, "t"),
+		"--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "runc",
+	}
+	t.Cleanup(func() {
+		_ = exec.Command(n.podmanWords[0], append(n.podmanWords[1:], "rm", "--all", "--force", "--time", "0")...).Run()
+		waitForEnd(n.graph)
+		_ = exec.Command("umount", "-R", filepath.Join(n.graph, "overlay")).Run()
+		_ = exec.Command(binary, "umount", "--root", n.root).Run()
+		_ = os.RemoveAll(run)
+	})
+	harness.MustNodeseal(t, "mount", "--root", n.root)
+	return n
+}
+
+// waitForEnd waits for the processes that clean up after containers: they have
+// the graph root among their arguments, and its file system open.
+func waitForEnd(graph string) {
+	for range 100 {
+		running := false
+		processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, path := range processes {
+			line, err := os.ReadFile(path)
+			running = running || err == nil && strings.Contains(string(line), graph)
+		}
+		if !running {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func (n *slotNode) podman(t *testing.T, args ...string) harness.Output {
+	t.Helper()
+	return harness.Run(t, n.podmanWords[0], append(n.podmanWords[1:len(n.podmanWords):len(n.podmanWords)], args...)...)
+}
+
+func (n *slotNode) mustPodman(t *testing.T, args ...string) string {
+	t.Helper()
+	out := n.podman(t, args...)
+	if out.Code != 0 {
+		t.Fatalf("podman %q: exit code %d\n%s%s", args, out.Code, out.Stderr, out.Stdout)
+	}
+	return strings.TrimSpace(string(out.Stdout))
+}
+
+// start starts a container that stays.
+func (n *slotNode) start(t *testing.T, name, image string) {
+	t.Helper()
+	n.mustPodman(t, "run", "--detach", "--name", name, "--pull", "never", "--network", "none", "--log-driver", "none",
+		"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", image, "/bin/busybox", "sleep", "100000")
+}
+
+// alive wants a container to see and to change its files.
+func (n *slotNode) alive(t *testing.T, name string) {
+	t.Helper()
+	out := n.mustPodman(t, "exec", name, "sh", "-c", "echo more >> /data/append; cat /data/overwrite")
+	if out != "image" {
+		t.Errorf("container %s reads %q", name, out)
+	}
+}
+
+// slots is what nodeseal says about the slots.
+func (n *slotNode) slots(t *testing.T) map[string]int {
+	t.Helper()
+	out := harness.MustNodeseal(t, "status", "--root", n.root, "--storage-conf", n.conf, "--json")
+	var status struct {
+		Slots []struct {
+			Name               string
+			Images             int
+			Immutable, Mounted bool
+		}
+	}
+	if err := json.Unmarshal(out.Stdout, &status); err != nil {
+		t.Fatal(err)
+	}
+	images := make(map[string]int)
+	for _, s := range status.Slots {
+		images[s.Name] = s.Images
+		if !s.Immutable || !s.Mounted {
+			t.Errorf("slot %s is not sealed: %+v", s.Name, s)
+		}
+	}
+	return images
+}
+
+// nodeseal runs a command on the node's slots.
+func (n *slotNode) nodeseal(t *testing.T, args ...string) harness.Output {
+	t.Helper()
+	return harness.Nodeseal(t, append(args, "--root", n.root)...)
+}
+
+func (n *slotNode) must(t *testing.T, args ...string) string {
+	t.Helper()
+	return string(harness.MustNodeseal(t, append(args, "--root", n.root)...).Stdout)
+}
+
+// watch looks at both configured paths, again and again, as a reader does, until
+// the function it returns is called: each has both lock files, not empty, and
+// records that are JSON.
+func (n *slotNode) watch(t *testing.T) (stop func()) {
+	t.Helper()
+	done, ended := make(chan struct{}), make(chan int)
+	look := func(path string) error {
+		for _, name := range []string{"overlay-layers/layers", "overlay-images/images"} {
+			lock, err := os.ReadFile(filepath.Join(path, name+".lock"))
+			if err != nil || len(lock) != 64 {
+				return fmt.Errorf("%s.lock: %d bytes, %w", name, len(lock), err)
+			}
+			data, err := os.ReadFile(filepath.Join(path, name+".json"))
+			if err != nil || !json.Valid(data) {
+				return fmt.Errorf("%s.json: %d bytes, %w", name, len(data), err)
+			}
+		}
+		return nil
+	}
+	go func() {
+		looks := 0
+		defer func() { ended <- looks }()
+		for {
+			for _, slot := range []string{"a", "b"} {
+				if err := look(filepath.Join(n.root, slot)); err != nil {
+					t.Errorf("slot %s at some moment: %v", slot, err)
+				}
+			}
+			looks++
+			select {
+			case <-done:
+				return
+			case <-time.After(200 * time.Microsecond):
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		if looks := <-ended; looks < 100 {
+			t.Errorf("only %d looks at the slots", looks)
+		}
+	}
+}
+
+// threeReleases is an upgrade, three releases long.
+func (u *upgrade) threeReleases(t *testing.T, fs string) {
+	n := newSlotNode(t, fs)
+	if got := n.slots(t); got["a"] != 0 || got["b"] != 0 {
+		t.Fatalf("slots %v at the beginning", got)
+	}
+	n.mustPodman(t, "images")
+	stop := n.watch(t)
+	defer stop()
+	n.must(t, "import", u.bundles[0])
+	n.start(t, "one", u.shells[0])
+
+	if out := n.must(t, "reseal", u.bundles[1]); !strings.Contains(out, "taken from slot a") {
+		t.Errorf("reseal:\n%s", out)
+	}
+	n.alive(t, "one")
+	n.start(t, "two", u.shells[1])
+	n.alive(t, "two")
+
+	// The old release's container keeps its slot; a third release has no room.
+	if out := n.nodeseal(t, "retire", "--storage-conf", n.conf); out.Code != 5 || !strings.Contains(string(out.Stderr), "container one") {
+		t.Errorf("retire: exit code %d\n%s", out.Code, out.Stderr)
+	}
+	if out := n.nodeseal(t, "import", u.bundles[2]); out.Code != 5 || !strings.Contains(string(out.Stderr), "retire slot a first") {
+		t.Errorf("third release: exit code %d\n%s", out.Code, out.Stderr)
+	}
+	n.alive(t, "one")
+	n.mustPodman(t, "rm", "--force", "--time", "0", "one")
+	n.must(t, "retire", "--storage-conf", n.conf)
+	n.alive(t, "two")
+
+	n.must(t, "reseal", u.bundles[2])
+	n.start(t, "three", u.shells[2])
+	n.alive(t, "two")
+	n.alive(t, "three")
+	if got := n.slots(t); got["a"] != 3 || got["b"] != 3 {
+		t.Errorf("slots %v at the end", got)
+	}
+	for _, slot := range []string{"a", "b"} {
+		harness.MustNodeseal(t, "verify", filepath.Join(n.root, slot))
+	}
+}
+
+// testKill kills reseal and retire at many moments, with SIGKILL. After each the
+// configured paths are valid stores, podman works, the container of the old
+// release runs on, and the next run of the same command finishes.
+func (u *upgrade) testKill(t *testing.T) {
+	n := newSlotNode(t, "xfs")
+	n.must(t, "import", u.bundles[0])
+	n.start(t, "one", u.shells[0])
+	stop := n.watch(t)
+	defer stop()
+	killed := 0
+	kill := func(after time.Duration, args ...string) {
+		t.Helper()
+		cmd := exec.Command(harness.Binary(t), append(args, "--root", n.root)...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+		if err := cmd.Wait(); err != nil && strings.Contains(err.Error(), "killed") {
+			killed++
+		}
+		timer.Stop()
+		n.alive(t, "one")
+		n.mustPodman(t, "images")
+	}
+	for round := range 12 {
+		kill(time.Duration(round+1)*90*time.Millisecond, "reseal", u.bundles[1])
+		if round%4 == 3 {
+			n.must(t, "reseal", u.bundles[1])
+			n.mustPodman(t, "run", "--rm", "--pull", "never", "--network", "none", "--log-driver", "none",
+				"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", u.shells[1], "cat", "/data/overwrite")
+			for i := range 4 {
+				kill(time.Duration(i+1)*25*time.Millisecond, "retire", "b", "--storage-conf", n.conf)
+			}
+			n.must(t, "retire", "b", "--storage-conf", n.conf)
+		}
+	}
+	if killed < 6 {
+		t.Errorf("only %d commands were killed", killed)
+	}
+	n.must(t, "mount")
+	n.must(t, "clean")
+	harness.MustNodeseal(t, "verify", filepath.Join(n.root, "a"))
+}
+
+// testRepair damages a sealed store in every way that the verification is for,
+// wants all of it found, and the repaired store to be the one that it was.
+func (u *upgrade) testRepair(t *testing.T) {
+	n := newSlotNode(t, "ext4")
+	n.must(t, "import", u.bundles[0])
+	store := filepath.Join(n.root, "a")
+	before := harness.ReadTree(t, store)
+	harness.MustNodeseal(t, "unseal", store)
+	shells, err := filepath.Glob(filepath.Join(store, "overlay/*/diff/bin/busybox"))
+	if err != nil || len(shells) == 0 {
+		t.Fatal(shells, err)
+	}
+	diff := filepath.Dir(filepath.Dir(shells[0]))
+	content := harness.ReadFile(t, shells[0])
+	content[len(content)/2] ^= 1
+	write := func(path string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, data, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(shells[0], content)
+	harness.Must(t, "rm", filepath.Join(diff, "data/remove"))
+	harness.Must(t, "chmod", "777", filepath.Join(diff, "data/chmod"))
+	write(filepath.Join(diff, "data/foreign"), []byte("foreign\n"))
+	harness.MustNodeseal(t, "seal", store)
+
+	out := harness.Nodeseal(t, "verify", store)
+	if out.Code != 4 {
+		t.Errorf("verify: exit code %d", out.Code)
+	}
+	for _, name := range []string{"bin/busybox", "data/remove", "data/chmod", "data/foreign", u.shells[0]} {
+		if !strings.Contains(string(out.Stdout), name) {
+			t.Errorf("verify does not name %s:\n%s", name, out.Stdout)
+		}
+	}
+	harness.MustNodeseal(t, "verify", store, "--repair", u.bundles[0])
+	for _, line := range harness.Diff(before, harness.ReadTree(t, store), nil) {
+		t.Errorf("after the repair: %s", line)
+	}
+	if got := n.slots(t); got["a"] != 3 {
+		t.Errorf("slots %v", got)
+	}
+	n.start(t, "one", u.shells[0])
+	n.alive(t, "one")
+}
+
+// testSealed holds that nothing that people run by accident changes a store, or
+// takes a slot away.
+func (u *upgrade) testSealed(t *testing.T) {
+	n := newSlotNode(t, "xfs")
+	n.must(t, "import", u.bundles[0])
+	before := harness.ReadTree(t, n.root)
+	n.start(t, "one", u.shells[0])
+	n.alive(t, "one")
+	for _, args := range [][]string{
+		{"rmi", "--force", u.shells[0]}, {"rmi", "--all", "--force"}, {"system", "prune", "--all", "--force"}, {"image", "prune", "--all", "--force"},
+	} {
+		_ = n.podman(t, args...) // what it reports is podman's
+	}
+	for _, slot := range []string{"a", "b"} {
+		if out := harness.Run(t, "rm", "-rf", filepath.Join(n.root, slot)); out.Code == 0 {
+			t.Errorf("rm -rf of slot %s reports success", slot)
+		}
+	}
+	for _, line := range harness.Diff(before, harness.ReadTree(t, n.root), nil) {
+		t.Errorf("after all that: %s", line)
+	}
+	n.start(t, "two", u.shells[0])
+	n.alive(t, "two")
+	harness.MustNodeseal(t, "verify", filepath.Join(n.root, "a"))
+}
