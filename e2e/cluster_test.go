@@ -5,13 +5,11 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -203,19 +201,18 @@ func TestCluster(t *testing.T) {
 		start := time.Now()
 		server.FillMany(manyObjects(t, 500, 10_000, 2_000))
 		t.Logf("filled in %v", time.Since(start).Round(time.Second))
-		cmd := exec.Command(harness.Binary(t), append([]string{"list", "--cluster", "--kubeconfig", reader}, common...)...)
-		cmd.Stderr = os.Stderr
-		start = time.Now()
-		text, err := cmd.Output()
-		took := time.Since(start)
-		if err != nil {
-			t.Fatal(err)
+		m := measure(t, server, append([]string{"list", "--cluster", "--kubeconfig", reader}, common...)...)
+		t.Logf("10,000 pods and 2,000 workloads in 500 namespaces: %v, %d MiB; %v of processor, the server %v; %d KiB of JSON",
+			m.took, m.peak>>20, m.cpu, m.serverCPU, m.printed>>10)
+		if m.peak>>20 > 150 {
+			t.Errorf("%d MiB, want less than 150", m.peak>>20)
 		}
-		usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-		t.Logf("10,000 pods and 2,000 workloads in 500 namespaces: %v, %d MiB, %v of processor, %d KiB of JSON",
-			took.Round(10*time.Millisecond), usage.Maxrss>>10, cmd.ProcessState.UserTime().Round(10*time.Millisecond), len(text)>>10)
-		if took > 10*time.Second || usage.Maxrss>>10 > 150 {
-			t.Errorf("%v and %d MiB, want less than 10 s and 150 MiB", took, usage.Maxrss>>10)
+		switch {
+		case m.took <= 10*time.Second:
+		case m.busy:
+			t.Logf("more than 10 s, on a machine that does other things too")
+		default:
+			t.Errorf("%v, want less than 10 s", m.took)
 		}
 		diesInTheMiddle(t, server, reader, s.conf)
 	})

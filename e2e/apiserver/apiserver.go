@@ -75,6 +75,24 @@ func Start(t testing.TB) *Server {
 // Kill ends the API server at once.
 func (s *Server) Kill() { _ = s.process.Process.Kill() }
 
+// CPU is the processor time that the server has used so far.
+func (s *Server) CPU() time.Duration {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	// The fields after the name in parentheses; user and system time are in 1/100 s.
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	var user, system time.Duration
+	if _, err := fmt.Sscan(fields[11], &user); err != nil {
+		return 0
+	}
+	if _, err := fmt.Sscan(fields[12], &system); err != nil {
+		return 0
+	}
+	return (user + system) * 10 * time.Millisecond
+}
+
 // build returns the path of kube-apiserver.
 func build(t testing.TB) string {
 	t.Helper()
