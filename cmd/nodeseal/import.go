@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -89,10 +90,13 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	return importStore(ctx, a, path, src, o)
 }
 
-// boundMemory lets the garbage collector keep an import with the default number
-// of jobs well below 256 MiB; each job more has its own share.
+// boundMemory lets the garbage collector keep an import with up to 8 jobs below
+// 256 MiB; each job more has its own share. GOMEMLIMIT overrules it.
 func boundMemory(jobs int) {
 	const job, program = 16 << 20, 48 << 20
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
 	debug.SetMemoryLimit(program + job*int64(max(jobs, 8)))
 }
 
