@@ -154,15 +154,44 @@ func (b *Builder) inode(kind uint16, attr Attr, data uint32) (Node, error) {
 	if err != nil {
 		return 0, err
 	}
+	ino := inode{xattrs: set, data: data, mode: kind, nid: unplaced}
+	b.stamp(&ino, attr)
+	return Node(b.inodes.add(ino)), nil
+}
+
+// SetAttr replaces the attributes of a node, for those that are known only after
+// what is below it: a directory needs to be there before its files.
+func (b *Builder) SetAttr(n Node, attr Attr) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.finished:
+		return ErrFinished
+	case int(n) >= b.inodes.n:
+		return ErrNode
+	case attr.Mode&^0o7777 != 0:
+		return fmt.Errorf("%w: mode %o", ErrAttr, attr.Mode)
+	}
+	set, err := b.xattrs.add(attr.Xattrs)
+	if err != nil {
+		return err
+	}
+	ino := b.inodes.at(uint32(n))
+	b.xattrs.drop(ino.xattrs)
+	ino.xattrs = set
+	b.stamp(ino, attr)
+	return nil
+}
+
+// stamp sets owner, mode and time.
+func (b *Builder) stamp(ino *inode, attr Attr) {
 	sec, nsec := b.sb.sec, b.sb.nsec
 	if !attr.ModTime.IsZero() {
 		sec, nsec = attr.ModTime.Unix(), uint32(attr.ModTime.Nanosecond())
 	}
-	return Node(b.inodes.add(inode{
-		secLow: uint32(sec), secHigh: uint32(sec >> 32), nsec: nsec,
-		uid: attr.UID, gid: attr.GID, xattrs: set, data: data,
-		mode: kind | uint16(attr.Mode), nid: unplaced,
-	})), nil
+	ino.secLow, ino.secHigh, ino.nsec = uint32(sec), uint32(sec>>32), nsec
+	ino.uid, ino.gid = attr.UID, attr.GID
+	ino.mode = ino.mode&typeMask | uint16(attr.Mode)
 }
 
 func (n *inode) sec() int64 { return int64(n.secHigh)<<32 | int64(n.secLow) }

@@ -113,6 +113,13 @@ func (x *xattrs) add(attrs map[string]string) (uint32, error) {
 	return set, nil
 }
 
+// drop counts an inode less with a set.
+func (x *xattrs) drop(set uint32) {
+	if set != 0 {
+		x.sets[set].inodes--
+	}
+}
+
 // take accounts for the memory of n bytes that are new.
 func (x *xattrs) take(n int) error {
 	if x.bytes += n + xattrCost; x.bytes > maxXattrs {

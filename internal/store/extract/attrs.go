@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,9 +14,6 @@ import (
 	"github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sys/unix"
 )
-
-// paxXattr starts the names of pax records that carry extended attributes.
-const paxXattr = "SCHILY.xattr."
 
 // chown gives a its owner, where it has not got it from its creation.
 func (u *unpacker) chown(a at, hdr *tar.Header, parent dir) (changed bool, err error) {
@@ -78,16 +73,8 @@ func timespec(t time.Time) unix.Timespec {
 
 // setXattrs sets the extended attributes of the header's pax records.
 func (u *unpacker) setXattrs(a at, hdr *tar.Header) error {
-	if len(hdr.PAXRecords) == 0 {
-		return nil
-	}
-	for _, key := range slices.Sorted(maps.Keys(hdr.PAXRecords)) {
-		name, ok := strings.CutPrefix(key, paxXattr)
-		// The label is the node's business, not the image's.
-		if !ok || name == "security.selinux" {
-			continue
-		}
-		err := unix.Lsetxattr(a.procPath(), name, []byte(hdr.PAXRecords[key]), 0)
+	for name, value := range Xattrs(hdr) {
+		err := unix.Lsetxattr(a.procPath(), name, []byte(value), 0)
 		switch {
 		case err == nil:
 			u.acl = u.acl || name == "system.posix_acl_default"

@@ -18,62 +18,89 @@ import (
 // discard as a file descriptor means that content goes nowhere.
 const discard = -1
 
-// content is the content of one entry, hashed as it is read.
-type content struct {
-	u     *unpacker
-	tr    *tar.Reader
-	pump  *pump
-	left  bool        // there may be more to read
-	crc   hash.Hash64 // nil where the entry has no content
-	sum   hash.Hash   // nil where there is nothing to compare with
-	bytes int64
+// Content is the content of one entry, hashed as it is read. It is an io.Reader
+// until the Tree's Create returns.
+type Content struct {
+	s      *scan
+	tr     *tar.Reader
+	pump   *pump
+	listed bundle.TableEntry // zero where there is no table
+	left   bool              // there may be more to read
+	crc    hash.Hash64       // nil where the entry has no content
+	sum    hash.Hash         // nil where there is nothing to compare with
+	bytes  int64
+	err    error // that Read returned, other than io.EOF
 }
 
-func (u *unpacker) newContent(hdr *tar.Header, tr *tar.Reader, p *pump) *content {
-	c := &content{u: u, tr: tr, pump: p, left: hdr.Size > 0}
+func (s *scan) newContent(hdr *tar.Header, listed bundle.TableEntry, tr *tar.Reader, p *pump) *Content {
+	c := &Content{s: s, listed: listed, tr: tr, pump: p, left: hdr.Size > 0}
 	if c.left {
-		u.crc.Reset()
-		c.crc = u.crc
+		s.crc.Reset()
+		c.crc = s.crc
 	}
-	if u.opts.Table != nil && hdr.Typeflag == tar.TypeReg {
-		u.sum.Reset()
-		c.sum = u.sum
+	if (s.opts.Table != nil || s.opts.Listing != nil) && hdr.Typeflag == tar.TypeReg {
+		s.sum.Reset()
+		c.sum = s.sum
 	}
 	return c
 }
 
-// writeTo reads what is left of the content and writes it to fd.
-func (c *content) writeTo(fd int) error {
-	for c.left {
-		n, err := c.tr.Read(c.u.buf)
-		if n > 0 {
-			if err := c.take(fd, c.u.buf[:n]); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			c.left = false
-		} else if err != nil {
-			return &RefusedError{Err: err}
+// Read implements io.Reader. Errors are about the tar.
+func (c *Content) Read(b []byte) (int, error) {
+	if !c.left {
+		return 0, io.EOF
+	}
+	n, err := c.tr.Read(b)
+	if n > 0 {
+		if c.err = c.take(b[:n]); c.err != nil {
+			return 0, c.err
 		}
 	}
-	return nil
+	switch {
+	case errors.Is(err, io.EOF):
+		c.left = false
+		return n, io.EOF
+	case err != nil:
+		c.err = &RefusedError{Err: err}
+	}
+	return n, c.err
 }
 
-// take hashes and writes one piece.
-func (c *content) take(fd int, b []byte) error {
+// take hashes one piece.
+func (c *Content) take(b []byte) error {
 	c.bytes += int64(len(b))
-	c.u.written += int64(len(b))
+	c.s.written += int64(len(b))
 	// A sparse entry has more content than bytes in the tar. A file table says
 	// how much; without one nobody has vouched for it.
-	if c.u.opts.Table == nil && c.u.written > c.pump.read {
+	if c.s.opts.Table == nil && c.s.written > c.pump.read {
 		return ErrExpanding
 	}
 	c.crc.Write(b)
 	if c.sum != nil {
 		c.sum.Write(b)
 	}
-	for fd != discard && len(b) > 0 {
+	return nil
+}
+
+// writeTo reads what is left of the content and writes it to fd.
+func (c *Content) writeTo(fd int) error {
+	for c.left {
+		n, err := c.Read(c.s.buf)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if fd == discard {
+			continue
+		}
+		if err := writeAll(fd, c.s.buf[:n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeAll(fd int, b []byte) error {
+	for len(b) > 0 {
 		n, err := unix.Write(fd, b)
 		if errors.Is(err, unix.EINTR) {
 			continue
@@ -86,32 +113,43 @@ func (c *content) take(fd int, b []byte) error {
 	return nil
 }
 
+// Listed is the SHA-256 that the file table lists for a regular file. Whether it
+// is the content's shows after the last byte: where it is not, the Scan fails.
+func (c *Content) Listed() [sha256.Size]byte { return c.listed.SHA256 }
+
 // checksum returns what a tar-split says of the content, nil where there is none.
-func (c *content) checksum() []byte {
+func (c *Content) checksum() []byte {
 	if c.crc == nil {
 		return nil
 	}
 	return c.crc.Sum(nil)
 }
 
-// compare compares the content with what the file table lists.
-func (c *content) compare(listed bundle.TableEntry) error {
-	if c.sum == nil {
-		return nil
+// prove compares the content with what the file table lists, and lists it.
+func (c *Content) prove(hdr *tar.Header) error {
+	e := bundle.TableEntry{Name: hdr.Name, Type: hdr.Typeflag}
+	if c.sum != nil {
+		e.Size = c.bytes
+		c.sum.Sum(e.SHA256[:0])
 	}
-	if [sha256.Size]byte(c.sum.Sum(nil)) != listed.SHA256 || c.bytes != listed.Size {
+	if c.s.opts.Table != nil && c.sum != nil && (e.SHA256 != c.listed.SHA256 || e.Size != c.listed.Size) {
 		return fmt.Errorf("%w: other content", ErrTable)
+	}
+	if c.s.opts.Listing != nil {
+		if err := c.s.opts.Listing.Add(e); err != nil {
+			return fmt.Errorf("writing file table: %w", err)
+		}
 	}
 	return nil
 }
 
 // compareTable compares an entry with the next one of the file table and
 // returns that.
-func (u *unpacker) compareTable(hdr *tar.Header) (bundle.TableEntry, error) {
-	if u.opts.Table == nil {
+func (s *scan) compareTable(hdr *tar.Header) (bundle.TableEntry, error) {
+	if s.opts.Table == nil {
 		return bundle.TableEntry{}, nil
 	}
-	e, err := u.opts.Table.Next()
+	e, err := s.opts.Table.Next()
 	if errors.Is(err, io.EOF) {
 		return e, fmt.Errorf("%w: it ends before this entry", ErrTable)
 	}
@@ -125,11 +163,11 @@ func (u *unpacker) compareTable(hdr *tar.Header) (bundle.TableEntry, error) {
 }
 
 // endTable wants the file table to end where the tar does.
-func (u *unpacker) endTable() error {
-	if u.opts.Table == nil {
+func (s *scan) endTable() error {
+	if s.opts.Table == nil {
 		return nil
 	}
-	e, err := u.opts.Table.Next()
+	e, err := s.opts.Table.Next()
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil

@@ -11,7 +11,7 @@ import (
 )
 
 // create creates the entry hdr, whose cleaned name is inside, in parent.
-func (u *unpacker) create(hdr *tar.Header, parent dir, inside string, content *content) error {
+func (u *unpacker) create(hdr *tar.Header, parent dir, inside string, content *Content) error {
 	a := at{fd: parent.fd, name: path.Base(inside)}
 	switch hdr.Typeflag {
 	case tar.TypeReg:
@@ -52,7 +52,7 @@ func (u *unpacker) replacing(a at, create func() error) error {
 	return create()
 }
 
-func (u *unpacker) regular(hdr *tar.Header, parent dir, a at, content *content) error {
+func (u *unpacker) regular(hdr *tar.Header, parent dir, a at, content *Content) error {
 	mode := uint32(hdr.Mode) & 0o7777
 	fd := -1
 	err := u.replacing(a, func() (err error) {
@@ -171,12 +171,9 @@ func (u *unpacker) node(hdr *tar.Header, parent dir, a at) error {
 // hardLink links a to what the header names. As in the library the attributes
 // of the link's header become the file's.
 func (u *unpacker) hardLink(hdr *tar.Header, a at) error {
-	target, err := insideRoot(path.Clean(hdr.Linkname))
+	target, err := LinkTarget(hdr)
 	if err != nil {
-		return fmt.Errorf("hard link to %q: %w", hdr.Linkname, err)
-	}
-	if hdr.Linkname == "" || target == "" {
-		return fmt.Errorf("hard link to %q: %w", hdr.Linkname, ErrType)
+		return err
 	}
 	targetDir, err := u.dirs.get(path.Dir(target))
 	if err != nil {

@@ -36,6 +36,8 @@ type Options struct {
 	MaxSize int64
 	// Table, where set, is compared with every entry of the tar.
 	Table Table
+	// Listing, where set, gets the file table of what is read.
+	Listing *bundle.TableWriter
 	// UserNamespace unpacks without the rights of the machine's root: opaque
 	// directories by user.overlay.opaque, device nodes left out, owners that
 	// the namespace does not know replaced by its root (Result.Squashed).
@@ -84,25 +86,14 @@ type Extractor struct {
 // An error about the tar is a *RefusedError; where the stream fails it is the
 // stream's own; errors of the file system wrap the errno.
 func (e *Extractor) Layer(ctx context.Context, stream io.Reader, dir *os.File, tarSplit io.Writer, opts Options) (*Result, error) {
-	if e.buf == nil {
-		e.buf = make([]byte, bufferSize)
-	}
-	u, err := newUnpacker(dir, e.buf, opts)
+	s := e.newScan(opts)
+	u, err := newUnpacker(dir, s)
 	if err != nil {
 		return nil, err
 	}
 	defer u.close()
-	p := e.startPump(ctx, stream, opts.MaxSize)
-	defer p.stop()
-	if err := u.unpack(p, tarSplit); err != nil {
-		if p.failed != nil {
-			return nil, p.failed // and not what the tar reader makes of it
-		}
-		return nil, err
-	}
-	u.result.DiffID, u.result.DiffSize = p.digest()
-	u.result.UIDs, u.result.GIDs = sorted(u.uids), sorted(u.gids)
-	return &u.result, nil
+	s.tree = u
+	return e.run(ctx, s, stream, tarSplit)
 }
 
 func sorted(set map[uint32]struct{}) []uint32 {

@@ -4,30 +4,19 @@ import (
 	"errors"
 	"os"
 	"path"
-	"strings"
 
 	"github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sys/unix"
 )
 
-// whiteout makes overlay's form of a whiteout: the entry base in the directory
-// parent says that something of a layer below is gone.
-func (u *unpacker) whiteout(hdr *tar.Header, parent, base string) error {
-	d, err := u.parentOf(path.Join(parent, base))
-	if errors.Is(err, unix.ENOTDIR) {
-		// Some builders remove a directory and then, again, what was in it.
-		return nil
-	}
+// Whiteout implements Tree with overlay's form of a whiteout.
+func (u *unpacker) Whiteout(hdr *tar.Header, parent, name string) error {
+	u.begin()
+	d, err := u.parentOf(path.Join(parent, name))
 	if err != nil {
 		return err
 	}
-	if base == opaqueName {
-		return u.opaque(d)
-	}
-	a := at{fd: d.fd, name: strings.TrimPrefix(base, whiteoutPrefix)}
-	if a.name == "" || a.name == "." || a.name == ".." {
-		return ErrWhiteout
-	}
+	a := at{fd: d.fd, name: name}
 	err = unix.Mknodat(a.fd, a.name, unix.S_IFCHR, 0)
 	if errors.Is(err, unix.EEXIST) {
 		return ErrWhiteout
@@ -41,8 +30,13 @@ func (u *unpacker) whiteout(hdr *tar.Header, parent, base string) error {
 	return setTimes(a, fileTimes(hdr))
 }
 
-// opaque hides what layers below have in the directory d.
-func (u *unpacker) opaque(d dir) error {
+// Opaque implements Tree: what layers below have in the directory is hidden.
+func (u *unpacker) Opaque(dir string) error {
+	u.begin()
+	d, err := u.parentOf(path.Join(dir, opaqueName))
+	if err != nil {
+		return err
+	}
 	name := "trusted.overlay.opaque"
 	if u.opts.UserNamespace {
 		name = "user.overlay.opaque"

@@ -1,0 +1,92 @@
+package seal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// SealImage makes the store image file immutable and mounts it at dir, unless
+// opts.NoMount. It may be called again at any time, as after a restart.
+func SealImage(file, dir string, opts Options) (Report, error) {
+	changed, err := flagImage(file, func(flags uint32) uint32 { return flags | flagImmutable })
+	if err == nil && !opts.NoMount {
+		err = MountImage(file, dir, opts.Label)
+	}
+	return imageReport(file, dir, changed, err)
+}
+
+// UnsealImage takes the mount and the flag away, so that the file can be removed.
+// It may be called again at any time.
+func UnsealImage(file, dir string) (Report, error) {
+	if err := UnmountImage(dir); err != nil {
+		return Report{}, err
+	}
+	changed, err := flagImage(file, func(flags uint32) uint32 { return flags &^ flagImmutable })
+	return imageReport(file, dir, changed, err)
+}
+
+// imageReport says how an image stands after a call that ended with err.
+func imageReport(file, dir string, changed bool, err error) (Report, error) {
+	if err != nil {
+		return Report{}, err
+	}
+	r := Report{Dir: dir, FSType: imageType, Targets: 1}
+	if changed {
+		r.Changed = 1
+	}
+	s, name, err := imageStore(file)
+	if err != nil {
+		return Report{}, err
+	}
+	set, _, err := s.look(name, "")
+	if err != nil {
+		return Report{}, err
+	}
+	if set {
+		r.Immutable = 1
+	}
+	if r.Mounted, err = ImageMounted(dir); err != nil {
+		return Report{}, err
+	}
+	if r.Mounted {
+		r.Notes = append(r.Notes, "the read-only mount lasts until the machine restarts; nodeseal seal brings it back")
+	}
+	return r, nil
+}
+
+// flagImage changes the flags of an image and waits for the disk.
+func flagImage(file string, to func(uint32) uint32) (bool, error) {
+	s, name, err := imageStore(file)
+	if err != nil {
+		return false, err
+	}
+	changed, err := s.changeOne(name, to)
+	if err != nil || !changed {
+		return false, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return true, fmt.Errorf("syncing the flag of %s: %w", file, err)
+	}
+	defer f.Close()
+	if err := unix.Fsync(int(f.Fd())); err != nil && !errors.Is(err, unix.EINVAL) {
+		return true, fmt.Errorf("syncing the flag of %s: %w", file, err)
+	}
+	return true, nil
+}
+
+// imageStore takes the file for a store of one file.
+func imageStore(file string) (*store, string, error) {
+	abs, err := filepath.Abs(file)
+	if err == nil {
+		abs, err = filepath.EvalSymlinks(abs)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("looking for the image: %w", err)
+	}
+	return &store{dir: filepath.Dir(abs)}, filepath.Base(abs), nil
+}

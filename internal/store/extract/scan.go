@@ -1,0 +1,288 @@
+package extract
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"iter"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vbatts/tar-split/archive/tar"
+	"golang.org/x/sys/unix"
+)
+
+// Tree is what the entries of a layer make: a directory, or what Scan is given.
+// Names are cleaned, relative, and none leads out by itself; that of the root is
+// ".". Symbolic links on the way of a name are followed inside of the layer, and
+// directories that only names imply come to be. Errors that the entry is to blame
+// for are errnos of Linux or the Err* values of this package.
+type Tree interface {
+	// Create makes an entry, in place of what has its name. What it does not read
+	// of the content is read after it.
+	Create(hdr *tar.Header, name string, c *Content) error
+	// Whiteout makes a whiteout of name in the directory parent; ErrWhiteout
+	// where the layer itself has that.
+	Whiteout(hdr *tar.Header, parent, name string) error
+	// Opaque makes a directory opaque.
+	Opaque(dir string) error
+	// Root takes the extended attributes of the root directory.
+	Root(hdr *tar.Header) error
+	// End follows the last entry.
+	End() error
+}
+
+// Scan reads a plain tar for tree: what Layer does, but for the directory. The
+// Result is proven only together with the digest that the caller compares.
+func (e *Extractor) Scan(ctx context.Context, stream io.Reader, tree Tree, tarSplit io.Writer, opts Options) (*Result, error) {
+	s := e.newScan(opts)
+	s.tree = tree
+	return e.run(ctx, s, stream, tarSplit)
+}
+
+// Modified returns the time of modification of what hdr makes.
+func Modified(hdr *tar.Header) time.Time {
+	if hdr.Typeflag == tar.TypeSymlink {
+		return time.Unix(0, hdr.ModTime.UnixNano())
+	}
+	return sane(hdr.ModTime)
+}
+
+// paxXattr starts the names of pax records that carry extended attributes.
+const paxXattr = "SCHILY.xattr."
+
+// Xattrs yields the extended attributes of the header's pax records, by name, but
+// for the label: that is the node's business, not the image's.
+func Xattrs(hdr *tar.Header) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		if len(hdr.PAXRecords) == 0 {
+			return
+		}
+		for _, key := range slices.Sorted(maps.Keys(hdr.PAXRecords)) {
+			name, ok := strings.CutPrefix(key, paxXattr)
+			if ok && name != "security.selinux" && !yield(name, hdr.PAXRecords[key]) {
+				return
+			}
+		}
+	}
+}
+
+// Inherited returns the attributes of the root directory of a layer that sets none:
+// those of the layer below it, nil for a base layer.
+func Inherited(below *Root) Root {
+	if below == nil {
+		return Root{Mode: 0o555, Modified: time.Unix(0, 0)}
+	}
+	// The library makes the directory with the usual umask, and sets no bits but
+	// those of permission.
+	return Root{Mode: below.Mode & 0o777 &^ 0o022, UID: below.UID, GID: below.GID, Modified: time.Unix(0, 0)}
+}
+
+// LinkTarget returns the cleaned name of a hard link's target, relative to the
+// layer; ErrLeadsOut or ErrType where it can have none.
+func LinkTarget(hdr *tar.Header) (string, error) {
+	target, err := insideRoot(path.Clean(hdr.Linkname))
+	if err == nil && (hdr.Linkname == "" || target == "") {
+		err = ErrType
+	}
+	if err != nil {
+		return "", fmt.Errorf("hard link to %q: %w", hdr.Linkname, err)
+	}
+	return target, nil
+}
+
+// bufferSize is how much of a file is hashed and written at once.
+const bufferSize = 256 << 10
+
+// whiteoutPrefix starts the names of whiteouts, opaqueName is that of the entry
+// that makes its directory opaque (OCI image specification, layer.md).
+const (
+	whiteoutPrefix = ".wh."
+	opaqueName     = ".wh..wh..opq"
+)
+
+// scan is the reading of one layer.
+type scan struct {
+	opts    Options
+	tree    Tree
+	buf     []byte
+	crc     hash.Hash64
+	sum     hash.Hash
+	written int64 // bytes of content so far
+	result  Result
+
+	uids, gids map[uint32]struct{}
+}
+
+func (e *Extractor) newScan(opts Options) *scan {
+	if e.buf == nil {
+		e.buf = make([]byte, bufferSize)
+	}
+	return &scan{
+		opts: opts, buf: e.buf, crc: newCRC(), sum: sha256.New(),
+		uids: make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
+	}
+}
+
+// run reads the stream to its end.
+func (e *Extractor) run(ctx context.Context, s *scan, stream io.Reader, tarSplit io.Writer) (*Result, error) {
+	p := e.startPump(ctx, stream, s.opts.MaxSize)
+	defer p.stop()
+	if err := s.unpack(p, tarSplit); err != nil {
+		if p.failed != nil {
+			return nil, p.failed // and not what the tar reader makes of it
+		}
+		return nil, err
+	}
+	s.result.DiffID, s.result.DiffSize = p.digest()
+	s.result.UIDs, s.result.GIDs = sorted(s.uids), sorted(s.gids)
+	return &s.result, nil
+}
+
+// unpack reads the tar from p to the end of the stream.
+func (s *scan) unpack(p *pump, tarSplit io.Writer) error {
+	// The fork's reader gives the raw bytes that a tar-split is made of; its
+	// parser is the standard library's.
+	tr := tar.NewReader(p)
+	tr.RawAccounting = true
+	split := newSplitter(tarSplit)
+	for {
+		hdr, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return &RefusedError{Err: err}
+		}
+		if err := split.segment(tr.RawBytes()); err != nil {
+			return err
+		}
+		content, err := s.entry(hdr, tr, p)
+		if err != nil {
+			return refuse(hdr.Name, err)
+		}
+		if err := split.file(hdr, content.checksum()); err != nil {
+			return refuse(hdr.Name, err)
+		}
+		s.result.Files++
+	}
+	if err := s.endTable(); err != nil {
+		return err
+	}
+	if err := split.rest(tr.RawBytes(), p, s.buf); err != nil {
+		return err
+	}
+	return s.tree.End() //nolint:wrapcheck // the tree is of this program
+}
+
+// entry unpacks one entry and proves its content.
+func (s *scan) entry(hdr *tar.Header, tr *tar.Reader, p *pump) (*Content, error) {
+	listed, err := s.compareTable(hdr)
+	if err != nil {
+		return nil, err
+	}
+	content := s.newContent(hdr, listed, tr, p)
+	if err := s.member(hdr, content); err != nil {
+		if content.err != nil {
+			return nil, content.err // and not what the tree makes of it
+		}
+		return nil, err
+	}
+	if err := content.writeTo(discard); err != nil {
+		return nil, err
+	}
+	return content, content.prove(hdr)
+}
+
+// refuse decides whose fault an error is: the entry's or the machine's.
+func refuse(name string, err error) error {
+	var refused *RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return err
+	case entryFault(err):
+		return &RefusedError{Name: name, Err: err}
+	default:
+		return fmt.Errorf("unpacking %q: %w", name, err)
+	}
+}
+
+// member creates what one entry of the tar stands for.
+func (s *scan) member(hdr *tar.Header, content *Content) error {
+	name := path.Clean(hdr.Name)
+	base := path.Base(name)
+	if !strings.HasPrefix(base, whiteoutPrefix) {
+		s.uids[uint32(hdr.Uid)] = struct{}{}
+		s.gids[uint32(hdr.Gid)] = struct{}{}
+	}
+	inside, err := insideRoot(name)
+	if err != nil {
+		return err
+	}
+	if inside == "" {
+		return s.root(hdr, name)
+	}
+	if strings.HasPrefix(base, whiteoutPrefix) {
+		return s.whiteout(hdr, path.Dir(inside), base)
+	}
+	return s.tree.Create(hdr, inside, content)
+}
+
+// whiteout passes on what the entry base in the directory parent says: that
+// something of a layer below is gone.
+func (s *scan) whiteout(hdr *tar.Header, parent, base string) error {
+	var err error
+	name := strings.TrimPrefix(base, whiteoutPrefix)
+	switch {
+	case base == opaqueName:
+		err = s.tree.Opaque(parent)
+	case name == "" || name == "." || name == "..":
+		return ErrWhiteout
+	default:
+		err = s.tree.Whiteout(hdr, parent, name)
+	}
+	if errors.Is(err, unix.ENOTDIR) {
+		// Some builders remove a directory and then, again, what was in it.
+		return nil
+	}
+	return err
+}
+
+// insideRoot returns a cleaned name without its leading slash, "" for the root
+// itself. The library resolves names in a chroot, where nothing leads out; a
+// name that tries to is no layer's.
+func insideRoot(name string) (string, error) {
+	name = strings.TrimPrefix(name, "/")
+	if name == ".." || strings.HasPrefix(name, "../") {
+		return "", ErrLeadsOut
+	}
+	if name == "." {
+		return "", nil
+	}
+	return name, nil
+}
+
+// root takes the attributes of the root directory. As in the library an entry
+// "." or "./" changes nothing, and "/" does.
+func (s *scan) root(hdr *tar.Header, name string) error {
+	if name == "." {
+		return nil
+	}
+	if hdr.Typeflag != tar.TypeDir {
+		return ErrType
+	}
+	if err := s.tree.Root(hdr); err != nil {
+		return err
+	}
+	s.result.Root = &Root{
+		Mode: uint32(hdr.Mode) & 0o7777, UID: hdr.Uid, GID: hdr.Gid,
+		Modified: sane(hdr.ModTime).UTC(),
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package image
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/erofs"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/blob"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
+	"github.com/vbatts/tar-split/archive/tar"
+	"golang.org/x/sync/errgroup"
+)
+
+// decodeAll decodes all contents of layers, in parallel, largest first.
+func (im *importer) decodeAll(ctx context.Context) error {
+	im.beginBlobs(im.work)
+	err := im.each(ctx, im.work, func(ctx context.Context, w *worker, j *job) error {
+		if err := w.decode(ctx, j); err != nil {
+			return layerError("decoding layer", j, err)
+		}
+		if err := im.describe(j); err != nil {
+			return layerError("describing layer", j, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	im.opts.Progress.End(phaseImport)
+	for _, j := range im.work {
+		im.result.Files += j.done.Files
+		im.result.Bytes += j.done.DiffSize
+	}
+	return nil
+}
+
+// beginBlobs begins to read the blobs of jobs.
+func (im *importer) beginBlobs(jobs []*job) {
+	var total int64
+	for _, j := range jobs {
+		total += j.size
+	}
+	im.opts.Progress.Begin(phaseImport, total, progress.Bytes)
+}
+
+// each does the jobs, the largest first, with one worker for each of opts.Jobs.
+func (im *importer) each(ctx context.Context, jobs []*job, do func(context.Context, *worker, *job) error) error {
+	jobs = slices.Clone(jobs)
+	slices.SortStableFunc(jobs, func(a, b *job) int { return cmp.Compare(b.size, a.size) })
+	g, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	for range min(im.opts.Jobs, len(jobs)) {
+		g.Go(func() error {
+			w := &worker{im: im, splitBuf: make([]byte, 0, chunkSize)}
+			if im.build != nil {
+				w.writer = im.build.NewWriter()
+			}
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(jobs) {
+					return w.flush()
+				}
+				im.opts.Progress.Working(phaseImport, jobs[i].layers[0].DiffID.String())
+				if err := do(ctx, w, jobs[i]); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return g.Wait() //nolint:wrapcheck // of this package
+}
+
+// layerError places an error about the content of a layer.
+func layerError(op string, j *job, err error) error {
+	l := j.layers[0]
+	return &store.Error{Kind: blob.Kind(err), Op: op, Image: l.Image, Digest: l.DiffID, Err: err}
+}
+
+// worker decodes contents, one after another, with the same buffers.
+type worker struct {
+	im        *importer
+	extractor extract.Extractor
+	writer    *erofs.Writer // nil while there are no places
+	gzip      *gzip.Writer
+	splitBuf  []byte
+}
+
+func (w *worker) flush() error {
+	if w.writer == nil {
+		return nil
+	}
+	if err := w.writer.Flush(); err != nil {
+		return fmt.Errorf("writing the image: %w", err)
+	}
+	return nil
+}
+
+// decode reads one content, proves it, and writes what of it no other layer has
+// written.
+func (w *worker) decode(ctx context.Context, j *job) error {
+	table, closeTable, err := w.im.openTable(ctx, j)
+	if err != nil {
+		return err
+	}
+	defer closeTable()
+	j.split = w.im.splits.create(w.splitBuf)
+	if w.gzip == nil {
+		if w.gzip, err = gzip.NewWriterLevel(j.split, gzip.BestSpeed); err != nil {
+			return fmt.Errorf("compressing tar-split: %w", err)
+		}
+	} else {
+		w.gzip.Reset(j.split)
+	}
+	t := newTree(w.content)
+	opts := extract.Options{MaxSize: j.layers[0].DiffSize, Table: table}
+	if j.done, err = w.scan(ctx, j, t, w.gzip, opts); err != nil {
+		return err
+	}
+	j.root = t.root
+	if err := w.gzip.Close(); err != nil {
+		return fmt.Errorf("compressing tar-split: %w", err)
+	}
+	return j.split.close()
+}
+
+// scan reads the blob of a job to its end, and proves it.
+func (w *worker) scan(ctx context.Context, j *job, t extract.Tree, split io.Writer, opts extract.Options) (*extract.Result, error) {
+	l := j.layers[0]
+	r, err := w.im.src.OpenLayer(ctx, l.Blob)
+	if err != nil {
+		return nil, fmt.Errorf("opening its blob: %w", err)
+	}
+	defer r.Close() //nolint:errcheck // read only
+	counted := &countingReader{r: r, progress: w.im.opts.Progress}
+	plain, err := blob.Open(counted, l)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what it did
+	}
+	defer plain.Close()
+	result, err := w.extractor.Scan(ctx, plain, t, split, opts)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller wraps it
+	}
+	if counted.n != j.size && l.Blob == l.DiffID {
+		return nil, fmt.Errorf("%w: its blob has %d bytes, the inventory says %d", blob.ErrClaim, counted.n, j.size)
+	}
+	if err := plain.Finish(); err != nil {
+		return nil, err //nolint:wrapcheck // says what it did
+	}
+	return result, blob.Prove(l, result) //nolint:wrapcheck // says what it compared
+}
+
+// content returns the place of a file's content, and writes it where nobody has.
+// That it is the content of the table shows at its end, for each layer that has it:
+// where it is not, there will be no image.
+func (w *worker) content(hdr *tar.Header, c *extract.Content) (erofs.Content, error) {
+	if hdr.Size == 0 {
+		return 0, nil
+	}
+	place, number, ok := w.im.index.find(c.Listed())
+	if !ok || w.im.index.sizes[number] != hdr.Size {
+		return 0, fmt.Errorf("%w: it is not the table of a moment ago", extract.ErrTable)
+	}
+	if !w.im.index.take(number) {
+		return place, nil
+	}
+	return place, w.writer.Copy(place, c) //nolint:wrapcheck // the caller wraps it
+}
+
+// openTable opens the file table of a job: the bundle's, or the one made here.
+func (im *importer) openTable(ctx context.Context, j *job) (*bundle.TableReader, func(), error) {
+	if j.table != nil {
+		return bundle.NewTableReader(j.table.reader()), func() {}, nil
+	}
+	r, err := im.src.OpenTable(ctx, j.layers[0].Table)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening its file table: %w", err)
+	}
+	return bundle.NewTableReader(r), func() { _ = r.Close() }, nil
+}
+
+// countingReader reports what is read of a blob.
+type countingReader struct {
+	r        io.Reader
+	progress progress.Func
+	n        int64
+}
+
+// Read implements io.Reader.
+func (c *countingReader) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	c.progress.Add(phaseImport, int64(n))
+	return n, err //nolint:wrapcheck // an io.Reader passes errors on
+}

@@ -1,0 +1,139 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/internal/erofs"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/check"
+	"github.com/opencontainers/go-digest"
+)
+
+// KernelError reports a machine that cannot mount a store image. It wraps
+// store.ErrPrecondition.
+type KernelError struct{ Err error }
+
+// Error implements error.
+func (e *KernelError) Error() string {
+	return fmt.Sprintf("a store image cannot be used here: %v", e.Err)
+}
+
+// Unwrap returns store.ErrPrecondition and the cause.
+func (e *KernelError) Unwrap() []error { return []error{store.ErrPrecondition, e.Err} }
+
+// Supported reports whether an image in the directory dir could be mounted: nil, or
+// a *KernelError, or what kept it from finding out. It mounts a small one, and leaves
+// nothing.
+func Supported(dir string) (err error) {
+	path := filepath.Join(dir, ".nodeseal-probe"+Suffix)
+	o, err := openOutput(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.close(false)) }()
+	return o.probe()
+}
+
+// probe mounts an image without files.
+func (o *output) probe() error {
+	b, err := erofs.New(o.image, erofs.Options{Root: erofs.Attr{Mode: 0o700}})
+	if err == nil {
+		_, err = b.Finish(context.Background())
+	}
+	if err == nil {
+		_, err = o.mount()
+	}
+	if err != nil {
+		return &KernelError{Err: err}
+	}
+	if err := errors.Join(check.Remove(workName(o.target)), o.image.Truncate(0)); err != nil {
+		return fmt.Errorf("probing for EROFS: %w", err)
+	}
+	return nil
+}
+
+// mount mounts the image, which has no name yet, and returns where. check.Remove
+// of the work directory takes the mount away.
+func (o *output) mount() (string, error) {
+	point := filepath.Join(workName(o.target), "image")
+	if err := os.MkdirAll(point, 0o700); err != nil {
+		return "", fmt.Errorf("making a mount point: %w", err)
+	}
+	return point, seal.MountImage(PartialName(o.target), point, "")
+}
+
+// probe tries, where the image will lie, what it will need.
+func (im *importer) probe(context.Context) error {
+	if err := im.out.probe(); err != nil {
+		return err
+	}
+	work := workName(im.result.Path)
+	if err := check.Probe(filepath.Join(work, "overlay")); err != nil {
+		return fmt.Errorf("%w: %s cannot be used to check a store: %w", store.ErrPrecondition, filepath.Dir(im.result.Path), err)
+	}
+	return check.Remove(work) //nolint:wrapcheck // it says what it did
+}
+
+// finish writes the tree and syncs the image.
+func (im *importer) finish(ctx context.Context) error {
+	made, err := im.build.Finish(ctx)
+	if err != nil {
+		return fmt.Errorf("finishing the image: %w", err)
+	}
+	im.result.Size, im.result.Inodes = made.Size, made.Inodes
+	im.build, im.index, im.tree = nil, nil, nil // their memory
+	if err := im.out.image.Sync(); err != nil {
+		return fmt.Errorf("syncing the image: %w", err)
+	}
+	return nil
+}
+
+// hash computes the digest of the image, as it can be read back.
+func (im *importer) hash(ctx context.Context) error {
+	im.opts.Progress.Begin(phaseHash, im.result.Size, progress.Bytes)
+	sum := sha256.New()
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < im.result.Size; {
+		if err := ctx.Err(); err != nil {
+			return err //nolint:wrapcheck // the caller's own
+		}
+		n, err := im.out.image.ReadAt(buf[:min(int64(len(buf)), im.result.Size-off)], off)
+		if err != nil && !errors.Is(err, io.EOF) || n == 0 {
+			return fmt.Errorf("reading the image at %d: %w", off, err)
+		}
+		sum.Write(buf[:n])
+		off += int64(n)
+		im.opts.Progress.Add(phaseHash, int64(n))
+	}
+	im.opts.Progress.End(phaseHash)
+	im.digest = digest.NewDigest(digest.SHA256, sum)
+	return nil
+}
+
+// check mounts the image and opens the store with the library.
+func (im *importer) check(ctx context.Context) error {
+	im.opts.Progress.Begin(phaseCheck, int64(len(im.plan.References)), progress.Count)
+	point, err := im.out.mount()
+	if err != nil {
+		return fmt.Errorf("checking the store: %w", err)
+	}
+	err = check.Store(ctx, point, filepath.Join(workName(im.result.Path), "root"), check.Options{
+		References: im.plan.References,
+		Layers:     len(im.plan.Layers),
+		Mount:      true,
+		Done:       func() { im.opts.Progress.Add(phaseCheck, 1) },
+	})
+	if err != nil {
+		return fmt.Errorf("checking the store: %w", err)
+	}
+	im.opts.Progress.End(phaseCheck)
+	return nil
+}

@@ -1,0 +1,165 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/internal/erofs"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/storage/pkg/unshare"
+	"golang.org/x/sys/unix"
+)
+
+// The phases of progress.
+const (
+	phasePlan   = "plan"
+	phaseImport = "import"
+	phaseHash   = "hash"
+	phaseCheck  = "check"
+)
+
+// importer is one import.
+type importer struct {
+	src    store.Source
+	opts   Options
+	plan   *store.Plan
+	work   []*job // unique contents, in the order of the plan
+	out    *output
+	splits *chunkFile
+	index  *index
+	build  *erofs.Builder
+	tree   *skeleton
+	digest digest.Digest
+	result Result
+}
+
+// job is one content to decode, and the layers that have it.
+type job struct {
+	layers []*store.Layer
+	size   int64        // of the blob
+	table  *chunks      // where the bundle has no file table
+	diffs  []erofs.Node // the diff directories of the layers
+	split  *chunks      // the tar-split, compressed
+	root   *node        // the root directory
+	done   *extract.Result
+}
+
+// Import writes the store of the images of src into the image path, which must not
+// exist, and its digest beside it. It returns when the image has been mounted and
+// checked by the library, synced and renamed to path; before that nothing has that
+// name, and an error leaves nothing. Two imports to the same path exclude each other.
+//
+// It needs the rights of root outside of a user namespace, and a kernel that mounts
+// EROFS: else the error is a *KernelError, before any work.
+//
+// Errors wrap store.ErrExists where path exists, store.ErrBusy where another process
+// imports to it, store.ErrPrecondition where the machine lacks something,
+// store.ErrDamaged where the source is damaged or hostile; those about an image or
+// its content are *store.Error. When ctx ends, its error is returned.
+func Import(ctx context.Context, src store.Source, path string, opts Options) (*Result, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", path, err)
+	}
+	if os.Geteuid() != 0 || unshare.IsRootless() {
+		return nil, fmt.Errorf("%w: a store image needs root, outside of a user namespace", store.ErrPrecondition)
+	}
+	im := &importer{src: src, opts: opts.withDefaults(), index: newIndex(), result: Result{Path: abs}}
+	return im.run(ctx)
+}
+
+// run does the steps of an import, one after another.
+func (im *importer) run(ctx context.Context) (result *Result, err error) {
+	if _, err := os.Lstat(im.result.Path); err == nil {
+		return nil, fmt.Errorf("%w: %s", store.ErrExists, im.result.Path)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("looking for %s: %w", im.result.Path, err)
+	}
+	if err := im.makePlan(ctx); err != nil {
+		return nil, err
+	}
+	if im.out, err = openOutput(im.result.Path); err != nil {
+		return nil, err
+	}
+	im.splits = &chunkFile{f: im.out.splits}
+	published := false
+	defer func() { err = errors.Join(err, im.out.close(published)) }()
+	steps := []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"probe", im.probe},
+		{"tabulate", im.tabulateAll},
+		{"places", im.makePlaces},
+		{"need", im.checkNeed},
+		{"decode", im.decodeAll},
+		{"metadata", im.writeMetadata},
+		{"finish", im.finish},
+		{"hash", im.hash},
+		{"check", im.check},
+		{"publish", func(context.Context) error { return im.out.publish(im.digest) }},
+	}
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err //nolint:wrapcheck // the caller's own
+		}
+		if err := im.opts.step(s.name); err != nil {
+			return nil, err
+		}
+		if err := s.do(ctx); err != nil {
+			return nil, explain(ctx, err)
+		}
+	}
+	published = true
+	im.result.Digest = im.digest
+	return &im.result, nil
+}
+
+// explain gives an error that the caller's context or a full disk caused its true
+// name.
+func explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("%w (%w)", ctx.Err(), err)
+	}
+	if !errors.Is(err, store.ErrPrecondition) && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) {
+		return fmt.Errorf("%w: %w", store.ErrPrecondition, err)
+	}
+	return err
+}
+
+// makePlan verifies manifests and configurations and finds the unique contents.
+func (im *importer) makePlan(ctx context.Context) error {
+	images := im.src.Inventory().Images
+	im.opts.Progress.Begin(phasePlan, int64(len(images)), progress.Count)
+	plan, err := store.NewPlan(ctx, im.src, store.Selection{Want: im.opts.Want, Architecture: im.opts.Architecture})
+	if err != nil {
+		return fmt.Errorf("planning the store: %w", err)
+	}
+	im.opts.Progress.Add(phasePlan, int64(len(images)))
+	im.opts.Progress.End(phasePlan)
+	im.plan = plan
+	sizes := make(map[digest.Digest]int64)
+	for _, b := range im.src.Inventory().Blobs {
+		sizes[b.Digest] = b.Size
+	}
+	byDiff := make(map[digest.Digest]*job)
+	for _, l := range plan.Layers {
+		j := byDiff[l.DiffID]
+		if j == nil {
+			j = &job{size: sizes[l.Blob]}
+			byDiff[l.DiffID] = j
+			im.work = append(im.work, j)
+		}
+		j.layers = append(j.layers, l)
+	}
+	im.result.Images, im.result.References = len(plan.Images), len(plan.References)
+	im.result.Layers, im.result.Decoded, im.result.Skipped = len(plan.Layers), len(im.work), plan.Skipped
+	return nil
+}

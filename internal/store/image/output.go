@@ -1,0 +1,147 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/check"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// PartialName returns the name under which the image path is made: on the same file
+// system, hidden, and never taken for an image.
+func PartialName(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
+}
+
+// workName returns the directory in which the image is tried before it has its name.
+func workName(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".check")
+}
+
+// output is an image in the making. The image itself is locked as long as it is. The
+// other files have no name: nothing is left of them, whatever happens.
+type output struct {
+	target string
+	image  *os.File
+	spool  *os.File // the ends of small files, until the tree is written
+	splits *os.File // tar-splits and tables, until their sizes are known
+}
+
+// openOutput makes the files, in place of what an earlier run has left.
+func openOutput(target string) (*output, error) {
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return nil, fmt.Errorf("making the image's directory: %w", err)
+	}
+	f, err := openLocked(PartialName(target))
+	if err != nil {
+		return nil, err
+	}
+	o := &output{target: target, image: f}
+	err = errors.Join(f.Truncate(0), check.Remove(workName(target)))
+	if err == nil {
+		o.spool, err = nameless(PartialName(target) + ".spool")
+	}
+	if err == nil {
+		o.splits, err = nameless(PartialName(target) + ".splits")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("making the image: %w", err), o.close(false))
+	}
+	return o, nil
+}
+
+// openLocked opens or makes a file and locks it. It is still the file of that name
+// then: who removes or renames it does so with the lock.
+func openLocked(name string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("making the image: %w", err)
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = fmt.Errorf("%w: %w: %s", store.ErrPrecondition, store.ErrBusy, name)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("locking the image: %w", err), f.Close())
+		}
+		mine, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("making the image: %w", err), f.Close())
+		}
+		if named, err := os.Lstat(name); err == nil && os.SameFile(mine, named) {
+			return f, nil
+		}
+		if err := f.Close(); err != nil {
+			return nil, fmt.Errorf("making the image: %w", err)
+		}
+	}
+}
+
+// nameless makes a file without a name.
+func nameless(name string) (*os.File, error) {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err //nolint:wrapcheck // openOutput wraps it
+	}
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // openOutput wraps it
+	}
+	if err := os.Remove(name); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// publish gives the image its name, and its digest a file beside it, which comes
+// first: an image under its name is whole, with all that belongs to it.
+func (o *output) publish(d digest.Digest) error {
+	line := fmt.Sprintf("%s  %s\n", d.Encoded(), filepath.Base(o.target))
+	if err := atomicfile.WriteBytes(o.target+DigestSuffix, 0o644, []byte(line)); err != nil {
+		return fmt.Errorf("recording the image's digest: %w", err)
+	}
+	err := unix.Renameat2(unix.AT_FDCWD, PartialName(o.target), unix.AT_FDCWD, o.target, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("%w: %s", store.ErrExists, o.target)
+	}
+	if err != nil {
+		return fmt.Errorf("renaming the image to %s: %w", o.target, err)
+	}
+	parent, err := os.Open(filepath.Dir(o.target))
+	if err != nil {
+		return fmt.Errorf("syncing the image's directory: %w", err)
+	}
+	defer parent.Close()
+	if err := parent.Sync(); err != nil {
+		return fmt.Errorf("syncing the image's directory: %w", err)
+	}
+	return nil
+}
+
+// close ends the work: what was not published is removed.
+func (o *output) close(published bool) error {
+	err := check.Remove(workName(o.target))
+	if !published {
+		if rerr := os.Remove(PartialName(o.target)); !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	for _, f := range []*os.File{o.spool, o.splits} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	// By name: a process being started elsewhere may hold a copy of the descriptor.
+	err = errors.Join(err, unix.Flock(int(o.image.Fd()), unix.LOCK_UN), o.image.Close())
+	if err != nil {
+		return fmt.Errorf("closing the image: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package image
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/erofs"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/blob"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
+	tartar "github.com/vbatts/tar-split/archive/tar"
+	"golang.org/x/sys/unix"
+)
+
+// tabulateAll makes the file tables that the bundle does not have, because its layers
+// are the registry's: they are decoded twice then.
+func (im *importer) tabulateAll(ctx context.Context) error {
+	var todo []*job
+	for _, j := range im.work {
+		if j.layers[0].Table == "" {
+			todo = append(todo, j)
+		}
+	}
+	if len(todo) == 0 {
+		return nil
+	}
+	im.beginBlobs(todo)
+	return im.each(ctx, todo, func(ctx context.Context, w *worker, j *job) error {
+		j.table = im.splits.create(make([]byte, 0, chunkSize))
+		table := bundle.NewTableWriter(j.table)
+		_, err := w.scan(ctx, j, nowhere{}, io.Discard, extract.Options{MaxSize: j.layers[0].DiffSize, Listing: table})
+		if err == nil {
+			err = errors.Join(table.Close(), j.table.close())
+		}
+		if err != nil {
+			return layerError("reading layer", j, err)
+		}
+		return nil
+	})
+}
+
+// nowhere is an extract.Tree that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) Create(*tartar.Header, string, *extract.Content) error { return nil }
+func (nowhere) Whiteout(*tartar.Header, string, string) error         { return nil }
+func (nowhere) Opaque(string) error                                   { return nil }
+func (nowhere) Root(*tartar.Header) error                             { return nil }
+func (nowhere) End() error                                            { return nil }
+
+// makePlaces counts the files of each content and gives each its place, in the order
+// of the plan.
+func (im *importer) makePlaces(ctx context.Context) error {
+	for _, j := range im.work {
+		if err := im.readTable(ctx, j); err != nil {
+			return layerError("reading the file table of layer", j, err)
+		}
+	}
+	im.result.Contents = int64(len(im.index.keys))
+	var err error
+	im.build, err = erofs.New(im.out.image, erofs.Options{
+		Spool: im.out.spool,
+		UUID:  erofs.UUIDOf([]byte(im.inventoryDigest())),
+		// The time of everything that is not the images' own is the epoch.
+		Volume: "nodeseal",
+		Root:   erofs.Attr{Mode: 0o700},
+	})
+	if err == nil {
+		err = im.index.reserve(im.build)
+	}
+	if err == nil {
+		err = im.makeSkeleton()
+	}
+	if err != nil {
+		return fmt.Errorf("planning the image: %w", err)
+	}
+	return nil
+}
+
+func (im *importer) readTable(ctx context.Context, j *job) error {
+	table, closeTable, err := im.openTable(ctx, j)
+	if err != nil {
+		return err
+	}
+	defer closeTable()
+	for {
+		e, err := table.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err //nolint:wrapcheck // says what is wrong
+		}
+		if e.Type != tar.TypeReg || e.Size == 0 {
+			continue
+		}
+		if e.Size > maxSize-im.index.bytes {
+			return fmt.Errorf("%w: sizes without end", blob.ErrClaim)
+		}
+		if err := im.index.add(e.SHA256, e.Size); err != nil {
+			return err
+		}
+	}
+}
+
+// maxSize bounds the sum of all contents: EROFS ends at 16 TiB.
+const maxSize = 16 << 40
+
+// NeedError reports too little room for an image. It wraps store.ErrPrecondition.
+type NeedError struct {
+	Path string
+	// Bytes are needed at least, Free are there.
+	Bytes, Free int64
+}
+
+// Error implements error.
+func (e *NeedError) Error() string {
+	return fmt.Sprintf("%s: the image needs %d MiB, %d MiB are free", e.Path, e.Bytes>>20, e.Free>>20)
+}
+
+// Unwrap returns store.ErrPrecondition.
+func (e *NeedError) Unwrap() error { return store.ErrPrecondition }
+
+// checkNeed compares the least that the image will take with what is free.
+func (im *importer) checkNeed(context.Context) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(im.out.image.Fd()), &st); err != nil {
+		return fmt.Errorf("asking for free space: %w", err)
+	}
+	need := &NeedError{Path: im.result.Path, Bytes: im.index.bytes, Free: int64(st.Bavail) * st.Bsize}
+	if need.Bytes > need.Free {
+		return need
+	}
+	return nil
+}
