@@ -56,7 +56,7 @@ func finish(t *testing.T, src store.Source, target string, want []string) *dir.R
 func TestFailureAtEveryStep(t *testing.T) {
 	testenv.NeedRoot(t)
 	src := storetest.NewSource(t, bundle.Expanded)
-	images(t, src)
+	storetest.Images(t, src)
 	want := reference(t, src)
 	for _, step := range steps {
 		t.Run(step, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestFailureAtEveryStep(t *testing.T) {
 func TestPowerCut(t *testing.T) {
 	testenv.NeedRoot(t)
 	src := storetest.NewSource(t, bundle.Expanded)
-	images(t, src)
+	storetest.Images(t, src)
 	want := reference(t, src)
 	target := filepath.Join(t.TempDir(), "store")
 	broken := errors.New("broken on purpose")
@@ -157,7 +157,7 @@ func TestRecordsOutliveTheirLayers(t *testing.T) {
 func TestTornRecord(t *testing.T) {
 	testenv.NeedRoot(t)
 	src := storetest.NewSource(t, bundle.Expanded)
-	images(t, src)
+	storetest.Images(t, src)
 	want := reference(t, src)
 	target := filepath.Join(t.TempDir(), "store")
 	broken := errors.New("broken on purpose")
@@ -187,7 +187,7 @@ func TestTornRecord(t *testing.T) {
 func TestTwoAtOnce(t *testing.T) {
 	testenv.NeedRoot(t)
 	src := storetest.NewSource(t, bundle.Expanded)
-	images(t, src)
+	storetest.Images(t, src)
 	target := filepath.Join(t.TempDir(), "store")
 	opts := dir.WithStep(dir.Options{}, func(name string) error {
 		if name != "extract" {
@@ -223,7 +223,7 @@ func TestKillChild(t *testing.T) {
 		t.SkipNow()
 	}
 	src := storetest.NewSource(t, bundle.Expanded)
-	images(t, src)
+	storetest.Images(t, src)
 	call, _ := strconv.Atoi(os.Getenv(childCall))
 	opts := dir.WithStep(dir.Options{Jobs: 2, SyncEvery: 1}, func(name string) error {
 		if name == os.Getenv(childStep) {
@@ -243,7 +243,7 @@ func TestKillChild(t *testing.T) {
 func TestKill(t *testing.T) {
 	testenv.NeedRoot(t)
 	src := storetest.NewSource(t, bundle.Expanded)
-	images(t, src)
+	storetest.Images(t, src)
 	want := reference(t, src)
 	run := func(t *testing.T, after time.Duration, env ...string) {
 		target := filepath.Join(t.TempDir(), "store")

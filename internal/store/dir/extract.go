@@ -15,6 +15,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"golang.org/x/sync/errgroup"
 )
@@ -85,7 +86,7 @@ func (w *worker) extractOne(ctx context.Context, j *job) error {
 	im.opts.Progress.Working(phaseImport, l.DiffID.String())
 	result, err := w.unpack(ctx, l, j.size)
 	if err == nil {
-		err = prove(l, result)
+		err = blob.Prove(l, result)
 	}
 	if err == nil {
 		err = im.opts.step("record")
@@ -95,31 +96,7 @@ func (w *worker) extractOne(ctx context.Context, j *job) error {
 		err = im.writeRecord(j)
 	}
 	if err != nil {
-		return &store.Error{Kind: kindOf(err), Op: "extracting layer", Image: l.Image, Digest: l.DiffID, Err: err}
-	}
-	return nil
-}
-
-// errClaim is the cause of an error about content that is not what was claimed.
-var errClaim = errors.New("it is not what was claimed")
-
-// prove compares what a layer is with what configuration and inventory say.
-func prove(l *store.Layer, result *extract.Result) error {
-	if result.DiffID != l.DiffID {
-		return fmt.Errorf("%w: its plain tar has the digest %s", errClaim, result.DiffID)
-	}
-	if l.DiffSize != 0 && result.DiffSize != l.DiffSize {
-		return fmt.Errorf("%w: its plain tar has %d bytes, the inventory says %d", errClaim, result.DiffSize, l.DiffSize)
-	}
-	return nil
-}
-
-// kindOf says whose fault a failed extraction is.
-func kindOf(err error) error {
-	var refused *extract.RefusedError
-	if errors.As(err, &refused) || errors.Is(err, bundle.ErrDamaged) || errors.Is(err, bundle.ErrNoBlob) ||
-		errors.Is(err, errClaim) || errors.Is(err, errCompression) {
-		return store.ErrDamaged
+		return &store.Error{Kind: blob.Kind(err), Op: "extracting layer", Image: l.Image, Digest: l.DiffID, Err: err}
 	}
 	return nil
 }
@@ -127,17 +104,17 @@ func kindOf(err error) error {
 // unpack extracts the content of l into its diff directory.
 func (w *worker) unpack(ctx context.Context, l *store.Layer, size int64) (_ *extract.Result, err error) {
 	im := w.im
-	blob, err := im.src.OpenLayer(ctx, l.Blob)
+	raw, err := im.src.OpenLayer(ctx, l.Blob)
 	if err != nil {
 		return nil, fmt.Errorf("opening its blob: %w", err)
 	}
-	defer blob.Close()
-	counted := &countingReader{r: blob, progress: im.opts.Progress}
-	plain, err := openPlain(counted, l)
+	defer raw.Close()
+	counted := &countingReader{r: raw, progress: im.opts.Progress}
+	plain, err := blob.Open(counted, l)
 	if err != nil {
 		return nil, err
 	}
-	defer plain.close()
+	defer plain.Close()
 	opts := extract.Options{
 		MaxSize:       l.DiffSize,
 		UserNamespace: im.userNS,
@@ -165,9 +142,9 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer, size int64) (_ *ext
 		return nil, err //nolint:wrapcheck // extractOne wraps it
 	}
 	if counted.n != size && l.Blob == l.DiffID {
-		return nil, fmt.Errorf("%w: its blob has %d bytes, the inventory says %d", errClaim, counted.n, size)
+		return nil, fmt.Errorf("%w: its blob has %d bytes, the inventory says %d", blob.ErrClaim, counted.n, size)
 	}
-	return result, plain.finish()
+	return result, plain.Finish()
 }
 
 // makeDiff makes the directory of a layer and opens its diff directory.

@@ -36,7 +36,7 @@ func TestTwoImportsAreTheSame(t *testing.T) {
 	var trees [][]string
 	for _, jobs := range []int{1, 16} {
 		src := storetest.NewSource(t, bundle.Expanded)
-		images(t, src)
+		storetest.Images(t, src)
 		target := filepath.Join(t.TempDir(), "store")
 		if _, err := dir.Import(t.Context(), src, target, dir.Options{Jobs: jobs}); err != nil {
 			t.Fatal(err)
@@ -52,7 +52,7 @@ func TestResultAndProgress(t *testing.T) {
 	testenv.NeedRoot(t)
 	t.Parallel()
 	src := storetest.NewSource(t, bundle.Expanded)
-	images(t, src)
+	storetest.Images(t, src)
 	done, totals := make(map[string]int64), make(map[string]int64)
 	events := make(chan progress.Event, 10_000)
 	target := filepath.Join(t.TempDir(), "missing", "parent", "store")
@@ -101,7 +101,7 @@ func TestSelection(t *testing.T) {
 	testenv.NeedRoot(t)
 	t.Parallel()
 	src := storetest.NewSource(t, bundle.Original)
-	images(t, src)
+	storetest.Images(t, src)
 	target := filepath.Join(t.TempDir(), "store")
 	_, err := dir.Import(t.Context(), src, target, dir.Options{
 		Want: func(img *bundle.Image) bool { return strings.Contains(img.Ref, "twin") },
@@ -297,7 +297,7 @@ func TestSourceFails(t *testing.T) {
 	testenv.NeedRoot(t)
 	t.Parallel()
 	src := storetest.NewSource(t, bundle.Expanded)
-	images(t, src)
+	storetest.Images(t, src)
 	stick := errors.New("stick was pulled out")
 	target := filepath.Join(t.TempDir(), "store")
 	_, err := dir.Import(t.Context(), failingSource{src, func(n int) error {

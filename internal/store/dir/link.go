@@ -138,21 +138,13 @@ func (im *importer) setRoots() error {
 			own[l] = j.done.Root
 		}
 	}
-	epoch := time.Unix(0, 0)
-	inherited := make(map[*store.Layer]extract.Root)
+	has := make(map[*store.Layer]*extract.Root)
 	for _, l := range im.plan.Layers { // parents come first
-		root := extract.Root{Mode: 0o555, Modified: epoch}
-		if l.Parent != nil {
-			root = inherited[l.Parent]
-			// The library makes the directory with the usual umask, and sets no
-			// bits but those of permission.
-			root.Mode &= 0o777 &^ 0o022
-			root.Modified = epoch
-		}
+		root := extract.Inherited(has[l.Parent])
 		if own[l] != nil {
 			root = *own[l]
 		}
-		inherited[l] = root
+		has[l] = &root
 		path := filepath.Join(im.partial.store, store.DiffDir(l.ID))
 		if err := im.setRoot(path, root); err != nil {
 			return &store.Error{Op: "finishing layer", Image: l.Image, Digest: l.DiffID, Err: err}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
@@ -57,7 +58,7 @@ func (im *importer) writeFile(ctx context.Context, f store.File, made map[string
 	if f.Blob != "" {
 		var err error
 		if content, err = im.src.ReadBlob(ctx, f.Blob); err != nil {
-			return &store.Error{Kind: kindOf(err), Op: "reading blob", Digest: f.Blob, Err: err}
+			return &store.Error{Kind: blob.Kind(err), Op: "reading blob", Digest: f.Blob, Err: err}
 		}
 	}
 	if err := os.WriteFile(path, content, os.FileMode(f.Mode)); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
@@ -112,7 +113,7 @@ func (im *importer) needOf(ctx context.Context, j *job) (bytes, inodes int64, er
 		return max(l.DiffSize, j.size), fixed, nil
 	}
 	fail := func(err error) error {
-		return &store.Error{Kind: kindOf(err), Op: "reading the file table of layer", Image: l.Image, Digest: l.DiffID, Err: err}
+		return &store.Error{Kind: blob.Kind(err), Op: "reading the file table of layer", Image: l.Image, Digest: l.DiffID, Err: err}
 	}
 	r, err := im.src.OpenTable(ctx, l.Table)
 	if err != nil {
@@ -133,7 +134,7 @@ func (im *importer) needOf(ctx context.Context, j *job) (bytes, inodes int64, er
 		case tar.TypeReg:
 			files++
 			if bytes += (e.Size + blockSize - 1) / blockSize * blockSize; bytes < 0 {
-				return 0, 0, fail(fmt.Errorf("%w: sizes without end", errClaim))
+				return 0, 0, fail(fmt.Errorf("%w: sizes without end", blob.ErrClaim))
 			}
 		case tar.TypeDir:
 			dirs++

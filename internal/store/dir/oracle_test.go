@@ -31,104 +31,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// capNetRaw is security.capability of version 2: cap_net_raw=ep.
-const capNetRaw = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-
-// capRootID is of version 3, with a root of its own.
-const capRootID = "\x01\x00\x00\x03\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x10\x27\x00\x00"
-
-// everything are the layers of an image that has all that layers can have.
-func everything(t testing.TB) [][]byte {
-	long := strings.Repeat("long-name-", 24)
-	at := func(ns int64) func(*tar.Header) {
-		return func(h *tar.Header) { h.ModTime = time.Unix(1_600_000_000, ns) }
-	}
-	base := []storetest.Entry{
-		storetest.Dir("./"),
-		storetest.Dir("etc/").Perm(0o755).With(at(1)),
-		storetest.File("etc/passwd", "root:x:0:0\n").With(at(2)),
-		storetest.File("etc/shadow", "root:!:\n").Perm(0).Owner(0, 42),
-		storetest.Dir("usr/"), storetest.Dir("usr/bin/"),
-		storetest.File("usr/bin/su", strings.Repeat("su", 5000)).Perm(0o4755),
-		storetest.File("usr/bin/wall", "wall").Perm(0o2755).Owner(0, 5),
-		storetest.File("usr/bin/ping", "ping").Perm(0o755).Xattr("security.capability", capNetRaw),
-		storetest.File("usr/bin/ping3", "ping").Owner(1000, 1000).Perm(0o755).Xattr("security.capability", capRootID),
-		storetest.Link("usr/bin/ping-again", "usr/bin/ping3").Owner(1000, 1000).Perm(0o755).Xattr("security.capability", capRootID),
-		storetest.Symlink("bin", "usr/bin").Owner(3, 4).With(at(3)),
-		storetest.Symlink("abs", "/usr/bin"),
-		storetest.Symlink("out", "../../../../etc"),
-		storetest.Symlink("dangling", "/nowhere"),
-		storetest.Dir("tmp/").Perm(0o1777),
-		storetest.Dir("setgid/").Perm(0o2775).Owner(0, 50),
-		storetest.File("setgid/inherits", "root's own group"),
-		storetest.Dir("setgid/sub/").Perm(0o755),
-		storetest.Device("dev-null", 1, 3).Perm(0o666).Owner(0, 6),
-		{Header: tar.Header{Typeflag: tar.TypeBlock, Name: "loop0", Mode: 0o660, Devmajor: 7}},
-		{Header: tar.Header{Typeflag: tar.TypeFifo, Name: "fifo", Mode: 0o640, Uid: 11}},
-		storetest.File("user-xattr", "x").Xattr("user.colour", "blue\x00green"),
-		storetest.Dir("dir-xattr").Xattr("user.kind", "folder").Xattr("trusted.mine", "t"),
-		storetest.File("selinux", "label is not the image's").Xattr("security.selinux", "system_u:object_r:usr_t:s0"),
-		storetest.Dir(long), storetest.Dir(long + "/" + long), storetest.File(long+"/"+long+"/"+long, "far"),
-		storetest.Dir("ünï"), storetest.File("ünï/cödé-文字", "utf-8"),
-		storetest.File("latin-\xe9", "not utf-8"),
-		storetest.File("with\nnewline and space ", "odd"),
-		storetest.File("empty", ""),
-		storetest.File("atime", "x").With(func(h *tar.Header) { h.AccessTime = time.Unix(1_800_000_000, 77) }),
-		storetest.Dir("gone/"), storetest.File("gone/file", "x"), storetest.Dir("opaque/"), storetest.File("opaque/below", "x"),
-		storetest.File("big", strings.Repeat("0123456789abcdef", 200_000)),
-	}
-	middle := []storetest.Entry{
-		storetest.File(".wh.gone", ""), storetest.File("gone/.wh.file", ""),
-		storetest.Dir("opaque/"), storetest.File("opaque/.wh..wh..opq", ""), storetest.File("opaque/new", "n"),
-		storetest.Dir("usr/"), storetest.Dir("usr/bin/"), storetest.File("usr/bin/.wh.su", "").Owner(12, 13),
-		storetest.File(".wh.back", ""), storetest.Dir("back/"), storetest.File("back/again", "b"),
-	}
-	last := []storetest.Entry{storetest.File("last", "on top")}
-	return [][]byte{storetest.Tar(t, base...), storetest.Tar(t, middle...), storetest.Tar(t, last...)}
-}
-
-// strange are layers that the library takes, but cannot give back as tars, or
-// not check.
-func strange(t testing.TB) [][]byte {
-	later := func(h *tar.Header) { h.ModTime = storetest.Epoch.Add(time.Hour) }
-	odd := storetest.Tar(t,
-		storetest.Dir("etc/"), storetest.Dir("usr/bin/"), storetest.File("usr/bin/wall", "wall").Perm(0o2755).Owner(0, 5),
-		storetest.Symlink("abs", "/usr/bin"), storetest.Symlink("out", "../../../../etc"),
-		storetest.Symlink("bin", "usr/bin"), storetest.Symlink("dangling", "/nowhere"),
-		storetest.Dir("setgid/").Perm(0o2775).Owner(0, 50),
-		storetest.File("implied-opaque/.wh..wh..opq", ""), storetest.File(".wh..wh.plnk/1.2", "aufs"),
-		storetest.File("old", "x").With(func(h *tar.Header) { h.ModTime = time.Unix(-5, 0) }),
-		storetest.Symlink("old-link", "x").With(func(h *tar.Header) { h.ModTime = time.Unix(-5, 0) }),
-		storetest.Link("linked-symlink", "dangling").Owner(9, 9),
-		storetest.File("bin/through-link", "in usr/bin"),
-		storetest.File("setgid/implied/file", "a"),
-		storetest.File("/leading/slash", "gone"),
-		storetest.File("implied/parents/of/this", "x"),
-		storetest.File("abs/through-absolute-link", "in usr/bin"),
-		storetest.File("out/inside-after-all", "the layer's own etc"),
-		storetest.File("replaced", "first"), storetest.File("/replaced", "second"),
-		storetest.File("was-file", "f"), storetest.Dir("/was-file/"), storetest.File("was-file/now", "dir"),
-		storetest.Dir("was-dir/"), storetest.File("was-dir/a/b", "x"), storetest.Symlink("/was-dir", "etc"),
-		storetest.File("linked", "one"), storetest.Link("linked-2", "linked"), storetest.File("/linked", "another"),
-		storetest.Dir("late/").Perm(0o700), storetest.File("late/f", "f"), storetest.Dir("/late/").Perm(0o750).Owner(5, 5).With(later),
-		storetest.Link("usr/bin/other-owner", "/usr/bin/wall").Owner(7, 8).Perm(0o700).With(later),
-	)
-	root := storetest.Tar(t, storetest.Dir("/").Perm(0o1773).Owner(21, 22).Xattr("user.root", "r"), storetest.File("top", "t"))
-	under := storetest.Tar(t, storetest.File("last", "inherits the root's attributes"))
-	return [][]byte{odd, storetest.Tar(t), root, under}
-}
-
-// images adds images to src that show everything a store can hold.
-func images(t testing.TB, src *storetest.Source) {
-	all := everything(t)
-	src.Add(storetest.Image{Repository: "quay.io/a/everything", Compression: "gzip", Layers: all, Created: "2024-02-03T04:05:06.789Z"})
-	src.Add(storetest.Image{Repository: "quay.io/b/shares", Compression: "zstd", Layers: [][]byte{all[2], all[0], all[1]}, Created: "2023-01-01T00:00:00+02:00", Index: true})
-	src.Add(storetest.Image{Repository: "quay.io/c/plain", Layers: [][]byte{storetest.Tar(t, storetest.File("a", "b")), all[2], all[0]}, Tags: []string{"latest"}, Created: "2023-01-01T00:00:00Z"})
-	src.Add(storetest.Image{Repository: "quay.io/d/twin", Layers: all[:1], Compression: "gzip", Created: "2023-01-01T00:00:00Z", Annotation: "one"})
-	src.Add(storetest.Image{Repository: "quay.io/e/twin", Layers: all[:1], Compression: "gzip", Created: "2023-01-01T00:00:00Z", Annotation: "two"})
-	src.Add(storetest.Image{Repository: "quay.io/f/nothing", Created: "2023-01-01T00:00:00Z"})
-}
-
 // openLibrary opens a primary store of the library.
 func openLibrary(t testing.TB, root string) storage.Store {
 	t.Helper()
@@ -188,7 +90,7 @@ func TestAsTheLibrary(t *testing.T) {
 	for _, form := range []bundle.LayerForm{bundle.Expanded, bundle.Original} {
 		t.Run(string(form), func(t *testing.T) {
 			src := storetest.NewSource(t, form)
-			images(t, src)
+			storetest.Images(t, src)
 			compareWithLibrary(t, src)
 			checkWithLibrary(t, importInto(t, src))
 		})
@@ -198,7 +100,7 @@ func TestAsTheLibrary(t *testing.T) {
 func TestStrangeAsTheLibrary(t *testing.T) {
 	testenv.NeedRoot(t)
 	src := storetest.NewSource(t, bundle.Expanded)
-	src.Add(storetest.Image{Repository: "quay.io/a/strange", Layers: strange(t), Created: "2024-02-03T04:05:06Z"})
+	src.Add(storetest.Image{Repository: "quay.io/a/strange", Layers: storetest.Strange(t), Created: "2024-02-03T04:05:06Z"})
 	compareWithLibrary(t, src)
 }
 
@@ -304,7 +206,7 @@ func always(string, *unix.Stat_t) bool { return true }
 // whiteouts, and directories that the tar does not list.
 func clockTimes(t *testing.T, diffID digest.Digest) func(string, *unix.Stat_t) bool {
 	listed := make(map[string]bool)
-	for _, plain := range append(everything(t), strange(t)...) {
+	for _, plain := range append(storetest.Everything(t), storetest.Strange(t)...) {
 		if digest.FromBytes(plain) != diffID {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"github.com/nodeseal/nodeseal/internal/store/verify"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -120,7 +121,7 @@ func (im *importer) takeOne(ctx context.Context, d *donor, j *job) (bool, error)
 	if len(found) > 0 {
 		return false, im.leave(d, l, fmt.Errorf("%s: %w", found[0].Path, found[0].Err))
 	}
-	if err := prove(l, result); err != nil {
+	if err := blob.Prove(l, result); err != nil {
 		return false, im.leave(d, l, err)
 	}
 	if err := im.opts.step("record"); err != nil {

@@ -1,0 +1,438 @@
+package image_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/nodeseal/nodeseal/internal/store/storetest"
+	"github.com/nodeseal/nodeseal/internal/testenv"
+	"github.com/opencontainers/go-digest"
+	"go.podman.io/storage/pkg/reexec"
+)
+
+func TestMain(m *testing.M) {
+	// The library mounts deep images in processes of this program.
+	if reexec.Init() {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// needEROFS wants a machine on which images can be made and mounted.
+func needEROFS(t testing.TB) {
+	t.Helper()
+	testenv.NeedRoot(t)
+	err := image.Supported(t.TempDir())
+	testenv.Require(t, err == nil, "the test needs EROFS: %v", err)
+}
+
+func importImage(t testing.TB, src store.Source, path string, jobs int) *image.Result {
+	t.Helper()
+	res, err := image.Import(t.Context(), src, path, image.Options{Jobs: jobs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+// mount mounts an image until the end of the test.
+func mount(t testing.TB, path string) string {
+	t.Helper()
+	point := t.TempDir()
+	if err := seal.MountImage(path, point, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := seal.UnmountImage(point); err != nil {
+			t.Error(err)
+		}
+	})
+	return point
+}
+
+func fsck(t testing.TB, path string) {
+	t.Helper()
+	out, err := exec.Command(testenv.NeedTool(t, "fsck.erofs"), "-d3", "--extract", path).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "No errors found") {
+		t.Errorf("fsck.erofs: %v\n%s", err, out)
+	}
+}
+
+// sources are what images are made of in these tests.
+func sources(t testing.TB) map[string]*storetest.Source {
+	out := make(map[string]*storetest.Source)
+	for _, form := range []bundle.LayerForm{bundle.Expanded, bundle.Original} {
+		src := storetest.NewSource(t, form)
+		storetest.Images(t, src)
+		out[string(form)] = src
+		src = storetest.NewSource(t, form)
+		src.Add(storetest.Image{Repository: "quay.io/a/strange", Layers: storetest.Strange(t), Created: "2024-02-03T04:05:06Z"})
+		src.Add(storetest.Image{Repository: "quay.io/a/kernel", Layers: [][]byte{storetest.Tar(t, kernelRules()...)}})
+		out["strange-"+string(form)] = src
+	}
+	out["empty"] = storetest.NewSource(t, bundle.Expanded)
+	return out
+}
+
+// kernelRules are entries of which the kernel makes something else than they say.
+func kernelRules() []storetest.Entry {
+	list := func(entries ...string) string { return "\x02\x00\x00\x00" + strings.Join(entries, "") }
+	id := func(tag, perm byte, id byte) string { return string([]byte{tag, 0, perm, 0, id, 0, 0, 0}) }
+	none := func(tag, perm byte) string { return string([]byte{tag, 0, perm, 0, 0xff, 0xff, 0xff, 0xff}) }
+	named := list(none(1, 7), id(2, 6, 9), none(4, 5), id(8, 4, 3), none(16, 3), none(32, 1))
+	plain := list(none(1, 6), none(4, 4), none(32, 0))
+	const access, fallback = "system.posix_acl_access", "system.posix_acl_default"
+	capability := "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	return []storetest.Entry{
+		storetest.File("acl", "x").Perm(0o4640).Xattr(access, named),
+		storetest.File("acl-plain", "x").Perm(0o777).Xattr(access, plain),
+		storetest.File("acl-ids", "x").Xattr(access, strings.ReplaceAll(named, "\xff\xff\xff\xff", "\x07\x00\x00\x00")),
+		storetest.Symlink("acl-link", "x").Xattr(access, named),
+		storetest.Dir("inherits").Xattr(fallback, named), storetest.File("inherits/file", "x").Perm(0o664),
+		storetest.Dir("inherits/dir"), storetest.File("inherits/implied/file", "x"), storetest.Symlink("inherits/link", "file"),
+		storetest.File("inherits/.wh.gone", ""), storetest.Device("inherits/null", 1, 3),
+		storetest.Dir("inherits-plain").Xattr(fallback, plain), storetest.File("inherits-plain/file", "x").Perm(0o600),
+		storetest.File("inherits-plain/implied/file", "x"),
+		storetest.File("unknown", "x").Xattr("no.such.space", "v"), storetest.File("system", "x").Xattr("system.other", "v"),
+		storetest.File("capable", "x").Xattr("security.capability", capability),
+		storetest.Link("given-away", "capable").Owner(5, 5),
+		storetest.Device("large", 1<<12|7, 1<<20|300),
+		storetest.File("empty-xattr", "x").Xattr("user.empty", ""),
+	}
+}
+
+// TestAsDirectory compares images with directory stores of the same sources, which
+// package dir compares with the library's: both have all that the kernel shows.
+func TestAsDirectory(t *testing.T) {
+	needEROFS(t)
+	for name, src := range sources(t) {
+		t.Run(name, func(t *testing.T) {
+			parent := t.TempDir()
+			want, path := filepath.Join(parent, "store"), filepath.Join(parent, "store.erofs")
+			if _, err := dir.Import(t.Context(), src, want, dir.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			res := importImage(t, src, path, 3)
+			got := mount(t, path)
+			if d := storetest.Diff(storetest.DescribeTree(t, want, storetest.TreeOptions{}), storetest.DescribeTree(t, got, storetest.TreeOptions{})); d != "" {
+				t.Errorf("trees differ:\n%s", d)
+			}
+			fsck(t, path)
+			checkFiles(t, parent, res)
+		})
+	}
+}
+
+// checkFiles wants nothing beside the image but its digest, which is right.
+func checkFiles(t *testing.T, parent string, res *image.Result) {
+	t.Helper()
+	data, err := os.ReadFile(res.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if digest.FromBytes(data) != res.Digest || int64(len(data)) != res.Size {
+		t.Errorf("the image has %d bytes and %s, the result says %d and %s", len(data), digest.FromBytes(data), res.Size, res.Digest)
+	}
+	cmd := exec.Command(testenv.NeedTool(t, "sha256sum"), "-c", filepath.Base(res.Path)+image.DigestSuffix)
+	cmd.Dir = filepath.Dir(res.Path)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("sha256sum: %v: %s", err, out)
+	}
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			t.Errorf("%s is left", e.Name())
+		}
+	}
+}
+
+func TestDeterministic(t *testing.T) {
+	needEROFS(t)
+	ext4, xfs := testenv.NeedFS(t, "ext4"), testenv.NeedFS(t, "xfs")
+	for name, src := range sources(t) {
+		digests := make(map[digest.Digest][]string)
+		for _, at := range []string{ext4, xfs} {
+			for _, jobs := range []int{1, 8} {
+				path := filepath.Join(at, "store.erofs")
+				res := importImage(t, src, path, jobs)
+				digests[res.Digest] = append(digests[res.Digest], path)
+				if err := os.Remove(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if len(digests) != 1 {
+			t.Errorf("%s: %d different images: %v", name, len(digests), digests)
+		}
+	}
+}
+
+// hostile are layers that are refused, by the same rules as in a directory.
+func hostile(t testing.TB) map[string][]byte {
+	tarOf := func(e ...storetest.Entry) []byte { return storetest.Tar(t, e...) }
+	file, link, symlink, folder := storetest.File, storetest.Link, storetest.Symlink, storetest.Dir
+	return map[string][]byte{
+		"name up":                  tarOf(file("../canary", "x")),
+		"whiteout up":              tarOf(file("../.wh.canary", "")),
+		"opaque up":                tarOf(file("../.wh..wh..opq", "")),
+		"whiteout of nothing":      tarOf(file(".wh.", "")),
+		"whiteout of dots":         tarOf(file("d/.wh...", "")),
+		"whiteout of a sibling":    tarOf(file("a", "x"), file(".wh.a", "")),
+		"link up":                  tarOf(link("a", "../canary")),
+		"link to a host file":      tarOf(link("a", "/etc/passwd")),
+		"link to nothing":          tarOf(link("a", "")),
+		"link to a directory":      tarOf(folder("d"), link("a", "d")),
+		"link to itself":           tarOf(file("/a", "x"), link("a", "a")),
+		"link below what it takes": tarOf(file("d/a", "x"), link("d", "d/a")),
+		"through a link out":       tarOf(symlink("out", "../.."), file("out/canary", "x"), link("c", "out/../canary2")),
+		"through an absolute link": tarOf(symlink("out", "/proc/self/root/etc"), file("out/passwd", "x")),
+		"through a loop":           tarOf(symlink("l", "l"), file("l/a", "x")),
+		"through a file":           tarOf(file("f", "x"), file("f/a", "x")),
+		"root is a file":           tarOf(symlink("/", "x")),
+		"same path twice":          tarOf(file("a", "1"), file("./a", "2")),
+		"name of 256 bytes":        tarOf(file(strings.Repeat("n", 256), "x")),
+		"path of 5000 bytes":       tarOf(file(strings.Repeat("d/", 2500)+"f", "x")),
+		"link of 4096 bytes":       tarOf(symlink("l", strings.Repeat("d/", 2048))),
+		"unknown type":             tarOf(storetest.Entry{Header: tar.Header{Typeflag: tar.TypeCont, Name: "c"}}),
+		"user attribute of a link": tarOf(symlink("l", "x").Xattr("user.a", "b")),
+		"attribute without a name": tarOf(file("l", "x").Xattr("user.", "b")),
+		"attribute too long":       tarOf(file("l", "x").Xattr("user.a", strings.Repeat("x", 1<<16+1))),
+		"broken capability":        tarOf(file("l", "x").Xattr("security.capability", "nonsense")),
+		"broken access list":       tarOf(file("l", "x").Xattr("system.posix_acl_access", "\x02\x00\x00\x00\x01\x00\x07\x00\xff\xff\xff\xff")),
+		"short access list":        tarOf(file("l", "x").Xattr("system.posix_acl_access", "\x02\x00")),
+		"not a tar":                bytes.Repeat([]byte("no tar"), 500),
+		"cut header":               tarOf(file("a", "x"))[:300],
+		"cut content":              tarOf(file("a", strings.Repeat("x", 5000)))[:2000],
+	}
+}
+
+// TestHostile wants the same error as from a directory import, word for word but for
+// what was being done.
+func TestHostile(t *testing.T) {
+	needEROFS(t)
+	for name, layer := range hostile(t) {
+		t.Run(name, func(t *testing.T) {
+			src := storetest.NewSource(t, bundle.Expanded)
+			src.Add(storetest.Image{Repository: "quay.io/a/b", Layers: [][]byte{layer}})
+			parent := t.TempDir()
+			_, want := dir.Import(t.Context(), src, filepath.Join(parent, "store"), dir.Options{})
+			_, got := image.Import(t.Context(), src, filepath.Join(parent, "store.erofs"), image.Options{})
+			if !errors.Is(got, store.ErrDamaged) || !errors.Is(want, store.ErrDamaged) || cause(got) != cause(want) {
+				t.Errorf("error %v, want %v", got, want)
+			}
+			wantNothing(t, parent)
+		})
+	}
+}
+
+// cause is the last part of an error: what the kernel or the rule says.
+func cause(err error) string {
+	if err == nil {
+		return ""
+	}
+	text := err.Error()
+	return text[strings.LastIndex(text, ": ")+1:]
+}
+
+func wantNothing(t *testing.T, parent string) {
+	t.Helper()
+	if left, _ := os.ReadDir(parent); len(left) > 0 {
+		t.Errorf("it left %v", left)
+	}
+}
+
+// brokenSource calls at for what is read of layers, and fails with its error.
+type brokenSource struct {
+	*storetest.Source
+	at func(n int) error
+}
+
+func (s brokenSource) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	r, err := s.Source.OpenLayer(ctx, d)
+	return &brokenReader{ReadCloser: r, at: s.at}, err
+}
+
+type brokenReader struct {
+	io.ReadCloser
+	n  int
+	at func(n int) error
+}
+
+func (r *brokenReader) Read(b []byte) (int, error) {
+	n, err := r.ReadCloser.Read(b[:min(len(b), 1000)])
+	r.n += n
+	if aerr := r.at(r.n); aerr != nil {
+		return 0, aerr
+	}
+	return n, err
+}
+
+func TestSourceFails(t *testing.T) {
+	needEROFS(t)
+	for _, form := range []bundle.LayerForm{bundle.Expanded, bundle.Original} {
+		src := storetest.NewSource(t, form)
+		storetest.Images(t, src)
+		parent := t.TempDir()
+		path := filepath.Join(parent, "store.erofs")
+		stick := errors.New("stick was pulled out")
+		_, err := image.Import(t.Context(), brokenSource{src, func(n int) error {
+			if n > 5_000 {
+				return stick
+			}
+			return nil
+		}}, path, image.Options{})
+		var place *store.Error
+		if !errors.Is(err, stick) || errors.Is(err, store.ErrDamaged) || !errors.As(err, &place) || place.Digest == "" || place.Image == "" {
+			t.Errorf("error %v", err)
+		}
+		wantNothing(t, parent)
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err = image.Import(ctx, brokenSource{src, func(n int) error {
+			if n > 5_000 {
+				cancel()
+			}
+			return nil
+		}}, path, image.Options{})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+		wantNothing(t, parent)
+		importImage(t, src, path, 0)
+		if _, err := image.Import(t.Context(), src, path, image.Options{}); !errors.Is(err, store.ErrExists) {
+			t.Errorf("a second import: %v", err)
+		}
+		cancel()
+	}
+}
+
+// TestTableLies has file tables that are not the layers'.
+func TestTableLies(t *testing.T) {
+	needEROFS(t)
+	for name, change := range map[string]func([]byte) []byte{
+		"other content": func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
+		"cut":           func(b []byte) []byte { return b[:len(b)-40] },
+		"no table":      func([]byte) []byte { return []byte("nonsense") },
+		"nothing":       func([]byte) []byte { return nil },
+	} {
+		src := storetest.NewSource(t, bundle.Expanded)
+		src.Add(storetest.Image{Repository: "quay.io/a/b", Layers: [][]byte{storetest.Tar(t, storetest.File("a", "content"), storetest.File("b", "b"))}})
+		for _, b := range src.Inventory().Blobs {
+			if b.Kind == bundle.KindFileTable {
+				src.Corrupt(b.Digest, change)
+			}
+		}
+		parent := t.TempDir()
+		if _, err := image.Import(t.Context(), src, filepath.Join(parent, "store.erofs"), image.Options{}); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("%s: error %v", name, err)
+		}
+		wantNothing(t, parent)
+	}
+}
+
+func TestResultAndProgress(t *testing.T) {
+	needEROFS(t)
+	src := storetest.NewSource(t, bundle.Expanded)
+	storetest.Images(t, src)
+	done, totals := make(map[string]int64), make(map[string]int64)
+	events := make(chan progress.Event, 100_000)
+	path := filepath.Join(t.TempDir(), "missing", "store.erofs")
+	res, err := image.Import(t.Context(), src, path, image.Options{Progress: func(e progress.Event) { events <- e }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(events)
+	for e := range events {
+		done[e.Phase] += e.N
+		totals[e.Phase] += e.Total
+	}
+	for _, phase := range []string{"plan", "import", "hash", "check"} {
+		if totals[phase] == 0 || done[phase] != totals[phase] {
+			t.Errorf("phase %s: %d of %d", phase, done[phase], totals[phase])
+		}
+	}
+	if res.Images != 5 || res.References != 7 || res.Decoded != 4 || res.Layers <= res.Decoded || res.Files == 0 ||
+		res.Contents == 0 || res.Inodes == 0 || res.Bytes != totals["import"] {
+		t.Errorf("result %+v", res)
+	}
+}
+
+// TestTakesOver begins where a killed import left its files and its mount.
+func TestTakesOver(t *testing.T) {
+	needEROFS(t)
+	src := storetest.NewSource(t, bundle.Expanded)
+	src.Add(storetest.Image{Repository: "quay.io/a/b", Layers: [][]byte{storetest.Tar(t, storetest.File("a", "b"))}})
+	parent := t.TempDir()
+	first := filepath.Join(parent, "first.erofs")
+	want := importImage(t, src, first, 0)
+	path := filepath.Join(parent, "store.erofs")
+	work := filepath.Join(parent, ".store.erofs.check", "image")
+	if err := os.MkdirAll(work, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := seal.MountImage(first, work, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(image.PartialName(path), bytes.Repeat([]byte("left"), 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := importImage(t, src, path, 0); got.Digest != want.Digest {
+		t.Errorf("another image after a killed import")
+	}
+	if _, err := os.Lstat(filepath.Dir(work)); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the work directory is left")
+	}
+}
+
+// TestBusy has two imports to one path.
+func TestBusy(t *testing.T) {
+	needEROFS(t)
+	src := storetest.NewSource(t, bundle.Expanded)
+	storetest.Images(t, src)
+	path := filepath.Join(t.TempDir(), "store.erofs")
+	inside, release := make(chan struct{}), make(chan struct{})
+	failed := make(chan error, 1)
+	stopped := errors.New("stopped")
+	go func() {
+		first := true
+		_, err := image.Import(context.Background(), brokenSource{src, func(int) error {
+			if first {
+				first = false
+				close(inside)
+				<-release
+			}
+			return stopped
+		}}, path, image.Options{Jobs: 1})
+		failed <- err
+	}()
+	select {
+	case <-inside:
+	case <-time.After(time.Minute):
+		t.Fatal("the first import does not begin")
+	}
+	if _, err := image.Import(t.Context(), src, path, image.Options{}); !errors.Is(err, store.ErrBusy) {
+		t.Errorf("error %v", err)
+	}
+	close(release)
+	if err := <-failed; !errors.Is(err, stopped) {
+		t.Error(err)
+	}
+	importImage(t, src, path, 0)
+}
