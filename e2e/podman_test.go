@@ -33,7 +33,14 @@ const changed = "new\nover\nimage\nmore\nimage\nimage\nappend\nchmod\nlink\nmove
 // testPodman runs a container from a sealed store with no network, which changes
 // files of its image as it likes, and holds that the store does not change.
 func (f *flow) testPodman(t *testing.T) {
-	store := f.importStore(t)
+	for _, format := range []string{"dir", "image"} {
+		t.Run(format, func(t *testing.T) { f.testPodmanFrom(t, format) })
+	}
+}
+
+// testPodmanFrom is testPodman with one form of a store.
+func (f *flow) testPodmanFrom(t *testing.T, format string) {
+	store := f.importStore(t, "--format", format)
 	before := harness.ReadTree(t, store)
 	podman := f.podman(t, store)
 	for _, img := range f.inventory.Images {

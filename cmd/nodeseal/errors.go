@@ -16,6 +16,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -122,7 +123,10 @@ func hint(err error) string {
 	var full *slot.FullError
 	var inUse *slot.InUseError
 	var tooFull *dir.UsageError
+	var kernel *image.KernelError
 	switch {
+	case errors.As(err, &kernel):
+		return "import with --format dir, which needs no EROFS"
 	case errors.As(err, &full):
 		return "nodeseal status says what each slot holds and what still needs it; nodeseal retire SLOT empties one"
 	case errors.As(err, &inUse):

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -24,6 +25,7 @@ type importOptions struct {
 	jobs    int
 	noSeal  bool
 	noMount bool
+	format  formatOptions
 	key     keyOptions
 	part    partOptions
 }
@@ -33,6 +35,7 @@ func (o *importOptions) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.jobs, "jobs", 0, "layers to extract at once (default: processors, at most 8)")
 	flags.BoolVar(&o.noSeal, "no-seal", false, "leave the store unsealed")
 	flags.BoolVar(&o.noMount, "no-mount", false, "seal without the read-only mount")
+	o.format.addFlags(flags)
 	o.key.addFlags(flags)
 	o.part.addFlags(flags)
 	o.slots.addFlags(flags)
@@ -50,16 +53,24 @@ verified against its diff ID while it is extracted; the store is put in place
 only when the storage library resolves every reference in it, and is sealed.
 An interrupted import goes on where it was. Where the slot or DIR holds the
 bundle already, nothing is done. With --images, only the images of a list are
-imported; one that the bundle lacks is an error (exit code 4).`,
+imported; one that the bundle lacks is an error (exit code 4).
+
+With --format image the store is one file, an EROFS image that is the same on
+every node, immutable and mounted read-only: its sha256, which is recorded beside
+it, proves all of it. It needs a kernel with EROFS, and an interrupted import
+begins anew.`,
 		Example: `  nodeseal import /run/media/stick/release.tar.zst
   nodeseal import release.tar.zst --sysroot /mnt/new-disk
   nodeseal import release.tar.zst --store /srv/images
-  nodeseal import release.tar.zst --images worker.lst`,
+  nodeseal import release.tar.zst --images worker.lst
+  nodeseal import release.tar.zst --store /srv/images --format image
+  nodeseal import release.tar.zst --image-out release.erofs`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runImport(cmd.Context(), a, args[0], &o) },
 	}
 	o.addFlags(cmd.Flags())
 	must(cmd.MarkFlagDirname("store"))
+	must(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{formatDir, formatImage, formatAuto}, cobra.ShellCompDirectiveNoFileComp)))
 	o.slots.complete(cmd)
 	return cmd
 }
@@ -67,6 +78,9 @@ imported; one that the bundle lacks is an error (exit code 4).`,
 func runImport(ctx context.Context, a *app, path string, o *importOptions) error {
 	if o.jobs < 0 {
 		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
+	}
+	if err := o.format.check(o.store); err != nil {
+		return err
 	}
 	if err := needRoot(); err != nil {
 		return err
@@ -83,6 +97,13 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	src, err := o.part.choose(a, path, f)
 	if err != nil {
 		return err
+	}
+	asImage, err := o.format.image(o.store)
+	if err != nil {
+		return err
+	}
+	if asImage {
+		return importImage(ctx, a, path, src, o)
 	}
 	if o.store == "" {
 		return importSlot(ctx, a, path, src, o)
@@ -162,9 +183,14 @@ type importResult struct {
 	Bytes      int64     `json:"bytes"`
 	TakenOver  int       `json:"takenOver"`
 	// Taken are layers from the other slot, Extracted those from the bundle.
-	Taken     int          `json:"taken,omitempty"`
-	Extracted int          `json:"extracted"`
-	Seal      *seal.Report `json:"seal,omitempty"`
+	Taken     int `json:"taken,omitempty"`
+	Extracted int `json:"extracted"`
+	// Image is the file that holds the store, where one does, with its digest and
+	// its length.
+	Image      string        `json:"image,omitempty"`
+	Digest     digest.Digest `json:"digest,omitempty"`
+	ImageBytes int64         `json:"imageBytes,omitempty"`
+	Seal       *seal.Report  `json:"seal,omitempty"`
 }
 
 func newFilledResult(f *slot.Filled) importResult {
@@ -193,6 +219,9 @@ func (r importResult) writeText(w io.Writer) error {
 	default:
 		p.line("OK: %s holds %s under %s, %s, %s", r.Store, plural(r.Images, "image"), plural(r.References, "reference"),
 			plural(r.Layers, "layer"), ui.Bytes(r.Bytes))
+	}
+	if r.Digest != "" {
+		p.line("%s: %s, %s", r.Image, ui.Bytes(r.ImageBytes), r.Digest)
 	}
 	if p.err == nil && r.Seal != nil {
 		p.err = sealResult{*r.Seal}.writeText(w)

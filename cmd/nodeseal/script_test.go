@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/samplerelease"
 	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
 // TestMain lets the scripts run this very program: its real main.
@@ -26,7 +28,13 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Condition: func(cond string) (bool, error) {
-			return cond == "root" && os.Geteuid() == 0, nil
+			switch cond {
+			case "root":
+				return os.Geteuid() == 0, nil
+			case "erofs":
+				return os.Geteuid() == 0 && image.Supported(os.TempDir()) == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": serveRelease,
@@ -76,7 +84,10 @@ func cutFile(ts *testscript.TestScript, _ bool, args []string) {
 func unsealLater(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Defer(func() {
-		if _, err := os.Stat(dir); err == nil {
+		if file, ok := hasImage(dir); ok {
+			_, err := seal.UnsealImage(file, dir)
+			ts.Check(err)
+		} else if _, err := os.Stat(dir); err == nil {
 			_, err := seal.Unseal(context.Background(), dir)
 			ts.Check(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store/dir"
 )
 
 func newSealCommand(a *app) *cobra.Command {
@@ -17,14 +18,11 @@ func newSealCommand(a *app) *cobra.Command {
 		Long: `Set the immutable attribute on everything that describes the store, and mount
 the store read-only over itself. Containers can go on changing what came with
 their image. It may be run again at any time. Needs root, and a file system with
-immutable attributes (ext4, XFS, btrfs).`,
+immutable attributes (ext4, XFS, btrfs). Where the store is an image, its file is
+made immutable and mounted at the store's path.`,
 		Args: exactArgs("the store"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rep, err := seal.Seal(cmd.Context(), args[0], o)
-			if err != nil {
-				return err //nolint:wrapcheck // names the store
-			}
-			return a.show(sealResult{rep})
+			return runSeal(cmd.Context(), a, args[0], o)
 		},
 	}
 	cmd.Flags().BoolVar(&o.NoMount, "no-mount", false, "leave out the read-only mount")
@@ -40,8 +38,29 @@ func newUnsealCommand(a *app) *cobra.Command {
 	}
 }
 
-func runUnseal(ctx context.Context, a *app, dir string) error {
-	rep, err := seal.Unseal(ctx, dir)
+func runSeal(ctx context.Context, a *app, store string, o seal.Options) error {
+	var rep seal.Report
+	var err error
+	if file, ok := hasImage(store); ok {
+		o.Label = dir.Label()
+		rep, err = seal.SealImage(file, store, o)
+	} else {
+		rep, err = seal.Seal(ctx, store, o)
+	}
+	if err != nil {
+		return err //nolint:wrapcheck // names the store
+	}
+	return a.show(sealResult{rep})
+}
+
+func runUnseal(ctx context.Context, a *app, store string) error {
+	var rep seal.Report
+	var err error
+	if file, ok := hasImage(store); ok {
+		rep, err = seal.UnsealImage(file, store)
+	} else {
+		rep, err = seal.Unseal(ctx, store)
+	}
 	if err != nil {
 		return err //nolint:wrapcheck // names the store
 	}

@@ -82,6 +82,9 @@ func (t *tree) symlink(hdr *tar.Header, parent *node, base string) error {
 func (t *tree) special(hdr *tar.Header, parent *node, base string) error {
 	n := &node{kind: unix.S_IFIFO}
 	if hdr.Typeflag != tar.TypeFifo {
+		if !t.devices {
+			return extract.ErrDevice
+		}
 		n.kind = unix.S_IFCHR
 		if hdr.Typeflag == tar.TypeBlock {
 			n.kind = unix.S_IFBLK

@@ -120,6 +120,7 @@ func (w *worker) decode(ctx context.Context, j *job) error {
 		w.gzip.Reset(j.split)
 	}
 	t := newTree(w.content)
+	t.devices = !w.im.opts.NoDevices
 	opts := extract.Options{MaxSize: j.layers[0].DiffSize, Table: table}
 	if j.done, err = w.scan(ctx, j, t, w.gzip, opts); err != nil {
 		return err

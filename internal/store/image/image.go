@@ -29,6 +29,8 @@ type Options struct {
 	// most 8. Memory grows with it: about 8 MiB each, and what describes a layer's
 	// files.
 	Jobs int
+	// NoDevices refuses layers with device nodes other than whiteouts.
+	NoDevices bool
 	// Progress receives the phases "plan" (images), "import" (bytes of layer
 	// blobs), "hash" (bytes of the image) and "check" (references). It may be nil.
 	Progress progress.Func

@@ -18,6 +18,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
@@ -241,6 +242,19 @@ func TestHostile(t *testing.T) {
 			wantNothing(t, parent)
 		})
 	}
+}
+
+// TestNoDevices refuses device nodes where they are not wanted.
+func TestNoDevices(t *testing.T) {
+	needEROFS(t)
+	src := storetest.NewSource(t, bundle.Expanded)
+	src.Add(storetest.Image{Repository: "quay.io/a/b", Layers: [][]byte{storetest.Tar(t, storetest.Device("null", 1, 3))}})
+	parent := t.TempDir()
+	_, err := image.Import(t.Context(), src, filepath.Join(parent, "store.erofs"), image.Options{NoDevices: true})
+	if !errors.Is(err, extract.ErrDevice) || !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("error %v", err)
+	}
+	wantNothing(t, parent)
 }
 
 // cause is the last part of an error: what the kernel or the rule says.

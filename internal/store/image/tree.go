@@ -45,6 +45,7 @@ func (n *node) add(name string, below *node) {
 type tree struct {
 	root    *node
 	content func(hdr *tar.Header, c *extract.Content) (erofs.Content, error)
+	devices bool     // device nodes are wanted
 	listed  []listed // directories of the tar, in its order
 	implied []string // directories that only names of the tar imply
 }
