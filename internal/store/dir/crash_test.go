@@ -132,7 +132,7 @@ func TestPowerCut(t *testing.T) {
 func TestRecordsOutliveTheirLayers(t *testing.T) {
 	testenv.NeedRoot(t)
 	src := storetest.NewSource(t, bundle.Expanded)
-	images(t, src)
+	storetest.Images(t, src)
 	want := reference(t, src)
 	target := filepath.Join(t.TempDir(), "store")
 	broken := errors.New("broken on purpose")
