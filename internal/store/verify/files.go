@@ -73,8 +73,8 @@ func (c *checker) wantedFiles() (map[string]store.File, error) {
 func (c *checker) borrowFacts() {
 	var records []storage.Layer
 	data, err := os.ReadFile(filepath.Join(c.dir, store.LayersDir, "layers.json"))
-	if err == nil {
-		err = json.Unmarshal(data, &records)
+	if err != nil || json.Unmarshal(data, &records) != nil {
+		records = nil // damaged, which is told elsewhere
 	}
 	known := make(map[digest.Digest]store.Facts)
 	for _, r := range records {

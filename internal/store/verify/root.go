@@ -2,7 +2,6 @@ package verify
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path"
 	"strings"
@@ -95,15 +94,6 @@ func (r *root) stat(name string) (at place, st unix.Stat_t, err error) {
 	at = place{dir: d.ino, name: path.Base(name)}
 	err = unix.Fstatat(d.fd, at.name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	return at, st, os.NewSyscallError("fstatat", err)
-}
-
-// procPath is a path for calls that have no *at form.
-func (r *root) procPath(name string) (string, error) {
-	d, err := r.dir(path.Dir(name))
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("/proc/self/fd/%d/%s", d.fd, path.Base(name)), nil
 }
 
 // clean returns the name of a tar entry as a path below the root, "." for it.
