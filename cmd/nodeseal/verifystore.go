@@ -89,7 +89,7 @@ func repairStore(ctx context.Context, a *app, path, from string) (*slot.Filled, 
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	opts := slot.FillOptions{Import: dir.Options{Progress: a.progress()}}
 	rep, err := seal.State(ctx, path)
 	noMount := err == nil && !rep.Mounted
