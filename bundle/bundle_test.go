@@ -158,18 +158,14 @@ func newSample(t *testing.T, jobs int, layerSize int) (*sample, *bundle.Encoder)
 func writeSample(t *testing.T, jobs, layerSize int) []byte {
 	t.Helper()
 	s, enc := newSample(t, jobs, layerSize)
-	var out bytes.Buffer
-	_, err := bundle.Write(t.Context(), &out, &s.inv, s, enc, nil)
-	must(t, err)
+	out := written(t, s, enc)
 	return out.Bytes()
 }
 
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	s, enc := newSample(t, 2, 3<<20) // layers of several frames
-	var out bytes.Buffer
-	_, err := bundle.Write(t.Context(), &out, &s.inv, s, enc, nil)
-	must(t, err)
+	out := written(t, s, enc)
 	r, err := bundle.NewReader(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()))
 	must(t, err)
 	if got := len(r.Inventory().Images); got != 3 {
@@ -308,9 +304,7 @@ func TestVerifyFindsFlippedBytes(t *testing.T) {
 func TestVerifyNamesBlobAndImages(t *testing.T) {
 	t.Parallel()
 	s, enc := newSample(t, 1, 1000)
-	var out bytes.Buffer
-	_, err := bundle.Write(t.Context(), &out, &s.inv, s, enc, nil)
-	must(t, err)
+	out := written(t, s, enc)
 	for d, frames := range s.frames {
 		bad := bytes.Clone(out.Bytes())
 		at := bytes.Index(bad, frames)
@@ -369,9 +363,7 @@ func TestVerifyHoldsInventoryToManifests(t *testing.T) {
 	t.Parallel()
 	s, enc := newSample(t, 1, 100)
 	s.inv.Images[1].Layers[0].Size++
-	var out bytes.Buffer
-	_, err := bundle.Write(t.Context(), &out, &s.inv, s, enc, nil)
-	must(t, err)
+	out := written(t, s, enc)
 	rep, err := bundle.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), bundle.VerifyOptions{})
 	must(t, err)
 	if len(rep.Damage) != 1 || !errors.Is(rep.Damage[0], bundle.ErrChain) || len(rep.Images) != 1 {
@@ -393,9 +385,7 @@ func TestVerifyHoldsTablesToLayers(t *testing.T) {
 			s.inv.Blobs[i].Table = tables[1]
 		}
 	}
-	var out bytes.Buffer
-	_, err := bundle.Write(t.Context(), &out, &s.inv, s, enc, nil)
-	must(t, err)
+	out := written(t, s, enc)
 	rep, err := bundle.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), bundle.VerifyOptions{})
 	must(t, err)
 	if len(rep.Damage) != 1 || !strings.Contains(rep.Damage[0].Error(), "file table") {

@@ -97,7 +97,7 @@ func ParseParts(r io.Reader) (*Parts, error) {
 }
 
 // partNumber ends the name of a part.
-var partNumber = regexp.MustCompile(`\.[0-9]{3}$`) //nolint:gochecknoglobals // a constant
+var partNumber = regexp.MustCompile(`\.[0-9]{3}$`)
 
 // FindParts returns the list of the parts of the bundle at path, where there is
 // no such file but a list, or where path is a part's; else nil. path without a
@@ -156,8 +156,7 @@ func openParts(p *Parts, base string) (*partsFile, error) {
 		out.ends = append(out.ends, end)
 	}
 	if len(errs) > 0 {
-		out.Close()
-		return nil, errors.Join(errs...)
+		return nil, errors.Join(append(errs, out.Close())...)
 	}
 	return out, nil
 }

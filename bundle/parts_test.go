@@ -12,6 +12,15 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 )
 
+// written is the bundle of s.
+func written(t *testing.T, s *sample, enc *bundle.Encoder) *bytes.Buffer {
+	t.Helper()
+	out := new(bytes.Buffer)
+	_, err := bundle.Write(t.Context(), out, &s.inv, s, enc, nil)
+	must(t, err)
+	return out
+}
+
 // splitSample writes the sample bundle whole and in parts.
 func splitSample(t *testing.T, size int64) (whole []byte, path string) {
 	t.Helper()

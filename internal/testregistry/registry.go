@@ -154,11 +154,9 @@ func (r *Registry) blob(w http.ResponseWriter, req *http.Request, q Request, fau
 	if fault.NoRange {
 		req.Header.Del("Range")
 	}
-	out := http.ResponseWriter(w)
+	var out http.ResponseWriter = &counted{w, r, q.Blob}
 	if fault.After > 0 || r.Rate > 0 {
 		out = &limited{ResponseWriter: w, r: r, q: q, fault: fault, left: fault.After, done: req.Context().Done()}
-	} else {
-		out = &counted{w, r, q.Blob}
 	}
 	http.ServeContent(out, req, "", time.Time{}, f)
 }
@@ -249,5 +247,5 @@ func (r *Registry) Serve() (addr string, closer func(), err error) {
 	}
 	server := &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
 	go server.Serve(l) //nolint:errcheck // it ends by closer
-	return l.Addr().String(), func() { server.Close() }, nil
+	return l.Addr().String(), func() { _ = server.Close() }, nil
 }

@@ -27,7 +27,7 @@ func writeLoose(path string, data []byte) error {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
-		os.Remove(tmp.Name()) //nolint:errcheck,gosec // the first error says more
+		_ = os.Remove(tmp.Name()) // the first error says more
 		return fmt.Errorf("work directory: %w", err)
 	}
 	return nil
@@ -46,7 +46,7 @@ func (w *Dir) Small(d digest.Digest) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("work directory: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	return ReadSmall(f, d, -1)
 }
 
