@@ -98,7 +98,7 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if err != nil {
 		return err
 	}
-	asImage, err := o.format.image(o.store)
+	asImage, err := o.format.image(ctx, o.store)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (o *formatOptions) check(path string) error {
 }
 
 // image reports whether the store in the directory is to be an image, "" for a slot.
-func (o *formatOptions) image(store string) (bool, error) {
+func (o *formatOptions) image(ctx context.Context, store string) (bool, error) {
 	if o.format != formatAuto || store == "" || o.out != "" {
 		return o.out != "" || o.format == formatImage && store != "", nil
 	}
@@ -63,7 +63,7 @@ func (o *formatOptions) image(store string) (bool, error) {
 	if err != nil {
 		return false, err //nolint:wrapcheck // names the directory
 	}
-	err = image.Supported(parent)
+	err = image.Supported(ctx, parent)
 	var kernel *image.KernelError
 	if errors.As(err, &kernel) {
 		return false, nil
@@ -157,7 +157,7 @@ func placeImage(file string, o *importOptions) (string, *seal.Report, error) {
 		return point, nil, err //nolint:wrapcheck // names the directory
 	}
 	if !o.noSeal {
-		rep, err := seal.SealImage(file, point, seal.Options{NoMount: o.noMount, Label: dir.Label()})
+		rep, err := seal.Image(file, point, seal.Options{NoMount: o.noMount, Label: dir.Label()})
 		return point, &rep, err //nolint:wrapcheck // names the image
 	}
 	if !o.noMount {

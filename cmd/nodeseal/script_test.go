@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 			case "root":
 				return os.Geteuid() == 0, nil
 			case "erofs":
-				return os.Geteuid() == 0 && image.Supported(os.TempDir()) == nil, nil
+				return os.Geteuid() == 0 && image.Supported(context.Background(), os.TempDir()) == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},

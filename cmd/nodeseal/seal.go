@@ -43,7 +43,7 @@ func runSeal(ctx context.Context, a *app, store string, o seal.Options) error {
 	var err error
 	if file, ok := hasImage(store); ok {
 		o.Label = dir.Label()
-		rep, err = seal.SealImage(file, store, o)
+		rep, err = seal.Image(file, store, o)
 	} else {
 		rep, err = seal.Seal(ctx, store, o)
 	}

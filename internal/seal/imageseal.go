@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SealImage makes the store image file immutable and mounts it at dir, unless
+// Image makes the store image file immutable and mounts it at dir, unless
 // opts.NoMount. It may be called again at any time, as after a restart.
-func SealImage(file, dir string, opts Options) (Report, error) {
+func Image(file, dir string, opts Options) (Report, error) {
 	changed, err := flagImage(file, func(flags uint32) uint32 { return flags | flagImmutable })
 	if err == nil && !opts.NoMount {
 		err = MountImage(file, dir, opts.Label)

@@ -32,21 +32,21 @@ func (e *KernelError) Unwrap() []error { return []error{store.ErrPrecondition, e
 // Supported reports whether an image in the directory dir could be mounted: nil, or
 // a *KernelError, or what kept it from finding out. It mounts a small one, and leaves
 // nothing.
-func Supported(dir string) (err error) {
+func Supported(ctx context.Context, dir string) (err error) {
 	path := filepath.Join(dir, ".nodeseal-probe"+Suffix)
 	o, err := openOutput(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.close(false)) }()
-	return o.probe()
+	return o.probe(ctx)
 }
 
 // probe mounts an image without files.
-func (o *output) probe() error {
+func (o *output) probe(ctx context.Context) error {
 	b, err := erofs.New(o.image, erofs.Options{Root: erofs.Attr{Mode: 0o700}})
 	if err == nil {
-		_, err = b.Finish(context.Background())
+		_, err = b.Finish(ctx)
 	}
 	if err == nil {
 		_, err = o.mount()
@@ -71,8 +71,8 @@ func (o *output) mount() (string, error) {
 }
 
 // probe tries, where the image will lie, what it will need.
-func (im *importer) probe(context.Context) error {
-	if err := im.out.probe(); err != nil {
+func (im *importer) probe(ctx context.Context) error {
+	if err := im.out.probe(ctx); err != nil {
 		return err
 	}
 	work := workName(im.result.Path)
