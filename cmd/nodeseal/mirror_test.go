@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/rand/v2" //nolint:depguard // moments of a test
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -57,7 +57,7 @@ func newMirrored(t *testing.T) *mirrored {
 
 // writeText writes files of reproducible words.
 func writeText(w *tar.Writer, seed, size int) error {
-	r := rand.New(rand.NewPCG(uint64(seed), 1)) //nolint:gosec // reproducible
+	r := rand.New(rand.NewPCG(uint64(seed), 1))
 	for i := 0; size > 0; i++ {
 		var body bytes.Buffer
 		for body.Len() < 100<<10 {
@@ -201,7 +201,7 @@ func (m *mirrored) killIn(target string) (phase string, ended bool) {
 		time.Sleep(time.Millisecond)
 	}
 	longest := map[string]int{"resolve": 5, "download": 400, "write": 8}[target]
-	time.Sleep(time.Duration(rand.IntN(longest*1000)) * time.Microsecond) //nolint:gosec // a moment
+	time.Sleep(time.Duration(rand.IntN(longest*1000)) * time.Microsecond)
 	phase = watch.now()
 	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		m.t.Fatal(err)

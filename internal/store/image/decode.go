@@ -139,7 +139,7 @@ func (w *worker) scan(ctx context.Context, j *job, t extract.Tree, split io.Writ
 	if err != nil {
 		return nil, fmt.Errorf("opening its blob: %w", err)
 	}
-	defer r.Close() //nolint:errcheck // read only
+	defer r.Close()
 	counted := &countingReader{r: r, progress: w.im.opts.Progress}
 	plain, err := blob.Open(counted, l)
 	if err != nil {
