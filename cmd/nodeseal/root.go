@@ -66,28 +66,24 @@ func newRootCommand(a *app) *cobra.Command {
 	cmd.SetErr(a.stderr)
 	a.addFlags(cmd.PersistentFlags())
 	must(cmd.RegisterFlagCompletionFunc("progress", oneOf(progressModes()...)))
-	cmd.AddCommand(
-		newListCommand(a),
-		newBundleCommand(a),
-		newInspectCommand(a),
-		newVerifyCommand(a),
-		newImportCommand(a),
-		newCleanCommand(a),
-		newImportStickCommand(a),
-		newCarryCommand(a),
-		newResealCommand(a),
-		newRetireCommand(a),
-		newStatusCommand(a),
-		newSealCommand(a),
-		newUnsealCommand(a),
-		newMountCommand(a),
-		newUmountCommand(a),
-		newConfigCommand(a),
-		newServeCommand(a),
-		newAuditCommand(a),
-		newDemoCommand(a),
-		newDemoContainerCommand(a),
-		newManCommand(),
-	)
+	addGroup(cmd, "staging", "At the staging site:",
+		newListCommand(a), newBundleCommand(a), newCarryCommand(a))
+	addGroup(cmd, "both", "Anywhere:",
+		newInspectCommand(a), newVerifyCommand(a), newCleanCommand(a), newDemoCommand(a))
+	addGroup(cmd, "node", "On a node:",
+		newImportCommand(a), newImportStickCommand(a), newResealCommand(a), newRetireCommand(a), newStatusCommand(a),
+		newServeCommand(a), newSealCommand(a), newUnsealCommand(a), newMountCommand(a), newUmountCommand(a))
+	addGroup(cmd, "cluster", "For a cluster:",
+		newConfigCommand(a), newAuditCommand(a))
+	cmd.AddCommand(newDemoContainerCommand(a), newManCommand())
 	return cmd
+}
+
+// addGroup adds commands under a title of their own in the help.
+func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, c := range commands {
+		c.GroupID = id
+		root.AddCommand(c)
+	}
 }
