@@ -11,7 +11,7 @@ import (
 )
 
 // testDamagedStores shows what CRI-O does with a store that is not whole, and that
-// nodeseal serve says so.
+// nodeseal status says so before CRI-O starts.
 func (c *crioProof) testDamagedStores(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -21,31 +21,36 @@ func (c *crioProof) testDamagedStores(t *testing.T) {
 		says   string
 		// has is whether CRI-O finds the store's images.
 		has bool
+		// status is in the problem that nodeseal status names.
+		status string
 	}{
 		{name: "missing lock, immutable folder", damage: func(t *testing.T, n *node) {
 			remove(t, n.slot("a/overlay-images/images.lock"))
 			harness.Must(t, "chattr", "+i", n.slot("a/overlay-images"))
-		}, says: "operation not permitted"},
+		}, says: "operation not permitted", status: "overlay-images/images.lock: no such file"},
 		{name: "missing lock, read-only mount", damage: func(t *testing.T, n *node) {
 			remove(t, n.slot("a/overlay-images/images.lock"))
 			n.must("mount", "--bind", n.slot("a"), n.slot("a"))
 			n.must("mount", "-o", "remount,bind,ro", n.slot("a"))
-		}, starts: true},
+		}, starts: true, status: "overlay-images/images.lock: no such file"},
 		{name: "missing slot", damage: func(t *testing.T, n *node) {
 			if err := os.RemoveAll(n.slot("a")); err != nil {
 				t.Fatal(err)
 			}
-		}, says: "no such file or directory"},
+		}, says: "no such file or directory", status: "no such file or directory"},
 		{name: "damaged images.json", damage: func(t *testing.T, n *node) {
 			if err := os.WriteFile(n.slot("a/overlay-images/images.json"), []byte(`[{"id":`), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, says: "overlay-images/images.json"},
+		}, says: "overlay-images/images.json", status: "overlay-images/images.json"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			n := newNode(t, c.images.pause)
 			n.run("import", c.images.bundle, "--root", n.path("slots"), "--no-seal")
+			n.configure()
+			n.run(n.statusArgs()...)
 			test.damage(t, n)
+			n.findsProblem(n.slot("a"), test.status)
 			err := n.tryStart()
 			t.Logf("CRI-O: %v", err)
 			switch {
@@ -59,6 +64,28 @@ func (c *crioProof) testDamagedStores(t *testing.T) {
 			n.log = nil // it was to fail
 		})
 	}
+}
+
+func (n *node) statusArgs() []string {
+	return []string{"status", "--root", n.path("slots"), "--storage-conf", n.path("storage.conf")}
+}
+
+// findsProblem holds that nodeseal status exits with 4 and names a problem of path
+// with text in it.
+func (n *node) findsProblem(path, text string) {
+	n.t.Helper()
+	const exitDamaged = 4
+	out := n.nodeseal(n.statusArgs()...)
+	if out.Code != exitDamaged {
+		n.t.Errorf("nodeseal status: exit code %d, want %d\n%s%s", out.Code, exitDamaged, out.Stdout, out.Stderr)
+	}
+	for line := range strings.Lines(string(out.Stdout)) {
+		if strings.HasPrefix(line, "PROBLEM  "+path+": ") && strings.Contains(line, text) {
+			n.t.Logf("nodeseal status: %s", strings.TrimSpace(line))
+			return
+		}
+	}
+	n.t.Errorf("nodeseal status names no problem of %s with %q:\n%s", path, text, out.Stdout)
 }
 
 func remove(t *testing.T, path string) {

@@ -37,7 +37,9 @@ type crioImages struct {
 	tagRef string // the same one by digest
 	listed string // by the digest of a list
 	twins  []string
-	all    []string
+	// twinDiff is the diff ID of the layer that the twins share.
+	twinDiff string
+	all      []string
 }
 
 // forever is what a pause container does: nothing, until it is told to end.
@@ -60,10 +62,16 @@ func makeCRIOImages(t *testing.T, label string) *crioImages {
 	images.tagRef = m.push("tagged", "v1", m.image([]string{"/bin/sh"}, base, m.layer(gzipDefault, text)))
 	images.tagged = crioRepo + "/tagged:v1"
 	images.listed = m.pushList("listed", m.image([]string{"/bin/true"}, base, m.layer(gzipDefault, text)))
-	// One content under two compressed digests.
+	// One content under three compressed digests, in two images with one
+	// configuration and one with another.
 	big := []entryOf{{tar.Header{Typeflag: tar.TypeReg, Name: "data/twin", Mode: 0o644}, strings.Repeat(label+" twin\n", 50_000)}}
-	for _, level := range []int{1, 9} {
-		image := m.image([]string{"/bin/sh", "-c", strings.Repeat("#", level)}, base, m.layer(level, big))
+	for _, twin := range []struct {
+		level   int
+		command string
+	}{{1, "one"}, {5, "one"}, {9, "other"}} {
+		layer := m.layer(twin.level, big)
+		images.twinDiff = diffOf(t, layer)
+		image := m.image([]string{"/bin/sh", "-c", "#" + twin.command}, base, layer)
 		images.twins = append(images.twins, m.push("twin", "", image))
 	}
 	images.all = append([]string{images.pause, images.app, images.tagRef, images.listed}, images.twins...)
@@ -128,6 +136,15 @@ func (m *imageMaker) image(command []string, layers ...v1.Layer) v1.Image {
 		m.t.Fatal(err)
 	}
 	return img
+}
+
+func diffOf(t *testing.T, layer v1.Layer) string {
+	t.Helper()
+	d, err := layer.DiffID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.String()
 }
 
 func configOf(t *testing.T, img v1.Image) *v1.ConfigFile {

@@ -111,6 +111,13 @@ func (n *node) run(args ...string) []byte {
 	return out
 }
 
+// nodeseal runs nodeseal on the node, whatever becomes of it.
+func (n *node) nodeseal(args ...string) harness.Output {
+	n.t.Helper()
+	words := n.command(append([]string{harness.Binary(n.t)}, args...)...).Args
+	return harness.Run(n.t, words[0], words[1:]...)
+}
+
 // configure writes the configuration as OpenShift has it, for a machine like this.
 func (n *node) configure() {
 	n.t.Helper()

@@ -121,26 +121,3 @@ func (c *crioProof) collect(t *testing.T, pins bool) {
 		t.Errorf("the store after the collection: %s", line)
 	}
 }
-
-// testReseal brings another release into the free slot under a running CRI-O.
-func (c *crioProof) testReseal(t *testing.T) {
-	next := makeCRIOImages(t, "two")
-	n := c.sealed(t)
-	pod, config := n.pod()
-	old := n.container(pod, config, c.images.app, 0, "/bin/sh", "-c", forever)
-	if n.present(next.app) != nil {
-		t.Fatal("the new release is there before it was imported")
-	}
-	n.run("import", next.bundle, "--root", n.path("slots"))
-	for _, image := range append(next.all, c.images.all...) {
-		if n.present(image) == nil {
-			t.Errorf("CRI-O, which was not restarted, does not have %s", image)
-		}
-	}
-	if got := n.runPod(next.tagRef, 0, "/bin/cat", "/data/release"); got != "two\n" {
-		t.Errorf("a container of the new release says %q", got)
-	}
-	if !n.running(old) {
-		t.Error("the container of the old release has ended")
-	}
-}

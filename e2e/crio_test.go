@@ -159,27 +159,36 @@ func (c *crioProof) testAlways(t *testing.T) {
 		n.metric(`nodeseal_serve_requests_total{endpoint="manifest",code="200"}`), n.resident())
 }
 
-// testTwins pulls two images that hold one content under two compressed digests.
-// The store records one of them: the other image's pull asks for the layer, and
-// is told that it is not to be had. Both start where nothing is pulled. This is a
-// known limit, see docs/serve.md.
+// testTwins pulls images that hold one content under several compressed digests.
+// The store has a layer record for each: no pull asks for a layer.
 func (c *crioProof) testTwins(t *testing.T) {
 	n := c.answered(t)
-	pulled := 0
-	for _, image := range c.images.twins {
-		n.runPod(image, 0, "/bin/true")
-		err := n.pull(t.Context(), image)
-		switch {
-		case err == nil:
-			pulled++
-		case !strings.Contains(err.Error(), "the layer is in a store on this node"):
-			t.Errorf("pulling %s: %v", image, err)
+	compressed := make(map[string]bool)
+	for _, layer := range harness.Layers(t, n.slot("a")) {
+		if layer.Diff == c.images.twinDiff {
+			compressed[layer.Compressed] = true
 		}
 	}
-	t.Logf("%d of %d images with one content under two compressed digests can be pulled", pulled, len(c.images.twins))
-	if pulled == 0 {
-		t.Error("none can be pulled")
+	if len(compressed) != len(c.images.twins) {
+		t.Errorf("the store records %d compressed digests of the content, want %d", len(compressed), len(c.images.twins))
 	}
+	for _, image := range c.images.twins {
+		_, _, size := n.primary()
+		if err := n.pull(t.Context(), image); err != nil {
+			t.Errorf("pulling %s: %v", image, err)
+			continue
+		}
+		layers, _, sizeNow := n.primary()
+		t.Logf("pulled, %d bytes in the primary store: %s", sizeNow-size, image)
+		if layers != 0 {
+			t.Errorf("pulling %s adds %d layers", image, layers)
+		}
+		if grown := sizeNow - size; grown > 64<<10 {
+			t.Errorf("pulling %s adds %d bytes to the primary store", image, grown)
+		}
+		n.runPod(image, 0, "/bin/test", "-s", "/data/twin")
+	}
+	n.noLayers()
 }
 
 // noLayers holds that serve was asked for no layer.

@@ -14,7 +14,8 @@ import (
 // contents can tell (Facts).
 type Plan struct {
 	// Layers are the layers of the store, parents before their children, in the
-	// order of the images.
+	// order of the images. Behind them are those of no image: one for each
+	// compressed digest of a content that no other layer has.
 	Layers []*Layer
 	// Images are the image records, one for each configuration, in the order of
 	// their first references.

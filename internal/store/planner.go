@@ -22,6 +22,7 @@ type planner struct {
 	names  map[string]Reference            // by name
 	tables map[digest.Digest]digest.Digest // of expanded layers, by blob
 	sizes  map[digest.Digest]int64         // claimed lengths of plain tars, by diff ID
+	claims []claim                         // in the order of the images
 }
 
 // add verifies one image and adds it to the plan.
@@ -83,6 +84,7 @@ func (p *planner) addLayers(img *bundle.Image) (*Layer, error) {
 				fmt.Errorf("the layer has two sizes, %d and %d", size, l.DiffSize))
 		}
 		p.sizes[l.DiffID] = l.DiffSize
+		p.addClaim(l, img)
 		parent := ""
 		if top != nil {
 			parent = top.ID
@@ -139,8 +141,10 @@ func (p *planner) addNames(rec *Image, img *bundle.Image) error {
 	return nil
 }
 
-// finish brings what was collected into order.
+// finish adds what only all images together tell, and brings what was collected
+// into order.
 func (p *planner) finish() {
+	p.addDigestLayers()
 	for _, img := range p.plan.Images {
 		slices.Sort(img.Names)
 	}

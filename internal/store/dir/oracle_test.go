@@ -3,11 +3,9 @@ package dir_test
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,11 +30,11 @@ import (
 )
 
 // openLibrary opens a primary store of the library.
-func openLibrary(t testing.TB, root string) storage.Store {
+func openLibrary(t testing.TB, root string, options ...string) storage.Store {
 	t.Helper()
 	lib, err := storage.GetStore(storage.StoreOptions{
 		RunRoot: filepath.Join(t.TempDir(), "run"), GraphRoot: root, GraphDriverName: "overlay",
-		GraphDriverOptions: []string{"overlay.skip_mount_home=true"},
+		GraphDriverOptions: append([]string{"overlay.skip_mount_home=true"}, options...),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -274,25 +272,6 @@ func tarSplit(t *testing.T, root, layerID string) string {
 			b.Write(e.Payload)
 		} else {
 			fmt.Fprintf(&b, "[%s %d %x]", e.GetName(), e.Size, e.Payload)
-		}
-	}
-}
-
-// checkWithLibrary opens a copy of a store as a primary one and has the library
-// check everything.
-func checkWithLibrary(t *testing.T, ours string) {
-	t.Helper()
-	primary := filepath.Join(t.TempDir(), "primary")
-	if out, err := exec.CommandContext(context.Background(), "cp", "-a", ours, primary).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	report, err := openLibrary(t, primary).Check(storage.CheckEverything())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, found := range map[string]map[string][]error{"layer": report.Layers, "image": report.Images} {
-		for id, errs := range found {
-			t.Errorf("%s %s: %v", what, id, errs)
 		}
 	}
 }
