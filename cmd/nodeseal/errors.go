@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/pull"
@@ -117,6 +118,7 @@ func is(err error, targets ...error) bool {
 // hint returns what to do next about err, "" where the error says it.
 func hint(err error) string {
 	var usage usageError
+	var incomplete *incompleteError
 	var stop interrupted
 	var privilege *seal.PrivilegeError
 	var unsupported *seal.UnsupportedError
@@ -157,6 +159,10 @@ func hint(err error) string {
 		return "import it without --no-devices where the image's maker is trusted"
 	case is(err, bundle.ErrDamaged, store.ErrDamaged):
 		return "copy the bundle to the stick again; nodeseal verify BUNDLE, there, names what is damaged"
+	case errors.Is(err, cluster.ErrUnreachable):
+		return "check --kubeconfig and --context; oc whoami says whether that login still holds"
+	case errors.As(err, &incomplete):
+		return "mend what is listed above, or bundle what could be resolved with --keep-going"
 	case errors.Is(err, pull.ErrUnauthorized), errors.Is(err, pull.ErrDenied):
 		return "log in (podman login, skopeo login) or name the credentials with --authfile"
 	case errors.Is(err, pull.ErrNotFound):
