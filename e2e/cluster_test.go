@@ -17,6 +17,7 @@ import (
 	"github.com/nodeseal/nodeseal/e2e/harness"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/samplerelease"
+	"github.com/nodeseal/nodeseal/internal/store/dir"
 )
 
 // customRole is what the controllers of a real cluster would add to the role of
@@ -165,6 +166,23 @@ func TestCluster(t *testing.T) {
 		}
 	})
 
+	t.Run("registries", func(t *testing.T) {
+		empty := filepath.Join(t.TempDir(), "store")
+		if err := dir.WriteEmpty(empty); err != nil {
+			t.Fatal(err)
+		}
+		config := func(from ...string) string {
+			out := harness.Nodeseal(t, append([]string{"config", "registries", "--store", empty, "--quiet"}, from...)...)
+			if out.Code != 0 {
+				t.Fatalf("exit code %d\n%s", out.Code, out.Stderr)
+			}
+			return string(out.Stdout)
+		}
+		fromCluster, fromFile := config("--cluster", "--kubeconfig", reader), config("--mirrors", s.objects)
+		if fromCluster != fromFile || !strings.Contains(fromCluster, `location = "127.0.0.1:5055/`) {
+			t.Errorf("from the cluster:\n%s\nfrom the same objects in a file:\n%s", fromCluster, fromFile)
+		}
+	})
 	t.Run("the same from files", func(t *testing.T) {
 		live, file := list("--cluster", "--kubeconfig", reader), list("--images", s.objects)
 		if file.Code != 0 {
