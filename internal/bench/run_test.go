@@ -110,7 +110,8 @@ func skopeo(t testing.TB, addr, dir string, refs []string) usage {
 	return sum
 }
 
-// copyVar makes this test binary copy images with containers/image.
+// copyVar makes this test binary copy images with containers/image: it names a
+// file with the target and the references.
 const copyVar = "NODESEAL_BENCH_COPY"
 
 func TestMain(m *testing.M) {
@@ -124,8 +125,12 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	if spec := os.Getenv(copyVar); spec != "" {
-		if err := copyImages(context.Background(), strings.Fields(spec)); err != nil {
+	if file := os.Getenv(copyVar); file != "" {
+		spec, err := os.ReadFile(file)
+		if err == nil {
+			err = copyImages(context.Background(), strings.Fields(string(spec)))
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -144,7 +149,10 @@ func library(t testing.TB, addr, dir string, refs []string) usage {
 	for _, ref := range refs {
 		spec = append(spec, addr+"/"+ref)
 	}
-	cmd.Env = append(os.Environ(), copyVar+"="+strings.Join(spec, " "))
+	// A variable does not hold the references of thousands of images.
+	file := filepath.Join(dir, "copy.txt")
+	check(t, os.WriteFile(file, []byte(strings.Join(spec, "\n")), 0o644))
+	cmd.Env = append(os.Environ(), copyVar+"="+file)
 	return measure(t, cmd)
 }
 
