@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"syscall"
 
 	"github.com/nodeseal/nodeseal/bundle"
@@ -102,6 +103,9 @@ func isPrecondition(err error) bool {
 	var unsupported *seal.UnsupportedError
 	var privilege *seal.PrivilegeError
 	var overlap *nodeconfig.OverlapError
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		return true // not root
+	}
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
 		is(err, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, mirror.ErrNoSpace, seal.ErrBusy, slot.ErrBusy)
 }

@@ -31,6 +31,8 @@ func TestScripts(t *testing.T) {
 			switch cond {
 			case "root":
 				return os.Geteuid() == 0, nil
+			case "required": // what is missing on this machine is a failure
+				return os.Getenv("NODESEAL_REQUIRE") == "1", nil
 			case "erofs":
 				return os.Geteuid() == 0 && image.Supported(context.Background(), os.TempDir()) == nil, nil
 			}
