@@ -61,6 +61,16 @@ func (a *app) fromEnvironment(flags *pflag.FlagSet) error {
 	return err
 }
 
+// lookup returns an environment variable, "" where it is not set.
+func (a *app) lookup(name string) (value string) {
+	for _, kv := range a.env {
+		if k, v, ok := strings.Cut(kv, "="); ok && k == name {
+			value = v
+		}
+	}
+	return value
+}
+
 func envName(flag string) string {
 	return "NODESEAL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }

@@ -4,9 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/nodeseal/nodeseal/internal/testenv"
 	"github.com/nodeseal/nodeseal/internal/testregistry"
+	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
 // TestBundleProgress reads what a run in trouble says of its progress: each
@@ -54,5 +60,49 @@ func TestBundleProgress(t *testing.T) {
 		if l := last[phase]; l.Percent != 100 || l.Event != "finish" {
 			t.Errorf("%s ends with %+v", phase, l)
 		}
+	}
+}
+
+// TestBundleProgressOnTerminal reads what a person sees of a run on a terminal:
+// bars that only grow, with the whole of what comes behind them from the first
+// one on, that all end at 100%.
+func TestBundleProgressOnTerminal(t *testing.T) {
+	t.Parallel()
+	m := newMirrored(t)
+	m.registry.Rate = 1 << 20 // some seconds, in which bars are drawn
+	var size int64
+	for _, l := range m.layers {
+		size += l.Size
+	}
+	term := testenv.NeedTerminal(t, 100)
+	cmd := m.command("run", "--progress=auto")
+	cmd.Env = append(os.Environ(), "TERM=xterm")
+	cmd.Stderr = term.File
+	check(t, cmd.Run())
+	text := term.Text(t)
+	drawn := map[string][]string{}
+	moves := regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]|\r")
+	row := regexp.MustCompile(`(?m)^(resolve|download|write) +\[[=>-]*\] +(\d+)%  (.*)$`)
+	last := map[string]int{}
+	for _, f := range row.FindAllStringSubmatch(moves.ReplaceAllString(text, ""), -1) {
+		phase, rest := f[1], f[3]
+		percent, err := strconv.Atoi(f[2])
+		check(t, err)
+		if percent < last[phase] || percent > 100 {
+			t.Errorf("%s: %d%% after %d%%", phase, percent, last[phase])
+		}
+		last[phase] = percent
+		drawn[phase] = append(drawn[phase], rest)
+		if whole := "of " + ui.Bytes(size); phase == "download" && percent < 100 && !strings.Contains(rest, whole) {
+			t.Errorf("a bar of the download without %q: %q", whole, rest)
+		}
+	}
+	for _, phase := range []string{"resolve", "download", "write"} {
+		if last[phase] != 100 {
+			t.Errorf("%s ends at %d%%", phase, last[phase])
+		}
+	}
+	if n := len(drawn["download"]); n < 5 {
+		t.Errorf("%d bars of the download in:\n%q", n, text)
 	}
 }

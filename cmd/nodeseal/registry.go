@@ -23,7 +23,7 @@ type registryOptions struct {
 }
 
 func (o *registryOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.authFile, "authfile", "", "credentials, as podman login writes them")
+	flags.StringVar(&o.authFile, "authfile", "", "credentials, as podman login writes them (default $REGISTRY_AUTH_FILE, else podman's and docker's own places)")
 	flags.StringVar(&o.certDir, "cert-dir", "", "directory with *.crt, *.cert and *.key for the registries")
 	flags.Var(&o.tlsVerify, "tls-verify", "require HTTPS and valid certificates")
 	flags.Lookup("tls-verify").NoOptDefVal = "true"
@@ -47,9 +47,13 @@ func (o *registryOptions) client(a *app, rules ...mirrors.Rule) (*pull.Client, e
 	if retries == 0 {
 		retries = -1 // never, to pull
 	}
+	authFile := o.authFile
+	if authFile == "" {
+		authFile = a.lookup("REGISTRY_AUTH_FILE") // as in podman and skopeo
+	}
 	client, err := pull.New(pull.Options{
 		Retries: retries, StallTimeout: o.stallTimeout, MaxPerHost: o.perHost,
-		RegistriesConf: o.registriesConf, Mirrors: rules, AuthFile: o.authFile, CertDir: o.certDir,
+		RegistriesConf: o.registriesConf, Mirrors: rules, AuthFile: authFile, CertDir: o.certDir,
 		TLSVerify: o.tlsVerify.value, Log: a.log(),
 	})
 	if err != nil {

@@ -2,7 +2,6 @@ package pull_test
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -17,24 +16,8 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/pull"
+	"github.com/nodeseal/nodeseal/internal/testenv"
 )
-
-// authFile writes an auth.json with one entry for each key.
-func authFile(t *testing.T, userpass map[string]string) string {
-	t.Helper()
-	type entry struct {
-		Auth string `json:"auth"`
-	}
-	auths := map[string]entry{}
-	for key, up := range userpass {
-		auths[key] = entry{base64.StdEncoding.EncodeToString([]byte(up))}
-	}
-	data, err := json.Marshal(map[string]any{"auths": auths})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return writeFile(t, "auth.json", string(data))
-}
 
 // basicAuth lets in who knows the password.
 func basicAuth(user, pass string) func(http.Handler) http.Handler {
@@ -67,7 +50,7 @@ func TestBasicAuth(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c, n := newClient(t, pull.Options{AuthFile: authFile(t, map[string]string{tt.key: tt.userpass})})
+			c, n := newClient(t, pull.Options{AuthFile: testenv.AuthFile(t, map[string]string{tt.key: tt.userpass})})
 			m, err := c.Manifest(t.Context(), r.host+"/acme/app:v1")
 			if !errors.Is(err, tt.want) || (err == nil && m.Digest != img.manifest) || len(n.list) != 0 {
 				t.Fatalf("Manifest = %s, %v, waits %v, want %v", m.Digest, err, n.list, tt.want)
@@ -81,7 +64,7 @@ func TestCredentialsByRepository(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, httptest.NewServer, basicAuth("robot", "app"))
 	push(t, "acme/app", "v1", 1000, r)
-	c, _ := newClient(t, pull.Options{AuthFile: authFile(t, map[string]string{
+	c, _ := newClient(t, pull.Options{AuthFile: testenv.AuthFile(t, map[string]string{
 		r.host: "eng:host", r.host + "/acme": "eng:org", r.host + "/acme/app": "robot:app",
 	})})
 	if _, err := c.Manifest(t.Context(), r.host+"/acme/app:v1"); err != nil {
@@ -158,7 +141,7 @@ func TestBearerTokenIsRenewed(t *testing.T) {
 	s := &tokens{uses: 3, valid: map[string]int{}}
 	r := newRegistry(t, httptest.NewServer, s.wrap)
 	img := push(t, "acme/app", "v1", layerSize, r)
-	c, n := newClient(t, pull.Options{AuthFile: authFile(t, map[string]string{r.host: "eng:s3cret"})})
+	c, n := newClient(t, pull.Options{AuthFile: testenv.AuthFile(t, map[string]string{r.host: "eng:s3cret"})})
 	ref := r.host + "/acme/app:v1"
 	for range 8 {
 		if _, err := c.Manifest(t.Context(), ref); err != nil {
@@ -191,7 +174,7 @@ func TestBearerTokenEndsForManyAtOnce(t *testing.T) {
 	s := &tokens{uses: always, valid: map[string]int{}}
 	r := newRegistry(t, httptest.NewServer, s.wrap)
 	push(t, "acme/app", "v1", 1000, r)
-	c, n := newClient(t, pull.Options{AuthFile: authFile(t, map[string]string{r.host: "eng:s3cret"})})
+	c, n := newClient(t, pull.Options{AuthFile: testenv.AuthFile(t, map[string]string{r.host: "eng:s3cret"})})
 	for range 5 {
 		var wg sync.WaitGroup
 		for range 8 {
@@ -224,7 +207,7 @@ func TestTokenServiceFails(t *testing.T) {
 			s := &tokens{uses: always, valid: map[string]int{}, fail: tt.status, fails: tt.times}
 			r := newRegistry(t, httptest.NewServer, s.wrap)
 			push(t, "acme/app", "v1", 1000, r)
-			c, n := newClient(t, pull.Options{AuthFile: authFile(t, map[string]string{r.host: "eng:s3cret"})})
+			c, n := newClient(t, pull.Options{AuthFile: testenv.AuthFile(t, map[string]string{r.host: "eng:s3cret"})})
 			_, err := c.Manifest(t.Context(), r.host+"/acme/app:v1")
 			if tt.times != always {
 				if err != nil || len(n.list) != tt.times || n.list[0] < 4*time.Second {
@@ -268,7 +251,7 @@ func TestRedirectLeaksNoCredentials(t *testing.T) {
 				http.Redirect(w, req, storage.URL+req.URL.Path+"?signature=hush", http.StatusTemporaryRedirect)
 			})
 			storage.fail("blobs", 1, breakAfter(70_000, abort))
-			c, _ := newClient(t, pull.Options{AuthFile: authFile(t, map[string]string{r.host: "eng:s3cret"})})
+			c, _ := newClient(t, pull.Options{AuthFile: testenv.AuthFile(t, map[string]string{r.host: "eng:s3cret"})})
 			if err := readBlob(t, c, r.host+"/acme/app:v1", img, 0); err != nil {
 				t.Fatal(err)
 			}

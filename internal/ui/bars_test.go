@@ -1,75 +1,18 @@
 package ui
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/mattn/go-runewidth"
-	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
-
-// terminal is a pseudo-terminal that keeps what was written to it.
-type terminal struct {
-	*os.File // the program's side
-	master   *os.File
-	mu       sync.Mutex
-	seen     bytes.Buffer
-	done     chan struct{}
-}
-
-func newTerminal(t *testing.T, columns uint16) *terminal {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	testenv.Require(t, err == nil, "the test needs a pseudo-terminal: %v", err)
-	number, err := unix.IoctlGetUint32(int(master.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	testenv.Require(t, err == nil, "the test needs a pseudo-terminal: %v", err)
-	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
-		t.Fatal(err)
-	}
-	term := &terminal{File: slave, master: master, done: make(chan struct{})}
-	go func() {
-		defer close(term.done)
-		buf := make([]byte, 4096)
-		for {
-			n, err := master.Read(buf)
-			term.mu.Lock()
-			term.seen.Write(buf[:n])
-			term.mu.Unlock()
-			if err != nil { // EIO when the other side is closed
-				return
-			}
-		}
-	}()
-	return term
-}
-
-// text closes the terminal and returns all that it saw.
-func (term *terminal) text(t *testing.T) string {
-	t.Helper()
-	if err := term.Close(); err != nil {
-		t.Fatal(err)
-	}
-	<-term.done
-	term.master.Close()
-	return term.seen.String()
-}
 
 // lines are the rows that text draws, without what moves the cursor.
 func lines(text string) []string {
@@ -79,7 +22,7 @@ func lines(text string) []string {
 
 func showBars(t *testing.T, columns uint16, mode Mode) string {
 	t.Helper()
-	term := newTerminal(t, columns)
+	term := testenv.NeedTerminal(t, columns)
 	r := New(mode, term.File, Options{Interval: 20 * time.Millisecond})
 	f := r.Func()
 	f.Begin("download", 64<<20, progress.Bytes)
@@ -99,7 +42,7 @@ func showBars(t *testing.T, columns uint16, mode Mode) string {
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
-	return term.text(t)
+	return term.Text(t)
 }
 
 func TestBars(t *testing.T) {
@@ -164,13 +107,13 @@ func TestNarrow(t *testing.T) {
 // TestNoBars: without any phase a terminal gets messages and nothing else.
 func TestNoBars(t *testing.T) {
 	t.Parallel()
-	term := newTerminal(t, 80)
+	term := testenv.NeedTerminal(t, 80)
 	r := New(Auto, term.File, Options{})
 	r.Func().Say("hello")
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
-	if got := term.text(t); got != "hello\r\n" {
+	if got := term.Text(t); got != "hello\r\n" {
 		t.Errorf("the terminal saw %q", got)
 	}
 }
@@ -178,12 +121,12 @@ func TestNoBars(t *testing.T) {
 // TestTerminalGone: the work goes on, and Close returns.
 func TestTerminalGone(t *testing.T) {
 	t.Parallel()
-	term := newTerminal(t, 80)
+	term := testenv.NeedTerminal(t, 80)
 	r := New(Auto, term.File, Options{Interval: 10 * time.Millisecond})
 	f := r.Func()
 	f.Begin("download", 100, progress.Bytes)
 	time.Sleep(200 * time.Millisecond)
-	term.master.Close()
+	term.HangUp()
 	for range 20 {
 		f.Add("download", 1)
 		f.Say("x")
