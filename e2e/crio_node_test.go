@@ -85,6 +85,11 @@ func (n *node) path(name string) string { return filepath.Join(n.dir, name) }
 
 func (n *node) slot(name string) string { return n.path("slots/" + name) }
 
+// seen is where this process finds a slot with what the node has mounted there.
+func (n *node) seen(name string) string {
+	return fmt.Sprintf("/proc/%d/root%s", n.holder.Process.Pid, n.slot(name))
+}
+
 func (n *node) write(name, text string) {
 	n.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(n.path(name)), 0o755); err != nil {

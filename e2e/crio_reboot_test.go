@@ -36,12 +36,13 @@ func (c *crioProof) testReboots(t *testing.T) {
 			}
 			pod, config := n.pod()
 			n.container(pod, config, c.images.app, 0, "/bin/sh", "-c", forever)
-			before := harness.ReadTree(t, n.slot("a"))
+			before := harness.ReadTree(t, n.seen("a"))
 			reboot.down(n)
 			started := time.Now()
 			if reboot.up != nil {
 				reboot.up(n)
 			}
+			c.remount(n)
 			n.start()
 			up := time.Since(started)
 			_, images, _ := n.primary()
@@ -53,11 +54,23 @@ func (c *crioProof) testReboots(t *testing.T) {
 			if reboot.kept != (images == 1) {
 				t.Errorf("the primary store has %d images, kept: want %v", images, reboot.kept)
 			}
-			for _, line := range harness.Diff(before, harness.ReadTree(t, n.slot("a")), nil) {
+			for _, line := range harness.Diff(before, harness.ReadTree(t, n.seen("a")), nil) {
 				t.Errorf("the store after a reboot: %s", line)
 			}
 		})
 	}
+}
+
+// remount takes the mount of slot a away, as the end of a kernel does, and brings
+// it back, as the node's unit does.
+func (c *crioProof) remount(n *node) {
+	n.t.Helper()
+	n.must("umount", "--lazy", n.slot("a"))
+	if c.format == formatImage {
+		n.run("seal", n.slot("a"))
+		return
+	}
+	n.run("mount", "--root", n.path("slots"))
 }
 
 // wipe is what crio-wipe.service does before CRI-O starts.
@@ -82,8 +95,8 @@ func (c *crioProof) testCollection(t *testing.T) {
 func (c *crioProof) collect(t *testing.T, pins bool) {
 	n := newNode(t, c.images.pause)
 	n.pins = pins
-	n.run("import", c.images.bundle, "--root", n.path("slots"))
-	before := harness.ReadTree(t, n.slot("a"))
+	c.fill(n, c.images.bundle)
+	before := harness.ReadTree(t, n.seen("a"))
 	n.start()
 	list, err := n.images.ListImages(t.Context(), &cri.ListImagesRequest{})
 	if err != nil {
@@ -117,7 +130,7 @@ func (c *crioProof) collect(t *testing.T, pins bool) {
 		}
 	}
 	n.runPod(c.images.app, 0, "/bin/true")
-	for _, line := range harness.Diff(before, harness.ReadTree(t, n.slot("a")), nil) {
+	for _, line := range harness.Diff(before, harness.ReadTree(t, n.seen("a")), nil) {
 		t.Errorf("the store after the collection: %s", line)
 	}
 }

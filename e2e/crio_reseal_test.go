@@ -34,14 +34,14 @@ func (c *crioProof) testReseal(t *testing.T) {
 	if got := n.runPod(next.tagRef, 0, "/bin/cat", "/data/release"); got != "two\n" {
 		t.Errorf("a container of the new release says %q", got)
 	}
-	before := harness.ReadTree(t, n.slot("a"))
+	before := harness.ReadTree(t, n.seen("a"))
 	n.refusesToRetire("container", image, "which runs from it")
 	if !n.running(old) {
 		t.Error("the container of the old release has ended")
 	}
 	n.removePod(pod)
 	n.refusesToRetire("image", image)
-	for _, line := range harness.Diff(before, harness.ReadTree(t, n.slot("a")), nil) {
+	for _, line := range harness.Diff(before, harness.ReadTree(t, n.seen("a")), nil) {
 		t.Errorf("the old store after retire has refused: %s", line)
 	}
 	n.removeImage(image)

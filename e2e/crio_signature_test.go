@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,6 +14,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,20 +25,17 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/e2e/harness"
 )
 
 // testSignatures pulls where policy.json demands sigstore signatures: an image
 // whose signature came with it, and one that has none.
 func (c *crioProof) testSignatures(t *testing.T) {
 	n := newNode(t, c.images.pause)
-	n.run("import", c.images.bundle, "--root", n.path("slots"), "--no-seal")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.sign(key, c.images.app)
-	n.run("seal", n.slot("a"))
+	c.fill(n, signedBundle(t, c.images.bundle, key, c.images.app))
 	n.pullHere()
 	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
@@ -59,71 +59,112 @@ func (c *crioProof) testSignatures(t *testing.T) {
 	n.noLayers()
 }
 
-// sign puts a signature of image into slot a, as import does for a bundle that
-// carries one: its blobs, and the inventory that names them.
-func (n *node) sign(key *ecdsa.PrivateKey, image string) {
-	n.t.Helper()
+// resigned is a bundle with more small blobs than it had.
+type resigned struct {
+	*bundle.File
+	added map[digest.Digest][]byte
+	enc   *bundle.Encoder
+}
+
+// signedBundle is a copy of a bundle that carries a signature of image.
+func signedBundle(t *testing.T, path string, key *ecdsa.PrivateKey, image string) string {
+	t.Helper()
+	fail := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := bundle.OpenFile(t.Context(), path)
+	fail(err)
+	defer f.Close()
+	enc, err := bundle.NewEncoder(0, 0)
+	fail(err)
+	inv, err := bundle.ParseInventory(bytes.NewReader(f.RawInventory()))
+	fail(err)
+	r := &resigned{File: f, added: make(map[digest.Digest][]byte), enc: enc}
+	signature := r.sign(t, key, image)
+	for i := range inv.Images {
+		if inv.Images[i].Ref == image {
+			inv.Images[i].Attachments = []bundle.Attachment{signature}
+		}
+	}
+	for d, data := range r.added {
+		inv.Blobs = append(inv.Blobs, bundle.Blob{Digest: d, Size: int64(len(data)), Kind: bundle.KindAttachment})
+	}
+	out, err := os.Create(filepath.Join(t.TempDir(), "signed.tar.zst"))
+	fail(err)
+	defer out.Close()
+	_, err = bundle.Write(t.Context(), out, inv, r, enc, nil)
+	fail(err)
+	fail(out.Close())
+	return out.Name()
+}
+
+// sign makes the blobs of a signature of image, as cosign does.
+func (r *resigned) sign(t *testing.T, key *ecdsa.PrivateKey, image string) bundle.Attachment {
+	t.Helper()
 	repo, sum, _ := strings.Cut(image, "@")
 	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":%q},"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"},"optional":null}`, repo, sum)
 	hash := sha256.Sum256(payload)
 	signature, err := ecdsa.SignASN1(rand.Reader, key, hash[:])
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
-	config := n.attach([]byte(`{"architecture":"","os":"","config":{},"rootfs":{"type":"layers","diff_ids":[]}}`))
+	config := r.add([]byte(`{"architecture":"","os":"","config":{},"rootfs":{"type":"layers","diff_ids":[]}}`))
 	config.MediaType = v1.MediaTypeImageConfig
-	layer := n.attach(payload)
+	layer := r.add(payload)
 	layer.MediaType = "application/vnd.dev.cosign.simplesigning.v1+json"
 	layer.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signature)}
-	manifest := n.attach(n.json(v1.Manifest{
+	data, err := json.Marshal(v1.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest,
 		Config: config, Layers: []v1.Descriptor{layer},
-	}))
-	path := n.slot("a/nodeseal/inventory.json")
-	inv, err := bundle.ParseInventory(strings.NewReader(string(harness.ReadFile(n.t, path))))
+	})
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
-	for i := range inv.Images {
-		if inv.Images[i].Ref == image {
-			inv.Images[i].Attachments = []bundle.Attachment{{
-				Kind: "sigstore", Tag: strings.Replace(sum, ":", "-", 1) + ".sig", Digest: manifest.Digest,
-				MediaType: v1.MediaTypeImageManifest, Blobs: []digest.Digest{config.Digest, layer.Digest},
-			}}
-		}
-	}
-	for _, d := range []v1.Descriptor{config, layer, manifest} {
-		inv.Blobs = append(inv.Blobs, bundle.Blob{Digest: d.Digest, Size: d.Size, Kind: bundle.KindAttachment})
-	}
-	data, err := inv.Marshal()
-	if err == nil {
-		err = os.WriteFile(path, data, 0o644)
-	}
-	if err != nil {
-		n.t.Fatal(err)
+	return bundle.Attachment{
+		Kind: "sigstore", Tag: strings.Replace(sum, ":", "-", 1) + ".sig", Digest: r.add(data).Digest,
+		MediaType: v1.MediaTypeImageManifest, Blobs: []digest.Digest{config.Digest, layer.Digest},
 	}
 }
 
-// attach puts a blob among the attachments of slot a.
-func (n *node) attach(data []byte) v1.Descriptor {
-	n.t.Helper()
+func (r *resigned) add(data []byte) v1.Descriptor {
 	d := digest.FromBytes(data)
-	path := n.slot("a/nodeseal/blobs/sha256/" + d.Encoded())
-	err := os.MkdirAll(filepath.Dir(path), 0o755)
-	if err == nil {
-		err = os.WriteFile(path, data, 0o644)
-	}
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	r.added[d] = data
 	return v1.Descriptor{Digest: d, Size: int64(len(data))}
 }
 
-func (n *node) json(v any) []byte {
-	n.t.Helper()
-	data, err := json.Marshal(v)
-	if err != nil {
-		n.t.Fatal(err)
+// ReadBlob implements bundle.Content.
+func (r *resigned) ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error) {
+	if data, ok := r.added[d]; ok {
+		return data, nil
 	}
-	return data
+	return r.File.ReadBlob(ctx, d)
+}
+
+// OpenFrames implements bundle.Content.
+func (r *resigned) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []bundle.Frame, error) {
+	open := r.OpenLayer
+	for _, b := range r.Inventory().Blobs {
+		if b.Digest == d && b.Kind == bundle.KindFileTable {
+			open = r.OpenTable
+		}
+	}
+	content, err := open(ctx, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer content.Close()
+	var out bytes.Buffer
+	w := r.enc.NewFrameWriter(ctx, &out)
+	size, err := io.Copy(w, content)
+	if err == nil {
+		err = bundle.PadContent(w, size)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	frames, err := w.Close()
+	return io.NopCloser(&out), frames, err
 }

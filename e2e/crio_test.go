@@ -11,29 +11,57 @@ import (
 	"github.com/nodeseal/nodeseal/e2e/harness"
 )
 
-// TestCRIO is the proof on a real CRI-O: see docs/proof.md.
+// TestCRIO is the proof on a real CRI-O, with the store as a directory and as an
+// image: see docs/proof.md.
 func TestCRIO(t *testing.T) {
 	crioTools(t)
-	c := &crioProof{images: makeCRIOImages(t, "one")}
-	t.Run("Pods", c.testPods)
-	t.Run("Writes", c.testWrites)
-	t.Run("Always", c.testAlways)
-	t.Run("Twins", c.testTwins)
-	t.Run("Signatures", c.testSignatures)
-	t.Run("Reboots", c.testReboots)
-	t.Run("Collection", c.testCollection)
-	t.Run("Reseal", c.testReseal)
-	t.Run("Damaged", c.testDamagedStores)
-	t.Run("Load", c.testLoad)
+	images := makeCRIOImages(t, "one")
+	for _, format := range []string{formatDir, formatImage} {
+		t.Run(format, func(t *testing.T) {
+			c := &crioProof{images: images, format: format}
+			t.Run("Pods", c.testPods)
+			t.Run("Writes", c.testWrites)
+			t.Run("Always", c.testAlways)
+			t.Run("Twins", c.testTwins)
+			t.Run("Signatures", c.testSignatures)
+			t.Run("Reboots", c.testReboots)
+			t.Run("Collection", c.testCollection)
+			t.Run("Load", c.testLoad)
+			if format == formatDir {
+				t.Run("Reseal", c.testReseal)
+				t.Run("Damaged", c.testDamagedStores)
+			}
+		})
+	}
 }
 
-type crioProof struct{ images *crioImages }
+// The values of --format.
+const (
+	formatDir   = "dir"
+	formatImage = "image"
+)
+
+// crioProof is the images, and the form in which they get into the store.
+type crioProof struct {
+	images *crioImages
+	format string
+}
+
+// fill imports a bundle into slot a, sealed.
+func (c *crioProof) fill(n *node, bundle string) {
+	n.t.Helper()
+	if c.format == formatImage {
+		n.run("import", bundle, "--store", n.slot("a"), "--format", c.format)
+		return
+	}
+	n.run("import", bundle, "--root", n.path("slots"))
+}
 
 // sealed is a node with the bundle in slot a, and CRI-O running.
 func (c *crioProof) sealed(t *testing.T) *node {
 	t.Helper()
 	n := newNode(t, c.images.pause)
-	n.run("import", c.images.bundle, "--root", n.path("slots"))
+	c.fill(n, c.images.bundle)
 	n.start()
 	return n
 }
@@ -53,8 +81,8 @@ pull-from-mirror = "digest-only"
 func (c *crioProof) testPods(t *testing.T) {
 	n := newNode(t, c.images.pause)
 	n.write("etc/registries.conf.d/01-mirrors.conf", gone)
-	n.run("import", c.images.bundle, "--root", n.path("slots"))
-	before := harness.ReadTree(t, n.slot("a"))
+	c.fill(n, c.images.bundle)
+	before := harness.ReadTree(t, n.seen("a"))
 	n.start()
 	for kind, image := range map[string]string{
 		"digest": c.images.app, "tag": c.images.tagged, "list digest": c.images.listed,
@@ -70,7 +98,7 @@ func (c *crioProof) testPods(t *testing.T) {
 	if _, images, _ := n.primary(); images != 0 {
 		t.Errorf("the primary store has %d images, want none", images)
 	}
-	for _, line := range harness.Diff(before, harness.ReadTree(t, n.slot("a")), nil) {
+	for _, line := range harness.Diff(before, harness.ReadTree(t, n.seen("a")), nil) {
 		t.Errorf("the store after pods ran: %s", line)
 	}
 }
@@ -86,7 +114,7 @@ ls /data/hidden
 // capability and one that is set-uid.
 func (c *crioProof) testWrites(t *testing.T) {
 	n := c.sealed(t)
-	before := harness.ReadTree(t, n.slot("a"))
+	before := harness.ReadTree(t, n.seen("a"))
 	if got, want := n.runPod(c.images.app, 0, "/bin/sh", "-c", appScript), strings.Replace(changed, "link\n", "hidden\nlink\n", 1)+"new\n"; got != want {
 		t.Errorf("the container printed\n%s\nwant\n%s", got, want)
 	}
@@ -97,7 +125,7 @@ func (c *crioProof) testWrites(t *testing.T) {
 	if got := n.runPod(c.images.app, user, "/capable/cat", "/proc/self/status"); !strings.Contains(got, "CapEff:\t0000000000000400\n") {
 		t.Errorf("a program with a file capability has\n%s", got)
 	}
-	for _, line := range harness.Diff(before, harness.ReadTree(t, n.slot("a")), nil) {
+	for _, line := range harness.Diff(before, harness.ReadTree(t, n.seen("a")), nil) {
 		t.Errorf("the store after a container wrote: %s", line)
 	}
 }
@@ -107,7 +135,7 @@ func (c *crioProof) testWrites(t *testing.T) {
 func (c *crioProof) answered(t *testing.T) *node {
 	t.Helper()
 	n := newNode(t, c.images.pause)
-	n.run("import", c.images.bundle, "--root", n.path("slots"))
+	c.fill(n, c.images.bundle)
 	n.pullHere()
 	n.serve()
 	n.start()
@@ -126,7 +154,7 @@ func (n *node) pullHere() {
 func (c *crioProof) testAlways(t *testing.T) {
 	n := newNode(t, c.images.pause)
 	n.write("etc/registries.conf.d/01-mirrors.conf", gone)
-	n.run("import", c.images.bundle, "--root", n.path("slots"))
+	c.fill(n, c.images.bundle)
 	n.pullHere()
 	n.start()
 	n.runPod(c.images.app, 0, "/bin/true")
@@ -164,7 +192,7 @@ func (c *crioProof) testAlways(t *testing.T) {
 func (c *crioProof) testTwins(t *testing.T) {
 	n := c.answered(t)
 	compressed := make(map[string]bool)
-	for _, layer := range harness.Layers(t, n.slot("a")) {
+	for _, layer := range harness.Layers(t, n.seen("a")) {
 		if layer.Diff == c.images.twinDiff {
 			compressed[layer.Compressed] = true
 		}

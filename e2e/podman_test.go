@@ -33,7 +33,7 @@ const changed = "new\nover\nimage\nmore\nimage\nimage\nappend\nchmod\nlink\nmove
 // testPodman runs a container from a sealed store with no network, which changes
 // files of its image as it likes, and holds that the store does not change.
 func (f *flow) testPodman(t *testing.T) {
-	for _, format := range []string{"dir", "image"} {
+	for _, format := range []string{formatDir, formatImage} {
 		t.Run(format, func(t *testing.T) { f.testPodmanFrom(t, format) })
 	}
 }

@@ -39,10 +39,16 @@ func TestServe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "release.tar.zst")
 	harness.MustNodeseal(t, "bundle", "-o", path, "--images", harness.WriteFile(t, "images.lst", release.ImagesList()),
 		"--registries-conf", harness.WriteFile(t, "registries.conf", samplerelease.RegistriesConf(addr)))
-	store := harness.StorePath(t)
-	harness.MustNodeseal(t, "import", path, "--store", store)
-	inv := inventoryOf(t, store)
+	for _, format := range []string{formatDir, formatImage} {
+		t.Run(format, func(t *testing.T) { testServeFrom(t, path, format) })
+	}
+}
 
+// testServeFrom is TestServe with one form of a store.
+func testServeFrom(t *testing.T, bundle, format string) {
+	store := harness.StorePath(t)
+	harness.MustNodeseal(t, "import", bundle, "--store", store, "--format", format)
+	inv := inventoryOf(t, store)
 	t.Run("Layers", func(t *testing.T) { testLayers(t, store, inv) })
 	t.Run("Skopeo", func(t *testing.T) { testSkopeo(t, store, inv) })
 	t.Run("Systemd", func(t *testing.T) { testSystemd(t, store) })
