@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,16 +16,39 @@ import (
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
-// kills is how often an import is killed on each file system.
-const kills = 50
+// kills is how often an import is killed on each file system, cuts how often the
+// power fails; NODESEAL_CRASH multiplies both.
+const (
+	kills = 50
+	cuts  = 9
+)
 
-// crash is a bundle, and the store that an import without trouble makes of it.
+// crash is a bundle that is imported to the directory "store", in one form.
 type crash struct {
 	bundle string
-	want   harness.Tree
+	form   crashForm
 }
 
-func newCrash(t *testing.T) *crash {
+// crashForm is a form of a store. The directories are those that hold "store".
+type crashForm interface {
+	// flags are those of import.
+	flags() []string
+	// seen are what shows that an import has come to one of its phases.
+	seen() []func(dir string) bool
+	// phase names how far an import came, by what it left in dir; phases are those
+	// that kills must hit.
+	phase(dir string) string
+	phases() []string
+	// visible reports whether there is a store in dir; it has to be whole then.
+	visible(t *testing.T, dir string) bool
+	// remove wants the store in dir as import leaves it in the end, and takes it
+	// away: what is left in dir does not belong there.
+	remove(t *testing.T, dir string)
+}
+
+// newCrash makes the bundle, and with want learns what an import without trouble
+// makes of it.
+func newCrash(t *testing.T, want func(t *testing.T, bundle string) crashForm) *crash {
 	t.Helper()
 	testenv.NeedRoot(t)
 	release, err := samplerelease.Build(samplerelease.Options{})
@@ -44,39 +68,56 @@ func newCrash(t *testing.T) *crash {
 	harness.MustNodeseal(t, "bundle", "--quiet", "-o", c.bundle, "--work", filepath.Join(t.TempDir(), "work"),
 		"--images", harness.WriteFile(t, "images.lst", release.ImagesList()),
 		"--registries-conf", harness.WriteFile(t, "registries.conf", samplerelease.RegistriesConf(addr)))
-	target := harness.StorePath(t)
-	harness.MustNodeseal(t, "import", "--quiet", "--no-seal", "--store", target, c.bundle)
-	c.want = harness.ReadTree(t, target)
+	c.form = want(t, c.bundle)
 	return c
 }
 
-// moment is when an import is killed: after a path is there, and some time more.
-// Both are relative to the directory that holds the store.
+// forms are the forms in which stores are killed.
+func forms() map[string]func(*testing.T, string) crashForm {
+	return map[string]func(*testing.T, string) crashForm{formatDir: wantDir, formatImage: wantImage}
+}
+
+// moment is when an import is killed: after something was seen in the directory
+// that holds the store, and some time more.
 type moment struct {
-	path  string
+	seen  func(dir string) bool
 	delay time.Duration
 }
 
-// moments are spread over all phases of an import to the directory "store".
-func moments() []moment {
-	paths := []string{
-		"", // from the start of the process
-		".store.partial", ".store.partial/store/overlay", ".store.partial/records/*", ".store.partial/store/nodeseal",
-		".store.partial/check", "store",
+// moments spreads count moments over what can be seen of an import.
+func (c *crash) moments(t *testing.T, count int) []moment {
+	t.Helper()
+	if text := os.Getenv("NODESEAL_CRASH"); text != "" {
+		times, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("NODESEAL_CRASH: %v", err)
+		}
+		count *= times
 	}
+	seen := c.form.seen()
+	// At most 50 ms later: most phases are over by then.
+	step := 50 * time.Millisecond / time.Duration((count-1)/len(seen)+1)
 	var all []moment
-	for i := range kills {
-		all = append(all, moment{paths[i%len(paths)], time.Duration(i/len(paths)) * 7 * time.Millisecond})
+	for i := range count {
+		all = append(all, moment{seen[i%len(seen)], time.Duration(i/len(seen)) * step})
 	}
 	return all
 }
 
+// start is seen from the start of the process.
+func start(string) bool { return true }
+
+// there sees a file of dir, by a pattern.
+func there(pattern string) func(dir string) bool {
+	return func(dir string) bool {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		return err == nil && len(found) > 0
+	}
+}
+
 // await returns when the moment has come, or the channel is closed.
 func (m moment) await(dir string, over <-chan struct{}) {
-	for m.path != "" {
-		if found, err := filepath.Glob(filepath.Join(dir, m.path)); err == nil && len(found) > 0 {
-			break
-		}
+	for !m.seen(dir) {
 		select {
 		case <-over:
 			return
@@ -89,32 +130,64 @@ func (m moment) await(dir string, over <-chan struct{}) {
 	}
 }
 
-// phase names how far an import came, by what it left in dir.
-func phase(dir string) string {
-	is := func(name string) bool {
-		_, err := os.Lstat(filepath.Join(dir, name))
-		return err == nil
+// dirForm is a directory with a tree.
+type dirForm struct{ want harness.Tree }
+
+func wantDir(t *testing.T, bundle string) crashForm {
+	t.Helper()
+	target := harness.StorePath(t)
+	harness.MustNodeseal(t, "import", "--quiet", "--no-seal", "--store", target, bundle)
+	return dirForm{harness.ReadTree(t, target)}
+}
+
+func (dirForm) flags() []string { return []string{"--no-mount"} }
+
+func (dirForm) seen() []func(string) bool {
+	return []func(string) bool{
+		start, there(".store.partial"), there(".store.partial/store/overlay"), there(".store.partial/records/*"),
+		there(".store.partial/store/nodeseal"), there(".store.partial/check"), there("store"),
 	}
-	switch {
-	case is("store"):
-		return "seal"
-	case is(".store.partial/check"):
-		return "check"
-	case is(".store.partial/store/nodeseal"):
-		return "metadata"
-	case is(".store.partial/store/overlay"):
-		return "extract"
-	case is(".store.partial"):
-		return "begin"
-	default:
-		return "plan"
+}
+
+func (dirForm) phases() []string { return []string{"plan", "extract", "metadata", "check", "seal"} }
+
+func (dirForm) phase(dir string) string {
+	for _, p := range []struct{ name, file string }{
+		{"seal", "store"}, {"check", ".store.partial/check"}, {"metadata", ".store.partial/store/nodeseal"},
+		{"extract", ".store.partial/store/overlay"}, {"begin", ".store.partial"},
+	} {
+		if there(p.file)(dir) {
+			return p.name
+		}
+	}
+	return "plan"
+}
+
+func (f dirForm) visible(t *testing.T, dir string) bool {
+	t.Helper()
+	target := filepath.Join(dir, "store")
+	if _, err := os.Lstat(target); errors.Is(err, os.ErrNotExist) {
+		return false
+	}
+	if diff := harness.Diff(f.want, harness.ReadTree(t, target), nil); len(diff) > 0 {
+		t.Fatalf("a store is visible that is not whole: %q", diff)
+	}
+	return true
+}
+
+func (f dirForm) remove(t *testing.T, dir string) {
+	t.Helper()
+	target := filepath.Join(dir, "store")
+	harness.MustNodeseal(t, "unseal", "--quiet", target)
+	if err := os.RemoveAll(target); err != nil {
+		t.Fatal(err)
 	}
 }
 
 // start starts an import to dir/store. The channel is closed when it has ended.
 func (c *crash) start(t *testing.T, dir string) (*exec.Cmd, <-chan struct{}) {
 	t.Helper()
-	cmd := exec.Command(harness.Binary(t), "import", "--quiet", "--no-mount", "--store", filepath.Join(dir, "store"), c.bundle)
+	cmd := exec.Command(harness.Binary(t), c.args(dir)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -126,68 +199,60 @@ func (c *crash) start(t *testing.T, dir string) (*exec.Cmd, <-chan struct{}) {
 	return cmd, over
 }
 
-// wholeOrNone wants dir/store to be the whole store, or not to be.
-func (c *crash) wholeOrNone(t *testing.T, dir string) bool {
-	t.Helper()
-	target := filepath.Join(dir, "store")
-	if _, err := os.Lstat(target); errors.Is(err, os.ErrNotExist) {
-		return false
-	}
-	if diff := harness.Diff(c.want, harness.ReadTree(t, target), nil); len(diff) > 0 {
-		t.Fatalf("a store is visible that is not whole: %q", diff)
-	}
-	return true
+func (c *crash) args(dir string) []string {
+	return append([]string{"import", "--quiet", "--store", filepath.Join(dir, "store"), c.bundle}, c.form.flags()...)
 }
 
 // finish imports once more and wants the whole store and nothing beside it, then
 // takes it away.
 func (c *crash) finish(t *testing.T, dir string) {
 	t.Helper()
-	target := filepath.Join(dir, "store")
-	harness.MustNodeseal(t, "import", "--quiet", "--no-mount", "--store", target, c.bundle)
-	if !c.wholeOrNone(t, dir) {
+	harness.MustNodeseal(t, c.args(dir)...)
+	if !c.form.visible(t, dir) {
 		t.Fatal("there is no store")
 	}
+	c.form.remove(t, dir)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Name() != "store" && e.Name() != "lost+found" {
+		if e.Name() != "lost+found" {
 			t.Errorf("beside the store there is %s", e.Name())
 		}
-	}
-	harness.MustNodeseal(t, "unseal", "--quiet", target)
-	if err := os.RemoveAll(target); err != nil {
-		t.Fatal(err)
 	}
 }
 
 // TestCrashKill kills imports with SIGKILL at fifty moments on each file system.
 // Most runs go on from what the killed one before left; every fifth is let go.
 func TestCrashKill(t *testing.T) {
-	c := newCrash(t)
-	for _, fs := range []string{"ext4", "xfs", "btrfs"} {
-		t.Run(fs, func(t *testing.T) {
-			dir := testenv.NeedFS(t, fs)
-			hit := make(map[string]int)
-			for i, m := range moments() {
-				cmd, over := c.start(t, dir)
-				m.await(dir, over)
-				_ = cmd.Process.Kill() // it may have ended
-				<-over
-				hit[phase(dir)]++
-				if c.wholeOrNone(t, dir) || i%5 == 4 {
-					c.finish(t, dir)
-				}
-			}
-			c.finish(t, dir)
-			t.Logf("killed in these phases: %v", hit)
-			for _, p := range []string{"plan", "extract", "metadata", "check", "seal"} {
-				if hit[p] == 0 {
-					t.Errorf("no import was killed in the phase %s", p)
-				}
+	for format, want := range forms() {
+		t.Run(format, func(t *testing.T) {
+			c := newCrash(t, want)
+			for _, fs := range []string{"ext4", "xfs", "btrfs"} {
+				t.Run(fs, func(t *testing.T) { c.testKill(t, testenv.NeedFS(t, fs)) })
 			}
 		})
+	}
+}
+
+func (c *crash) testKill(t *testing.T, dir string) {
+	hit := make(map[string]int)
+	for i, m := range c.moments(t, kills) {
+		cmd, over := c.start(t, dir)
+		m.await(dir, over)
+		_ = cmd.Process.Kill() // it may have ended
+		<-over
+		hit[c.form.phase(dir)]++
+		if c.form.visible(t, dir) || i%5 == 4 {
+			c.finish(t, dir)
+		}
+	}
+	c.finish(t, dir)
+	t.Logf("killed in these phases: %v", hit)
+	for _, p := range c.form.phases() {
+		if hit[p] == 0 {
+			t.Errorf("no import was killed in the phase %s", p)
+		}
 	}
 }

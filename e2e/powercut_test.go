@@ -16,48 +16,52 @@ import (
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
-// cuts is how often the power fails during imports on each file system.
-const cuts = 7
-
 // TestCrashPowerCut imports to a disk that is an image file on XFS, and clones
 // that file in one ioctl while the import runs: the clone is the disk as a power
 // cut would leave it, without what was not written yet. On each clone either no
 // store is visible or a whole one, and one more import makes it whole.
 func TestCrashPowerCut(t *testing.T) {
-	c := newCrash(t)
-	for _, fs := range []string{"ext4", "xfs", "btrfs"} {
-		t.Run(fs, func(t *testing.T) {
-			backing := testenv.NeedFSOfSize(t, "xfs", 6<<30)
-			disk := filepath.Join(backing, "disk")
-			harness.Must(t, "truncate", "-s", "400M", disk)
-			harness.Must(t, "mkfs."+fs, "-q", disk)
-			point := t.TempDir()
-			t.Cleanup(func() { _ = exec.Command("umount", "-R", point).Run() }) // where the test fails
-			visible := 0
-			for i, m := range moments()[:cuts] {
-				clone := fmt.Sprintf("%s-%d", disk, i)
-				harness.Must(t, "mount", "-o", "loop", disk, point)
-				cmd, over := c.start(t, point)
-				m.await(point, over)
-				cloneFile(t, disk, clone)
-				_ = cmd.Process.Kill() // what it does now is lost anyway
-				<-over
-				harness.Must(t, "umount", "-R", point) // with what the library had mounted
-
-				harness.Must(t, "mount", "-o", "loop", clone, point)
-				otherBoot(t, point)
-				if c.wholeOrNone(t, point) {
-					visible++
-				}
-				c.finish(t, point)
-				harness.Must(t, "umount", point)
-				if err := os.Rename(clone, disk); err != nil { // it goes on from here, with an empty disk
-					t.Fatal(err)
-				}
+	for format, want := range forms() {
+		t.Run(format, func(t *testing.T) {
+			c := newCrash(t, want)
+			for _, fs := range []string{"ext4", "xfs", "btrfs"} {
+				t.Run(fs, func(t *testing.T) { c.testPowerCut(t, fs) })
 			}
-			t.Logf("%d power cuts, behind %d of them a whole store", cuts, visible)
 		})
 	}
+}
+
+func (c *crash) testPowerCut(t *testing.T, fs string) {
+	backing := testenv.NeedFSOfSize(t, "xfs", 6<<30)
+	disk := filepath.Join(backing, "disk")
+	harness.Must(t, "truncate", "-s", "400M", disk)
+	harness.Must(t, "mkfs."+fs, "-q", disk)
+	point := t.TempDir()
+	t.Cleanup(func() { _ = exec.Command("umount", "-R", point).Run() }) // where the test fails
+	visible := 0
+	moments := c.moments(t, cuts)
+	for i, m := range moments {
+		clone := fmt.Sprintf("%s-%d", disk, i)
+		harness.Must(t, "mount", "-o", "loop", disk, point)
+		cmd, over := c.start(t, point)
+		m.await(point, over)
+		cloneFile(t, disk, clone)
+		_ = cmd.Process.Kill() // what it does now is lost anyway
+		<-over
+		harness.Must(t, "umount", "-R", point) // with what the library had mounted
+
+		harness.Must(t, "mount", "-o", "loop", clone, point)
+		otherBoot(t, point)
+		if c.form.visible(t, point) {
+			visible++
+		}
+		c.finish(t, point)
+		harness.Must(t, "umount", point)
+		if err := os.Rename(clone, disk); err != nil { // it goes on from here, with an empty disk
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d power cuts, behind %d of them a whole store", len(moments), visible)
 }
 
 // cloneFile clones a file at one moment.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 	"github.com/nodeseal/nodeseal/internal/testregistry"
 )
@@ -68,24 +69,39 @@ func TestHostileImages(t *testing.T) {
 				}
 				return path
 			}
-			bundle, store := filepath.Join(dir, "b.tar.zst"), filepath.Join(dir, "s", "store")
+			bundle := filepath.Join(dir, "b.tar.zst")
 			code, _, said := nodeseal("bundle", "-o", bundle, "--work", filepath.Join(dir, "work"),
 				"--images", at("images.lst", "registry.example/hostile/image@"+d.String()+"\n"),
 				"--registries-conf", at("registries.conf", testregistry.RegistriesConf("registry.example", addr)))
 			if code != exitDone {
 				t.Fatalf("bundle: exit code %d\n%s", code, said)
 			}
-			code, _, said = nodeseal("import", bundle, "--store", store, "--no-seal")
-			if code != exitDamaged || !strings.Contains(said, c.says) || !strings.Contains(said, "hostile/image") {
-				t.Errorf("import: exit code %d, want %d and %q\n%s", code, exitDamaged, c.says, said)
-			}
-			if left, err := os.ReadDir(filepath.Dir(store)); err != nil || len(left) > 0 {
-				t.Errorf("it left %v, %v", left, err)
+			for _, format := range []string{formatDir, formatImage} {
+				t.Run(format, func(t *testing.T) { refusesToImport(t, bundle, format, c.says) })
 			}
 			if data, err := os.ReadFile(canary); string(data) != "alive" {
 				t.Errorf("the canary says %q, %v", data, err)
 			}
 		})
+	}
+}
+
+// refusesToImport wants a bundle with a hostile image to be refused in either form
+// of a store, and nothing to be left.
+func refusesToImport(t *testing.T, bundle, format, says string) {
+	t.Helper()
+	dir := t.TempDir()
+	if format == formatImage {
+		err := image.Supported(t.Context(), dir)
+		testenv.Require(t, err == nil, "the test needs EROFS: %v", err)
+	}
+	store := filepath.Join(dir, "s", "store")
+	code, _, said := nodeseal("import", bundle, "--store", store, "--no-seal", "--format", format)
+	if code != exitDamaged || !strings.Contains(said, says) || !strings.Contains(said, "hostile/image") {
+		t.Errorf("import: exit code %d, want %d and %q\n%s", code, exitDamaged, says, said)
+	}
+	if left, err := os.ReadDir(filepath.Dir(store)); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
 	}
 }
 

@@ -129,6 +129,10 @@ func takeImage(ctx context.Context, a *app, path string, src store.Source, o *im
 	if err != nil {
 		return err
 	}
+	// What an interrupted run before has left is of no use any more.
+	if err := image.Clean(file); err != nil {
+		return err //nolint:wrapcheck // says all
+	}
 	point, rep, err := placeImage(file, o)
 	if err != nil {
 		return fmt.Errorf("the image is whole, but not in its place: %w", err)

@@ -135,5 +135,6 @@ func (im *importer) check(ctx context.Context) error {
 		return fmt.Errorf("checking the store: %w", err)
 	}
 	im.opts.Progress.End(phaseCheck)
-	return nil
+	// Before the image has its name: from then on nothing but the image is there.
+	return check.Remove(workName(im.result.Path)) //nolint:wrapcheck // it says what it did
 }

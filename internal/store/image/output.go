@@ -104,7 +104,8 @@ func nameless(name string) (*os.File, error) {
 // first: an image under its name is whole, with all that belongs to it.
 func (o *output) publish(d digest.Digest) error {
 	line := fmt.Sprintf("%s  %s\n", d.Encoded(), filepath.Base(o.target))
-	if err := atomicfile.WriteBytes(o.target+DigestSuffix, 0o644, []byte(line)); err != nil {
+	// A name of its own for what is written would be left by a kill.
+	if err := atomicfile.WriteBytes(o.target+DigestSuffix, 0o644, []byte(line), atomicfile.WithPartialName()); err != nil {
 		return fmt.Errorf("recording the image's digest: %w", err)
 	}
 	err := unix.Renameat2(unix.AT_FDCWD, PartialName(o.target), unix.AT_FDCWD, o.target, unix.RENAME_NOREPLACE)
@@ -123,6 +124,20 @@ func (o *output) publish(d digest.Digest) error {
 		return fmt.Errorf("syncing the image's directory: %w", err)
 	}
 	return nil
+}
+
+// Clean removes what an interrupted import to path has left beside an image that is
+// there. The error wraps store.ErrBusy where an import is at work.
+func Clean(path string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("finding %s: %w", path, err)
+	}
+	f, err := openLocked(PartialName(abs))
+	if err != nil {
+		return err
+	}
+	return (&output{target: abs, image: f}).close(false)
 }
 
 // close ends the work: what was not published is removed.
