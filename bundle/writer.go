@@ -22,8 +22,9 @@ type Content interface {
 	// ReadBlob returns a small blob (BlobKind.Small), verified.
 	ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error)
 	// OpenFrames returns a layer or a file table as frames that an Encoder made:
-	// the content and the zero bytes that fill its last block of 512. The caller
-	// closes the reader.
+	// the content and the zero bytes that fill its last block of 512. Without
+	// frames the reader gives the content itself, verified, for Write to encode.
+	// The caller closes the reader.
 	OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []Frame, error)
 }
 
@@ -72,19 +73,34 @@ type writer struct {
 	err     error
 }
 
-// Write passes p on to the file and its checksum.
+// Write passes p on to the file and its checksum, at the same time where it is
+// long.
 func (w *writer) Write(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
+	hashed := make(chan struct{})
+	hash := func() {
+		w.sum.Write(p)
+		close(hashed)
+	}
+	if len(p) < hashBeside {
+		hash()
+	} else {
+		go hash()
+	}
 	n, err := w.out.Write(p)
-	w.sum.Write(p[:n])
+	<-hashed // of more than was written only where that is an error
 	if w.written != nil {
 		w.written(int64(n))
 	}
 	w.err = err
 	return n, err //nolint:wrapcheck // wrapped by finish and blob
 }
+
+// hashBeside is from how many bytes on it is worth to hash them on another
+// processor while they are written.
+const hashBeside = 64 << 10
 
 // content writes p as frames.
 func (w *writer) content(p []byte) {
@@ -127,15 +143,37 @@ func (w *writer) blob(ctx context.Context, b Blob, src Content) error {
 		return err
 	}
 	w.content(head)
-	return w.copyFrames(ctx, b, src)
-}
-
-func (w *writer) copyFrames(ctx context.Context, b Blob, src Content) (err error) {
 	r, frames, err := src.OpenFrames(ctx, b.Digest)
 	if err != nil {
 		return err //nolint:wrapcheck // wrapped by Write
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	if len(frames) == 0 {
+		err = w.encodeFrames(ctx, b.Size, r)
+	} else {
+		err = w.copyFrames(b, r, frames)
+	}
+	return errors.Join(err, r.Close())
+}
+
+// encodeFrames writes size bytes of content as frames.
+func (w *writer) encodeFrames(ctx context.Context, size int64, r io.Reader) error {
+	fw := w.enc.NewFrameWriter(ctx, w)
+	n, err := io.CopyBuffer(onlyWriter{fw}, onlyReader{r}, make([]byte, 256<<10))
+	if err == nil {
+		err = PadContent(fw, size)
+	}
+	frames, cerr := fw.Close()
+	switch {
+	case err == nil && cerr == nil && n != size:
+		return fmt.Errorf("%d bytes, the inventory says %d", n, size)
+	case err != nil || cerr != nil:
+		return fmt.Errorf("encoding frames: %w", errors.Join(err, cerr))
+	}
+	w.frames = append(w.frames, frames...)
+	return nil
+}
+
+func (w *writer) copyFrames(b Blob, r io.Reader, frames []Frame) error {
 	var compressed, content int64
 	for _, f := range frames {
 		compressed += f.Compressed

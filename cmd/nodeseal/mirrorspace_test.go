@@ -39,7 +39,7 @@ func TestBundleNoSpace(t *testing.T) {
 			t.Errorf("%v: %v\n%s", flags, err, out)
 		}
 	}
-	for _, left := range []string{"work/frames/*", "work/partial/*", "b.tar.zst*"} {
+	for _, left := range []string{"work/frames/*", "work/compressed/*", "b.tar.zst*"} {
 		if found, _ := filepath.Glob(filepath.Join(point, left)); len(found) != 0 {
 			t.Errorf("moved: %q", found)
 		}

@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Suffix ends the name of every temporary file of this package.
@@ -57,8 +59,13 @@ type File struct {
 	config  config
 	f       *os.File
 	written int64
+	begun   int64 // up to where the disk was told to begin
 	err     error // of the first failed Write: what follows would be torn
 }
+
+// ahead is how much is handed to the disk at a time, so that it is at work long
+// before Commit waits for it.
+const ahead = 8 << 20
 
 // Create begins a file that Commit will put at path, in place of what is there.
 // perm is reduced by the umask, as with os.OpenFile. The directory must exist.
@@ -92,7 +99,23 @@ func (f *File) Write(p []byte) (int, error) {
 	if err != nil {
 		f.err = fmt.Errorf("writing %s: %w", f.target, err)
 	}
+	if f.written-f.begun >= ahead {
+		beginWriteback(f.f, f.begun, f.written-f.begun)
+		f.begun = f.written
+	}
 	return n, f.err
+}
+
+// beginWriteback makes the disk begin with a part of a file, and does not wait.
+// Where that cannot be done, Commit does it all.
+func beginWriteback(f *os.File, off, n int64) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = conn.Control(func(fd uintptr) {
+		_ = unix.SyncFileRange(int(fd), off, n, unix.SYNC_FILE_RANGE_WRITE)
+	})
 }
 
 // Commit syncs the content, gives it its name and syncs the directory. On

@@ -4,6 +4,8 @@ package bench
 
 import (
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMirror measures the ways to fetch 60 images, one after another in one
@@ -23,6 +25,22 @@ func TestMirror(t *testing.T) {
 			orig.wall.Seconds()/sk.wall.Seconds(), orig.wall.Seconds()/lib.wall.Seconds(), float64(size)/float64(c.compressed))
 		exp, size := mirror(t, dir)
 		t.Logf("bundle, expanded     %s  size %.3f of the gzip layers", exp, float64(size)/float64(c.compressed))
+	}
+}
+
+// TestOriginal measures the registry's bytes by copy.Image and by bundle in
+// turn, with nothing of the one left to be written while the other runs.
+func TestOriginal(t *testing.T) {
+	c := debian(t, 60)
+	dir := t.TempDir()
+	addr := serve(t, c, dir)
+	for range 5 {
+		unix.Sync()
+		lib := library(t, addr, dir, c.refs)
+		unix.Sync()
+		orig, _ := mirror(t, dir, "--layers", "original")
+		t.Logf("copy.Image %s | bundle, original %s | wall %.2f cpu %.2f | load %s", lib, orig,
+			orig.wall.Seconds()/lib.wall.Seconds(), orig.cpu.Seconds()/lib.cpu.Seconds(), load(t))
 	}
 }
 

@@ -22,15 +22,16 @@ var ErrNothing = errors.New("no image is left to bundle")
 type assembly struct {
 	work     *workdir.Dir
 	blobs    map[digest.Digest]bundle.Blob
-	frames   map[digest.Digest]frames
+	places   map[digest.Digest]place
 	readable map[digest.Digest][]byte
 }
 
-// frames says where the frames of a layer or a file table are.
-type frames struct {
-	blob   digest.Digest // of the layer
-	table  bool
-	frames []bundle.Frame
+// place says where a layer or a file table is.
+type place struct {
+	compressed, blob digest.Digest // of the layer
+	form             bundle.LayerForm
+	table            bool
+	size             int64 // about what it takes in the bundle
 }
 
 // assemble writes the bundle of the images that did not fail.
@@ -43,7 +44,7 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 		return nil, errors.Join(ErrNothing, joinFailures(failed))
 	}
 	a := &assembly{
-		work: r.work, blobs: make(map[digest.Digest]bundle.Blob), frames: make(map[digest.Digest]frames),
+		work: r.work, blobs: make(map[digest.Digest]bundle.Blob), places: make(map[digest.Digest]place),
 		readable: make(map[digest.Digest][]byte),
 	}
 	for i := range images {
@@ -114,8 +115,8 @@ func (r *run) create() (output, error) {
 
 // estimate is how many bytes the bundle has, but for small blobs and ends.
 func (a *assembly) estimate() (n int64) {
-	for _, f := range a.frames {
-		n += workdir.FramesSize(f.frames)
+	for _, p := range a.places {
+		n += p.size
 	}
 	return n
 }
@@ -180,12 +181,15 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 		return nil
 	}
 	b := bundle.Blob{Digest: blob, Size: rec.Size, Kind: bundle.KindLayer}
-	a.frames[blob] = frames{blob, false, rec.Frames}
+	all := rec.DiskSize()
 	if t := rec.Table; t != nil {
+		n := workdir.FramesSize(t.Frames)
 		b.Table = t.Digest
 		a.blobs[t.Digest] = bundle.Blob{Digest: t.Digest, Size: t.Size, Kind: bundle.KindFileTable}
-		a.frames[t.Digest] = frames{blob, true, t.Frames}
+		a.places[t.Digest] = place{l.Digest, blob, form, true, n}
+		all -= n
 	}
+	a.places[blob] = place{l.Digest, blob, form, false, all}
 	a.blobs[blob] = b
 	return nil
 }
@@ -200,11 +204,9 @@ func (a *assembly) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) 
 
 // OpenFrames implements bundle.Content.
 func (a *assembly) OpenFrames(_ context.Context, d digest.Digest) (io.ReadCloser, []bundle.Frame, error) {
-	f := a.frames[d]
-	open := a.work.OpenFrames
-	if f.table {
-		open = a.work.OpenTable
+	p := a.places[d]
+	if p.table {
+		return a.work.OpenTable(p.compressed, p.blob) //nolint:wrapcheck // says all
 	}
-	r, err := open(f.blob)
-	return r, f.frames, err
+	return a.work.OpenLayer(p.compressed, p.blob, p.form) //nolint:wrapcheck // says all
 }

@@ -57,11 +57,8 @@ type tableResult struct {
 	err error
 }
 
-func startTable(ctx context.Context, work *workdir.Dir, enc *bundle.Encoder, blob digest.Digest) (*tableMaker, error) {
-	out, err := work.CreateTable(ctx, enc, blob)
-	if err != nil {
-		return nil, err
-	}
+func startTable(ctx context.Context, work *workdir.Dir, enc *bundle.Encoder, blob digest.Digest) *tableMaker {
+	out := work.CreateTable(ctx, enc, blob)
 	r, w := io.Pipe()
 	t := &tableMaker{PipeWriter: w, out: out, result: make(chan tableResult, 1)}
 	go func() {
@@ -69,7 +66,7 @@ func startTable(ctx context.Context, work *workdir.Dir, enc *bundle.Encoder, blo
 		r.CloseWithError(err)
 		t.result <- tableResult{rec, err}
 	}()
-	return t, nil
+	return t
 }
 
 func makeTable(layer io.Reader, out *workdir.FramesFile) (*workdir.Table, error) {

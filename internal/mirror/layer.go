@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,24 +24,42 @@ var errDiffID = errors.New("diff ID does not match the configuration's")
 // fetched again.
 const partialWorth = 1 << 20
 
-// made is a layer whose frames are written, but neither synced nor named.
+// made is a layer that is written, but neither synced nor named.
 type made struct {
 	record *workdir.Record
-	files  []*workdir.FramesFile
+	// frames and table are those of an expanded layer.
+	frames, table *workdir.FramesFile
+	// kept is the file with the compressed bytes of an original layer, nil where
+	// the record has them.
+	kept *os.File
 }
 
-// abort removes the files that were not committed.
+// abort removes the files of frames that were not committed, and closes the others.
 func (m *made) abort() {
 	if m == nil {
 		return
 	}
-	for _, f := range m.files {
-		f.Abort()
+	for _, f := range []*workdir.FramesFile{m.frames, m.table} {
+		if f != nil {
+			f.Abort()
+		}
+	}
+	if m.kept != nil {
+		m.kept.Close()
 	}
 }
 
+// commit syncs the layer and makes it known.
+func (m *made) commit(work *workdir.Dir, compressed digest.Digest) error {
+	if m.frames == nil {
+		return work.CommitCompressed(compressed, m.record, m.kept)
+	}
+	return work.Commit(compressed, m.record, m.frames, m.table)
+}
+
 // fetchLayer fetches a layer in one pass: its compressed bytes are kept as far
-// as they come, hashed, expanded, hashed, encoded and tabulated. It goes on
+// as they come, hashed, expanded, hashed, encoded and tabulated; of an original
+// layer they are all that is wanted. It goes on
 // from what an earlier run kept; where that turns out to be wrong, it starts
 // anew.
 func (r *run) fetchLayer(ctx context.Context, ref string, j *job) (*made, error) {
@@ -48,14 +67,20 @@ func (r *run) fetchLayer(ctx context.Context, ref string, j *job) (*made, error)
 	if err != nil {
 		return nil, err
 	}
-	m, err := r.makeLayer(ctx, j, layout.NewVerifier(in, j.layer.Digest, j.layer.Size), false)
+	verified := layout.NewVerifier(in, j.layer.Digest, j.layer.Size)
+	var m *made
+	if r.o.Layers == bundle.Original {
+		m, err = keepLayer(j, in, verified)
+	} else {
+		m, err = r.makeLayer(ctx, j, verified, false)
+	}
 	resumed := in.resumed
 	if cerr := in.Close(); err == nil && cerr != nil {
 		m.abort()
 		m, err = nil, cerr
 	}
 	if isWrong(err) {
-		r.work.DropPartial(j.layer.Digest)
+		r.work.DropCompressed(j.layer.Digest)
 		if resumed > 0 {
 			r.o.Log.Info("kept bytes of a layer were wrong, starting anew", "layer", j.layer.Digest, "bytes", resumed)
 			return r.fetchLayer(ctx, ref, j)
@@ -86,31 +111,46 @@ func (r *run) plainLayer(ctx context.Context, j *job) (*made, error) {
 	return m, err
 }
 
+// keepLayer reads a layer's compressed bytes, verified, to their end; that they
+// are kept while they come is all that an original layer needs.
+func keepLayer(j *job, in *compressedReader, verified io.Reader) (*made, error) {
+	m := &made{record: &workdir.Record{Blob: j.blob}}
+	var small bytes.Buffer
+	out := io.Discard
+	if in.kept == nil {
+		out = &small
+	}
+	var err error
+	m.record.Size, err = io.CopyBuffer(onlyWriter{out}, onlyReader{verified}, make([]byte, min(copyBuffer, j.layer.Size+1)))
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a pull.Error, or names the blob
+	}
+	if in.kept == nil {
+		m.record.Inline = workdir.NewInline(small.Bytes())
+	}
+	m.kept, in.kept = in.kept, nil
+	return m, nil
+}
+
 // makeLayer makes the frames of a layer from its verified compressed bytes, or
 // from its plain tar, which is then held to the diff ID. The caller commits
 // what it returns, or aborts it.
 func (r *run) makeLayer(ctx context.Context, j *job, in io.Reader, plain bool) (_ *made, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	out, err := r.work.CreateFrames(ctx, r.enc, j.blob)
-	if err != nil {
-		return nil, err
+	m := &made{
+		record: &workdir.Record{Encoder: r.enc.Name(), Blob: j.blob},
+		frames: r.work.CreateFrames(ctx, r.enc, j.blob),
 	}
-	m := &made{record: &workdir.Record{Encoder: r.enc.Name(), Blob: j.blob}, files: []*workdir.FramesFile{out}}
 	defer func() {
 		if err != nil {
 			m.abort()
 		}
 	}()
-	if r.o.Layers == bundle.Original {
-		m.record.Size, err = io.CopyBuffer(onlyWriter{out}, onlyReader{in}, make([]byte, copyBuffer))
-	} else {
-		err = r.expand(ctx, j, in, plain, m)
-	}
-	if err != nil {
+	if err := r.expand(ctx, j, in, plain, m); err != nil {
 		return nil, blame(in, err)
 	}
-	m.record.Frames, err = out.End(m.record.Size)
+	m.record.Frames, err = m.frames.End(m.record.Size)
 	return m, err
 }
 
@@ -138,13 +178,11 @@ func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, m *m
 		defer d.Close()
 		tar = d
 	}
-	table, err := startTable(ctx, r.work, r.enc, j.blob)
-	if err != nil {
-		return err
-	}
-	m.files = append(m.files, table.out)
+	table := startTable(ctx, r.work, r.enc, j.blob)
+	m.table = table.out
 	sum := digest.SHA256.Digester()
-	m.record.Size, err = io.CopyBuffer(io.MultiWriter(sum.Hash(), m.files[0], table), onlyReader{tar}, make([]byte, copyBuffer))
+	var err error
+	m.record.Size, err = io.CopyBuffer(io.MultiWriter(sum.Hash(), m.frames, table), onlyReader{tar}, make([]byte, copyBuffer))
 	rec, tableErr := table.finish(err)
 	m.record.Table = rec
 	if err == nil && !plain {
@@ -170,31 +208,34 @@ type compressedReader struct {
 	io.Reader
 	resumed int64
 	body    io.ReadCloser
-	partial *os.File
+	kept    *os.File // nil where they are not kept
 }
 
 // openCompressed opens a layer at the source.
 func (r *run) openCompressed(ctx context.Context, ref string, j *job) (*compressedReader, error) {
 	c, l := &compressedReader{}, j.layer
-	if l.Size >= partialWorth {
+	worth := int64(partialWorth)
+	if r.o.Layers == bundle.Original {
+		worth = workdir.InlineMost + 1 // the file is what is made
+	}
+	if l.Size >= worth || r.work.Kept(l.Digest) > 0 {
 		var err error
-		if c.partial, c.resumed, err = r.work.OpenPartial(l.Digest, l.Size); err != nil {
+		if c.kept, c.resumed, err = r.work.OpenCompressed(l.Digest, l.Size); err != nil {
 			return nil, err
 		}
 	}
 	body, err := r.src.Blob(ctx, ref, l.Digest, l.Size, c.resumed)
 	if err != nil {
-		if c.partial != nil {
-			c.partial.Close()
+		if c.kept != nil {
+			c.kept.Close()
 		}
 		return nil, err //nolint:wrapcheck // a pull.Error says all
 	}
 	c.body = body
 	r.fetched.reused.Add(c.resumed)
 	fresh := io.Reader(&countingReader{r: body, count: func(n int64) { r.fetched.downloaded.Add(n) }})
-	if c.partial != nil {
-		kept := io.NewSectionReader(c.partial, 0, c.resumed)
-		fresh = io.MultiReader(kept, io.TeeReader(fresh, io.NewOffsetWriter(c.partial, c.resumed)))
+	if c.kept != nil {
+		fresh = io.MultiReader(io.NewSectionReader(c.kept, 0, c.resumed), io.TeeReader(fresh, io.NewOffsetWriter(c.kept, c.resumed)))
 	}
 	var position int64
 	c.Reader = &countingReader{r: fresh, count: func(n int64) {
@@ -207,8 +248,8 @@ func (r *run) openCompressed(ctx context.Context, ref string, j *job) (*compress
 // Close closes the source's body and the kept bytes, which stay.
 func (c *compressedReader) Close() error {
 	err := c.body.Close()
-	if c.partial != nil {
-		err = errors.Join(err, c.partial.Close())
+	if c.kept != nil {
+		err = errors.Join(err, c.kept.Close())
 	}
 	return err
 }

@@ -154,10 +154,10 @@ func (r *run) layer(ctx context.Context, j *job) error {
 		return err
 	}
 	defer m.abort()
-	return r.work.Commit(j.layer.Digest, m.record, m.files...)
+	return m.commit(r.work, j.layer.Digest)
 }
 
-// make makes the frames of a layer.
+// make makes what the bundle needs of a layer.
 func (r *run) make(ctx context.Context, j *job) (*made, error) {
 	if m, err := r.plainLayer(ctx, j); m != nil || err != nil {
 		return m, err

@@ -135,9 +135,11 @@ func Make(in Input) (*Plan, error) {
 	p.Node = Node{Dir: int64(dirRatio * float64(plain)), Image: plain}
 	in.addTimes(p)
 	var err error
-	p.Disks, err = disks(in.Work, in.Output, needs{
-		frames: comes, partial: max(0, kept-l.kept), bundle: p.Bundle,
-	})
+	n := needs{frames: comes, partial: max(0, kept-l.kept), bundle: p.Bundle}
+	if in.Form == bundle.Original { // what came is kept, and is all that is
+		n.frames, n.partial = l.missingSize-l.kept, 0
+	}
+	p.Disks, err = disks(in.Work, in.Output, n)
 	return p, err
 }
 

@@ -44,7 +44,7 @@ func Clean(ctx context.Context, root string, keep []digest.Digest, dryRun bool) 
 		}
 	}
 	// Records first: what they name is trusted.
-	for _, dir := range []string{dirLayers, dirFrames, dirPartial, dirSmall} {
+	for _, dir := range []string{dirLayers, dirFrames, dirCompressed, dirSmall} {
 		if err := c.sweep(ctx, dir, dryRun); err != nil {
 			return nil, err
 		}
@@ -91,14 +91,10 @@ func (c *cleaner) needs(d digest.Digest) bool {
 }
 
 func (c *cleaner) needsLayer(compressed digest.Digest) {
-	c.keep[c.w.partialPath(compressed)] = true
-	data, err := os.ReadFile(c.w.recordPath(compressed))
-	if err != nil {
-		return // not finished
-	}
-	var rec Record
-	if json.Unmarshal(data, &rec) != nil || rec.Blob.Validate() != nil {
-		return // of no use to any run
+	c.keep[c.w.compressedPath(compressed)] = true
+	rec := c.w.readRecord(compressed)
+	if rec == nil {
+		return // not finished, or of no use to any run
 	}
 	c.keep[c.w.recordPath(compressed)] = true
 	c.keep[c.w.framesPath(rec.Blob)] = true

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 
 	"github.com/opencontainers/go-digest"
@@ -16,53 +14,54 @@ import (
 
 // CreateFrames starts the frames of a layer, CreateTable those of its file
 // table. blob is the digest of the layer as the bundle holds it.
-func (w *Dir) CreateFrames(ctx context.Context, enc *bundle.Encoder, blob digest.Digest) (*FramesFile, error) {
+func (w *Dir) CreateFrames(ctx context.Context, enc *bundle.Encoder, blob digest.Digest) *FramesFile {
 	return createFrames(ctx, enc, w.framesPath(blob))
 }
 
 // CreateTable is described at CreateFrames.
-func (w *Dir) CreateTable(ctx context.Context, enc *bundle.Encoder, blob digest.Digest) (*FramesFile, error) {
+func (w *Dir) CreateTable(ctx context.Context, enc *bundle.Encoder, blob digest.Digest) *FramesFile {
 	return createFrames(ctx, enc, w.tablePath(blob))
-}
-
-// OpenFrames opens the frames of a layer that a record names, OpenTable those of
-// its file table. The caller closes them.
-func (w *Dir) OpenFrames(blob digest.Digest) (io.ReadCloser, error) {
-	return openFrames(w.framesPath(blob))
-}
-
-// OpenTable is described at OpenFrames.
-func (w *Dir) OpenTable(blob digest.Digest) (io.ReadCloser, error) {
-	return openFrames(w.tablePath(blob))
-}
-
-// openFrames opens a file of frames.
-func openFrames(path string) (io.ReadCloser, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("the work directory was changed: %w", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("frames: %w", err)
-	}
-	return f, nil
 }
 
 // FramesFile is a file of frames in the making. Abort must be called on every
 // path; after Dir.Commit it does nothing.
 type FramesFile struct {
 	*bundle.FrameWriter
-	file  *os.File
+	spill *spill
 	path  string
 	ended bool
 }
 
-func createFrames(ctx context.Context, enc *bundle.Encoder, path string) (*FramesFile, error) {
-	f, err := os.Create(path + atomicfile.Suffix)
-	if err != nil {
-		return nil, fmt.Errorf("frames: %w", err)
+func createFrames(ctx context.Context, enc *bundle.Encoder, path string) *FramesFile {
+	s := &spill{path: path + atomicfile.Suffix}
+	return &FramesFile{FrameWriter: enc.NewFrameWriter(ctx, s), spill: s, path: path}
+}
+
+// spill keeps the first InlineMost bytes in memory and makes a file when more come.
+type spill struct {
+	path  string
+	small []byte
+	file  *os.File
+}
+
+// Write implements io.Writer.
+func (s *spill) Write(p []byte) (int, error) {
+	if s.file == nil && len(s.small)+len(p) <= InlineMost {
+		s.small = append(s.small, p...)
+		return len(p), nil
 	}
-	return &FramesFile{FrameWriter: enc.NewFrameWriter(ctx, f), file: f, path: path}, nil
+	if s.file == nil {
+		f, err := os.Create(s.path)
+		if err != nil {
+			return 0, fmt.Errorf("frames: %w", err)
+		}
+		s.file = f
+		if _, err := f.Write(s.small); err != nil {
+			return 0, fmt.Errorf("frames: %w", err)
+		}
+		s.small = nil
+	}
+	return s.file.Write(p) //nolint:wrapcheck // names the file
 }
 
 // End writes what is left of size bytes of content and returns the frames.
@@ -78,19 +77,21 @@ func (f *FramesFile) End(size int64) ([]bundle.Frame, error) {
 	return frames, nil
 }
 
-// commit syncs a file after End and gives it its name.
-func (f *FramesFile) commit() error {
-	err := f.file.Sync()
-	if cerr := f.file.Close(); err == nil {
-		err = cerr
+// commit syncs a file after End and gives it its name. What needs no file is
+// returned.
+func (f *FramesFile) commit() (*Inline, error) {
+	file := f.spill.file
+	if file == nil {
+		return NewInline(f.spill.small), nil
 	}
+	err := errors.Join(file.Sync(), file.Close())
 	if err == nil {
-		err = os.Rename(f.file.Name(), f.path)
+		err = os.Rename(file.Name(), f.path)
 	}
 	if err != nil {
-		return fmt.Errorf("frames: %w", err)
+		return nil, fmt.Errorf("frames: %w", err)
 	}
-	return nil
+	return nil, nil //nolint:nilnil // it is in the file
 }
 
 // Abort removes the file. After commit it does nothing.
@@ -99,7 +100,7 @@ func (f *FramesFile) Abort() {
 		f.ended = true
 		_, _ = f.Close() // given up
 	}
-	if err := f.file.Close(); err == nil {
-		_ = os.Remove(f.file.Name()) // else the next run sweeps it
+	if file := f.spill.file; file != nil && file.Close() == nil {
+		_ = os.Remove(file.Name()) // else the next run sweeps it
 	}
 }

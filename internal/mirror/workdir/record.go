@@ -1,0 +1,199 @@
+package workdir
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+)
+
+// Record says that a layer was fetched and verified, and where it is.
+type Record struct {
+	// Encoder made the frames; another encoder's are of no use. It is empty where
+	// the layer was kept as the registry has it.
+	Encoder string `json:"encoder,omitempty"`
+	// Blob is the digest of the frames' content: the diff ID of an expanded
+	// layer, else the compressed digest.
+	Blob   digest.Digest  `json:"blob"`
+	Size   int64          `json:"size"`
+	Frames []bundle.Frame `json:"frames,omitempty"`
+	// Inline is the frames, where they are small; without Encoder, where there are
+	// no frames, the compressed bytes.
+	Inline *Inline `json:"inline,omitempty"`
+	Table  *Table  `json:"table,omitempty"`
+}
+
+// Table is the part of a record about the layer's file table.
+type Table struct {
+	Digest digest.Digest  `json:"digest"`
+	Size   int64          `json:"size"`
+	Frames []bundle.Frame `json:"frames"`
+	Inline *Inline        `json:"inline,omitempty"`
+}
+
+// InlineMost is the most that is kept in a record instead of in a file of its
+// own, in bytes.
+const InlineMost = 64 << 10
+
+// Inline is a small file within a record. Records are not synced, so it is
+// verified when it is read.
+type Inline struct {
+	SHA256 digest.Digest `json:"sha256"`
+	Data   []byte        `json:"data"`
+}
+
+// NewInline returns data as it stands in a record.
+func NewInline(data []byte) *Inline { return &Inline{digest.FromBytes(data), data} }
+
+func (i *Inline) whole() bool { return i != nil && digest.FromBytes(i.Data) == i.SHA256 }
+
+// compressed reports whether the record is of a layer as the registry has it.
+func (r *Record) compressed() bool { return r.Encoder == "" }
+
+// DiskSize is about how many bytes the layer takes in a bundle.
+func (r *Record) DiskSize() int64 {
+	n := FramesSize(r.Frames)
+	if r.compressed() {
+		n = r.Size
+	}
+	if r.Table != nil {
+		n += FramesSize(r.Table.Frames)
+	}
+	return n
+}
+
+// FramesSize is the length of a file with the frames.
+func FramesSize(frames []bundle.Frame) (n int64) {
+	for _, f := range frames {
+		n += f.Compressed
+	}
+	return n
+}
+
+// Record returns what is known of a layer that was finished as the given blob,
+// with this encoder where there are frames, nil where it has to be fetched. The
+// record of an expanded layer has its file table; that of an original one is of
+// its compressed bytes.
+func (w *Dir) Record(compressed, blob digest.Digest, form bundle.LayerForm) *Record {
+	rec := w.readRecord(compressed)
+	switch {
+	case rec == nil || rec.Blob != blob || rec.compressed() != (form == bundle.Original):
+		return nil
+	case rec.compressed():
+		if !rec.Inline.whole() && !fileHas(w.compressedPath(compressed), rec.Size) {
+			return nil
+		}
+		return rec
+	case rec.Encoder != w.encoder || rec.Table == nil,
+		!rec.Inline.whole() && !fileHas(w.framesPath(blob), FramesSize(rec.Frames)),
+		!rec.Table.Inline.whole() && !fileHas(w.tablePath(blob), FramesSize(rec.Table.Frames)):
+		return nil
+	}
+	return rec
+}
+
+func (w *Dir) readRecord(compressed digest.Digest) *Record {
+	data, err := os.ReadFile(w.recordPath(compressed))
+	if err != nil {
+		return nil
+	}
+	var rec Record
+	if err := json.Unmarshal(data, &rec); err != nil || rec.Blob.Validate() != nil {
+		return nil
+	}
+	return &rec
+}
+
+// fileHas reports whether the file has so many bytes.
+func fileHas(path string, size int64) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Size() == size
+}
+
+// Commit makes a layer known whose frames, and table, ended: it syncs their
+// files, gives them their names and writes the record.
+func (w *Dir) Commit(compressed digest.Digest, rec *Record, frames, table *FramesFile) (err error) {
+	if rec.Inline, err = frames.commit(); err != nil {
+		return err
+	}
+	if rec.Table.Inline, err = table.commit(); err != nil {
+		return err
+	}
+	if err := w.putRecord(compressed, rec); err != nil {
+		return err
+	}
+	w.DropCompressed(compressed)
+	return nil
+}
+
+// CommitCompressed makes a layer known whose compressed bytes are in file, as
+// OpenCompressed returned it, or, with a nil file, in rec.Inline. The file stays
+// open.
+func (w *Dir) CommitCompressed(compressed digest.Digest, rec *Record, file *os.File) error {
+	if file != nil {
+		if err := file.Sync(); err != nil {
+			return fmt.Errorf("keeping layer %s: %w", compressed, err)
+		}
+	}
+	return w.putRecord(compressed, rec)
+}
+
+func (w *Dir) putRecord(compressed digest.Digest, rec *Record) error {
+	data, err := json.Marshal(rec)
+	if err == nil {
+		err = writeLoose(w.recordPath(compressed), data)
+	}
+	if err != nil {
+		return fmt.Errorf("recording layer %s: %w", compressed, err)
+	}
+	return nil
+}
+
+// OpenLayer opens a layer that has a record: its frames, or, where there are no
+// frames, its compressed bytes. The caller closes it.
+func (w *Dir) OpenLayer(compressed, blob digest.Digest, form bundle.LayerForm) (io.ReadCloser, []bundle.Frame, error) {
+	rec := w.Record(compressed, blob, form)
+	if rec == nil {
+		return nil, nil, errLost
+	}
+	path := w.framesPath(blob)
+	if rec.compressed() {
+		path = w.compressedPath(compressed)
+	}
+	r, err := open(rec.Inline, path)
+	return r, rec.Frames, err
+}
+
+// OpenTable opens the frames of the file table of an expanded layer that has a
+// record. The caller closes it.
+func (w *Dir) OpenTable(compressed, blob digest.Digest) (io.ReadCloser, []bundle.Frame, error) {
+	rec := w.Record(compressed, blob, bundle.Expanded)
+	if rec == nil {
+		return nil, nil, errLost
+	}
+	r, err := open(rec.Table.Inline, w.tablePath(blob))
+	return r, rec.Table.Frames, err
+}
+
+var errLost = errors.New("the work directory was changed: it lost the layer")
+
+func open(inline *Inline, path string) (io.ReadCloser, error) {
+	if inline != nil {
+		return io.NopCloser(bytes.NewReader(inline.Data)), nil
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("the work directory was changed: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("frames: %w", err)
+	}
+	return f, nil
+}
