@@ -74,21 +74,16 @@ type Inventory struct {
 	// frames: the same list, images and encoder give the same bytes.
 	Encoder string  `json:"encoder"`
 	Images  []Image `json:"images"`
-	Blobs   []Blob  `json:"blobs"`
-	Base    *Base   `json:"base,omitempty"`
+	// Blobs are what the bundle holds.
+	Blobs []Blob `json:"blobs"`
+	// Base is what it builds on, nil where it holds everything itself.
+	Base *Base `json:"base,omitempty"`
 }
 
 // Release names the OpenShift release that a bundle holds.
 type Release struct {
 	Version string `json:"version,omitempty"`
 	Image   string `json:"image,omitempty"`
-}
-
-// Base names the bundle that a bundle with only the missing blobs builds on.
-type Base struct {
-	// Inventory is the digest of the base's inventory.json.
-	Inventory digest.Digest `json:"inventory"`
-	Release   *Release      `json:"release,omitempty"`
 }
 
 // Image is one image of a bundle: one reference resolved to one manifest.
@@ -196,6 +191,9 @@ func ParseInventory(r io.Reader) (*Inventory, error) {
 func (inv *Inventory) Marshal() ([]byte, error) {
 	slices.SortFunc(inv.Images, compareImages)
 	slices.SortFunc(inv.Blobs, compareBlobs)
+	if inv.Base != nil {
+		slices.SortFunc(inv.Base.Blobs, compareBlobs)
+	}
 	data, err := json.MarshalIndent(inv, "", " ")
 	if err != nil {
 		return nil, fmt.Errorf("encoding inventory: %w", err)
@@ -238,11 +236,11 @@ func (inv *Inventory) Validate() error {
 		return fmt.Errorf("%w: layers %q, want %q or %q", ErrInventory, inv.Layers, Expanded, Original)
 	}
 	if inv.Base != nil {
-		if err := validDigest(inv.Base.Inventory); err != nil {
-			return fmt.Errorf("%w: base: %w", ErrInventory, err)
+		if err := inv.validateBase(); err != nil {
+			return err
 		}
 	}
-	blobs, err := inv.validateBlobs()
+	blobs, err := inv.Whole().validateBlobs()
 	if err != nil {
 		return err
 	}
@@ -295,16 +293,16 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 	if img.Ref == "" {
 		return errors.New("no reference")
 	}
-	// has reports a blob that the bundle must hold, unless its base does.
+	// has reports a blob that neither the bundle holds nor its base.
 	has := func(d digest.Digest, kind BlobKind) error {
 		if err := validDigest(d); err != nil {
 			return err
 		}
 		b, ok := blobs[d]
 		switch {
-		case !ok && inv.Base == nil:
+		case !ok:
 			return fmt.Errorf("%s %s is not among the blobs", kind, d)
-		case ok && b.Kind != kind:
+		case b.Kind != kind:
 			return fmt.Errorf("%s is a %s, want a %s", d, b.Kind, kind)
 		}
 		return nil

@@ -82,6 +82,7 @@ func TestParseInventory(t *testing.T) {
 func FuzzParseInventory(f *testing.F) {
 	f.Add(inventoryBytes(f, nil))
 	f.Add([]byte(`{"format":"nodeseal bundle v1","layers":"original","images":[],"blobs":[]}`))
+	f.Add(inventoryBytes(f, func(inv *bundle.Inventory) { leaveOut(inv, func(bundle.Blob) bool { return true }) }))
 	f.Add([]byte(`{"format":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		inv, err := bundle.ParseInventory(bytes.NewReader(data))
@@ -99,6 +100,9 @@ func FuzzParseInventory(f *testing.F) {
 			t.Fatalf("written again: %v", err)
 		}
 		inv.Usage()
+		if err := inv.Whole().Validate(); err != nil {
+			t.Fatalf("the whole inventory: %v", err)
+		}
 		if _, err := inv.Index(); err != nil {
 			t.Fatal(err)
 		}

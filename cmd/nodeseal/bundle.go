@@ -49,6 +49,9 @@ type bundleOptions struct {
 	dryRun        bool
 	split         string
 	signKey       string
+	since         string
+	// layersGiven says that layers overrule those of since.
+	layersGiven bool
 }
 
 func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
@@ -63,6 +66,7 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.keepGoing, "keep-going", false, "bundle the rest when images fail, and exit with 3")
 	flags.StringVar(&o.signKey, "sign-key", "", "private key (PEM, ECDSA P-256 or Ed25519) that signs the inventory into NAME.tar.zst.sig")
 	flags.StringVar(&o.split, "split", "", "write parts of this size and a list of their sums; 4GiB makes parts for FAT32")
+	flags.StringVar(&o.since, "since", "", "leave out the layers that this earlier bundle has: a bundle, or the inventory.json of one; nodes take them from there")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be moved, the space it needs and the time it takes; move no layers")
 }
 
@@ -82,20 +86,27 @@ goes on where it was.
 Before the first layer is moved, the room for the work directory and the bundle
 is checked: that is all that is ever written, the bundle goes straight to its
 place. --dry-run stops there. It measures on the beginnings of a few layers what
-time the registries take and what each compression level makes of them.`,
+time the registries take and what each compression level makes of them.
+
+With --since OLD the bundle holds only the layers that OLD lacks, and names OLD as
+its base: for nodes that have OLD's images, or get OLD's bundle too. OLD may be a
+bundle that was made so itself, and its inventory.json is enough:
+zstd -dc OLD.tar.zst | tar -xO inventory.json. --layers is OLD's then.`,
 		Example: `  nodeseal bundle --images images.lst -o release.tar.zst --dry-run
   nodeseal bundle --images images.lst -o release.tar.zst
+  nodeseal bundle --images images.lst -o 4.17.9.tar.zst --since 4.17.8.tar.zst
   nodeseal bundle --cluster -o release.tar.zst
   nodeseal bundle --store /var/lib/containers/storage -o node.tar.zst`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.platformGiven = cmd.Flags().Changed("platform")
+			o.platformGiven, o.layersGiven = cmd.Flags().Changed("platform"), cmd.Flags().Changed("layers")
 			return runBundle(cmd.Context(), a, &o)
 		},
 	}
 	o.addFlags(cmd.Flags())
 	must(cmd.RegisterFlagCompletionFunc("layers", oneOf(string(bundle.Expanded), string(bundle.Original))))
 	must(cmd.MarkFlagFilename("output", "tar.zst", "zst"))
+	must(cmd.MarkFlagFilename("since", "zst", "json", "000"))
 	return cmd
 }
 
@@ -148,6 +159,9 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	}
 	key, err := readSignKey(o.signKey)
 	if err != nil {
+		return err
+	}
+	if err := o.addSince(ctx, &opts); err != nil {
 		return err
 	}
 	found, src, err := o.gather(ctx, a)
@@ -213,7 +227,7 @@ func newBundleResult(o mirror.Options, res *mirror.Result) bundleResult {
 	return bundleResult{
 		Output: o.Output, Size: res.Size, SHA256: res.SHA256, Work: o.Work,
 		Images: len(res.Inventory.Images), Downloaded: res.Downloaded, Reused: res.Reused,
-		Failed: failedImages(res.Failed),
+		Base: newBaseResult(res.Inventory), Failed: failedImages(res.Failed),
 	}
 }
 
@@ -237,6 +251,7 @@ type bundleResult struct {
 	Reused     int64         `json:"reused"`
 	Work       string        `json:"work"`
 	Signature  string        `json:"signature,omitempty"`
+	Base       *baseResult   `json:"base,omitempty"`
 	Failed     []failedImage `json:"failed"`
 }
 
@@ -257,6 +272,9 @@ func (r bundleResult) writeText(w io.Writer) error {
 	p := &printer{w: w}
 	p.line("%s: %s, %d images, %s", r.Output, ui.Bytes(r.Size), r.Images, r.SHA256)
 	p.line("downloaded %s, reused %s; %s keeps the layers for the next bundle", ui.Bytes(r.Downloaded), ui.Bytes(r.Reused), r.Work)
+	if r.Base != nil {
+		p.line("%s left to the base, %s", r.Base.layers(), r.Base.name)
+	}
 	if r.Signature != "" {
 		p.line("signed: %s", r.Signature)
 	}

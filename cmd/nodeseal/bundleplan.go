@@ -15,6 +15,9 @@ import (
 func planLine(p *plan.Plan) string {
 	line := fmt.Sprintf("%s, %s of %s; %s to download", plural(len(p.Images), "image"),
 		plural(p.Layers, "layer"), ui.Bytes(p.LayerBytes), ui.Bytes(p.Download))
+	if p.BaseLayers > 0 {
+		line += fmt.Sprintf("; %d of the layers, %s, are left to the base", p.BaseLayers, ui.Bytes(p.BaseBytes))
+	}
 	for _, d := range p.Disks {
 		line += fmt.Sprintf("; the %s may take %s of the %s free in %s", d.For, ui.Bytes(d.Need), ui.Bytes(d.Free), d.Path)
 	}
@@ -59,6 +62,9 @@ func (r planResult) writeText(w io.Writer) error {
 	p.line("")
 	p.line("%s, %s of %s, %s of it shared", plural(len(r.Plan.Images), "image"), plural(r.Layers, "layer"),
 		ui.Bytes(r.LayerBytes), ui.Bytes(r.SharedBytes))
+	if r.BaseLayers > 0 {
+		p.line("%d of the layers, %s, are left to the base: neither downloaded nor in the bundle", r.BaseLayers, ui.Bytes(r.BaseBytes))
+	}
 	if r.Rate > 0 {
 		p.line("to download: %s, in about %s at the %s/s just measured", ui.Bytes(r.Download),
 			ui.Duration(time.Duration(r.Seconds)*time.Second), ui.Bytes(r.Rate))

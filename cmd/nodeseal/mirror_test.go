@@ -26,6 +26,7 @@ type mirrored struct {
 	registry *testregistry.Registry
 	layers   []testregistry.Layer
 	dir      string
+	flags    []string // of every run
 }
 
 // newMirrored makes images of which two share a layer: text that compresses,
@@ -84,7 +85,7 @@ func (m *mirrored) command(work string, flags ...string) *exec.Cmd {
 	check(m.t, err)
 	cmd := exec.CommandContext(m.t.Context(), self)
 	cmd.Args = append([]string{"nodeseal", "bundle", "--images", m.path("images.lst"), "--registries-conf", m.path("registries.conf"),
-		"-o", m.path(work + ".tar.zst"), "--work", m.path(work), "--progress=json"}, flags...)
+		"-o", m.path(work + ".tar.zst"), "--work", m.path(work), "--progress=json"}, append(m.flags, flags...)...)
 	return cmd
 }
 
@@ -176,6 +177,46 @@ func TestBundleKilled(t *testing.T) {
 		t.Errorf("after %d kills in %v: %s, want %s", kills, hits, got, want)
 	}
 	t.Logf("killed in %v", hits)
+}
+
+// TestBundleSinceKilled does the same with a base: what is left to it is never
+// fetched, whatever happens.
+func TestBundleSinceKilled(t *testing.T) {
+	t.Parallel()
+	m := newMirrored(t)
+	list, err := os.ReadFile(m.path("images.lst"))
+	check(t, err)
+	check(t, os.WriteFile(m.path("old.lst"), []byte(strings.SplitAfter(string(list), "\n")[0]), 0o600))
+	check(t, os.Rename(m.path("images.lst"), m.path("all.lst")))
+	check(t, os.Rename(m.path("old.lst"), m.path("images.lst")))
+	m.bundle("old")
+	check(t, os.Rename(m.path("all.lst"), m.path("images.lst")))
+	before := m.registry.Served(m.layers[0].Digest) + m.registry.Served(m.layers[1].Digest)
+	m.flags = []string{"--since", m.path("old.tar.zst")}
+	want := m.bundle("calm")
+	m.registry.Rate = 4 << 20
+	hits := map[string]int{}
+	for kills := 0; kills < 12; kills++ {
+		phase, ended := m.killIn([]string{"resolve", "download", "write"}[kills%3])
+		if !ended {
+			hits[phase]++
+			continue
+		}
+		if got := m.sum("killed"); got != want {
+			t.Fatalf("a run that ended: %s, want %s", got, want)
+		}
+		m.forget()
+	}
+	m.registry.Rate = 0
+	if got := m.bundle("killed"); got != want {
+		t.Errorf("after kills in %v: %s, want %s", hits, got, want)
+	}
+	if after := m.registry.Served(m.layers[0].Digest) + m.registry.Served(m.layers[1].Digest); after != before {
+		t.Errorf("%d bytes of the base's layers were fetched again", after-before)
+	}
+	if len(hits) == 0 {
+		t.Error("no run was killed")
+	}
 }
 
 // killIn starts a run and kills it at a random moment of a phase. It returns

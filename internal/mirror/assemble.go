@@ -21,6 +21,8 @@ var ErrNothing = errors.New("no image is left to bundle")
 // assembly collects what goes into one bundle.
 type assembly struct {
 	work     *workdir.Dir
+	since    *since
+	based    map[digest.Digest]bundle.Blob // what is left to the base
 	blobs    map[digest.Digest]bundle.Blob
 	places   map[digest.Digest]place
 	readable map[digest.Digest][]byte
@@ -44,7 +46,8 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 		return nil, errors.Join(ErrNothing, joinFailures(failed))
 	}
 	a := &assembly{
-		work: r.work, blobs: make(map[digest.Digest]bundle.Blob), places: make(map[digest.Digest]place),
+		work: r.work, since: r.since, based: make(map[digest.Digest]bundle.Blob),
+		blobs: make(map[digest.Digest]bundle.Blob), places: make(map[digest.Digest]place),
 		readable: make(map[digest.Digest][]byte),
 	}
 	for i := range images {
@@ -54,6 +57,7 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 	}
 	inv := &bundle.Inventory{
 		Format: bundle.FormatV1, Layers: r.o.Layers, Release: r.o.Release, Encoder: r.enc.Name(), Images: images,
+		Base: a.base(),
 	}
 	for _, b := range a.blobs {
 		inv.Blobs = append(inv.Blobs, b)
@@ -169,6 +173,9 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 	blob := l.Digest
 	if form == bundle.Expanded {
 		blob = l.DiffID
+	}
+	if a.addBased(l, blob, form) {
+		return nil
 	}
 	rec := a.work.Record(l.Digest, blob, form)
 	if rec == nil {

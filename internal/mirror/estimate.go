@@ -59,9 +59,16 @@ func (r *run) planInput(images []bundle.Image) plan.Input {
 	}
 }
 
-// layerState is what the work directory has of a layer.
+// layerState is what the base and the work directory have of a layer.
 func (r *run) layerState(l bundle.Layer) plan.State {
 	blob := r.blobOf(l)
+	if b, ok := r.since.proven(l, blob); ok {
+		s := plan.State{Based: true}
+		if blob == l.DiffID {
+			s.Plain = b.Size
+		}
+		return s
+	}
 	rec := r.work.Record(l.Digest, blob, r.o.Layers)
 	if rec == nil {
 		return plan.State{Kept: r.work.Kept(l.Digest)}
@@ -114,6 +121,10 @@ func (r *run) openSample(ctx context.Context, j *job) (io.ReadCloser, func() int
 // newRun opens the work directory for a run. The caller closes it.
 func newRun(src Source, o Options) (*run, error) {
 	o = o.withDefaults()
+	since, err := newSince(o.Since, o.Layers)
+	if err != nil {
+		return nil, err
+	}
 	enc, err := bundle.NewEncoder(o.Level, o.Encoders)
 	if err != nil {
 		return nil, err
@@ -122,7 +133,7 @@ func newRun(src Source, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &run{o: o, src: src, work: work, enc: enc, slots: make(chan struct{}, o.Jobs)}, nil
+	return &run{o: o, src: src, work: work, enc: enc, since: since, slots: make(chan struct{}, o.Jobs)}, nil
 }
 
 // blobOf is the digest under which the bundle holds a layer.

@@ -76,6 +76,10 @@ type Options struct {
 	Planned func(*plan.Plan)
 	// Release is what the inventory says about the release; it may be nil.
 	Release *bundle.Release
+	// Since, where set, is an earlier bundle: layers that it has are left out,
+	// and it is named as the base. It must have layers of the same form, else the
+	// error is a *FormError.
+	Since *Since
 	// Progress is told what happens.
 	Progress progress.Func
 	// Log gets details; nil is silent.
@@ -178,6 +182,7 @@ type run struct {
 	src      Source
 	work     *workdir.Dir
 	enc      *bundle.Encoder
+	since    *since
 	slots    chan struct{} // one for each of Options.Jobs
 	failures failures
 	fetched  counter

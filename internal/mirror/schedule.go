@@ -40,7 +40,8 @@ func (r *run) reached(j *job, n int64) {
 	}
 }
 
-// jobs returns the layers of the images, each once, largest first.
+// jobs returns the layers of the images that have to be in the work directory,
+// each once, largest first.
 func (r *run) jobs(images []bundle.Image) []*job {
 	byDigest := make(map[digest.Digest]*job)
 	byBlob := make(map[digest.Digest]*job)
@@ -51,7 +52,11 @@ func (r *run) jobs(images []bundle.Image) []*job {
 				j.refs = append(j.refs, img.Ref)
 				continue
 			}
-			j := &job{layer: l, blob: r.blobOf(l), refs: []string{img.Ref}}
+			blob := r.blobOf(l)
+			if _, ok := r.since.proven(l, blob); ok {
+				continue
+			}
+			j := &job{layer: l, blob: blob, refs: []string{img.Ref}}
 			byDigest[l.Digest] = j
 			if first, ok := byBlob[j.blob]; ok {
 				first.also = append(first.also, j)

@@ -20,6 +20,10 @@ type Plan struct {
 	Layers      int   `json:"layers"`
 	LayerBytes  int64 `json:"layerBytes"`
 	SharedBytes int64 `json:"sharedBytes"`
+	// BaseLayers and BaseBytes are those of them that the base has, and that are
+	// neither moved nor in the bundle.
+	BaseLayers int   `json:"baseLayers,omitempty"`
+	BaseBytes  int64 `json:"baseBytes,omitempty"`
 	// Download is what has to come from registries; the rest is in the work
 	// directory.
 	Download int64 `json:"download"`
@@ -63,12 +67,15 @@ type Level struct {
 	Seconds int64  `json:"seconds"`
 }
 
-// State is what the work directory has of a layer.
+// State is what the work directory or the base has of a layer.
 type State struct {
-	// Done says that it is finished; Frames is what it takes in the bundle then,
-	// Plain the length of its tar (0: not known).
-	Done          bool
-	Frames, Plain int64
+	// Based says that the base has it: it is not moved.
+	Based bool
+	// Done says that it is finished; Frames is what it takes in the bundle then.
+	Done   bool
+	Frames int64
+	// Plain is the length of its tar, 0 where that is not known.
+	Plain int64
 	// Kept is how much of its download is there, where it is not finished.
 	Kept int64
 }
@@ -83,7 +90,7 @@ type Input struct {
 	Jobs, Encoders int
 	// Measured is what was measured on some of the layers; it may be nil.
 	Measured *sample.Result
-	// State looks a layer up in the work directory.
+	// State looks a layer up in the base and the work directory.
 	State func(bundle.Layer) State
 	// Work and Output are where the run writes.
 	Work, Output string
@@ -176,7 +183,7 @@ func (in Input) addTimes(p *Plan) {
 		rate := min(m.Rate, level.Speed*float64(in.Encoders))
 		l := Level{
 			Level: level.Level, Name: bundle.LevelName(level.Level),
-			Bundle:  int64(level.Ratio*float64(p.LayerBytes)) + int64(len(in.Images))*perImage,
+			Bundle:  int64(level.Ratio*float64(p.LayerBytes-p.BaseBytes)) + int64(len(in.Images))*perImage,
 			Seconds: int64(float64(p.Download) / rate),
 		}
 		p.Levels = append(p.Levels, l)
@@ -236,7 +243,7 @@ func sumLayers(in Input, p *Plan) layerSums {
 			if len(users[layer.Digest]) == 1 {
 				img.OwnBytes += layer.Size
 			}
-			if !state.Done {
+			if !state.Done && !state.Based {
 				img.Download += max(0, layer.Size-state.Kept)
 			}
 		}
@@ -251,6 +258,11 @@ func (l *layerSums) add(p *Plan, size int64, s State) {
 	if s.Plain > 0 {
 		l.plain.size += size
 		l.plain.plain += s.Plain
+	}
+	if s.Based {
+		p.BaseLayers++
+		p.BaseBytes += size
+		return
 	}
 	if s.Done {
 		l.done.size += size

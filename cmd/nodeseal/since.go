@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/mirror"
+	"github.com/nodeseal/nodeseal/internal/ui"
+)
+
+// addSince puts what --since names into the engine's options.
+func (o *bundleOptions) addSince(ctx context.Context, opts *mirror.Options) error {
+	if o.since == "" {
+		return nil
+	}
+	if replaces(o.output, o.since) {
+		return usageError{fmt.Errorf("--since %s: it would be replaced: name another output", o.since)}
+	}
+	since, err := readSince(ctx, o.since)
+	if errors.Is(err, fs.ErrNotExist) {
+		return usageError{fmt.Errorf("--since: %w", err)}
+	}
+	if err != nil {
+		return fmt.Errorf("--since %s: %w", o.since, err)
+	}
+	if !o.layersGiven {
+		opts.Layers = since.Inventory.Layers
+	}
+	if opts.Layers != since.Inventory.Layers {
+		return usageError{fmt.Errorf("--since %s: %w: leave --layers out", o.since, &mirror.FormError{Since: since.Inventory.Layers, Wanted: opts.Layers})}
+	}
+	opts.Since = since
+	return nil
+}
+
+// replaces reports whether writing the bundle output would replace old, also one
+// in parts.
+func replaces(output, old string) bool {
+	_, base, err := bundle.FindParts(old)
+	if err != nil {
+		return false // who reads it says so
+	}
+	a, aerr := filepath.Abs(base)
+	b, berr := filepath.Abs(output)
+	if aerr == nil && berr == nil && a == b {
+		return true
+	}
+	one, err := os.Stat(old)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(output)
+	return err == nil && os.SameFile(one, other)
+}
+
+// readSince reads the inventory of a bundle, or one that lies there alone.
+func readSince(ctx context.Context, path string) (*mirror.Since, error) {
+	path = strings.TrimSuffix(path, bundle.PartsSuffix)
+	inv, raw, err := readInventory(path)
+	if err != nil {
+		return nil, err
+	}
+	if inv == nil {
+		f, err := bundle.OpenFile(ctx, path)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the file
+		}
+		defer f.Close() //nolint:errcheck // read only
+		inv, raw = f.Inventory(), f.RawInventory()
+	}
+	if inv.Base == nil {
+		return &mirror.Since{Inventory: inv, ID: digest.FromBytes(raw)}, nil
+	}
+	whole := inv.Whole()
+	if raw, err = whole.Marshal(); err != nil {
+		return nil, err //nolint:wrapcheck // says all
+	}
+	return &mirror.Since{Inventory: whole, ID: digest.FromBytes(raw)}, nil
+}
+
+// readInventory reads a file that begins as JSON does; nil where there is none,
+// or another one.
+func readInventory(path string) (*bundle.Inventory, []byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, nil //nolint:nilerr // it may be in parts
+	}
+	defer f.Close()
+	r := bufio.NewReader(io.LimitReader(f, bundle.MaxInventory+1))
+	if first, err := r.Peek(1); err != nil || first[0] != '{' {
+		return nil, nil, nil //nolint:nilerr // who reads it says so
+	}
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading inventory: %w", err)
+	}
+	inv, err := bundle.ParseInventory(strings.NewReader(string(raw)))
+	return inv, raw, err //nolint:wrapcheck // says all
+}
+
+// baseResult is what is left to a base. Bytes are those of the layers as a bundle
+// holds them, before its compression.
+type baseResult struct {
+	Inventory digest.Digest `json:"inventory"`
+	Release   string        `json:"release,omitempty"`
+	Layers    int           `json:"layers"`
+	Bytes     int64         `json:"bytes"`
+
+	name string
+}
+
+// newBaseResult describes the base of a bundle, nil where it has none.
+func newBaseResult(inv *bundle.Inventory) *baseResult {
+	if inv.Base == nil {
+		return nil
+	}
+	out := &baseResult{Inventory: inv.Base.Inventory, name: inv.Base.Name()}
+	if r := inv.Base.Release; r != nil {
+		out.Release = r.Version
+	}
+	out.Layers, out.Bytes = inv.Base.Layers()
+	return out
+}
+
+// layers counts what is left to the base.
+func (b *baseResult) layers() string {
+	return fmt.Sprintf("%s (%s)", plural(b.Layers, "layer"), ui.Bytes(b.Bytes))
+}
