@@ -32,6 +32,9 @@ its signature, the program and an install.sh that puts it on a node, the
 generated configuration, SHA256SUMS and a README.html. With --pool the
 configuration is that of config all, without that of config units.
 
+A bundle of bundle --since goes on a stick as any other: for nodes that hold its
+base in a slot.
+
 Every file is read back from the stick. An interrupted run goes on where it was.
 A node imports by itself from a file system with the label NODESEAL.`,
 		Example: `  mkfs.vfat -n NODESEAL /dev/sdX1 && mount /dev/sdX1 /mnt
@@ -104,6 +107,9 @@ func (r carryResult) writeText(w io.Writer) error {
 		in = plural(r.Parts, "part")
 	}
 	p.line("OK: %s holds %s, %s in %s, %s, all read back", r.Dir, r.Bundle, ui.Bytes(r.Size), in, plural(r.Images, "image"))
+	if r.Base != "" {
+		p.line("a node needs its base, too: %s", r.Base)
+	}
 	p.line("on a node: sh install.sh, then nodeseal import-stick DIR; %s shows it in pictures", carry.PageFile)
 	return p.err
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
@@ -89,7 +90,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
-	case is(err, errFound, errLacks, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, bundle.ErrSignature, store.ErrDamaged,
+	case is(err, errFound, errLacks, base.ErrIncomplete, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, bundle.ErrSignature, store.ErrDamaged,
 		layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
 		return exitDamaged
 	case isPrecondition(err):
@@ -107,7 +108,7 @@ func isPrecondition(err error) bool {
 		return true // not root
 	}
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
-		is(err, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, mirror.ErrNoSpace, seal.ErrBusy, slot.ErrBusy)
+		is(err, base.ErrNone, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, mirror.ErrNoSpace, seal.ErrBusy, slot.ErrBusy)
 }
 
 func is(err error, targets ...error) bool {
@@ -130,7 +131,13 @@ func hint(err error) string {
 	var inUse *slot.InUseError
 	var tooFull *dir.UsageError
 	var kernel *image.KernelError
+	var noBase *missingBaseError
+	var badBase *base.DamagedError
 	switch {
+	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
+		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
+	case errors.As(err, &badBase):
+		return "nodeseal verify " + badBase.Path + " names all that is damaged there; mend it, name another base with --base, or take a bundle that was made without --since"
 	case errors.As(err, &kernel):
 		return "import with --format dir, which needs no EROFS"
 	case errors.As(err, &full):

@@ -6,12 +6,14 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -28,6 +30,7 @@ type importOptions struct {
 	format  formatOptions
 	key     keyOptions
 	part    partOptions
+	base    baseOptions
 }
 
 func (o *importOptions) addFlags(flags *pflag.FlagSet) {
@@ -58,17 +61,25 @@ imported; one that the bundle lacks is an error (exit code 4).
 With --format image the store is one file, an EROFS image that is the same on
 every node, immutable and mounted read-only: its sha256, which is recorded beside
 it, proves all of it. It needs a kernel with EROFS, and an interrupted import
-begins anew.`,
+begins anew.
+
+A bundle of bundle --since leaves layers to its base. They are taken from the
+slots, or from bundles beside it, or from what --base names: whatever has them.
+Each is verified like those of the bundle, and the store is the one that the whole
+bundle would have made. Where layers are missing they are named, and nothing is
+made (exit code 5 where nobody has any of them, else 4).`,
 		Example: `  nodeseal import /run/media/stick/release.tar.zst
   nodeseal import release.tar.zst --sysroot /mnt/new-disk
   nodeseal import release.tar.zst --store /srv/images
   nodeseal import release.tar.zst --images worker.lst
+  nodeseal import 4.17.9-since-4.17.8.tar.zst --base 4.17.8.tar.zst
   nodeseal import release.tar.zst --store /srv/images --format image
   nodeseal import release.tar.zst --image-out release.erofs`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runImport(cmd.Context(), a, args[0], &o) },
 	}
 	o.addFlags(cmd.Flags())
+	o.base.addFlags(cmd, defaultBases)
 	must(cmd.MarkFlagDirname("store"))
 	must(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{formatDir, formatImage, formatAuto}, cobra.ShellCompDirectiveNoFileComp)))
 	o.slots.complete(cmd)
@@ -94,8 +105,11 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if err := o.key.check(path, f.RawInventory()); err != nil {
 		return err
 	}
-	src, err := o.part.choose(a, path, f)
+	src, err := base.Whole(f)
 	if err != nil {
+		return err //nolint:wrapcheck // says all
+	}
+	if src, err = o.part.choose(a, path, src); err != nil {
 		return err
 	}
 	asImage, err := o.format.image(ctx, o.store)
@@ -103,12 +117,12 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 		return err
 	}
 	if asImage {
-		return importImage(ctx, a, path, src, o)
+		return importImage(ctx, a, path, f, src, o)
 	}
 	if o.store == "" {
-		return importSlot(ctx, a, path, src, o)
+		return importSlot(ctx, a, path, f, src, o)
 	}
-	return importStore(ctx, a, path, src, o)
+	return importStore(ctx, a, path, f, src, o)
 }
 
 // boundMemory lets the garbage collector keep an import with up to 8 jobs below
@@ -122,7 +136,7 @@ func boundMemory(jobs int) {
 }
 
 // importStore makes a single store, unless it is there.
-func importStore(ctx context.Context, a *app, path string, src store.Source, o *importOptions) error {
+func importStore(ctx context.Context, a *app, path string, f *bundle.File, src store.Source, o *importOptions) error {
 	out := importResult{Store: o.store}
 	var err error
 	if out.Already, err = dir.Present(ctx, src, o.store); err != nil {
@@ -134,12 +148,20 @@ func importStore(ctx context.Context, a *app, path string, src store.Source, o *
 			return err //nolint:wrapcheck // says all
 		}
 	} else {
-		res, err := dir.Import(ctx, src, o.store, dir.Options{Jobs: o.jobs, NoDevices: o.part.noDevices, Progress: a.progress()})
+		b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, true)
 		if err != nil {
-			return fmt.Errorf("importing %s: %w", path, err)
+			return fmt.Errorf("importing %w", err)
+		}
+		defer b.close()
+		res, err := dir.Import(ctx, b.src, o.store, dir.Options{
+			Jobs: o.jobs, NoDevices: o.part.noDevices, Reuse: b.stores(), Progress: a.progress(),
+		})
+		if err != nil {
+			return fmt.Errorf("importing %s: %w", path, b.blame(err))
 		}
 		out.Store = res.Path
 		out.count(res)
+		out.addBase(b)
 	}
 	if !o.noSeal {
 		// Also what a run before made and did not come to seal.
@@ -153,7 +175,7 @@ func importStore(ctx context.Context, a *app, path string, src store.Source, o *
 }
 
 // importSlot fills the free slot.
-func importSlot(ctx context.Context, a *app, path string, src store.Source, o *importOptions) error {
+func importSlot(ctx context.Context, a *app, path string, f *bundle.File, src store.Source, o *importOptions) error {
 	root, err := o.slots.open(o.noMount)
 	if err != nil {
 		return err
@@ -162,12 +184,19 @@ func importSlot(ctx context.Context, a *app, path string, src store.Source, o *i
 	if err != nil {
 		return err
 	}
-	opts.NoSeal, opts.Import.NoDevices = o.noSeal, o.part.noDevices
-	res, err := root.Fill(ctx, src, opts)
+	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, true)
 	if err != nil {
-		return fmt.Errorf("importing %s: %w", path, err)
+		return fmt.Errorf("importing %w", err)
 	}
-	return a.show(newFilledResult(res))
+	defer b.close()
+	opts.NoSeal, opts.Import.NoDevices, opts.Import.Reuse = o.noSeal, o.part.noDevices, b.stores()
+	res, err := root.Fill(ctx, b.src, opts)
+	if err != nil {
+		return fmt.Errorf("importing %s: %w", path, b.blame(err))
+	}
+	out := newFilledResult(res)
+	out.addBase(b)
+	return a.show(out)
 }
 
 // importResult is what import prints. Bytes are those of the unpacked layers.
@@ -182,9 +211,13 @@ type importResult struct {
 	Files      int64     `json:"files"`
 	Bytes      int64     `json:"bytes"`
 	TakenOver  int       `json:"takenOver"`
-	// Taken are layers from the other slot, Extracted those from the bundle.
+	// Taken are layers from the other slot or from stores of the base, Extracted
+	// those from the bundle or from bundles of the base.
 	Taken     int `json:"taken,omitempty"`
 	Extracted int `json:"extracted"`
+	// Based are the layers that the bundle left to its base, Base where they were.
+	Based int      `json:"based,omitempty"`
+	Base  []string `json:"base,omitempty"`
 	// Image is the file that holds the store, where one does, with its digest and
 	// its length.
 	Image      string        `json:"image,omitempty"`
@@ -199,6 +232,13 @@ func newFilledResult(f *slot.Filled) importResult {
 		out.count(f.Import)
 	}
 	return out
+}
+
+// addBase adds what came from the base, where anything was done.
+func (r *importResult) addBase(b *based) {
+	if b.from != nil && !r.Already {
+		r.Based, r.Base = b.from.Layers(), b.from.Paths()
+	}
 }
 
 func (r *importResult) count(res *dir.Result) {
@@ -219,6 +259,9 @@ func (r importResult) writeText(w io.Writer) error {
 	default:
 		p.line("OK: %s holds %s under %s, %s, %s", r.Store, plural(r.Images, "image"), plural(r.References, "reference"),
 			plural(r.Layers, "layer"), ui.Bytes(r.Bytes))
+	}
+	if r.Based > 0 {
+		p.line("%s from the base, verified: %s", plural(r.Based, "layer"), strings.Join(r.Base, ", "))
 	}
 	if r.Digest != "" {
 		p.line("%s: %s, %s", r.Image, ui.Bytes(r.ImageBytes), r.Digest)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
@@ -92,7 +93,7 @@ func hasImage(store string) (string, bool) {
 
 // importImage makes the image of the store o.store, unless it is there, or the file
 // o.format.out.
-func importImage(ctx context.Context, a *app, path string, src store.Source, o *importOptions) error {
+func importImage(ctx context.Context, a *app, path string, f *bundle.File, src store.Source, o *importOptions) error {
 	file := o.format.out
 	if file == "" {
 		var err error
@@ -106,14 +107,20 @@ func importImage(ctx context.Context, a *app, path string, src store.Source, o *
 			return err //nolint:wrapcheck // names the directory
 		}
 	}
-	res, err := image.Import(ctx, src, file, image.Options{Jobs: o.jobs, NoDevices: o.part.noDevices, Progress: a.progress()})
+	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, false)
 	if err != nil {
-		return fmt.Errorf("importing %s: %w", path, err)
+		return fmt.Errorf("importing %w", err)
+	}
+	defer b.close()
+	res, err := image.Import(ctx, b.src, file, image.Options{Jobs: o.jobs, NoDevices: o.part.noDevices, Progress: a.progress()})
+	if err != nil {
+		return fmt.Errorf("importing %s: %w", path, b.blame(err))
 	}
 	out := importResult{
 		Store: res.Path, Images: res.Images, References: res.References, Layers: res.Layers, Files: res.Files,
 		Bytes: res.Bytes, Extracted: res.Decoded, Image: res.Path, Digest: res.Digest, ImageBytes: res.Size,
 	}
+	out.addBase(b)
 	if o.format.out == "" {
 		if out.Store, out.Seal, err = placeImage(res.Path, o); err != nil {
 			return fmt.Errorf("the image is whole, but not in its place: %w", err)

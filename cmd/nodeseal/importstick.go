@@ -13,6 +13,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
 )
 
@@ -21,6 +22,7 @@ type importStickOptions struct {
 	key   keyOptions
 	node  string
 	jobs  int
+	base  baseOptions
 }
 
 func newImportStickCommand(a *app) *cobra.Command {
@@ -41,6 +43,7 @@ signed. Where there is no bundle, or a slot holds it already, nothing is done.`,
 	o.slots.addFillFlags(cmd.Flags())
 	o.slots.complete(cmd)
 	o.key.addFlags(cmd.Flags())
+	o.base.addFlags(cmd, "the slots")
 	cmd.Flags().StringVar(&o.node, "node", "", "name of this node in the result's name (default the host's name)")
 	cmd.Flags().IntVar(&o.jobs, "jobs", 0, "layers to extract at once (default: processors, at most 8)")
 	return cmd
@@ -96,11 +99,22 @@ func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string
 	if err != nil {
 		return nil, err
 	}
-	res, err := root.Fill(ctx, f, opts)
+	src, err := base.Whole(f)
 	if err != nil {
-		return nil, fmt.Errorf("importing %s: %w", path, err)
+		return nil, err //nolint:wrapcheck // says all
+	}
+	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, true)
+	if err != nil {
+		return nil, fmt.Errorf("importing %w", err)
+	}
+	defer b.close()
+	opts.Import.Reuse = b.stores()
+	res, err := root.Fill(ctx, b.src, opts)
+	if err != nil {
+		return nil, fmt.Errorf("importing %s: %w", path, b.blame(err))
 	}
 	out := newFilledResult(res)
+	out.addBase(b)
 	return &out, nil
 }
 

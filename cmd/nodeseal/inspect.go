@@ -16,7 +16,8 @@ func newInspectCommand(a *app) *cobra.Command {
 		Use:   "inspect BUNDLE|STORE",
 		Short: "Show what is inside a bundle or a store, how big it is and what is shared",
 		Long: `Show the images of a bundle or of a store, their sizes unpacked, and how much of each is its
-own: not shared with any other image. Only the head of the bundle is read.
+own: not shared with any other image. Only the head of the bundle is read. Of a
+bundle of bundle --since, the layers that are left to its base count too.
 With --json, the inventory and the sums.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -29,7 +30,8 @@ With --json, the inventory and the sums.`,
 			}
 			defer f.Close() //nolint:errcheck // read only
 			return a.show(inspectResult{
-				Bundle: args[0], Size: f.Size(), Usage: f.Inventory().Usage(), inventory: f.Inventory(), Inventory: f.RawInventory(),
+				Bundle: args[0], Size: f.Size(), Usage: f.Inventory().Whole().Usage(), Base: newBaseResult(f.Inventory()),
+				inventory: f.Inventory(), Inventory: f.RawInventory(),
 			})
 		},
 	}
@@ -40,6 +42,7 @@ type inspectResult struct {
 	Bundle    string          `json:"bundle"`
 	Size      int64           `json:"size"`
 	Usage     bundle.Usage    `json:"usage"`
+	Base      *baseResult     `json:"base,omitempty"`
 	Inventory json.RawMessage `json:"inventory"`
 
 	inventory *bundle.Inventory
@@ -54,6 +57,9 @@ func (r inspectResult) writeText(w io.Writer) error {
 	}
 	p.line("%s, %s, %s of layers, %s of them shared", plural(len(inv.Images), "image"), plural(r.Usage.Layers, "layer"),
 		ui.Bytes(r.Usage.LayerBytes), ui.Bytes(r.Usage.SharedBytes))
+	if r.Base != nil {
+		p.line("%s left to the base, %s", r.Base.layers(), r.Base.name)
+	}
 	p.line("")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	pt := &printer{w: t, err: p.err}

@@ -22,17 +22,17 @@ func (o *partOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.noDevices, "no-devices", false, "refuse layers with device nodes; whiteouts are none")
 }
 
-// choose returns what is imported of the bundle f at path. It wants every
+// choose returns what is imported of src, the bundle at path. It wants every
 // reference of the lists to be there; the error wraps errLacks.
-func (o *partOptions) choose(a *app, path string, f *bundle.File) (store.Source, error) {
+func (o *partOptions) choose(a *app, path string, src store.Source) (store.Source, error) {
 	if len(o.images) == 0 {
-		return f, nil
+		return src, nil
 	}
 	list, err := readLists(a, o.images)
 	if err != nil {
 		return nil, err
 	}
-	if lacks := missing(f.Inventory(), list); len(lacks) > 0 {
+	if lacks := missing(src.Inventory(), list); len(lacks) > 0 {
 		return nil, fmt.Errorf("importing %s: %s of the list %w:\n  %s", path,
 			plural(len(lacks), "reference"), errLacks, strings.Join(lacks, "\n  "))
 	}
@@ -42,7 +42,7 @@ func (o *partOptions) choose(a *app, path string, f *bundle.File) (store.Source,
 			wanted[ref] = true
 		}
 	}
-	part, err := store.Part(f, func(img *bundle.Image) bool {
+	part, err := store.Part(src, func(img *bundle.Image) bool {
 		for _, name := range img.Names {
 			if wanted[name] {
 				return true

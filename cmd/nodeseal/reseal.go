@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/slot"
 )
 
@@ -18,6 +19,7 @@ type resealOptions struct {
 	slots   slotOptions
 	jobs    int
 	restart bool
+	base    baseOptions
 }
 
 func (o *resealOptions) addFlags(flags *pflag.FlagSet) {
@@ -37,13 +39,17 @@ cluster upgrade, because images of the operating system and of operators change
 while it goes on. Layers that the other slot has are taken from there (hard links
 where the file system can, else reflinks or copies) and verified; the rest is
 extracted from the bundle. The store is checked and sealed, and CRI-O sees the
-new images without a restart. Containers of the old release run on.`,
+new images without a restart. Containers of the old release run on.
+
+A bundle of bundle --since is enough where the other slot holds its base: it has
+only the layers that are new.`,
 		Example: `  nodeseal reseal /run/media/stick/release-4.17.9.tar.zst
   nodeseal retire --when-safe          after the upgrade`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runReseal(cmd.Context(), a, args[0], &o) },
 	}
 	o.addFlags(cmd.Flags())
+	o.base.addFlags(cmd, defaultBases)
 	o.slots.complete(cmd)
 	return cmd
 }
@@ -69,11 +75,22 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 		return err //nolint:wrapcheck // names the file
 	}
 	defer f.Close() //nolint:errcheck // read only
-	res, err := root.Fill(ctx, f, opts)
+	src, err := base.Whole(f)
 	if err != nil {
-		return fmt.Errorf("resealing with %s: %w", path, err)
+		return err //nolint:wrapcheck // says all
+	}
+	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, true)
+	if err != nil {
+		return fmt.Errorf("resealing with %w", err)
+	}
+	defer b.close()
+	opts.Import.Reuse = b.stores()
+	res, err := root.Fill(ctx, b.src, opts)
+	if err != nil {
+		return fmt.Errorf("resealing with %s: %w", path, b.blame(err))
 	}
 	out := resealResult{importResult: newFilledResult(res)}
+	out.addBase(b)
 	if err := out.lookAtOther(root, res.Slot.Other()); err != nil {
 		return err
 	}
@@ -105,6 +122,8 @@ type resealResult struct {
 	OnlyThere    []string  `json:"onlyThere"`
 	// Restarted are the services that were restarted.
 	Restarted []string `json:"restarted,omitempty"`
+
+	takenFrom string // for people
 }
 
 func (r *resealResult) lookAtOther(root *slot.Root, n slot.Name) error {
@@ -112,7 +131,12 @@ func (r *resealResult) lookAtOther(root *slot.Root, n slot.Name) error {
 	if err != nil {
 		return err //nolint:wrapcheck // names the slot
 	}
-	r.Other, r.OtherRelease = n, other.Release()
+	r.Other, r.OtherRelease, r.takenFrom = n, other.Release(), "slot "+string(n)
+	for _, b := range r.Base {
+		if b != other.Path {
+			r.takenFrom += ", " + b
+		}
+	}
 	r.OnlyThere, err = root.Held(other)
 	return err //nolint:wrapcheck // names the slot
 }
@@ -123,7 +147,7 @@ func (r resealResult) writeText(w io.Writer) error {
 	}
 	p := &printer{w: w}
 	if r.Taken > 0 {
-		p.line("%s taken from slot %s and verified, %d extracted from the bundle", plural(r.Taken, "layer"), r.Other, r.Extracted)
+		p.line("%s taken from %s and verified, %d extracted from the bundle", plural(r.Taken, "layer"), r.takenFrom, r.Extracted)
 	}
 	switch {
 	case r.OtherRelease == "nothing":

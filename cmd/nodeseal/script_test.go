@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/samplerelease"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/nodeseal/nodeseal/internal/store/storetest"
 )
 
 // TestMain lets the scripts run this very program: its real main.
@@ -44,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"cut":     cutFile,
 			"sealed":  unsealLater,
 			"exits":   expectExit,
+			"same":    func(ts *testscript.TestScript, _ bool, args []string) { sameStores(t, ts, args) },
 		},
 	})
 }
@@ -94,6 +97,27 @@ func unsealLater(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Check(err)
 		}
 	})
+}
+
+// linkCounts are what a description says of links: layers that were taken from
+// another store are linked to there.
+var linkCounts = regexp.MustCompile(` links=\d+ first="[^"]*"`)
+
+// sameStores holds that stores have the same files, to the byte, mode, owner, time
+// and extended attribute: same STORE STORE...
+func sameStores(t *testing.T, ts *testscript.TestScript, args []string) {
+	var want []string
+	for i, arg := range args {
+		got := storetest.DescribeTree(t, ts.MkAbs(arg), storetest.TreeOptions{})
+		for i, line := range got {
+			got[i] = linkCounts.ReplaceAllString(line, "")
+		}
+		if i == 0 {
+			want = got
+		} else if diff := storetest.Diff(want, got); diff != "" {
+			ts.Fatalf("%s is not %s:\n%s", arg, args[0], diff)
+		}
+	}
 }
 
 // expectExit runs a command that must end with the exit code: exits CODE COMMAND...

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 
@@ -21,6 +22,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 	var lists []string
 	var repair string
 	var key keyOptions
+	var base baseOptions
 	cmd := &cobra.Command{
 		Use:   "verify BUNDLE|STORE",
 		Short: "Rehash everything and name what is damaged; with --images, what is missing",
@@ -28,6 +30,10 @@ func newVerifyCommand(a *app) *cobra.Command {
 it hurts and, where the bundle was split, the part. With --images, also name the
 references of the list that the bundle does not hold, with --key refuse a bundle
 that this key did not sign. Exits with 4 when anything is damaged or missing.
+
+A bundle of bundle --since proves alone that every layer it holds is whole, and
+which layers each image has; for the others --base names stores and bundles that
+have them, where all of them are rehashed too.
 
 In a store, which is a directory, every layer's tar is made again from its files
 and compared with the diff ID, and every other file with what the manifests and
@@ -39,22 +45,26 @@ of it is whole and the bundle, exchanged in one step, and sealed again.`,
 				if key.path != "" {
 					return usageError{errors.New("verify: --key is for a bundle, not for a store")}
 				}
-				return runVerifyStore(cmd.Context(), a, args[0], lists, repair)
+				if len(base.paths) > 0 && repair == "" {
+					return usageError{errors.New("verify: --base is for a bundle, not for a store; or comes with --repair")}
+				}
+				return runVerifyStore(cmd.Context(), a, args[0], lists, repair, &base)
 			}
 			if repair != "" {
 				return usageError{errors.New("verify: --repair is for a store, not for a bundle")}
 			}
-			return runVerify(cmd.Context(), a, args[0], lists, &key)
+			return runVerify(cmd.Context(), a, args[0], lists, &key, &base)
 		},
 	}
 	cmd.Flags().StringArrayVar(&lists, "images", nil, "list of references that the bundle must hold; may be repeated")
 	key.addFlags(cmd.Flags())
+	base.addFlags(cmd, "none; with --repair what is whole of the store, the slots, and the bundles beside BUNDLE")
 	cmd.Flags().StringVar(&repair, "repair", "", "the bundle to repair a damaged store from")
 	must(cmd.MarkFlagFilename("repair", "tar.zst", "zst"))
 	return cmd
 }
 
-func runVerify(ctx context.Context, a *app, path string, lists []string, key *keyOptions) error {
+func runVerify(ctx context.Context, a *app, path string, lists []string, key *keyOptions, base *baseOptions) error {
 	f, size, err := bundle.OpenBytes(path)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
@@ -94,6 +104,10 @@ func runVerify(ctx context.Context, a *app, path string, lists []string, key *ke
 	for _, part := range parts {
 		out.Parts = append(out.Parts, partItem{Part: part.Part, Error: part.Err.Error()})
 	}
+	if out.Base, err = verifyBase(ctx, a, path, rep.Inventory, base); err != nil {
+		return err
+	}
+	out.OK = out.OK && (out.Base == nil || out.Base.ok())
 	if wanted != nil {
 		out.Missing = missing(rep.Inventory, wanted)
 		out.OK = out.OK && len(out.Missing) == 0
@@ -136,6 +150,8 @@ type verifyResult struct {
 	Hurt []string `json:"hurt"`
 	// Missing are the references of --images that the bundle does not hold.
 	Missing []string `json:"missing,omitempty"`
+	// Base is what the bundle leaves to its base.
+	Base *verifiedBase `json:"base,omitempty"`
 }
 
 type damageItem struct {
@@ -179,14 +195,24 @@ func (r verifyResult) writeText(w io.Writer) error {
 	for _, ref := range r.Missing {
 		p.line("MISSING  %s", ref)
 	}
+	if r.Base != nil {
+		r.Base.lines(p)
+	}
 	if r.Signed {
 		p.line("SIGNED   by the key")
 	}
 	if r.OK {
 		p.line("OK: %s in %s, %s; every digest is right", plural(r.Images, "image"), plural(r.Blobs, "blob"), ui.Bytes(r.Bytes))
-	} else {
-		p.line("NOT OK: %s damaged, %s of %d hurt, %s missing", plural(len(r.Damage), "place"),
-			plural(len(r.Hurt), "image"), r.Images, plural(len(r.Missing), "reference"))
+		return p.err
 	}
+	bad := len(r.Damage)
+	lost := plural(len(r.Missing), "reference")
+	if r.Base != nil {
+		bad += len(r.Base.Damage)
+		if n := len(r.Base.Missing); n > 0 {
+			lost = fmt.Sprintf("%s and %s of the base", lost, plural(n, "layer"))
+		}
+	}
+	p.line("NOT OK: %s damaged, %s of %d hurt, %s missing", plural(bad, "place"), plural(len(r.Hurt), "image"), r.Images, lost)
 	return p.err
 }

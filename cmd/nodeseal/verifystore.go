@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
@@ -24,14 +26,14 @@ func isDir(path string) bool {
 }
 
 // runVerifyStore verifies a store, and with repair puts it right.
-func runVerifyStore(ctx context.Context, a *app, path string, lists []string, repair string) error {
+func runVerifyStore(ctx context.Context, a *app, path string, lists []string, repair string, bases *baseOptions) error {
 	rep, err := verifyStore(ctx, a, path)
 	if err != nil {
 		return err
 	}
 	out := newStoreResult(path, rep)
 	if len(rep.Findings) > 0 && repair != "" {
-		res, err := repairStore(ctx, a, path, repair)
+		res, err := repairStore(ctx, a, path, repair, bases)
 		if err != nil {
 			return fmt.Errorf("repairing %s: %w", path, err)
 		}
@@ -84,20 +86,35 @@ func verifyStore(ctx context.Context, a *app, path string) (*verify.Report, erro
 }
 
 // repairStore makes the store anew from what of it is whole and the bundle.
-func repairStore(ctx context.Context, a *app, path, from string) (*slot.Filled, error) {
+func repairStore(ctx context.Context, a *app, path, from string, o *baseOptions) (*slot.Filled, error) {
 	f, err := bundle.OpenFile(ctx, from)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}
 	defer f.Close() //nolint:errcheck // read only
-	opts := slot.FillOptions{Import: dir.Options{Progress: a.progress()}}
+	src, err := base.Whole(f)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says all
+	}
+	stores := []string{path}
+	if root, name, ok := slot.Find(path, slot.Options{}); ok {
+		stores = append(stores, root.Path(name.Other()))
+	}
+	b, err := o.complete(ctx, a, from, f, src, stores, base.Options{Architecture: runtime.GOARCH, Links: true})
+	if err != nil {
+		return nil, err
+	}
+	defer b.close()
+	opts := slot.FillOptions{Import: dir.Options{Progress: a.progress(), Reuse: b.stores()}}
 	rep, err := seal.State(ctx, path)
 	noMount := err == nil && !rep.Mounted
 	if root, name, ok := slot.Find(path, slot.Options{NoMount: noMount}); ok {
-		return root.Repair(ctx, f, name, opts) //nolint:wrapcheck // the caller wraps it
+		res, err := root.Repair(ctx, b.src, name, opts)
+		return res, b.blame(err)
 	}
 	opts.NoSeal = rep.Immutable == 0 && !rep.Mounted
-	return slot.RepairStore(ctx, f, path, noMount, opts) //nolint:wrapcheck // the caller wraps it
+	res, err := slot.RepairStore(ctx, b.src, path, noMount, opts)
+	return res, b.blame(err)
 }
 
 // storeResult is what verify prints about a store. Bytes are those of the

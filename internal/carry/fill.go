@@ -75,6 +75,8 @@ type Result struct {
 	Images int      `json:"images"`
 	Files  []string `json:"files"`
 	Signed bool     `json:"signed"`
+	// Base is what a node must hold already, "" where the bundle has everything.
+	Base string `json:"base,omitempty"`
 }
 
 // filler fills one stick.
@@ -122,6 +124,9 @@ func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 		return nil, err
 	}
 	res := &Result{Dir: dir, Bundle: name, Size: size, Images: len(src.Inventory().Images)}
+	if b := src.Inventory().Base; b != nil {
+		res.Base = b.Name()
+	}
 	items, closeAll, err := f.items(opts, base, src.Inventory(), res)
 	if err != nil {
 		return nil, err

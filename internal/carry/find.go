@@ -24,7 +24,7 @@ var (
 // Find returns the path of the one bundle in a directory, also one in parts. The
 // error wraps ErrNoBundle or ErrBundles.
 func Find(dir string) (string, error) {
-	names, err := bundles(dir)
+	names, err := Bundles(dir)
 	switch {
 	case err != nil:
 		return "", err
@@ -36,9 +36,9 @@ func Find(dir string) (string, error) {
 	return filepath.Join(dir, names[0]), nil
 }
 
-// bundles returns the names of the bundles in a directory, without those of
+// Bundles returns the names of the bundles in a directory, without those of
 // parts.
-func bundles(dir string) ([]string, error) {
+func Bundles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("looking for a bundle: %w", err)

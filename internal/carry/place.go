@@ -50,7 +50,7 @@ func (f *filler) invalidate() error {
 // checkForeign refuses a directory with another bundle: a node could not know
 // which one is meant, and nobody asked to remove it.
 func (f *filler) checkForeign(name string) error {
-	names, err := bundles(f.dir)
+	names, err := Bundles(f.dir)
 	if err != nil {
 		return err
 	}

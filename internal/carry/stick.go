@@ -87,7 +87,7 @@ func renderPage(inv *bundle.Inventory, res *Result, config bool) ([]byte, error)
 	}
 	var out bytes.Buffer
 	err = t.Execute(&out, map[string]any{
-		"Bundle": res.Bundle, "Release": release, "Images": res.Images, "Size": units.HumanSize(float64(res.Size)),
+		"Bundle": res.Bundle, "Release": release, "Base": res.Base, "Images": res.Images, "Size": units.HumanSize(float64(res.Size)),
 		"Signed": res.Signed, "Config": config, "Program": Program, "Script": Script, "Sums": SumsFile, "Key": machine.KeyFile,
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/seal"
@@ -17,7 +18,8 @@ import (
 
 // FillOptions change how a slot is filled.
 type FillOptions struct {
-	// Import are the importer's. Its Reuse is set here.
+	// Import are the importer's. Its Reuse are stores to take layers from besides
+	// those that are taken here.
 	Import dir.Options
 	// Reuse takes layers that the other slot has from there, verified.
 	Reuse bool
@@ -25,6 +27,12 @@ type FillOptions struct {
 	NoSeal bool
 	// Now is the time that is remembered for the slot.
 	Now time.Time
+}
+
+// reuse puts stores before those that layers are taken from.
+func (o *FillOptions) reuse(paths ...string) {
+	rest := slices.DeleteFunc(slices.Clone(o.Import.Reuse), func(p string) bool { return slices.Contains(paths, p) })
+	o.Import.Reuse = append(paths, rest...)
 }
 
 // Filled says what Fill or Repair did.
@@ -70,9 +78,8 @@ func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*F
 	if free == "" {
 		return nil, r.full()
 	}
-	opts.Import.Reuse = nil
 	if opts.Reuse {
-		opts.Import.Reuse = []string{r.Path(free.Other())}
+		opts.reuse(r.Path(free.Other()))
 	}
 	return r.fill(ctx, src, free, opts)
 }

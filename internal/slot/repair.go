@@ -53,7 +53,7 @@ func (r *Root) Repair(ctx context.Context, src store.Source, n Name, opts FillOp
 	if want != "" && want != id {
 		return nil, &OtherBundleError{Path: r.Path(n), Want: want, Got: id}
 	}
-	opts.Import.Reuse = []string{r.Path(n), r.Path(n.Other())}
+	opts.reuse(r.Path(n), r.Path(n.Other()))
 	opts.Now = state[n].Filled
 	return r.fill(ctx, src, n, opts)
 }
@@ -78,7 +78,7 @@ func RepairStore(ctx context.Context, src store.Source, path string, noMount boo
 		}
 	}
 	r := &Root{mounts: !noMount}
-	opts.Import.Reuse = []string{abs}
+	opts.reuse(abs)
 	out, err := r.prepare(ctx, src, at, opts)
 	if err != nil {
 		return nil, err

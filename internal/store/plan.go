@@ -45,9 +45,11 @@ type Layer struct {
 	Compressed     digest.Digest
 	CompressedSize int64
 	MediaType      string
-	// Blob is the digest under which the bundle holds the contents, Table that
-	// of their file table, "" where there is none.
+	// Blob is the digest under which the source has the contents, Table that of
+	// their file table, "" where there is none.
 	Blob, Table digest.Digest
+	// BlobSize is the length of the blob as it is claimed, 0 where it is not.
+	BlobSize int64
 	// Image is a reference that needs the layer, for messages.
 	Image string
 }
@@ -93,14 +95,13 @@ func NewPlan(ctx context.Context, src Metadata, sel Selection) (*Plan, error) {
 		layers: make(map[string]*Layer),
 		images: make(map[string]*Image),
 		names:  make(map[string]Reference),
-		tables: make(map[digest.Digest]digest.Digest),
+		blobs:  make(map[digest.Digest]bundle.Blob),
 		sizes:  make(map[digest.Digest]int64),
 	}
 	for _, b := range p.inv.Blobs {
-		if b.Table != "" {
-			p.tables[b.Digest] = b.Table
-		}
+		p.blobs[b.Digest] = b
 	}
+	p.elsewhere, _ = src.(Elsewhere)
 	chosen, skipped, err := choose(p.inv.Images, sel)
 	if err != nil {
 		return nil, err

@@ -17,12 +17,14 @@ import (
 type planner struct {
 	inv    *bundle.Inventory
 	plan   *Plan
-	layers map[string]*Layer               // by ID
-	images map[string]*Image               // by ID
-	names  map[string]Reference            // by name
-	tables map[digest.Digest]digest.Digest // of expanded layers, by blob
-	sizes  map[digest.Digest]int64         // claimed lengths of plain tars, by diff ID
-	claims []claim                         // in the order of the images
+	layers map[string]*Layer    // by ID
+	images map[string]*Image    // by ID
+	names  map[string]Reference // by name
+	blobs  map[digest.Digest]bundle.Blob
+	sizes  map[digest.Digest]int64 // claimed lengths of plain tars, by diff ID
+	claims []claim                 // in the order of the images
+	// elsewhere is nil where the inventory says where the layers are.
+	elsewhere Elsewhere
 }
 
 // add verifies one image and adds it to the plan.
@@ -92,11 +94,11 @@ func (p *planner) addLayers(img *bundle.Image) (*Layer, error) {
 		id := LayerID(parent, l.DiffID)
 		layer := p.layers[id]
 		if layer == nil {
-			blob := p.inv.LayerBlob(l)
+			at := p.locate(l)
 			layer = &Layer{
 				ID: id, Parent: top, DiffID: l.DiffID, DiffSize: l.DiffSize,
 				Compressed: l.Digest, CompressedSize: l.Size, MediaType: l.MediaType,
-				Blob: blob, Table: p.tables[blob], Image: img.Ref,
+				Blob: at.Blob, Table: at.Table, BlobSize: at.Size, Image: img.Ref,
 			}
 			if top != nil {
 				layer.Depth = top.Depth + 1
@@ -107,6 +109,17 @@ func (p *planner) addLayers(img *bundle.Image) (*Layer, error) {
 		top = layer
 	}
 	return top, nil
+}
+
+// locate says where the source has the contents of l.
+func (p *planner) locate(l bundle.Layer) Location {
+	if p.elsewhere != nil {
+		if at, ok := p.elsewhere.Locate(l); ok {
+			return at
+		}
+	}
+	b := p.blobs[p.inv.LayerBlob(l)]
+	return Location{Blob: p.inv.LayerBlob(l), Table: b.Table, Size: b.Size}
 }
 
 // addNames gives the names of img to its record.

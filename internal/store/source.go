@@ -17,6 +17,25 @@ type Metadata interface {
 	ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error)
 }
 
+// Location is where a Source has the contents of a layer.
+type Location struct {
+	// Blob is the digest to open it by: of the bytes, which are the plain tar
+	// where it is the diff ID, else the registry's.
+	Blob digest.Digest
+	// Table is the digest of its file table, "" where the source has none.
+	Table digest.Digest
+	// Size is the length of the blob as it is claimed, 0 where it is not.
+	Size int64
+}
+
+// Elsewhere is Metadata of which some layers are not as the inventory says: they
+// come from a base, which may have them in another form.
+type Elsewhere interface {
+	// Locate says where a layer of the inventory is, and false where that is as
+	// the inventory says.
+	Locate(l bundle.Layer) (Location, bool)
+}
+
 // Source is where images come from: a bundle. Its methods may be called from
 // many goroutines at once.
 type Source interface {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
 
@@ -86,6 +88,26 @@ func (s *Source) Reject(d digest.Digest) {
 	if s.Registry != nil {
 		s.Registry.Reject(d)
 	}
+}
+
+// HasLayer reports whether the store has the layer with the diff ID unpacked, with
+// what it takes to put its tar together: whether the two are whole shows only
+// when it is read.
+func (s *Store) HasLayer(diffID digest.Digest) bool {
+	for _, id := range s.layers[diffID] {
+		dir, err := s.layerDir(id)
+		if err != nil {
+			continue
+		}
+		_, err = os.Stat(dir)
+		if err == nil {
+			_, err = os.Stat(filepath.Join(s.Dir, store.TarSplitFile(id)))
+		}
+		if err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // PlainLayer returns the plain tar that the layer with the diff ID was unpacked

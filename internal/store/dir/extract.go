@@ -141,7 +141,7 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer, size int64) (_ *ext
 	if err != nil {
 		return nil, err //nolint:wrapcheck // extractOne wraps it
 	}
-	if counted.n != size && l.Blob == l.DiffID {
+	if size != 0 && counted.n != size && l.Blob == l.DiffID {
 		return nil, fmt.Errorf("%w: its blob has %d bytes, the inventory says %d", blob.ErrClaim, counted.n, size)
 	}
 	return result, plain.Finish()

@@ -129,15 +129,11 @@ func (im *importer) makePlan(ctx context.Context) error {
 	im.opts.Progress.Add(phasePlan, int64(len(images)))
 	im.opts.Progress.End(phasePlan)
 	im.plan = plan
-	sizes := make(map[digest.Digest]int64)
-	for _, b := range im.src.Inventory().Blobs {
-		sizes[b.Digest] = b.Size
-	}
 	byDiff := make(map[digest.Digest]*job)
 	for _, l := range plan.Layers {
 		j := byDiff[l.DiffID]
 		if j == nil {
-			j = &job{size: sizes[l.Blob]}
+			j = &job{size: l.BlobSize}
 			byDiff[l.DiffID] = j
 			im.work = append(im.work, j)
 		}

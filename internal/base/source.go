@@ -1,0 +1,199 @@
+package base
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/store"
+)
+
+// Whole returns src as the bundle that holds everything, with the inventory of
+// that; src itself where it has no base. What is left to the base cannot be
+// opened: Complete gives it.
+func Whole(src store.Source) (store.Source, error) {
+	inv := src.Inventory()
+	if inv.Base == nil {
+		return src, nil
+	}
+	w := &whole{Source: src, inv: inv.Whole()}
+	var err error
+	if w.raw, err = w.inv.Marshal(); err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	return w, nil
+}
+
+type whole struct {
+	store.Source
+	inv *bundle.Inventory
+	raw []byte
+}
+
+// Inventory implements store.Metadata.
+func (w *whole) Inventory() *bundle.Inventory { return w.inv }
+
+// RawInventory implements store.Source.
+func (w *whole) RawInventory() []byte { return w.raw }
+
+// Source is a store.Source of which some layers come from other places. It is safe
+// for use by many goroutines, as long as the places are open.
+type Source struct {
+	store.Source
+	found  map[digest.Digest]*found // by the blob that the inventory names
+	places map[digest.Digest]*found // by the blob that the place has
+	tables map[digest.Digest]*Place
+	paths  []string
+}
+
+// Options say for whom Complete looks.
+type Options struct {
+	// Architecture is the node's, in Go's words: what other platforms' images need
+	// does not count. "" is all.
+	Architecture string
+	// Links says that layers are linked from stores that have them, and that only
+	// what is damaged there is read from the Source: then a bundle that has them
+	// is the better place.
+	Links bool
+}
+
+// Complete gives src, which is Whole's or has images of that, the layers that are
+// left to base: each from the first of the places that has it. The error is a
+// *MissingError where there is none.
+func Complete(ctx context.Context, src store.Source, base *bundle.Base, places []*Place, opts Options) (*Source, error) {
+	s := &Source{
+		Source: src, found: make(map[digest.Digest]*found), places: make(map[digest.Digest]*found),
+		tables: make(map[digest.Digest]*Place),
+	}
+	needed, err := needs(ctx, src, base, opts.Architecture)
+	if err != nil {
+		return nil, err
+	}
+	missing := &MissingError{Base: base, Needed: len(needed)}
+	paths := make(map[string]bool)
+	for _, w := range needed {
+		first, read := w.look(places, opts.Links)
+		if first == nil {
+			missing.Layers = append(missing.Layers, Layer{Digest: w.diffID, Image: w.image})
+			continue
+		}
+		paths[first.path] = true
+		s.add(read)
+	}
+	s.paths = slices.Sorted(maps.Keys(paths))
+	if len(missing.Layers) > 0 {
+		for _, p := range places {
+			missing.Looked = append(missing.Looked, p.path)
+		}
+		return nil, missing
+	}
+	return s, nil
+}
+
+// look returns the first of the places that has w, and where it is read.
+func (w wanted) look(places []*Place, links bool) (first *Place, read *found) {
+	for _, p := range places {
+		f, ok := p.find(w)
+		switch {
+		case !ok:
+		case first == nil:
+			first, read = p, f
+		case links && read.place.IsStore() && !p.IsStore():
+			read = f
+		}
+	}
+	return first, read
+}
+
+// needs returns the layers of src that base has to have, each once, in the order
+// of the images.
+func needs(ctx context.Context, src store.Source, base *bundle.Base, architecture string) ([]wanted, error) {
+	left := make(map[digest.Digest]bool, len(base.Blobs))
+	for _, b := range base.Blobs {
+		left[b.Digest] = true
+	}
+	var out []wanted
+	add := func(w wanted) {
+		if left[w.blob] {
+			out = append(out, w)
+			delete(left, w.blob)
+		}
+	}
+	inv := src.Inventory()
+	if architecture == "" {
+		for i := range inv.Images {
+			for _, l := range inv.Images[i].Layers {
+				add(wanted{blob: inv.LayerBlob(l), diffID: l.DiffID, diffSize: l.DiffSize, image: inv.Images[i].Ref})
+			}
+		}
+		return out, nil
+	}
+	plan, err := store.NewPlan(ctx, src, store.Selection{Architecture: architecture})
+	if err != nil {
+		return nil, fmt.Errorf("looking for what the base has to have: %w", err)
+	}
+	for _, l := range plan.Layers {
+		add(wanted{blob: l.Blob, diffID: l.DiffID, diffSize: l.DiffSize, image: l.Image})
+	}
+	return out, nil
+}
+
+func (s *Source) add(f *found) {
+	s.found[f.blob] = f
+	s.places[f.at.Blob] = f
+	if f.at.Table != "" {
+		s.tables[f.at.Table] = f.place
+	}
+}
+
+// Locate implements store.Elsewhere.
+func (s *Source) Locate(l bundle.Layer) (store.Location, bool) {
+	f, ok := s.found[s.Inventory().LayerBlob(l)]
+	if !ok {
+		return store.Location{}, false
+	}
+	return f.at, true
+}
+
+// OpenLayer implements store.Source.
+func (s *Source) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	if f, ok := s.places[d]; ok {
+		return f.open(ctx)
+	}
+	return s.Source.OpenLayer(ctx, d) //nolint:wrapcheck // says all
+}
+
+// OpenTable implements store.Source.
+func (s *Source) OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	if p, ok := s.tables[d]; ok {
+		return p.file.OpenTable(ctx, d) //nolint:wrapcheck // says all
+	}
+	return s.Source.OpenTable(ctx, d) //nolint:wrapcheck // says all
+}
+
+// Layers is how many layers come from other places.
+func (s *Source) Layers() int { return len(s.found) }
+
+// Paths are the places that they come from, sorted.
+func (s *Source) Paths() []string { return s.paths }
+
+// Blame says of an error about a layer that the base is at fault, where it is: as
+// a *DamagedError.
+func (s *Source) Blame(err error) error {
+	var at *store.Error
+	if !errors.As(err, &at) || !errors.Is(err, store.ErrDamaged) {
+		return err
+	}
+	for _, f := range s.found {
+		if f.diffID == at.Digest {
+			return &DamagedError{Path: f.place.path, Layer: f.diffID, Err: err}
+		}
+	}
+	return err
+}
