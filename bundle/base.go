@@ -28,6 +28,14 @@ func (b *Base) Name() string {
 	return fmt.Sprintf("the bundle with the inventory %s", b.Inventory)
 }
 
+// ID is b.Inventory, "" where there is no base.
+func (b *Base) ID() digest.Digest {
+	if b == nil {
+		return ""
+	}
+	return b.Inventory
+}
+
 // Layers returns how many layers are left to the base, and the sum of their
 // sizes in bytes.
 func (b *Base) Layers() (n int, bytes int64) {
@@ -56,6 +64,15 @@ func (inv *Inventory) Whole() *Inventory {
 	whole.Blobs = slices.Concat(inv.Blobs, inv.Base.Blobs)
 	slices.SortFunc(whole.Blobs, compareBlobs)
 	return &whole
+}
+
+// WholeBytes returns the bytes of the whole inventory: raw, which inv was read
+// from, where it has no base. Their digest is what a Base calls Inventory.
+func (inv *Inventory) WholeBytes(raw []byte) ([]byte, error) {
+	if inv.Base == nil {
+		return raw, nil
+	}
+	return inv.Whole().Marshal()
 }
 
 // validateBase checks that what is left to the base are layers and file tables,

@@ -33,7 +33,7 @@ generated configuration, SHA256SUMS and a README.html. With --pool the
 configuration is that of config all, without that of config units.
 
 A bundle of bundle --since goes on a stick as any other: for nodes that hold its
-base in a slot.
+base in a slot. For others its base's bundle may lie there, too, as it is.
 
 Every file is read back from the stick. An interrupted run goes on where it was.
 A node imports by itself from a file system with the label NODESEAL.`,

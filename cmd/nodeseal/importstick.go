@@ -32,7 +32,10 @@ func newImportStickCommand(a *app) *cobra.Command {
 		Short: "Import the bundle on a stick, as the unit does when one is plugged in",
 		Long: `Import the one bundle in a directory into the free slot, and write the result into
 that directory too, as result-NODE.txt. With --key only a bundle that the key
-signed. Where there is no bundle, or a slot holds it already, nothing is done.`,
+signed. Where there is no bundle, or a slot holds it already, nothing is done.
+
+A bundle of bundle --since may have the bundles that it builds on beside it; they
+give the layers that no slot has.`,
 		Example: `  nodeseal import-stick /run/media/stick --key /etc/nodeseal/bundle.pub`,
 		Args:    exactArgs("the directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,7 +46,7 @@ signed. Where there is no bundle, or a slot holds it already, nothing is done.`,
 	o.slots.addFillFlags(cmd.Flags())
 	o.slots.complete(cmd)
 	o.key.addFlags(cmd.Flags())
-	o.base.addFlags(cmd, "the slots")
+	o.base.addFlags(cmd, "the slots, and the bundles beside it on the stick,")
 	cmd.Flags().StringVar(&o.node, "node", "", "name of this node in the result's name (default the host's name)")
 	cmd.Flags().IntVar(&o.jobs, "jobs", 0, "layers to extract at once (default: processors, at most 8)")
 	return cmd
@@ -60,7 +63,7 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 			return fmt.Errorf("naming the result: %w", err)
 		}
 	}
-	path, err := carry.Find(dir)
+	path, err := carry.Find(ctx, dir)
 	if errors.Is(err, carry.ErrNoBundle) {
 		return a.show(stickResult{Node: node})
 	}

@@ -78,14 +78,10 @@ func readSince(ctx context.Context, path string) (*mirror.Since, error) {
 		defer f.Close() //nolint:errcheck // read only
 		inv, raw = f.Inventory(), f.RawInventory()
 	}
-	if inv.Base == nil {
-		return &mirror.Since{Inventory: inv, ID: digest.FromBytes(raw)}, nil
-	}
-	whole := inv.Whole()
-	if raw, err = whole.Marshal(); err != nil {
+	if raw, err = inv.WholeBytes(raw); err != nil {
 		return nil, err //nolint:wrapcheck // says all
 	}
-	return &mirror.Since{Inventory: whole, ID: digest.FromBytes(raw)}, nil
+	return &mirror.Since{Inventory: inv.Whole(), ID: digest.FromBytes(raw)}, nil
 }
 
 // readInventory reads a file that begins as JSON does; nil where there is none,

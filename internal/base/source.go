@@ -22,12 +22,11 @@ func Whole(src store.Source) (store.Source, error) {
 	if inv.Base == nil {
 		return src, nil
 	}
-	w := &whole{Source: src, inv: inv.Whole()}
-	var err error
-	if w.raw, err = w.inv.Marshal(); err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+	raw, err := inv.WholeBytes(src.RawInventory())
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says all
 	}
-	return w, nil
+	return &whole{Source: src, inv: inv.Whole(), raw: raw}, nil
 }
 
 type whole struct {

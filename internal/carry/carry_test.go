@@ -72,7 +72,7 @@ func check(t *testing.T, dir string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("sha256sum: %v\n%s", err, out)
 	}
-	path, err := Find(dir)
+	path, err := Find(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestRefused(t *testing.T) {
 	if err := f.preflight([]item{{name: "x", size: 1 << 60}}); !errors.Is(err, ErrSpace) {
 		t.Errorf("no room: %v", err)
 	}
-	if _, err := Find(t.TempDir()); !errors.Is(err, ErrNoBundle) {
+	if _, err := Find(t.Context(), t.TempDir()); !errors.Is(err, ErrNoBundle) {
 		t.Errorf("empty: %v", err)
 	}
 }

@@ -75,7 +75,8 @@ type Result struct {
 	Images int      `json:"images"`
 	Files  []string `json:"files"`
 	Signed bool     `json:"signed"`
-	// Base is what a node must hold already, "" where the bundle has everything.
+	// Base is what a node must hold already, "" where the bundle has everything or
+	// its base lies beside it.
 	Base string `json:"base,omitempty"`
 }
 
@@ -112,7 +113,8 @@ func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 	if !strings.HasSuffix(name, bundleSuffix) {
 		return nil, fmt.Errorf("%s: the name of a bundle ends in %s, by which a node finds it", name, bundleSuffix)
 	}
-	if err := f.checkForeign(name); err != nil {
+	hasBase, err := f.checkForeign(ctx, name, src.Inventory().Base)
+	if err != nil {
 		return nil, err
 	}
 	var st unix.Statfs_t
@@ -124,7 +126,7 @@ func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 		return nil, err
 	}
 	res := &Result{Dir: dir, Bundle: name, Size: size, Images: len(src.Inventory().Images)}
-	if b := src.Inventory().Base; b != nil {
+	if b := src.Inventory().Base; b != nil && !hasBase {
 		res.Base = b.Name()
 	}
 	items, closeAll, err := f.items(opts, base, src.Inventory(), res)

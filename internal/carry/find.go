@@ -1,11 +1,15 @@
 package carry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
 )
@@ -16,15 +20,22 @@ const bundleSuffix = ".tar.zst"
 var (
 	// ErrNoBundle reports a directory with no bundle.
 	ErrNoBundle = errors.New("no bundle here")
-	// ErrBundles reports a directory with more than one bundle: which one is meant
-	// nobody can know.
+	// ErrBundles reports a directory with more than one bundle of which none is the
+	// base of another: which one is meant nobody can know.
 	ErrBundles = errors.New("more than one bundle here")
 )
 
-// Find returns the path of the one bundle in a directory, also one in parts. The
-// error wraps ErrNoBundle or ErrBundles.
-func Find(dir string) (string, error) {
+// Find returns the path of the one bundle in a directory, also one in parts.
+// Bundles that it builds on may lie beside it. The error wraps ErrNoBundle or
+// ErrBundles.
+func Find(ctx context.Context, dir string) (string, error) {
 	names, err := Bundles(dir)
+	if len(names) > 1 {
+		all := lineage(ctx, dir, names)
+		names = slices.DeleteFunc(names, func(n string) bool {
+			return slices.ContainsFunc(names, func(o string) bool { return all[n].id != "" && all[o].base == all[n].id })
+		})
+	}
 	switch {
 	case err != nil:
 		return "", err
@@ -34,6 +45,32 @@ func Find(dir string) (string, error) {
 		return "", fmt.Errorf("%s: %w: %s", dir, ErrBundles, strings.Join(names, ", "))
 	}
 	return filepath.Join(dir, names[0]), nil
+}
+
+// origin says which bundle one is, and on which one it builds: digests of whole
+// inventories, "" where that is not known.
+type origin struct{ id, base digest.Digest }
+
+// lineage reads the inventories of bundles. One that cannot be read is nobody's
+// base.
+func lineage(ctx context.Context, dir string, names []string) map[string]origin {
+	all := make(map[string]origin, len(names))
+	for _, n := range names {
+		f, err := bundle.OpenFile(ctx, filepath.Join(dir, n))
+		if err != nil {
+			continue // who imports it says why
+		}
+		inv := f.Inventory()
+		if raw, err := inv.WholeBytes(f.RawInventory()); err == nil {
+			o := origin{id: digest.FromBytes(raw)}
+			if inv.Base != nil {
+				o.base = inv.Base.Inventory
+			}
+			all[n] = o
+		}
+		f.Close() //nolint:errcheck // read only
+	}
+	return all
 }
 
 // Bundles returns the names of the bundles in a directory, without those of

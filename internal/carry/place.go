@@ -1,16 +1,19 @@
 package carry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 )
 
@@ -47,19 +50,29 @@ func (f *filler) invalidate() error {
 	return syncDir(f.dir)
 }
 
-// checkForeign refuses a directory with another bundle: a node could not know
-// which one is meant, and nobody asked to remove it.
-func (f *filler) checkForeign(name string) error {
+// checkForeign refuses a directory with another bundle than those that base, which
+// may be nil, leads to: a node could not know which one is meant, and nobody asked
+// to remove it. It reports whether base itself is there.
+func (f *filler) checkForeign(ctx context.Context, name string, base *bundle.Base) (bool, error) {
 	names, err := Bundles(f.dir)
 	if err != nil {
-		return err
+		return false, err
 	}
-	for _, n := range names {
-		if n != name {
-			return fmt.Errorf("%s: %w: %s: remove it, or take an empty stick", f.dir, ErrForeign, n)
+	names = slices.DeleteFunc(names, func(n string) bool { return n == name })
+	all := lineage(ctx, f.dir, names)
+	there := false
+	for next := base.ID(); next != ""; {
+		i := slices.IndexFunc(names, func(n string) bool { return all[n].id == next })
+		if i < 0 {
+			break
 		}
+		there, next = true, all[names[i]].base
+		names = slices.Delete(names, i, i+1)
 	}
-	return nil
+	if len(names) > 0 {
+		return false, fmt.Errorf("%s: %w: %s: remove it, or take an empty stick", f.dir, ErrForeign, names[0])
+	}
+	return there, nil
 }
 
 // surplus is what follows a bundle's name in the names of its files.
