@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
@@ -189,7 +190,7 @@ func readPublicKey(a *app, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := bundle.ParsePublicKey(data); err != nil {
+	if _, err := signature.ParsePublicKey(data); err != nil {
 		return nil, usageError{fmt.Errorf("--key %s: %w", path, err)}
 	}
 	return data, nil

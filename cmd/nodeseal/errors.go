@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
 	"github.com/nodeseal/nodeseal/internal/mirror"
@@ -90,7 +91,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
-	case is(err, errFound, errLacks, base.ErrIncomplete, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, bundle.ErrSignature, store.ErrDamaged,
+	case is(err, errFound, errLacks, base.ErrIncomplete, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, signature.ErrMismatch, store.ErrDamaged,
 		layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
 		return exitDamaged
 	case isPrecondition(err):
@@ -180,7 +181,7 @@ func hint(err error) string {
 		return "check the reference and the mirrors (--registries-conf); --keep-going bundles the rest"
 	case errors.Is(err, bundle.ErrSchema1):
 		return "--keep-going bundles the other images"
-	case errors.Is(err, bundle.ErrSignature):
+	case errors.Is(err, signature.ErrMismatch):
 		return "do not use the bundle before you know who made it; the key is the one that belongs to --sign-key"
 	case errors.Is(err, mirror.ErrNoSpace):
 		return "nothing was moved: make room, or name other places with --work and -o"

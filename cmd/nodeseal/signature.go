@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 )
 
@@ -17,7 +18,7 @@ import (
 type keyOptions struct{ path string }
 
 func (o *keyOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.path, "key", "", "public key (PEM) that must have signed the bundle; the signature lies beside it, as NAME.tar.zst"+bundle.SignatureSuffix)
+	flags.StringVar(&o.path, "key", "", "public key (PEM) that must have signed the bundle; the signature lies beside it, as NAME.tar.zst"+signature.Suffix)
 }
 
 // check holds the bundle at path, whose inventory.json is raw, to the key. It
@@ -30,22 +31,22 @@ func (o *keyOptions) check(path string, raw []byte) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--key: %w", err)}
 	}
-	pub, err := bundle.ParsePublicKey(data)
+	pub, err := signature.ParsePublicKey(data)
 	if err != nil {
 		return usageError{fmt.Errorf("--key %s: %w", o.path, err)}
 	}
-	sigPath, err := bundle.SignaturePath(path)
+	sigPath, err := signature.Path(path)
 	if err != nil {
 		return err
 	}
 	sig, err := os.ReadFile(sigPath)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w: there is no %s", path, bundle.ErrSignature, sigPath)
+		return fmt.Errorf("%s: %w: there is no %s", path, signature.ErrMismatch, sigPath)
 	}
 	if err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}
-	if err := bundle.CheckSignature(raw, sig, pub); err != nil {
+	if err := signature.Check(raw, sig, pub); err != nil {
 		return fmt.Errorf("%s: %w", sigPath, err)
 	}
 	return nil
@@ -60,7 +61,7 @@ func readSignKey(path string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--sign-key: %w", err)}
 	}
-	key, err := bundle.ParsePrivateKey(data)
+	key, err := signature.ParsePrivateKey(data)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--sign-key %s: %w", path, err)}
 	}
@@ -74,12 +75,12 @@ func signBundle(path string, inv *bundle.Inventory, key crypto.Signer) (string, 
 	if err != nil {
 		return "", err
 	}
-	sig, err := bundle.Sign(raw, key)
+	sig, err := signature.Sign(raw, key)
 	if err != nil {
 		return "", err
 	}
-	if err := atomicfile.WriteBytes(path+bundle.SignatureSuffix, 0o644, sig); err != nil {
+	if err := atomicfile.WriteBytes(path+signature.Suffix, 0o644, sig); err != nil {
 		return "", fmt.Errorf("signature: %w", err)
 	}
-	return path + bundle.SignatureSuffix, nil
+	return path + signature.Suffix, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 )
 
@@ -42,13 +43,13 @@ func (f *filler) items(opts Options, base string, inv *bundle.Inventory, res *Re
 	for _, c := range opts.Config {
 		items = append(items, contentItem(path.Join("config", c.Name), 0o644, c.Content))
 	}
-	sig, err := readSmall(base + bundle.SignatureSuffix)
+	sig, err := readSmall(base + signature.Suffix)
 	if err != nil {
 		closeAll()
 		return nil, nil, err
 	}
 	if sig != nil {
-		items = append(items, contentItem(res.Bundle+bundle.SignatureSuffix, 0o644, sig))
+		items = append(items, contentItem(res.Bundle+signature.Suffix, 0o644, sig))
 		res.Signed = true
 	}
 	text, err := renderPage(inv, res, len(opts.Config) > 0)

@@ -1,4 +1,4 @@
-package bundle_test
+package signature_test
 
 import (
 	"crypto"
@@ -16,9 +16,16 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // pemPair returns a key as PKCS #8 and PKIX in PEM.
 func pemPair(t *testing.T, key crypto.Signer) (private, public []byte) {
@@ -42,22 +49,22 @@ func TestSignature(t *testing.T) {
 	raw := []byte("{\"format\": \"of a test\"}\n")
 	for name, key := range map[string]crypto.Signer{"ECDSA": p256, "Ed25519": ed} {
 		private, public := pemPair(t, key)
-		signer, err := bundle.ParsePrivateKey(private)
+		signer, err := signature.ParsePrivateKey(private)
 		must(t, err)
-		pub, err := bundle.ParsePublicKey(public)
+		pub, err := signature.ParsePublicKey(public)
 		must(t, err)
-		sig, err := bundle.Sign(raw, signer)
+		sig, err := signature.Sign(raw, signer)
 		must(t, err)
-		if err := bundle.CheckSignature(raw, append(sig, '\n'), pub); err != nil {
+		if err := signature.Check(raw, append(sig, '\n'), pub); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := bundle.CheckSignature(append(raw, 'x'), sig, pub); !errors.Is(err, bundle.ErrSignature) {
+		if err := signature.Check(append(raw, 'x'), sig, pub); !errors.Is(err, signature.ErrMismatch) {
 			t.Errorf("%s, other bytes: %v", name, err)
 		}
-		if err := bundle.CheckSignature(raw, sig, other.Public()); !errors.Is(err, bundle.ErrSignature) {
+		if err := signature.Check(raw, sig, other.Public()); !errors.Is(err, signature.ErrMismatch) {
 			t.Errorf("%s, another key: %v", name, err)
 		}
-		if err := bundle.CheckSignature(raw, []byte("%"), pub); !errors.Is(err, bundle.ErrSignature) {
+		if err := signature.Check(raw, []byte("%"), pub); !errors.Is(err, signature.ErrMismatch) {
 			t.Errorf("%s, no signature: %v", name, err)
 		}
 	}
@@ -71,18 +78,18 @@ func TestKeysRefused(t *testing.T) {
 	must(t, err)
 	for name, key := range map[string]crypto.Signer{"P-384": p384, "RSA": rsaKey} {
 		private, public := pemPair(t, key)
-		if _, err := bundle.ParsePrivateKey(private); !errors.Is(err, bundle.ErrKey) {
+		if _, err := signature.ParsePrivateKey(private); !errors.Is(err, signature.ErrKey) {
 			t.Errorf("private %s: %v", name, err)
 		}
-		if _, err := bundle.ParsePublicKey(public); !errors.Is(err, bundle.ErrKey) {
+		if _, err := signature.ParsePublicKey(public); !errors.Is(err, signature.ErrKey) {
 			t.Errorf("public %s: %v", name, err)
 		}
 	}
 	for _, data := range []string{"", "x", "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n"} {
-		if _, err := bundle.ParsePrivateKey([]byte(data)); !errors.Is(err, bundle.ErrKey) {
+		if _, err := signature.ParsePrivateKey([]byte(data)); !errors.Is(err, signature.ErrKey) {
 			t.Errorf("private %q: %v", data, err)
 		}
-		if _, err := bundle.ParsePublicKey([]byte(data)); !errors.Is(err, bundle.ErrKey) {
+		if _, err := signature.ParsePublicKey([]byte(data)); !errors.Is(err, signature.ErrKey) {
 			t.Errorf("public %q: %v", data, err)
 		}
 	}
@@ -111,16 +118,16 @@ func TestSignatureOpenSSL(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "raw"), raw, 0o600))
 	run("ecparam", "-name", "prime256v1", "-genkey", "-out", "key.pem")
 	run("ec", "-in", "key.pem", "-pubout", "-out", "pub.pem")
-	key, err := bundle.ParsePrivateKey(file("key.pem"))
+	key, err := signature.ParsePrivateKey(file("key.pem"))
 	must(t, err)
-	sig, err := bundle.Sign(raw, key)
+	sig, err := signature.Sign(raw, key)
 	must(t, err)
 	der, err := base64.StdEncoding.DecodeString(string(sig))
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "ours"), der, 0o600))
 	run("dgst", "-sha256", "-verify", "pub.pem", "-signature", "ours", "raw")
 	run("dgst", "-sha256", "-sign", "key.pem", "-out", "theirs", "raw")
-	pub, err := bundle.ParsePublicKey(file("pub.pem"))
+	pub, err := signature.ParsePublicKey(file("pub.pem"))
 	must(t, err)
-	must(t, bundle.CheckSignature(raw, base64.StdEncoding.AppendEncode(nil, file("theirs")), pub))
+	must(t, signature.Check(raw, base64.StdEncoding.AppendEncode(nil, file("theirs")), pub))
 }

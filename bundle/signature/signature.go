@@ -1,4 +1,6 @@
-package bundle
+// Package signature signs bundles, and checks who signed one: the bytes of its
+// inventory.json, as cosign's sign-blob and verify-blob do.
+package signature
 
 import (
 	"crypto"
@@ -12,23 +14,25 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"github.com/nodeseal/nodeseal/bundle"
 )
 
-// SignatureSuffix ends the name of the signature beside a bundle.
-const SignatureSuffix = ".sig"
+// Suffix ends the name of the signature beside a bundle.
+const Suffix = ".sig"
 
 var (
-	// ErrSignature is wrapped when a signature is not the key's over the inventory.
-	ErrSignature = errors.New("signature does not match")
+	// ErrMismatch is wrapped when a signature is not the key's over the inventory.
+	ErrMismatch = errors.New("signature does not match")
 	// ErrKey is wrapped when a key cannot be used for signatures of bundles.
 	ErrKey = errors.New("key cannot be used")
 )
 
-// SignaturePath is where the signature of the bundle at path is. The path may
+// Path is where the signature of the bundle at path is. The path may
 // be a part's.
-func SignaturePath(path string) (string, error) {
-	_, base, err := FindParts(path)
-	return base + SignatureSuffix, err
+func Path(path string) (string, error) {
+	_, base, err := bundle.FindParts(path)
+	return base + Suffix, err
 }
 
 // Sign signs raw, the bytes of inventory.json, which names every blob by digest.
@@ -58,12 +62,12 @@ func toSign(raw []byte, pub crypto.PublicKey) ([]byte, crypto.SignerOpts, error)
 	return sum[:], crypto.SHA256, nil
 }
 
-// CheckSignature holds sig, as Sign makes it, to raw and the public key, one of
-// ParsePublicKey's. The error wraps ErrSignature where it is another's.
-func CheckSignature(raw, sig []byte, pub crypto.PublicKey) error {
+// Check holds sig, as Sign makes it, to raw and the public key, one of
+// ParsePublicKey's. The error wraps ErrMismatch where it is another's.
+func Check(raw, sig []byte, pub crypto.PublicKey) error {
 	der, err := base64.StdEncoding.AppendDecode(nil, sig)
 	if err != nil {
-		return fmt.Errorf("%w: it is not base64: %w", ErrSignature, err)
+		return fmt.Errorf("%w: it is not base64: %w", ErrMismatch, err)
 	}
 	message, _, err := toSign(raw, pub)
 	if err != nil {
@@ -77,7 +81,7 @@ func CheckSignature(raw, sig []byte, pub crypto.PublicKey) error {
 		ok = ed25519.Verify(key, message, der)
 	}
 	if !ok {
-		return fmt.Errorf("%w: another key made it, or of another inventory", ErrSignature)
+		return fmt.Errorf("%w: another key made it, or of another inventory", ErrMismatch)
 	}
 	return nil
 }
