@@ -79,7 +79,7 @@ func (inv *Inventory) WholeBytes(raw []byte) ([]byte, error) {
 // in order, and that no layer is here without its table. What the two lists
 // together must be, Validate checks.
 func (inv *Inventory) validateBase() error {
-	if err := validDigest(inv.Base.Inventory); err != nil {
+	if err := CheckDigest(inv.Base.Inventory); err != nil {
 		return fmt.Errorf("%w: base: %w", ErrInventory, err)
 	}
 	for i, b := range inv.Base.Blobs {

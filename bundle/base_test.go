@@ -3,7 +3,6 @@ package bundle_test
 import (
 	"bytes"
 	"errors"
-	"io"
 	"slices"
 	"testing"
 
@@ -28,56 +27,6 @@ func leaveOut(inv *bundle.Inventory, out func(bundle.Blob) bool) {
 		}
 		return left
 	})
-}
-
-// TestBase writes a bundle that leaves a layer to its base: what it holds can be
-// read and is verified, and its whole inventory is that of the whole bundle.
-func TestBase(t *testing.T) {
-	t.Parallel()
-	full, enc := newSample(t, 1, 1000)
-	whole := written(t, full, enc)
-	want, err := full.inv.Marshal()
-	must(t, err)
-
-	s, enc := newSample(t, 1, 1000)
-	shared := s.inv.Images[0].Layers[0].DiffID
-	leaveOut(&s.inv, func(b bundle.Blob) bool { return b.Digest == shared })
-	out := written(t, s, enc)
-	if out.Len() >= whole.Len() {
-		t.Errorf("%d bytes, the whole bundle has %d", out.Len(), whole.Len())
-	}
-	r, err := bundle.NewReader(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()))
-	must(t, err)
-	inv := r.Inventory()
-	if n, size := inv.Base.Layers(); n != 1 || size != inv.Images[0].Layers[0].DiffSize {
-		t.Errorf("the base has to have %d layers of %d bytes", n, size)
-	}
-	got, err := inv.Whole().Marshal()
-	must(t, err)
-	if !bytes.Equal(got, want) {
-		t.Errorf("the whole inventory is\n%s\nwant\n%s", got, want)
-	}
-	if w := inv.Whole(); w.Base != nil || w.Whole() != w {
-		t.Error("the whole inventory has a base")
-	}
-	if _, err := r.OpenLayer(t.Context(), shared); !errors.Is(err, bundle.ErrNoBlob) {
-		t.Errorf("a layer that is left to the base: %v", err)
-	}
-	l, err := r.OpenLayer(t.Context(), inv.Images[0].Layers[1].DiffID)
-	must(t, err)
-	if _, err := io.Copy(io.Discard, l); err != nil {
-		t.Error(err)
-	}
-	must(t, l.Close())
-	rep, err := bundle.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), bundle.VerifyOptions{})
-	must(t, err)
-	if len(rep.Damage) > 0 || rep.Blobs != len(inv.Blobs) {
-		t.Errorf("verify: %+v", rep)
-	}
-	usage := inv.Whole().Usage()
-	if usage.Layers != 4 || usage.SharedBytes != inv.Images[0].Layers[0].DiffSize {
-		t.Errorf("usage: %+v", usage)
-	}
 }
 
 // TestBaseRefused: what an inventory with a base must not say.

@@ -23,6 +23,10 @@ const (
 	mediaTypeDockerLayer     = "application/vnd.docker.image.rootfs.diff.tar"
 )
 
+// AnnotationDigest names, on a readable manifest and its index entry, the
+// digest of the manifest that the registry has.
+const AnnotationDigest = "io.nodeseal.digest"
+
 var (
 	// ErrSchema1 is returned for Docker manifests of schema version 1, which
 	// name no configuration and no diff IDs.
@@ -79,7 +83,7 @@ func parseManifest(data []byte, mediaType string) (*manifest, error) {
 		return nil, fmt.Errorf("%w: schema version %d and media type %q in a manifest of type %q",
 			ErrChain, m.SchemaVersion, m.MediaType, mediaType)
 	}
-	if err := validDigest(m.Config.Digest); err != nil {
+	if err := CheckDigest(m.Config.Digest); err != nil {
 		return nil, fmt.Errorf("%w: configuration: %w", ErrChain, err)
 	}
 	if m.Config.Size < 0 || m.Config.Size > MaxSmallBlob {
@@ -90,7 +94,7 @@ func parseManifest(data []byte, mediaType string) (*manifest, error) {
 
 func checkLayers(layers []v1.Descriptor) error {
 	for _, l := range layers {
-		if err := validDigest(l.Digest); err != nil {
+		if err := CheckDigest(l.Digest); err != nil {
 			return fmt.Errorf("%w: layer: %w", ErrChain, err)
 		}
 		switch {
@@ -164,7 +168,7 @@ func DescribeImage(manifestBytes []byte, mediaType string, config []byte) (Image
 	}
 	for i, l := range m.Layers {
 		diffID := c.RootFS.DiffIDs[i]
-		if err := validDigest(diffID); err != nil {
+		if err := CheckDigest(diffID); err != nil {
 			return Image{}, fmt.Errorf("%w: diff ID: %w", ErrChain, err)
 		}
 		img.Layers[i] = Layer{Digest: l.Digest, Size: l.Size, MediaType: l.MediaType, DiffID: diffID}
@@ -254,8 +258,8 @@ func (inv *Inventory) Index() (v1.Index, error) {
 	return index, nil
 }
 
-// indexBytes returns index.json.
-func (inv *Inventory) indexBytes() ([]byte, error) {
+// IndexBytes returns index.json.
+func (inv *Inventory) IndexBytes() ([]byte, error) {
 	index, err := inv.Index()
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
-// Package bundle reads, writes and verifies nodeseal bundles: one OCI image
-// layout as a tar, compressed with zstd in the seekable format. The format is
-// described in docs/bundle-format.md.
+// Package bundle has the words for what a nodeseal bundle is: its inventory, the
+// images in it and the chain from their manifests to their layers. The format is
+// described in docs/bundle-format.md. Package archive reads and writes the file;
+// beside it are seekable (its frames), filetable, split (parts) and signature.
 package bundle
 
 import (
@@ -259,7 +260,7 @@ func (inv *Inventory) validateBlobs() (map[digest.Digest]Blob, error) {
 	blobs := make(map[digest.Digest]Blob, len(inv.Blobs))
 	tables := make(map[digest.Digest]bool)
 	for i, b := range inv.Blobs {
-		if err := validDigest(b.Digest); err != nil {
+		if err := CheckDigest(b.Digest); err != nil {
 			return nil, fmt.Errorf("%w: blob: %w", ErrInventory, err)
 		}
 		switch {
@@ -295,7 +296,7 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 	}
 	// has reports a blob that neither the bundle holds nor its base.
 	has := func(d digest.Digest, kind BlobKind) error {
-		if err := validDigest(d); err != nil {
+		if err := CheckDigest(d); err != nil {
 			return err
 		}
 		b, ok := blobs[d]
@@ -320,7 +321,7 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 	}
 	for _, l := range img.Layers {
 		for _, d := range []digest.Digest{l.Digest, l.DiffID} {
-			if err := validDigest(d); err != nil {
+			if err := CheckDigest(d); err != nil {
 				return err
 			}
 		}
@@ -366,7 +367,9 @@ func (inv *Inventory) ImageBlobs(img *Image) []digest.Digest {
 	return out
 }
 
-func validDigest(d digest.Digest) error {
+// CheckDigest refuses what is no digest, and those of other algorithms than the
+// only one that bundles have.
+func CheckDigest(d digest.Digest) error {
 	if err := d.Validate(); err != nil {
 		return fmt.Errorf("digest %q: %w", d, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	_ "crypto/sha512" // for digests that are refused
 	"errors"
-	"io"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -105,54 +104,6 @@ func FuzzParseInventory(f *testing.F) {
 		}
 		if _, err := inv.Index(); err != nil {
 			t.Fatal(err)
-		}
-	})
-}
-
-// A table gives back what was added, and refuses the rest.
-func FuzzTableReader(f *testing.F) {
-	var buf bytes.Buffer
-	w := bundle.NewTableWriter(&buf)
-	for _, e := range []bundle.TableEntry{{Name: "etc/", Type: '5'}, {Name: "etc/a", Type: '0', Size: 3}, {Name: "l", Type: '2'}} {
-		if err := w.Add(e); err != nil {
-			f.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(buf.Bytes())
-	f.Add(buf.Bytes()[:buf.Len()-1])
-	f.Add([]byte("nodeseal file table v1\n0\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r := bundle.NewTableReader(bytes.NewReader(data))
-		var out bytes.Buffer
-		w := bundle.NewTableWriter(&out)
-		for {
-			e, err := r.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				if !errors.Is(err, bundle.ErrDamaged) {
-					t.Fatalf("an error of its own: %v", err)
-				}
-				return
-			}
-			if err := w.Add(e); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		again := bundle.NewTableReader(bytes.NewReader(out.Bytes()))
-		for {
-			if _, err := again.Next(); errors.Is(err, io.EOF) {
-				return
-			} else if err != nil {
-				t.Fatalf("written again: %v", err)
-			}
 		}
 	})
 }

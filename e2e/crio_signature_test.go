@@ -25,6 +25,8 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 )
 
 // testSignatures pulls where policy.json demands sigstore signatures: an image
@@ -61,9 +63,9 @@ func (c *crioProof) testSignatures(t *testing.T) {
 
 // resigned is a bundle with more small blobs than it had.
 type resigned struct {
-	*bundle.File
+	*archive.File
 	added map[digest.Digest][]byte
-	enc   *bundle.Encoder
+	enc   *seekable.Encoder
 }
 
 // signedBundle is a copy of a bundle that carries a signature of image.
@@ -75,10 +77,10 @@ func signedBundle(t *testing.T, path string, key *ecdsa.PrivateKey, image string
 			t.Fatal(err)
 		}
 	}
-	f, err := bundle.OpenFile(t.Context(), path)
+	f, err := archive.OpenFile(t.Context(), path)
 	fail(err)
 	defer f.Close()
-	enc, err := bundle.NewEncoder(0, 0)
+	enc, err := seekable.NewEncoder(0, 0)
 	fail(err)
 	inv, err := bundle.ParseInventory(bytes.NewReader(f.RawInventory()))
 	fail(err)
@@ -95,7 +97,7 @@ func signedBundle(t *testing.T, path string, key *ecdsa.PrivateKey, image string
 	out, err := os.Create(filepath.Join(t.TempDir(), "signed.tar.zst"))
 	fail(err)
 	defer out.Close()
-	_, err = bundle.Write(t.Context(), out, inv, r, enc, nil)
+	_, err = archive.Write(t.Context(), out, inv, r, enc, nil)
 	fail(err)
 	fail(out.Close())
 	return out.Name()
@@ -135,7 +137,7 @@ func (r *resigned) add(data []byte) v1.Descriptor {
 	return v1.Descriptor{Digest: d, Size: int64(len(data))}
 }
 
-// ReadBlob implements bundle.Content.
+// ReadBlob implements archive.Content.
 func (r *resigned) ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error) {
 	if data, ok := r.added[d]; ok {
 		return data, nil
@@ -143,8 +145,8 @@ func (r *resigned) ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error
 	return r.File.ReadBlob(ctx, d)
 }
 
-// OpenFrames implements bundle.Content.
-func (r *resigned) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []bundle.Frame, error) {
+// OpenFrames implements archive.Content.
+func (r *resigned) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
 	open := r.OpenLayer
 	for _, b := range r.Inventory().Blobs {
 		if b.Digest == d && b.Kind == bundle.KindFileTable {
@@ -157,10 +159,10 @@ func (r *resigned) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadClos
 	}
 	defer content.Close()
 	var out bytes.Buffer
-	w := r.enc.NewFrameWriter(ctx, &out)
+	w := r.enc.NewWriter(ctx, &out)
 	size, err := io.Copy(w, content)
 	if err == nil {
-		err = bundle.PadContent(w, size)
+		err = archive.PadContent(w, size)
 	}
 	if err != nil {
 		return nil, nil, err

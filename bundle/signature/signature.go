@@ -15,7 +15,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/split"
 )
 
 // Suffix ends the name of the signature beside a bundle.
@@ -31,7 +31,7 @@ var (
 // Path is where the signature of the bundle at path is. The path may
 // be a part's.
 func Path(path string) (string, error) {
-	_, base, err := bundle.FindParts(path)
+	_, base, err := split.Find(path)
 	return base + Suffix, err
 }
 

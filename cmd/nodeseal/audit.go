@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/audit"
 	"github.com/nodeseal/nodeseal/internal/audit/report"
@@ -115,7 +116,7 @@ func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
 		}
 		return audit.HeldList("list "+o.list, list), nil
 	case o.bundle != "":
-		f, err := bundle.OpenFile(ctx, o.bundle)
+		f, err := archive.OpenFile(ctx, o.bundle)
 		if err != nil {
 			return nil, err //nolint:wrapcheck // names the file
 		}

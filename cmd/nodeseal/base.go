@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/slot"
@@ -40,7 +42,7 @@ type based struct {
 // complete gives src, which is the bundle f at path or images of it, the layers
 // that f leaves to its base: from what --base names, else from the stores and the
 // bundles beside f, as far as they are there. The caller closes it.
-func (o *baseOptions) complete(ctx context.Context, a *app, path string, f *bundle.File, src store.Source, stores []string, opts base.Options) (_ *based, err error) {
+func (o *baseOptions) complete(ctx context.Context, a *app, path string, f *archive.File, src store.Source, stores []string, opts base.Options) (_ *based, err error) {
 	b := &based{src: src}
 	left := f.Inventory().Base
 	if left == nil {
@@ -95,7 +97,7 @@ func (e *missingBaseError) Unwrap() error { return e.err }
 
 // search opens the stores and the bundles beside path.
 func (b *based) search(ctx context.Context, a *app, path string, stores []string) error {
-	_, file, err := bundle.FindParts(path)
+	_, file, err := split.Find(path)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}
@@ -165,7 +167,7 @@ func (o *slotOptions) stores() ([]string, error) {
 }
 
 // onNode completes src for this node. links says that the store is a directory.
-func (o *baseOptions) onNode(ctx context.Context, a *app, path string, f *bundle.File, src store.Source, slots *slotOptions, links bool) (*based, error) {
+func (o *baseOptions) onNode(ctx context.Context, a *app, path string, f *archive.File, src store.Source, slots *slotOptions, links bool) (*based, error) {
 	stores, err := slots.stores()
 	if err != nil {
 		return nil, err

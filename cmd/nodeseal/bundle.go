@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/imagelist/nodestore"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
@@ -127,7 +128,7 @@ func (o *bundleOptions) options(a *app) (mirror.Options, error) {
 		return out, usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
 	}
 	if o.level != "" {
-		level, err := bundle.ParseLevel(o.level)
+		level, err := seekable.ParseLevel(o.level)
 		if err != nil {
 			return out, usageError{err}
 		}

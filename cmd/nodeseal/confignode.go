@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
@@ -198,7 +198,7 @@ func readPublicKey(a *app, path string) ([]byte, error) {
 
 // digestReferences returns the bundle's references by digest.
 func digestReferences(ctx context.Context, path string) ([]string, error) {
-	f, err := bundle.OpenFile(ctx, path)
+	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.podman.io/image/v5/docker/reference"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -107,7 +107,7 @@ func runConfigRegistries(ctx context.Context, a *app, o *configRegistriesOptions
 
 // bundleRepositories returns the repositories of a bundle's references.
 func bundleRepositories(ctx context.Context, path string) ([]string, error) {
-	f, err := bundle.OpenFile(ctx, path)
+	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}

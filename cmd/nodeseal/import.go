@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
@@ -97,7 +97,7 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 		return err
 	}
 	boundMemory(o.jobs)
-	f, err := bundle.OpenFile(ctx, path)
+	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}
@@ -136,7 +136,7 @@ func boundMemory(jobs int) {
 }
 
 // importStore makes a single store, unless it is there.
-func importStore(ctx context.Context, a *app, path string, f *bundle.File, src store.Source, o *importOptions) error {
+func importStore(ctx context.Context, a *app, path string, f *archive.File, src store.Source, o *importOptions) error {
 	out := importResult{Store: o.store}
 	var err error
 	if out.Already, err = dir.Present(ctx, src, o.store); err != nil {
@@ -175,7 +175,7 @@ func importStore(ctx context.Context, a *app, path string, f *bundle.File, src s
 }
 
 // importSlot fills the free slot.
-func importSlot(ctx context.Context, a *app, path string, f *bundle.File, src store.Source, o *importOptions) error {
+func importSlot(ctx context.Context, a *app, path string, f *archive.File, src store.Source, o *importOptions) error {
 	root, err := o.slots.open(o.noMount)
 	if err != nil {
 		return err

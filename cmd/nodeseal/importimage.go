@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
@@ -93,7 +93,7 @@ func hasImage(store string) (string, bool) {
 
 // importImage makes the image of the store o.store, unless it is there, or the file
 // o.format.out.
-func importImage(ctx context.Context, a *app, path string, f *bundle.File, src store.Source, o *importOptions) error {
+func importImage(ctx context.Context, a *app, path string, f *archive.File, src store.Source, o *importOptions) error {
 	file := o.format.out
 	if file == "" {
 		var err error

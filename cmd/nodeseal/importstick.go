@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
@@ -86,7 +86,7 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 
 // importFrom imports the bundle at path.
 func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string) (*importResult, error) {
-	f, err := bundle.OpenFile(ctx, path)
+	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}

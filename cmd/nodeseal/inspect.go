@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -24,7 +25,7 @@ With --json, the inventory and the sums.`,
 			if isDir(args[0]) {
 				return runInspectStore(cmd.Context(), a, args[0])
 			}
-			f, err := bundle.OpenFile(cmd.Context(), args[0])
+			f, err := archive.OpenFile(cmd.Context(), args[0])
 			if err != nil {
 				return err //nolint:wrapcheck // names the file
 			}

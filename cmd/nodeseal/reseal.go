@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/slot"
 )
@@ -70,7 +70,7 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 		return err
 	}
 	opts.Reuse = true
-	f, err := bundle.OpenFile(ctx, path)
+	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
@@ -46,7 +48,7 @@ func (o *bundleOptions) addSince(ctx context.Context, opts *mirror.Options) erro
 // replaces reports whether writing the bundle output would replace old, also one
 // in parts.
 func replaces(output, old string) bool {
-	_, base, err := bundle.FindParts(old)
+	_, base, err := split.Find(old)
 	if err != nil {
 		return false // who reads it says so
 	}
@@ -65,13 +67,13 @@ func replaces(output, old string) bool {
 
 // readSince reads the inventory of a bundle, or one that lies there alone.
 func readSince(ctx context.Context, path string) (*mirror.Since, error) {
-	path = strings.TrimSuffix(path, bundle.PartsSuffix)
+	path = strings.TrimSuffix(path, split.Suffix)
 	inv, raw, err := readInventory(path)
 	if err != nil {
 		return nil, err
 	}
 	if inv == nil {
-		f, err := bundle.OpenFile(ctx, path)
+		f, err := archive.OpenFile(ctx, path)
 		if err != nil {
 			return nil, err //nolint:wrapcheck // names the file
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/ui"
@@ -65,7 +67,7 @@ of it is whole and the bundle, exchanged in one step, and sealed again.`,
 }
 
 func runVerify(ctx context.Context, a *app, path string, lists []string, key *keyOptions, base *baseOptions) error {
-	f, size, err := bundle.OpenBytes(path)
+	f, size, err := archive.OpenBytes(path)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}
@@ -78,14 +80,14 @@ func runVerify(ctx context.Context, a *app, path string, lists []string, key *ke
 	}
 	report := a.progress()
 	report.Begin(phaseVerify, size, progress.Bytes)
-	rep, err := bundle.Verify(ctx, f, size, bundle.VerifyOptions{
+	rep, err := archive.Verify(ctx, f, size, archive.VerifyOptions{
 		Jobs: runtime.GOMAXPROCS(0),
 		Read: func(n int64) { report.Add(phaseVerify, n) },
 	})
-	var parts []*bundle.PartError
+	var parts []*split.Error
 	if errors.Is(err, bundle.ErrDamaged) || (err == nil && len(rep.Damage) > 0) {
 		var partsErr error
-		if parts, partsErr = bundle.DamagedParts(ctx, path); partsErr != nil {
+		if parts, partsErr = split.Damaged(ctx, path); partsErr != nil {
 			return errors.Join(err, partsErr)
 		}
 	}
@@ -165,7 +167,7 @@ type partItem struct {
 	Error string `json:"error"`
 }
 
-func newVerifyResult(path string, rep *bundle.Report) verifyResult {
+func newVerifyResult(path string, rep *archive.Report) verifyResult {
 	out := verifyResult{
 		Bundle: path, OK: len(rep.Damage) == 0, Images: len(rep.Inventory.Images),
 		Blobs: rep.Blobs, Bytes: rep.Bytes,

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/progress"
 )
@@ -54,7 +55,7 @@ func verifyBase(ctx context.Context, a *app, path string, inv *bundle.Inventory,
 	if len(o.paths) == 0 {
 		return out, nil
 	}
-	f, err := bundle.OpenFile(ctx, path)
+	f, err := archive.OpenFile(ctx, path)
 	if errors.Is(err, bundle.ErrDamaged) {
 		return out, nil // that was told
 	}

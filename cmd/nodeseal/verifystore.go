@@ -8,7 +8,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/seal"
@@ -87,7 +87,7 @@ func verifyStore(ctx context.Context, a *app, path string) (*verify.Report, erro
 
 // repairStore makes the store anew from what of it is whole and the bundle.
 func repairStore(ctx context.Context, a *app, path, from string, o *baseOptions) (*slot.Filled, error) {
-	f, err := bundle.OpenFile(ctx, from)
+	f, err := archive.OpenFile(ctx, from)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
@@ -43,13 +45,13 @@ func release(t *testing.T, form bundle.LayerForm, version string) *storetest.Sou
 	return src
 }
 
-// content gives bundle.Write what a source holds.
+// content gives archive.Write what a source holds.
 type content struct {
 	*storetest.Source
-	enc *bundle.Encoder
+	enc *seekable.Encoder
 }
 
-func (c content) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []bundle.Frame, error) {
+func (c content) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
 	r, err := c.OpenLayer(ctx, d)
 	if err != nil {
 		return nil, nil, err
@@ -59,9 +61,9 @@ func (c content) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser
 		return nil, nil, err
 	}
 	var buf bytes.Buffer
-	w := c.enc.NewFrameWriter(ctx, &buf)
+	w := c.enc.NewWriter(ctx, &buf)
 	if _, err = w.Write(data); err == nil {
-		err = bundle.PadContent(w, int64(len(data)))
+		err = archive.PadContent(w, int64(len(data)))
 	}
 	frames, cerr := w.Close()
 	return io.NopCloser(&buf), frames, errors.Join(err, cerr)
@@ -85,12 +87,12 @@ func write(t *testing.T, src *storetest.Source, old *bundle.Inventory) string {
 			return has[b.Digest]
 		})
 	}
-	enc, err := bundle.NewEncoder(1, 1)
+	enc, err := seekable.NewEncoder(1, 1)
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "bundle.tar.zst")
 	f, err := os.Create(path)
 	must(t, err)
-	_, err = bundle.Write(t.Context(), f, &inv, content{src, enc}, enc, nil)
+	_, err = archive.Write(t.Context(), f, &inv, content{src, enc}, enc, nil)
 	must(t, errors.Join(err, f.Close()))
 	return path
 }
@@ -104,9 +106,9 @@ func open(t *testing.T, path string) *base.Place {
 }
 
 // opened is a bundle, and the source of the whole one.
-func opened(t *testing.T, path string) (*bundle.File, store.Source) {
+func opened(t *testing.T, path string) (*archive.File, store.Source) {
 	t.Helper()
-	f, err := bundle.OpenFile(t.Context(), path)
+	f, err := archive.OpenFile(t.Context(), path)
 	must(t, err)
 	t.Cleanup(func() { must(t, f.Close()) })
 	whole, err := base.Whole(f)

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/imagelist/nodestore"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
@@ -21,13 +22,13 @@ type Place struct {
 	path  string
 	store *nodestore.Store
 	// Of a bundle:
-	file   *bundle.File
+	file   *archive.File
 	blobs  map[digest.Digest]bundle.Blob // that it has itself
 	layers map[digest.Digest]digest.Digest
 }
 
 // Open opens a store, which is a directory, or a bundle. Errors wrap
-// fs.ErrNotExist where there is none, else they are those of bundle.OpenFile. The
+// fs.ErrNotExist where there is none, else they are those of archive.OpenFile. The
 // caller closes it.
 func Open(ctx context.Context, path string) (*Place, error) {
 	p := &Place{path: path}
@@ -38,7 +39,7 @@ func Open(ctx context.Context, path string) (*Place, error) {
 		}
 		return p, nil
 	}
-	if p.file, err = bundle.OpenFile(ctx, path); err != nil {
+	if p.file, err = archive.OpenFile(ctx, path); err != nil {
 		return nil, fmt.Errorf("base: %w", err)
 	}
 	inv := p.file.Inventory()

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 )
 
 // importSet is a corpus in the forms that the ways to import read.
@@ -73,7 +74,7 @@ func (s *importSet) count(t testing.TB) {
 // eachLayer calls read with every layer of a bundle, jobs at once.
 func eachLayer(path string, read func(io.Reader) error, jobs int) error {
 	ctx := context.Background()
-	f, err := bundle.OpenFile(ctx, path)
+	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,9 @@ import (
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/progress"
 )
 
@@ -20,7 +23,7 @@ import (
 func options(t *testing.T) Options {
 	t.Helper()
 	dir := t.TempDir()
-	enc, err := bundle.NewEncoder(0, 1)
+	enc, err := seekable.NewEncoder(0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +33,7 @@ func options(t *testing.T) Options {
 		t.Fatal(err)
 	}
 	inv := bundle.Inventory{Format: bundle.FormatV1, Layers: bundle.Expanded, Encoder: enc.Name(), Release: &bundle.Release{Version: "4.18.<9>"}}
-	_, err = bundle.Write(t.Context(), out, &inv, nil, enc, nil)
+	_, err = archive.Write(t.Context(), out, &inv, nil, enc, nil)
 	if err = errors.Join(err, out.Close(), os.WriteFile(path+".sig", []byte("sig"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
@@ -76,14 +79,14 @@ func check(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := bundle.OpenFile(t.Context(), path)
+	f, err := archive.OpenFile(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if damaged, err := bundle.DamagedParts(t.Context(), path); err != nil || len(damaged) > 0 {
+	if damaged, err := split.Damaged(t.Context(), path); err != nil || len(damaged) > 0 {
 		t.Errorf("parts: %v, %v", damaged, err)
 	}
 }

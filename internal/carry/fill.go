@@ -15,7 +15,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/progress"
 )
 
@@ -94,17 +95,17 @@ type filler struct {
 //
 // Errors wrap ErrMedium, ErrSpace, ErrForeign, or are those of opening a bundle.
 func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
-	src, err := bundle.OpenFile(ctx, opts.Bundle)
+	src, err := archive.OpenFile(ctx, opts.Bundle)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}
 	defer src.Close() //nolint:errcheck // read only
-	data, size, err := bundle.OpenBytes(opts.Bundle)
+	data, size, err := archive.OpenBytes(opts.Bundle)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}
 	defer data.Close()
-	_, base, err := bundle.FindParts(opts.Bundle)
+	_, base, err := split.Find(opts.Bundle)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}
@@ -149,7 +150,7 @@ func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 }
 
 // write writes all, SHA256SUMS last.
-func (f *filler) write(ctx context.Context, whole, items []item, split bool, name string, data io.ReaderAt, size int64) error {
+func (f *filler) write(ctx context.Context, whole, items []item, inParts bool, name string, data io.ReaderAt, size int64) error {
 	total := int64(0)
 	for _, it := range append(slices.Clone(whole), items...) {
 		total += it.size
@@ -166,12 +167,12 @@ func (f *filler) write(ctx context.Context, whole, items []item, split bool, nam
 		}
 		f.sums[it.name] = sum
 	}
-	if split {
+	if inParts {
 		list, err := partsList(name, whole, f.sums, data, size)
 		if err != nil {
 			return err
 		}
-		it := contentItem(name+bundle.PartsSuffix, 0o644, list)
+		it := contentItem(name+split.Suffix, 0o644, list)
 		if f.sums[it.name], err = f.put(ctx, it); err != nil {
 			return err
 		}
@@ -196,7 +197,7 @@ func bundleItems(name string, data io.ReaderAt, size, partSize int64) []item {
 	for off := int64(0); off < size; off += partSize {
 		n := min(partSize, size-off)
 		parts = append(parts, item{
-			name: bundle.PartName(name, len(parts)), perm: 0o644, size: n, from: io.NewSectionReader(data, off, n),
+			name: split.PartName(name, len(parts)), perm: 0o644, size: n, from: io.NewSectionReader(data, off, n),
 		})
 	}
 	return parts
@@ -208,9 +209,9 @@ func partsList(name string, parts []item, sums map[string]string, data io.Reader
 	if err != nil {
 		return nil, fmt.Errorf("reading the bundle: %w", err)
 	}
-	list := bundle.Parts{Format: bundle.PartsFormatV1, Name: name, Size: size, SHA256: sum}
+	list := split.List{Format: split.FormatV1, Name: name, Size: size, SHA256: sum}
 	for _, it := range parts {
-		list.Parts = append(list.Parts, bundle.Part{
+		list.Parts = append(list.Parts, split.Part{
 			Name: it.name, Size: it.size, SHA256: digest.NewDigestFromEncoded(digest.SHA256, sums[it.name]),
 		})
 	}
@@ -229,8 +230,8 @@ func partSize(asked, size int64, fat bool) (int64, error) {
 	case asked > fatPart && fat:
 		return 0, fmt.Errorf("%w: parts of %d bytes: a file on FAT is shorter than 4 GiB, so at most %d", ErrParts, asked, int64(fatPart))
 	}
-	if asked > 0 && (size+asked-1)/asked > bundle.MaxParts {
-		return 0, fmt.Errorf("%w: parts of %d bytes: %d bytes would need more than %d of them", ErrParts, asked, size, bundle.MaxParts)
+	if asked > 0 && (size+asked-1)/asked > split.MaxParts {
+		return 0, fmt.Errorf("%w: parts of %d bytes: %d bytes would need more than %d of them", ErrParts, asked, size, split.MaxParts)
 	}
 	return asked, nil
 }

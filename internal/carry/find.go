@@ -11,7 +11,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/split"
 )
 
 // bundleSuffix ends the name of every bundle.
@@ -56,7 +57,7 @@ type origin struct{ id, base digest.Digest }
 func lineage(ctx context.Context, dir string, names []string) map[string]origin {
 	all := make(map[string]origin, len(names))
 	for _, n := range names {
-		f, err := bundle.OpenFile(ctx, filepath.Join(dir, n))
+		f, err := archive.OpenFile(ctx, filepath.Join(dir, n))
 		if err != nil {
 			continue // who imports it says why
 		}
@@ -82,7 +83,7 @@ func Bundles(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		name := strings.TrimSuffix(e.Name(), bundle.PartsSuffix)
+		name := strings.TrimSuffix(e.Name(), split.Suffix)
 		// macOS leaves files that begin with a dot.
 		if strings.HasSuffix(name, bundleSuffix) && !strings.HasPrefix(name, ".") && !e.IsDir() {
 			names = append(names, name)

@@ -12,7 +12,7 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/imagelist/file"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/progress"
@@ -141,12 +141,12 @@ func (d *demo) bundle(ctx context.Context) error {
 // verify rehashes the bundle.
 func (d *demo) verify(ctx context.Context) error {
 	d.Report.Begin("nodeseal verify release.tar.zst")
-	f, size, err := bundle.OpenBytes(d.path(BundleFile))
+	f, size, err := archive.OpenBytes(d.path(BundleFile))
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}
 	defer f.Close()
-	rep, err := bundle.Verify(ctx, f, size, bundle.VerifyOptions{Jobs: runtime.GOMAXPROCS(0)})
+	rep, err := archive.Verify(ctx, f, size, archive.VerifyOptions{Jobs: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return err //nolint:wrapcheck // says all
 	}
@@ -160,7 +160,7 @@ func (d *demo) verify(ctx context.Context) error {
 // imports extracts the bundle into a store.
 func (d *demo) imports(ctx context.Context) error {
 	d.Report.Begin("nodeseal import release.tar.zst --store store")
-	f, err := bundle.OpenFile(ctx, d.path(BundleFile))
+	f, err := archive.OpenFile(ctx, d.path(BundleFile))
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}

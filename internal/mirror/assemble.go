@@ -10,6 +10,9 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/internal/progress"
@@ -85,7 +88,7 @@ func (r *run) write(ctx context.Context, inv *bundle.Inventory, a *assembly, res
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	r.o.Progress.Begin(PhaseWrite, a.estimate(), progress.Bytes)
-	res.SHA256, err = bundle.Write(ctx, f, inv, a, r.enc, func(n int64) {
+	res.SHA256, err = archive.Write(ctx, f, inv, a, r.enc, func(n int64) {
 		res.Size += n
 		r.o.Progress.Add(PhaseWrite, n)
 	})
@@ -108,7 +111,7 @@ type output interface {
 // create begins the bundle, in one file or in parts.
 func (r *run) create() (output, error) {
 	if r.o.Split > 0 {
-		return bundle.CreateParts(r.o.Output, r.o.Split)
+		return split.Create(r.o.Output, r.o.Split)
 	}
 	f, err := atomicfile.Create(r.o.Output, 0o644, atomicfile.WithPartialName())
 	if err != nil {
@@ -201,7 +204,7 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 	return nil
 }
 
-// ReadBlob implements bundle.Content.
+// ReadBlob implements archive.Content.
 func (a *assembly) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) {
 	if data, ok := a.readable[d]; ok {
 		return data, nil
@@ -209,8 +212,8 @@ func (a *assembly) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) 
 	return a.work.Small(d) //nolint:wrapcheck // names the blob
 }
 
-// OpenFrames implements bundle.Content.
-func (a *assembly) OpenFrames(_ context.Context, d digest.Digest) (io.ReadCloser, []bundle.Frame, error) {
+// OpenFrames implements archive.Content.
+func (a *assembly) OpenFrames(_ context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
 	p := a.places[d]
 	if p.table {
 		return a.work.OpenTable(p.compressed, p.blob) //nolint:wrapcheck // says all

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
 	"github.com/nodeseal/nodeseal/internal/mirror/sample"
@@ -125,7 +126,7 @@ func newRun(src Source, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	enc, err := bundle.NewEncoder(o.Level, o.Encoders)
+	enc, err := seekable.NewEncoder(o.Level, o.Encoders)
 	if err != nil {
 		return nil, err
 	}

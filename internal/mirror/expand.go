@@ -12,7 +12,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 )
 
@@ -57,7 +58,7 @@ type tableResult struct {
 	err error
 }
 
-func startTable(ctx context.Context, work *workdir.Dir, enc *bundle.Encoder, blob digest.Digest) *tableMaker {
+func startTable(ctx context.Context, work *workdir.Dir, enc *seekable.Encoder, blob digest.Digest) *tableMaker {
 	out := work.CreateTable(ctx, enc, blob)
 	r, w := io.Pipe()
 	t := &tableMaker{PipeWriter: w, out: out, result: make(chan tableResult, 1)}
@@ -71,8 +72,8 @@ func startTable(ctx context.Context, work *workdir.Dir, enc *bundle.Encoder, blo
 
 func makeTable(layer io.Reader, out *workdir.FramesFile) (*workdir.Table, error) {
 	sum := digest.SHA256.Digester()
-	table := bundle.NewTableWriter(io.MultiWriter(sum.Hash(), out))
-	if err := bundle.TabulateLayer(layer, table); err != nil {
+	table := filetable.NewWriter(io.MultiWriter(sum.Hash(), out))
+	if err := filetable.Tabulate(layer, table); err != nil {
 		return nil, err
 	}
 	if err := table.Close(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
@@ -56,7 +57,7 @@ type Options struct {
 	Work string
 	// Layers is the form of the bundle's layers; the zero value is Expanded.
 	Layers bundle.LayerForm
-	// Level is the zstd level, 1 to bundle.MaxLevel; 0 is bundle.DefaultLevel,
+	// Level is the zstd level, 1 to seekable.MaxLevel; 0 is seekable.DefaultLevel,
 	// and 1 where the layers are original: most are compressed already.
 	Level int
 	// Jobs is how many layers are in the works at once; 0 is 8, or the number
@@ -112,7 +113,7 @@ func (o Options) withDefaults() Options {
 		o.Layers = bundle.Expanded
 	}
 	if o.Level <= 0 {
-		o.Level = bundle.DefaultLevel
+		o.Level = seekable.DefaultLevel
 		if o.Layers == bundle.Original {
 			o.Level = 1
 		}
@@ -181,7 +182,7 @@ type run struct {
 	o        Options
 	src      Source
 	work     *workdir.Dir
-	enc      *bundle.Encoder
+	enc      *seekable.Encoder
 	since    *since
 	slots    chan struct{} // one for each of Options.Jobs
 	failures failures

@@ -16,6 +16,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/file"
 	"github.com/nodeseal/nodeseal/internal/mirror"
@@ -125,10 +126,10 @@ func sum(t *testing.T, path string) digest.Digest {
 
 func verified(t *testing.T, path string) *bundle.Inventory {
 	t.Helper()
-	f, size, err := bundle.OpenBytes(path)
+	f, size, err := archive.OpenBytes(path)
 	must(t, err)
 	defer f.Close()
-	rep, err := bundle.Verify(t.Context(), f, size, bundle.VerifyOptions{Jobs: 2})
+	rep, err := archive.Verify(t.Context(), f, size, archive.VerifyOptions{Jobs: 2})
 	must(t, err)
 	if len(rep.Damage) > 0 {
 		t.Fatalf("damage: %v", rep.Damage)

@@ -1,9 +1,9 @@
 package store_test
 
 import (
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
 // A bundle is a Source.
-var _ store.Source = (*bundle.Reader)(nil)
+var _ store.Source = (*archive.Reader)(nil)

@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/mirror/sample"
 )
 
@@ -182,7 +183,7 @@ func (in Input) addTimes(p *Plan) {
 	for _, level := range m.Levels {
 		rate := min(m.Rate, level.Speed*float64(in.Encoders))
 		l := Level{
-			Level: level.Level, Name: bundle.LevelName(level.Level),
+			Level: level.Level, Name: seekable.LevelName(level.Level),
 			Bundle:  int64(level.Ratio*float64(p.LayerBytes-p.BaseBytes)) + int64(len(in.Images))*perImage,
 			Seconds: int64(float64(p.Download) / rate),
 		}

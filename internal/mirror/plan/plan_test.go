@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
 	"github.com/nodeseal/nodeseal/internal/mirror/sample"
 	"github.com/nodeseal/nodeseal/internal/testenv"
@@ -154,7 +155,7 @@ func TestMeasured(t *testing.T) {
 	// The network is the bound for the first two, two processors for the others.
 	seconds := []int64{14, 14, 24, 73}
 	for i, l := range p.Levels {
-		if l.Level != i+1 || l.Name != bundle.LevelName(i+1) || l.Seconds != seconds[i] {
+		if l.Level != i+1 || l.Name != seekable.LevelName(i+1) || l.Seconds != seconds[i] {
 			t.Errorf("%+v", l)
 		}
 	}

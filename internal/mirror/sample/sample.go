@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 )
 
 const (
@@ -75,7 +75,7 @@ func Take(ctx context.Context, layers []Layer, now func() time.Time) (*Result, e
 		return nil, errNothing
 	}
 	res := &Result{Rate: float64(compressed) / seconds, Plain: float64(plain) / float64(compressed)}
-	for level := 1; level <= bundle.MaxLevel; level++ {
+	for level := 1; level <= seekable.MaxLevel; level++ {
 		l, err := compress(ctx, level, got, now)
 		if err != nil {
 			return nil, err
@@ -111,14 +111,14 @@ func read(ctx context.Context, open Layer) (_ taken, err error) {
 
 // compress returns bytes of frames as Ratio and seconds as Speed.
 func compress(ctx context.Context, level int, got []taken, now func() time.Time) (Level, error) {
-	enc, err := bundle.NewEncoder(level, 1)
+	enc, err := seekable.NewEncoder(level, 1)
 	if err != nil {
 		return Level{}, err
 	}
 	l := Level{Level: level}
 	start := now()
 	for _, t := range got {
-		w := enc.NewFrameWriter(ctx, io.Discard)
+		w := enc.NewWriter(ctx, io.Discard)
 		_, werr := w.Write(t.plain)
 		frames, err := w.Close()
 		if err := errors.Join(werr, err); err != nil {

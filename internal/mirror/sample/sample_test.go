@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/mirror/sample"
 )
 
@@ -74,7 +74,7 @@ func TestTake(t *testing.T) {
 	if res.Rate != compressed || res.Plain != float64(plain)/compressed {
 		t.Errorf("rate %v, plain %v", res.Rate, res.Plain)
 	}
-	if len(res.Levels) != bundle.MaxLevel {
+	if len(res.Levels) != seekable.MaxLevel {
 		t.Fatalf("%d levels", len(res.Levels))
 	}
 	for i, l := range res.Levels {

@@ -8,33 +8,34 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 )
 
 // CreateFrames starts the frames of a layer, CreateTable those of its file
 // table. blob is the digest of the layer as the bundle holds it.
-func (w *Dir) CreateFrames(ctx context.Context, enc *bundle.Encoder, blob digest.Digest) *FramesFile {
+func (w *Dir) CreateFrames(ctx context.Context, enc *seekable.Encoder, blob digest.Digest) *FramesFile {
 	return createFrames(ctx, enc, w.framesPath(blob))
 }
 
 // CreateTable is described at CreateFrames.
-func (w *Dir) CreateTable(ctx context.Context, enc *bundle.Encoder, blob digest.Digest) *FramesFile {
+func (w *Dir) CreateTable(ctx context.Context, enc *seekable.Encoder, blob digest.Digest) *FramesFile {
 	return createFrames(ctx, enc, w.tablePath(blob))
 }
 
 // FramesFile is a file of frames in the making. Abort must be called on every
 // path; after Dir.Commit it does nothing.
 type FramesFile struct {
-	*bundle.FrameWriter
+	*seekable.Writer
 	spill *spill
 	path  string
 	ended bool
 }
 
-func createFrames(ctx context.Context, enc *bundle.Encoder, path string) *FramesFile {
+func createFrames(ctx context.Context, enc *seekable.Encoder, path string) *FramesFile {
 	s := &spill{path: path + atomicfile.Suffix}
-	return &FramesFile{FrameWriter: enc.NewFrameWriter(ctx, s), spill: s, path: path}
+	return &FramesFile{Writer: enc.NewWriter(ctx, s), spill: s, path: path}
 }
 
 // spill keeps the first InlineMost bytes in memory and makes a file when more come.
@@ -65,8 +66,8 @@ func (s *spill) Write(p []byte) (int, error) {
 }
 
 // End writes what is left of size bytes of content and returns the frames.
-func (f *FramesFile) End(size int64) ([]bundle.Frame, error) {
-	if err := bundle.PadContent(f, size); err != nil {
+func (f *FramesFile) End(size int64) ([]seekable.Frame, error) {
+	if err := archive.PadContent(f, size); err != nil {
 		return nil, fmt.Errorf("frames: %w", err)
 	}
 	f.ended = true

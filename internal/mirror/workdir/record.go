@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 )
 
 // Record says that a layer was fetched and verified, and where it is.
@@ -21,9 +22,9 @@ type Record struct {
 	Encoder string `json:"encoder,omitempty"`
 	// Blob is the digest of the frames' content: the diff ID of an expanded
 	// layer, else the compressed digest.
-	Blob   digest.Digest  `json:"blob"`
-	Size   int64          `json:"size"`
-	Frames []bundle.Frame `json:"frames,omitempty"`
+	Blob   digest.Digest    `json:"blob"`
+	Size   int64            `json:"size"`
+	Frames []seekable.Frame `json:"frames,omitempty"`
 	// Inline is the frames, where they are small; without Encoder, where there are
 	// no frames, the compressed bytes.
 	Inline *Inline `json:"inline,omitempty"`
@@ -32,10 +33,10 @@ type Record struct {
 
 // Table is the part of a record about the layer's file table.
 type Table struct {
-	Digest digest.Digest  `json:"digest"`
-	Size   int64          `json:"size"`
-	Frames []bundle.Frame `json:"frames"`
-	Inline *Inline        `json:"inline,omitempty"`
+	Digest digest.Digest    `json:"digest"`
+	Size   int64            `json:"size"`
+	Frames []seekable.Frame `json:"frames"`
+	Inline *Inline          `json:"inline,omitempty"`
 }
 
 // InlineMost is the most that is kept in a record instead of in a file of its
@@ -70,7 +71,7 @@ func (r *Record) DiskSize() int64 {
 }
 
 // FramesSize is the length of a file with the frames.
-func FramesSize(frames []bundle.Frame) (n int64) {
+func FramesSize(frames []seekable.Frame) (n int64) {
 	for _, f := range frames {
 		n += f.Compressed
 	}
@@ -158,7 +159,7 @@ func (w *Dir) putRecord(compressed digest.Digest, rec *Record) error {
 
 // OpenLayer opens a layer that has a record: its frames, or, where there are no
 // frames, its compressed bytes. The caller closes it.
-func (w *Dir) OpenLayer(compressed, blob digest.Digest, form bundle.LayerForm) (io.ReadCloser, []bundle.Frame, error) {
+func (w *Dir) OpenLayer(compressed, blob digest.Digest, form bundle.LayerForm) (io.ReadCloser, []seekable.Frame, error) {
 	rec := w.Record(compressed, blob, form)
 	if rec == nil {
 		return nil, nil, errLost
@@ -173,7 +174,7 @@ func (w *Dir) OpenLayer(compressed, blob digest.Digest, form bundle.LayerForm) (
 
 // OpenTable opens the frames of the file table of an expanded layer that has a
 // record. The caller closes it.
-func (w *Dir) OpenTable(compressed, blob digest.Digest) (io.ReadCloser, []bundle.Frame, error) {
+func (w *Dir) OpenTable(compressed, blob digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
 	rec := w.Record(compressed, blob, bundle.Expanded)
 	if rec == nil {
 		return nil, nil, errLost

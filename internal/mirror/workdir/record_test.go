@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 )
 
 func must(t *testing.T, err error) {
@@ -29,10 +30,10 @@ func text(n int) []byte {
 }
 
 // finish puts a layer with the content, and a file table of it, into the directory.
-func finish(t *testing.T, w *Dir, enc *bundle.Encoder, compressed digest.Digest, layer, table []byte) digest.Digest {
+func finish(t *testing.T, w *Dir, enc *seekable.Encoder, compressed digest.Digest, layer, table []byte) digest.Digest {
 	t.Helper()
 	blob := digest.FromBytes(layer)
-	write := func(f *FramesFile, data []byte) []bundle.Frame {
+	write := func(f *FramesFile, data []byte) []seekable.Frame {
 		_, err := f.Write(data)
 		must(t, err)
 		frames, err := f.End(int64(len(data)))
@@ -48,9 +49,9 @@ func finish(t *testing.T, w *Dir, enc *bundle.Encoder, compressed digest.Digest,
 	return blob
 }
 
-func openDir(t *testing.T) (*Dir, *bundle.Encoder) {
+func openDir(t *testing.T) (*Dir, *seekable.Encoder) {
 	t.Helper()
-	enc, err := bundle.NewEncoder(1, 1)
+	enc, err := seekable.NewEncoder(1, 1)
 	must(t, err)
 	w, err := Open(t.TempDir(), enc.Name())
 	must(t, err)

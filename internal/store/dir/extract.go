@@ -12,7 +12,7 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
@@ -126,7 +126,7 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer, size int64) (_ *ext
 			return nil, fmt.Errorf("opening its file table: %w", err)
 		}
 		defer table.Close()
-		opts.Table = bundle.NewTableReader(table)
+		opts.Table = filetable.NewReader(table)
 	}
 	diff, err := im.makeDiff(l)
 	if err != nil {

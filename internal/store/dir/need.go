@@ -8,7 +8,7 @@ import (
 	"io"
 	"sync/atomic"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"golang.org/x/sync/errgroup"
@@ -120,7 +120,7 @@ func (im *importer) needOf(ctx context.Context, j *job) (bytes, inodes int64, er
 		return 0, 0, fail(err)
 	}
 	defer r.Close()
-	table := bundle.NewTableReader(r)
+	table := filetable.NewReader(r)
 	var files, dirs int64
 	for {
 		e, err := table.Next()

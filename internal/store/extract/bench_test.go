@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	. "github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
@@ -39,8 +39,8 @@ func benchLayer(b *testing.B) (plain, table []byte) {
 	}
 	plain = Tar(b, entries...)
 	var buf bytes.Buffer
-	w := bundle.NewTableWriter(&buf)
-	if err := bundle.TabulateLayer(bytes.NewReader(plain), w); err != nil {
+	w := filetable.NewWriter(&buf)
+	if err := filetable.Tabulate(bytes.NewReader(plain), w); err != nil {
 		b.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
@@ -68,7 +68,7 @@ func BenchmarkLayer(b *testing.B) {
 		}
 		b.StartTimer()
 		_, err = extractor.Layer(b.Context(), bytes.NewReader(plain), f, io.Discard, extract.Options{
-			Table: bundle.NewTableReader(bytes.NewReader(table)),
+			Table: filetable.NewReader(bytes.NewReader(table)),
 		})
 		b.StopTimer()
 		f.Close()

@@ -9,7 +9,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/vbatts/tar-split/archive/tar"
 	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
@@ -24,15 +24,15 @@ type Content struct {
 	s      *scan
 	tr     *tar.Reader
 	pump   *pump
-	listed bundle.TableEntry // zero where there is no table
-	left   bool              // there may be more to read
-	crc    hash.Hash64       // nil where the entry has no content
-	sum    hash.Hash         // nil where there is nothing to compare with
+	listed filetable.Entry // zero where there is no table
+	left   bool            // there may be more to read
+	crc    hash.Hash64     // nil where the entry has no content
+	sum    hash.Hash       // nil where there is nothing to compare with
 	bytes  int64
 	err    error // that Read returned, other than io.EOF
 }
 
-func (s *scan) newContent(hdr *tar.Header, listed bundle.TableEntry, tr *tar.Reader, p *pump) *Content {
+func (s *scan) newContent(hdr *tar.Header, listed filetable.Entry, tr *tar.Reader, p *pump) *Content {
 	c := &Content{s: s, listed: listed, tr: tr, pump: p, left: hdr.Size > 0}
 	if c.left {
 		s.crc.Reset()
@@ -127,7 +127,7 @@ func (c *Content) checksum() []byte {
 
 // prove compares the content with what the file table lists, and lists it.
 func (c *Content) prove(hdr *tar.Header) error {
-	e := bundle.TableEntry{Name: hdr.Name, Type: hdr.Typeflag}
+	e := filetable.Entry{Name: hdr.Name, Type: hdr.Typeflag}
 	if c.sum != nil {
 		e.Size = c.bytes
 		c.sum.Sum(e.SHA256[:0])
@@ -145,9 +145,9 @@ func (c *Content) prove(hdr *tar.Header) error {
 
 // compareTable compares an entry with the next one of the file table and
 // returns that.
-func (s *scan) compareTable(hdr *tar.Header) (bundle.TableEntry, error) {
+func (s *scan) compareTable(hdr *tar.Header) (filetable.Entry, error) {
 	if s.opts.Table == nil {
-		return bundle.TableEntry{}, nil
+		return filetable.Entry{}, nil
 	}
 	e, err := s.opts.Table.Next()
 	if errors.Is(err, io.EOF) {

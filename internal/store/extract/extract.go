@@ -19,14 +19,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/opencontainers/go-digest"
 )
 
-// Table lists the entries that the tar must have: a *bundle.TableReader.
+// Table lists the entries that the tar must have: a *filetable.Reader.
 type Table interface {
 	// Next returns the next entry, io.EOF behind the last.
-	Next() (bundle.TableEntry, error)
+	Next() (filetable.Entry, error)
 }
 
 // Options say how a layer is unpacked. The zero value unpacks as root, all
@@ -37,7 +37,7 @@ type Options struct {
 	// Table, where set, is compared with every entry of the tar.
 	Table Table
 	// Listing, where set, gets the file table of what is read.
-	Listing *bundle.TableWriter
+	Listing *filetable.Writer
 	// UserNamespace unpacks without the rights of the machine's root: opaque
 	// directories by user.overlay.opaque, device nodes left out, owners that
 	// the namespace does not know replaced by its root (Result.Squashed).

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	. "github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
@@ -209,16 +209,16 @@ func TestTable(t *testing.T) {
 	testenv.NeedRoot(t)
 	t.Parallel()
 	entries := []Entry{Dir("d"), File("d/f", "content"), Symlink("l", "d/f"), File("g", "")}
-	table := func(t *testing.T, entries ...Entry) *bundle.TableReader {
+	table := func(t *testing.T, entries ...Entry) *filetable.Reader {
 		var buf bytes.Buffer
-		w := bundle.NewTableWriter(&buf)
-		if err := bundle.TabulateLayer(bytes.NewReader(Tar(t, entries...)), w); err != nil {
+		w := filetable.NewWriter(&buf)
+		if err := filetable.Tabulate(bytes.NewReader(Tar(t, entries...)), w); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		return bundle.NewTableReader(&buf)
+		return filetable.NewReader(&buf)
 	}
 	if _, _, err := unpack(t, Tar(t, entries...), extract.Options{Table: table(t, entries...)}); err != nil {
 		t.Error(err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -105,8 +106,8 @@ func (s *manyFiles) describe(b *testing.B, layer int) (d digest.Digest, size int
 	go func() { _ = w.CloseWithError(s.write(w, layer)) }()
 	sum := digest.SHA256.Digester()
 	count := new(counter)
-	tw := bundle.NewTableWriter(f)
-	if err := bundle.TabulateLayer(io.TeeReader(r, io.MultiWriter(sum.Hash(), count)), tw); err != nil {
+	tw := filetable.NewWriter(f)
+	if err := filetable.Tabulate(io.TeeReader(r, io.MultiWriter(sum.Hash(), count)), tw); err != nil {
 		b.Fatal(err)
 	}
 	if err := tw.Close(); err != nil {

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -177,15 +177,15 @@ func (w *worker) content(hdr *tar.Header, c *extract.Content) (erofs.Content, er
 }
 
 // openTable opens the file table of a job: the bundle's, or the one made here.
-func (im *importer) openTable(ctx context.Context, j *job) (*bundle.TableReader, func(), error) {
+func (im *importer) openTable(ctx context.Context, j *job) (*filetable.Reader, func(), error) {
 	if j.table != nil {
-		return bundle.NewTableReader(j.table.reader()), func() {}, nil
+		return filetable.NewReader(j.table.reader()), func() {}, nil
 	}
 	r, err := im.src.OpenTable(ctx, j.layers[0].Table)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening its file table: %w", err)
 	}
-	return bundle.NewTableReader(r), func() { _ = r.Close() }, nil
+	return filetable.NewReader(r), func() { _ = r.Close() }, nil
 }
 
 // countingReader reports what is read of a blob.

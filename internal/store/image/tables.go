@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
@@ -31,7 +31,7 @@ func (im *importer) tabulateAll(ctx context.Context) error {
 	im.beginBlobs(todo)
 	return im.each(ctx, todo, func(ctx context.Context, w *worker, j *job) error {
 		j.table = im.splits.create(make([]byte, 0, chunkSize))
-		table := bundle.NewTableWriter(j.table)
+		table := filetable.NewWriter(j.table)
 		_, err := w.scan(ctx, j, nowhere{}, io.Discard, extract.Options{MaxSize: j.layers[0].DiffSize, Listing: table})
 		if err == nil {
 			err = errors.Join(table.Close(), j.table.close())

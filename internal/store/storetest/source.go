@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -174,9 +175,9 @@ func (s *Source) layer(plain []byte, compression string) bundle.Layer {
 func (s *Source) table(plain []byte) digest.Digest {
 	s.t.Helper()
 	var buf bytes.Buffer
-	w := bundle.NewTableWriter(&buf)
+	w := filetable.NewWriter(&buf)
 	// What is no tar gets a table with what it has before that shows.
-	_ = bundle.TabulateLayer(bytes.NewReader(plain), w)
+	_ = filetable.Tabulate(bytes.NewReader(plain), w)
 	if err := w.Close(); err != nil {
 		s.t.Fatal(err)
 	}

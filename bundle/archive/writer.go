@@ -1,4 +1,4 @@
-package bundle
+package archive
 
 import (
 	"context"
@@ -10,12 +10,10 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/layout"
 )
-
-// AnnotationDigest names, on a readable manifest and its index entry, the
-// digest of the manifest that the registry has.
-const AnnotationDigest = "io.nodeseal.digest"
 
 // Content is where Write takes the blobs of a bundle from.
 type Content interface {
@@ -25,7 +23,7 @@ type Content interface {
 	// the content and the zero bytes that fill its last block of 512. Without
 	// frames the reader gives the content itself, verified, for Write to encode.
 	// The caller closes the reader.
-	OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []Frame, error)
+	OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error)
 }
 
 // Write writes the bundle that inv describes to w. It sorts inv in place and
@@ -33,7 +31,7 @@ type Content interface {
 // and may be nil. The same inventory, content and encoder give the same bytes;
 // their digest is returned. The caller syncs and renames; w holds nothing of use
 // after an error.
-func Write(ctx context.Context, w io.Writer, inv *Inventory, src Content, enc *Encoder, written func(n int64)) (digest.Digest, error) {
+func Write(ctx context.Context, w io.Writer, inv *bundle.Inventory, src Content, enc *seekable.Encoder, written func(n int64)) (digest.Digest, error) {
 	inventory, err := inv.Marshal()
 	if err != nil {
 		return "", err
@@ -41,7 +39,7 @@ func Write(ctx context.Context, w io.Writer, inv *Inventory, src Content, enc *E
 	if err := inv.Validate(); err != nil {
 		return "", err
 	}
-	index, err := inv.indexBytes()
+	index, err := inv.IndexBytes()
 	if err != nil {
 		return "", err
 	}
@@ -67,8 +65,8 @@ func Write(ctx context.Context, w io.Writer, inv *Inventory, src Content, enc *E
 type writer struct {
 	out     io.Writer
 	sum     hash.Hash
-	enc     *Encoder
-	frames  []Frame
+	enc     *seekable.Encoder
+	frames  []seekable.Frame
 	written func(int64)
 	err     error
 }
@@ -105,10 +103,10 @@ const hashBeside = 64 << 10
 // content writes p as frames.
 func (w *writer) content(p []byte) {
 	for len(p) > 0 && w.err == nil {
-		n := min(len(p), frameSize)
-		data := w.enc.encode(p[:n], nil)
+		n := min(len(p), seekable.FrameSize)
+		data := w.enc.Encode(p[:n], nil)
 		if _, err := w.Write(data); err == nil {
-			w.frames = append(w.frames, Frame{Compressed: int64(len(data)), Content: int64(n)})
+			w.frames = append(w.frames, seekable.Frame{Compressed: int64(len(data)), Content: int64(n)})
 		}
 		p = p[n:]
 	}
@@ -125,7 +123,7 @@ func (w *writer) member(name string, content []byte) {
 	w.content(append(all, make([]byte, padding(int64(len(content))))...))
 }
 
-func (w *writer) blob(ctx context.Context, b Blob, src Content) error {
+func (w *writer) blob(ctx context.Context, b bundle.Blob, src Content) error {
 	name := layout.BlobPath(b.Digest)
 	if b.Kind.Small() {
 		data, err := src.ReadBlob(ctx, b.Digest)
@@ -157,7 +155,7 @@ func (w *writer) blob(ctx context.Context, b Blob, src Content) error {
 
 // encodeFrames writes size bytes of content as frames.
 func (w *writer) encodeFrames(ctx context.Context, size int64, r io.Reader) error {
-	fw := w.enc.NewFrameWriter(ctx, w)
+	fw := w.enc.NewWriter(ctx, w)
 	n, err := io.CopyBuffer(onlyWriter{fw}, onlyReader{r}, make([]byte, 256<<10))
 	if err == nil {
 		err = PadContent(fw, size)
@@ -173,7 +171,7 @@ func (w *writer) encodeFrames(ctx context.Context, size int64, r io.Reader) erro
 	return nil
 }
 
-func (w *writer) copyFrames(b Blob, r io.Reader, frames []Frame) error {
+func (w *writer) copyFrames(b bundle.Blob, r io.Reader, frames []seekable.Frame) error {
 	var compressed, content int64
 	for _, f := range frames {
 		compressed += f.Compressed
@@ -199,9 +197,9 @@ func (w *writer) finish() error {
 	if w.err != nil {
 		return fmt.Errorf("writing bundle: %w", w.err)
 	}
-	tail := appendChecksumFrame(nil, [32]byte(w.sum.Sum(nil)))
-	w.frames = append(w.frames, Frame{Compressed: int64(len(tail))})
-	tail, err := appendSeekTable(tail, w.frames)
+	tail := seekable.AppendChecksum(nil, [32]byte(w.sum.Sum(nil)))
+	w.frames = append(w.frames, seekable.Frame{Compressed: int64(len(tail))})
+	tail, err := seekable.AppendTable(tail, w.frames)
 	if err != nil {
 		return err
 	}
@@ -212,8 +210,13 @@ func (w *writer) finish() error {
 }
 
 // PadContent writes the zero bytes that fill the last block of size bytes of
-// content: what a FrameWriter for OpenFrames needs at its end.
+// content: what a seekable.Writer for OpenFrames needs at its end.
 func PadContent(w io.Writer, size int64) error {
 	_, err := w.Write(make([]byte, padding(size)))
 	return err //nolint:wrapcheck // of the caller's own writer
 }
+
+// onlyWriter and onlyReader hide other methods, so that io.CopyBuffer uses its buffer.
+type onlyWriter struct{ io.Writer }
+
+type onlyReader struct{ io.Reader }

@@ -1,4 +1,5 @@
-package bundle
+// Package split writes bundles in parts and reads them as one.
+package split
 
 import (
 	"bytes"
@@ -16,13 +17,15 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
 )
 
 const (
-	// PartsFormatV1 is the value of Parts.Format that this package reads and writes.
-	PartsFormatV1 = "nodeseal parts v1"
-	// PartsSuffix ends the name of the list of a bundle's parts.
-	PartsSuffix = ".parts.json"
+	// FormatV1 is the value of List.Format that this package reads and writes.
+	FormatV1 = "nodeseal parts v1"
+	// Suffix ends the name of the list of a bundle's parts.
+	Suffix = ".parts.json"
 	// MaxParts is how many parts a bundle can have: their numbers have three digits.
 	MaxParts = 1000
 )
@@ -30,9 +33,9 @@ const (
 // maxPartsList bounds the list of parts, in bytes.
 const maxPartsList = 1 << 20
 
-// Parts is NAME.tar.zst.parts.json: the parts of a bundle that was split. The
+// List is NAME.tar.zst.parts.json: the parts of a bundle that was split. The
 // bundle is there when its list is.
-type Parts struct {
+type List struct {
 	Format string `json:"format"`
 	// Name is the bundle's file name, Size and SHA256 are those of all parts
 	// together.
@@ -49,49 +52,49 @@ type Part struct {
 	SHA256 digest.Digest `json:"sha256"`
 }
 
-// PartError says which part of a bundle is missing or damaged. It wraps ErrDamaged.
-type PartError struct {
+// Error says which part of a bundle is missing or damaged. It wraps bundle.ErrDamaged.
+type Error struct {
 	// Part is the file's name.
 	Part string
 	Err  error
 }
 
 // Error implements error.
-func (e *PartError) Error() string { return fmt.Sprintf("part %s: %v", e.Part, e.Err) }
+func (e *Error) Error() string { return fmt.Sprintf("part %s: %v", e.Part, e.Err) }
 
-// Unwrap returns ErrDamaged and the cause.
-func (e *PartError) Unwrap() []error { return []error{ErrDamaged, e.Err} }
+// Unwrap returns bundle.ErrDamaged and the cause.
+func (e *Error) Unwrap() []error { return []error{bundle.ErrDamaged, e.Err} }
 
 // PartName is the name of part i of the bundle NAME.tar.zst.
 func PartName(name string, i int) string { return fmt.Sprintf("%s.%03d", name, i) }
 
-// ParseParts reads a list of parts from at most 1 MiB of r and checks that its
-// numbers agree. Errors wrap ErrInventory, but for those of r.
-func ParseParts(r io.Reader) (*Parts, error) {
+// Parse reads a list of parts from at most 1 MiB of r and checks that its
+// numbers agree. Errors wrap bundle.ErrInventory, but for those of r.
+func Parse(r io.Reader) (*List, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxPartsList+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading list of parts: %w", err)
 	}
-	var p Parts
+	var p List
 	switch err := json.Unmarshal(data, &p); {
 	case len(data) > maxPartsList:
-		return nil, fmt.Errorf("%w: list of parts of more than %d bytes", ErrInventory, maxPartsList)
+		return nil, fmt.Errorf("%w: list of parts of more than %d bytes", bundle.ErrInventory, maxPartsList)
 	case err != nil:
-		return nil, fmt.Errorf("%w: list of parts: %w", ErrInventory, err)
-	case p.Format != PartsFormatV1:
-		return nil, fmt.Errorf("%w: list of parts: format %q, want %q", ErrInventory, p.Format, PartsFormatV1)
+		return nil, fmt.Errorf("%w: list of parts: %w", bundle.ErrInventory, err)
+	case p.Format != FormatV1:
+		return nil, fmt.Errorf("%w: list of parts: format %q, want %q", bundle.ErrInventory, p.Format, FormatV1)
 	case len(p.Parts) == 0 || len(p.Parts) > MaxParts || p.Name != filepath.Base(p.Name) || p.Name == ".":
-		return nil, fmt.Errorf("%w: list of parts: %d parts of %q", ErrInventory, len(p.Parts), p.Name)
+		return nil, fmt.Errorf("%w: list of parts: %d parts of %q", bundle.ErrInventory, len(p.Parts), p.Name)
 	}
 	rest := p.Size
 	for i, part := range p.Parts {
-		if part.Name != PartName(p.Name, i) || part.Size <= 0 || part.Size > rest || validDigest(part.SHA256) != nil {
-			return nil, fmt.Errorf("%w: list of parts: entry %d, %q of %d bytes", ErrInventory, i, part.Name, part.Size)
+		if part.Name != PartName(p.Name, i) || part.Size <= 0 || part.Size > rest || bundle.CheckDigest(part.SHA256) != nil {
+			return nil, fmt.Errorf("%w: list of parts: entry %d, %q of %d bytes", bundle.ErrInventory, i, part.Name, part.Size)
 		}
 		rest -= part.Size
 	}
-	if rest != 0 || validDigest(p.SHA256) != nil {
-		return nil, fmt.Errorf("%w: list of parts: the parts are not the bundle's %d bytes", ErrInventory, p.Size)
+	if rest != 0 || bundle.CheckDigest(p.SHA256) != nil {
+		return nil, fmt.Errorf("%w: list of parts: the parts are not the bundle's %d bytes", bundle.ErrInventory, p.Size)
 	}
 	return &p, nil
 }
@@ -99,29 +102,29 @@ func ParseParts(r io.Reader) (*Parts, error) {
 // partNumber ends the name of a part.
 var partNumber = regexp.MustCompile(`\.[0-9]{3}$`)
 
-// FindParts returns the list of the parts of the bundle at path, where there is
+// Find returns the list of the parts of the bundle at path, where there is
 // no such file but a list, or where path is a part's; else nil. path without a
 // number is returned too.
-func FindParts(path string) (*Parts, string, error) {
+func Find(path string) (*List, string, error) {
 	base := partNumber.ReplaceAllString(path, "")
 	if base == path {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			return nil, path, nil
 		}
 	}
-	f, err := os.Open(base + PartsSuffix)
+	f, err := os.Open(base + Suffix)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && base == path:
 		return nil, path, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, path, &PartError{Part: filepath.Base(path), Err: fmt.Errorf("it is a part, and %s is missing", filepath.Base(base)+PartsSuffix)}
+		return nil, path, &Error{Part: filepath.Base(path), Err: fmt.Errorf("it is a part, and %s is missing", filepath.Base(base)+Suffix)}
 	case err != nil:
 		return nil, path, fmt.Errorf("opening bundle: %w", err)
 	}
 	defer f.Close()
-	p, err := ParseParts(f)
+	p, err := Parse(f)
 	if err != nil {
-		return nil, path, fmt.Errorf("%s: %w", base+PartsSuffix, err)
+		return nil, path, fmt.Errorf("%s: %w", base+Suffix, err)
 	}
 	if p.Name != filepath.Base(base) {
 		// The parts were renamed together with their list.
@@ -133,16 +136,16 @@ func FindParts(path string) (*Parts, string, error) {
 	return p, base, nil
 }
 
-// partsFile reads the parts of a bundle as one.
-type partsFile struct {
+// File reads the parts of a bundle as one. It may be read by many goroutines.
+type File struct {
 	files []*os.File
 	ends  []int64 // of each part in the whole
 }
 
-// openParts opens the parts beside the list. All that are missing or of another
-// size are named, each as a *PartError.
-func openParts(p *Parts, base string) (*partsFile, error) {
-	out := &partsFile{}
+// Open opens the parts beside the list. All that are missing or of another
+// size are named, each as an *Error.
+func Open(p *List, base string) (*File, error) {
+	out := &File{}
 	var errs []error
 	var end int64
 	for _, part := range p.Parts {
@@ -164,14 +167,14 @@ func openParts(p *Parts, base string) (*partsFile, error) {
 func openPart(path string, part Part) (*os.File, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &PartError{Part: part.Name, Err: errors.New("it is missing")}
+		return nil, &Error{Part: part.Name, Err: errors.New("it is missing")}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening bundle: %w", err)
 	}
 	info, err := f.Stat()
 	if err == nil && info.Size() != part.Size {
-		err = &PartError{Part: part.Name, Err: fmt.Errorf("%d bytes, must be %d", info.Size(), part.Size)}
+		err = &Error{Part: part.Name, Err: fmt.Errorf("%d bytes, must be %d", info.Size(), part.Size)}
 	}
 	if err != nil {
 		f.Close()
@@ -181,7 +184,7 @@ func openPart(path string, part Part) (*os.File, error) {
 }
 
 // ReadAt implements io.ReaderAt.
-func (p *partsFile) ReadAt(b []byte, off int64) (int, error) {
+func (p *File) ReadAt(b []byte, off int64) (int, error) {
 	total := 0
 	i := sort.Search(len(p.ends), func(i int) bool { return p.ends[i] > off })
 	for ; i < len(p.files) && len(b) > 0; i++ {
@@ -204,7 +207,7 @@ func (p *partsFile) ReadAt(b []byte, off int64) (int, error) {
 }
 
 // Close implements io.Closer.
-func (p *partsFile) Close() error {
+func (p *File) Close() error {
 	var errs []error
 	for _, f := range p.files {
 		errs = append(errs, f.Close())
@@ -212,18 +215,18 @@ func (p *partsFile) Close() error {
 	return errors.Join(errs...)
 }
 
-// DamagedParts reads every part of the bundle at path and returns those that
+// Damaged reads every part of the bundle at path and returns those that
 // are missing or not what the list says; none where the bundle was not split.
 // The error is of the disk, of ctx, or about the list.
-func DamagedParts(ctx context.Context, path string) ([]*PartError, error) {
-	p, base, err := FindParts(path)
+func Damaged(ctx context.Context, path string) ([]*Error, error) {
+	p, base, err := Find(path)
 	if p == nil || err != nil {
 		return nil, err
 	}
-	var damaged []*PartError
+	var damaged []*Error
 	for _, part := range p.Parts {
 		err := checkPart(ctx, filepath.Join(filepath.Dir(base), part.Name), part)
-		var bad *PartError
+		var bad *Error
 		switch {
 		case errors.As(err, &bad):
 			damaged = append(damaged, bad)
@@ -255,13 +258,13 @@ func checkPart(ctx context.Context, path string, part Part) error {
 		}
 	}
 	if got := digest.NewDigest(digest.SHA256, sum); got != part.SHA256 {
-		return &PartError{Part: part.Name, Err: fmt.Errorf("its bytes have %s, the list says %s", got, part.SHA256)}
+		return &Error{Part: part.Name, Err: fmt.Errorf("its bytes have %s, the list says %s", got, part.SHA256)}
 	}
 	return nil
 }
 
 // marshal returns the list as it is written.
-func (p *Parts) marshal() ([]byte, error) {
+func (p *List) marshal() ([]byte, error) {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetIndent("", " ")

@@ -1,4 +1,4 @@
-package bundle_test
+package archive_test
 
 import (
 	"archive/tar"
@@ -19,6 +19,9 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -27,7 +30,7 @@ type sample struct {
 	inv    bundle.Inventory
 	blobs  map[digest.Digest][]byte
 	frames map[digest.Digest][]byte
-	sizes  map[digest.Digest][]bundle.Frame
+	sizes  map[digest.Digest][]seekable.Frame
 }
 
 func (s *sample) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) {
@@ -38,7 +41,7 @@ func (s *sample) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) {
 	return b, nil
 }
 
-func (s *sample) OpenFrames(_ context.Context, d digest.Digest) (io.ReadCloser, []bundle.Frame, error) {
+func (s *sample) OpenFrames(_ context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
 	return io.NopCloser(bytes.NewReader(s.frames[d])), s.sizes[d], nil
 }
 
@@ -52,16 +55,16 @@ func (s *sample) add(kind bundle.BlobKind, data []byte) digest.Digest {
 }
 
 // addFrames adds a layer or a table, encoded as the staging side does it.
-func (s *sample) addFrames(t *testing.T, enc *bundle.Encoder, kind bundle.BlobKind, data []byte, table digest.Digest) digest.Digest {
+func (s *sample) addFrames(t *testing.T, enc *seekable.Encoder, kind bundle.BlobKind, data []byte, table digest.Digest) digest.Digest {
 	t.Helper()
 	d := digest.FromBytes(data)
 	if _, ok := s.frames[d]; ok {
 		return d
 	}
 	var buf bytes.Buffer
-	w := enc.NewFrameWriter(t.Context(), &buf)
+	w := enc.NewWriter(t.Context(), &buf)
 	must(t, writeAll(w, data))
-	must(t, bundle.PadContent(w, int64(len(data))))
+	must(t, archive.PadContent(w, int64(len(data))))
 	frames, err := w.Close()
 	must(t, err)
 	s.frames[d], s.sizes[d] = buf.Bytes(), frames
@@ -102,15 +105,15 @@ func layerTar(t *testing.T, seed uint64, files, size int) []byte {
 }
 
 // newSample makes three images over four layers, one of them shared, and a list.
-func newSample(t *testing.T, jobs int, layerSize int) (*sample, *bundle.Encoder) {
+func newSample(t *testing.T, jobs int, layerSize int) (*sample, *seekable.Encoder) {
 	t.Helper()
-	enc, err := bundle.NewEncoder(0, jobs)
+	enc, err := seekable.NewEncoder(0, jobs)
 	must(t, err)
 	s := &sample{
 		inv:    bundle.Inventory{Format: bundle.FormatV1, Layers: bundle.Expanded, Encoder: enc.Name()},
 		blobs:  map[digest.Digest][]byte{},
 		frames: map[digest.Digest][]byte{},
-		sizes:  map[digest.Digest][]bundle.Frame{},
+		sizes:  map[digest.Digest][]seekable.Frame{},
 	}
 	for n := range 3 {
 		var diffIDs []digest.Digest
@@ -119,8 +122,8 @@ func newSample(t *testing.T, jobs int, layerSize int) (*sample, *bundle.Encoder)
 		for _, seed := range []uint64{0, uint64(n + 1)} {
 			data := layerTar(t, seed, 3, layerSize)
 			var table bytes.Buffer
-			tw := bundle.NewTableWriter(&table)
-			must(t, bundle.TabulateLayer(bytes.NewReader(data), tw))
+			tw := filetable.NewWriter(&table)
+			must(t, filetable.Tabulate(bytes.NewReader(data), tw))
 			must(t, tw.Close())
 			td := s.addFrames(t, enc, bundle.KindFileTable, table.Bytes(), "")
 			d := s.addFrames(t, enc, bundle.KindLayer, data, td)
@@ -166,7 +169,7 @@ func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	s, enc := newSample(t, 2, 3<<20) // layers of several frames
 	out := written(t, s, enc)
-	r, err := bundle.NewReader(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()))
+	r, err := archive.NewReader(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()))
 	must(t, err)
 	if got := len(r.Inventory().Images); got != 3 {
 		t.Fatalf("%d images, want 3", got)
@@ -193,19 +196,19 @@ func TestRoundTrip(t *testing.T) {
 	if _, err := r.ReadBlob(t.Context(), digest.FromString("none")); !errors.Is(err, bundle.ErrNoBlob) {
 		t.Errorf("a blob that is not there: %v", err)
 	}
-	rep, err := bundle.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), bundle.VerifyOptions{Jobs: 2})
+	rep, err := archive.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), archive.VerifyOptions{Jobs: 2})
 	must(t, err)
 	if len(rep.Damage) > 0 || rep.Blobs != len(s.inv.Blobs) {
 		t.Errorf("verify of a whole bundle: %+v", rep)
 	}
 }
 
-func checkTable(t *testing.T, r *bundle.Reader, layer bundle.Blob) {
+func checkTable(t *testing.T, r *archive.Reader, layer bundle.Blob) {
 	t.Helper()
 	f, err := r.OpenTable(t.Context(), layer.Table)
 	must(t, err)
 	defer f.Close()
-	table := bundle.NewTableReader(f)
+	table := filetable.NewReader(f)
 	var names []string
 	for {
 		e, err := table.Next()
@@ -283,7 +286,7 @@ func TestVerifyFindsFlippedBytes(t *testing.T) {
 		}
 		bad := bytes.Clone(data)
 		bad[i] ^= 0x10
-		rep, err := bundle.Verify(t.Context(), bytes.NewReader(bad), int64(len(bad)), bundle.VerifyOptions{})
+		rep, err := archive.Verify(t.Context(), bytes.NewReader(bad), int64(len(bad)), archive.VerifyOptions{})
 		if err != nil {
 			if !errors.Is(err, bundle.ErrDamaged) && !errors.Is(err, bundle.ErrInventory) {
 				t.Fatalf("byte %d: %v", i, err)
@@ -309,7 +312,7 @@ func TestVerifyNamesBlobAndImages(t *testing.T) {
 		bad := bytes.Clone(out.Bytes())
 		at := bytes.Index(bad, frames)
 		bad[at+len(frames)/2] ^= 1
-		rep, err := bundle.Verify(t.Context(), bytes.NewReader(bad), int64(len(bad)), bundle.VerifyOptions{Jobs: 4})
+		rep, err := archive.Verify(t.Context(), bytes.NewReader(bad), int64(len(bad)), archive.VerifyOptions{Jobs: 4})
 		must(t, err)
 		if len(rep.Damage) == 0 || rep.Damage[0].Blob != d {
 			t.Fatalf("damage in %s: found %v", d, rep.Damage)
@@ -342,7 +345,7 @@ func TestVerifyCutShort(t *testing.T) {
 	t.Parallel()
 	data := writeSample(t, 1, 1000)
 	for _, n := range []int{0, 1, 100, len(data) / 4, len(data) / 2, len(data) - 200, len(data) - 1} {
-		rep, err := bundle.Verify(t.Context(), bytes.NewReader(data[:n]), int64(n), bundle.VerifyOptions{})
+		rep, err := archive.Verify(t.Context(), bytes.NewReader(data[:n]), int64(n), archive.VerifyOptions{})
 		switch {
 		case err != nil && !errors.Is(err, bundle.ErrDamaged):
 			t.Errorf("%d bytes of %d: %v", n, len(data), err)
@@ -351,7 +354,7 @@ func TestVerifyCutShort(t *testing.T) {
 		case err == nil && n < len(data)/2 && len(rep.Images) == 0:
 			t.Errorf("%d bytes of %d: no image is hurt", n, len(data))
 		}
-		if _, err := bundle.NewReader(t.Context(), bytes.NewReader(data[:n]), int64(n)); !errors.Is(err, bundle.ErrDamaged) {
+		if _, err := archive.NewReader(t.Context(), bytes.NewReader(data[:n]), int64(n)); !errors.Is(err, bundle.ErrDamaged) {
 			t.Errorf("opening %d bytes of %d: %v", n, len(data), err)
 		}
 	}
@@ -364,7 +367,7 @@ func TestVerifyHoldsInventoryToManifests(t *testing.T) {
 	s, enc := newSample(t, 1, 100)
 	s.inv.Images[1].Layers[0].Size++
 	out := written(t, s, enc)
-	rep, err := bundle.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), bundle.VerifyOptions{})
+	rep, err := archive.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), archive.VerifyOptions{})
 	must(t, err)
 	if len(rep.Damage) != 1 || !errors.Is(rep.Damage[0], bundle.ErrChain) || len(rep.Images) != 1 {
 		t.Errorf("found %v in %q", rep.Damage, rep.Images)
@@ -386,7 +389,7 @@ func TestVerifyHoldsTablesToLayers(t *testing.T) {
 		}
 	}
 	out := written(t, s, enc)
-	rep, err := bundle.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), bundle.VerifyOptions{})
+	rep, err := archive.Verify(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), archive.VerifyOptions{})
 	must(t, err)
 	if len(rep.Damage) != 1 || !strings.Contains(rep.Damage[0].Error(), "file table") {
 		t.Errorf("found %v", rep.Damage)

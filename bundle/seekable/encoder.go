@@ -1,4 +1,4 @@
-package bundle
+package seekable
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// frameSize is how much content a Writer puts into one frame. It is less than
+// FrameSize is how much content a Writer puts into one frame. It is less than
 // MaxFrame so that many layers can be encoded and decoded at once in bounded
 // memory; docs/performance.md has what other sizes cost and gain.
-const frameSize = 4 << 20
+const FrameSize = 4 << 20
 
 // Encoder makes the frames of a bundle. One Encoder serves a whole command: it
 // bounds how many frames are encoded at the same time, and with them the
-// memory, whatever the number of FrameWriters. It is safe for concurrent use.
+// memory, whatever the number of Writers. It is safe for concurrent use.
 type Encoder struct {
 	zstd *zstd.Encoder
 	// slots bounds the frames in flight: a frame holds one from the moment its
@@ -75,7 +75,7 @@ func NewEncoder(level, jobs int) (*Encoder, error) {
 		slots:    make(chan struct{}, jobs+1),
 		contents: make(buffers, jobs+1),
 		outputs:  make(buffers, jobs+1),
-		name:     "klauspost/compress " + encoderVersion() + " zstd level " + strconv.Itoa(level) + " frame " + strconv.Itoa(frameSize),
+		name:     "klauspost/compress " + encoderVersion() + " zstd level " + strconv.Itoa(level) + " frame " + strconv.Itoa(FrameSize),
 	}, nil
 }
 
@@ -96,8 +96,8 @@ func encoderVersion() string {
 	return "(unknown version)"
 }
 
-// encode appends content to dst as one frame. It is what all frames are made with.
-func (e *Encoder) encode(content, dst []byte) []byte { return e.zstd.EncodeAll(content, dst) }
+// Encode appends content to dst as one frame. It is what all frames are made with.
+func (e *Encoder) Encode(content, dst []byte) []byte { return e.zstd.EncodeAll(content, dst) }
 
 // buffers keeps as many buffers for reuse as it has room for.
 type buffers chan []byte
@@ -120,9 +120,9 @@ func (b buffers) put(buf []byte) {
 	}
 }
 
-// FrameWriter cuts what is written to it into frames, encodes them in parallel
+// Writer cuts what is written to it into frames, encodes them in parallel
 // and writes them in order. It is for one goroutine.
-type FrameWriter struct {
+type Writer struct {
 	enc     *Encoder
 	ctx     context.Context //nolint:containedctx // the writer lives for one call of its user
 	out     io.Writer
@@ -135,10 +135,10 @@ type FrameWriter struct {
 	failed  chan struct{}
 }
 
-// NewFrameWriter returns a FrameWriter on out. Close must be called on every
+// NewWriter returns a Writer on out. Close must be called on every
 // path. When ctx ends, Write and Close return its cause.
-func (e *Encoder) NewFrameWriter(ctx context.Context, out io.Writer) *FrameWriter {
-	w := &FrameWriter{
+func (e *Encoder) NewWriter(ctx context.Context, out io.Writer) *Writer {
+	w := &Writer{
 		enc: e, ctx: ctx, out: out,
 		queue:  make(chan chan []byte, cap(e.slots)),
 		done:   make(chan error, 1),
@@ -149,21 +149,21 @@ func (e *Encoder) NewFrameWriter(ctx context.Context, out io.Writer) *FrameWrite
 }
 
 // Written is the number of bytes of content written so far.
-func (w *FrameWriter) Written() int64 { return w.written }
+func (w *Writer) Written() int64 { return w.written }
 
 // Write implements io.Writer. It may return the error of an earlier write.
-func (w *FrameWriter) Write(p []byte) (int, error) {
+func (w *Writer) Write(p []byte) (int, error) {
 	total := len(p)
 	for len(p) > 0 {
 		if w.content == nil && w.written > 0 {
-			w.content = w.enc.contents.get(frameSize)
+			w.content = w.enc.contents.get(FrameSize)
 		}
-		n := min(len(p), frameSize-len(w.content))
+		n := min(len(p), FrameSize-len(w.content))
 		w.grow(n)
 		w.content = append(w.content, p[:n]...)
 		w.written += int64(n)
 		p = p[n:]
-		if len(w.content) == frameSize {
+		if len(w.content) == FrameSize {
 			if err := w.submit(); err != nil {
 				return total - len(p), err
 			}
@@ -174,16 +174,16 @@ func (w *FrameWriter) Write(p []byte) (int, error) {
 
 // grow makes room for n more bytes. The first frame of a writer begins small:
 // most writers are for file tables and small layers.
-func (w *FrameWriter) grow(n int) {
+func (w *Writer) grow(n int) {
 	if need := len(w.content) + n; need > cap(w.content) {
-		bigger := make([]byte, len(w.content), min(frameSize, max(2*cap(w.content), need)))
+		bigger := make([]byte, len(w.content), min(FrameSize, max(2*cap(w.content), need)))
 		copy(bigger, w.content)
 		w.content = bigger
 	}
 }
 
 // submit hands the content collected so far to an encoding goroutine.
-func (w *FrameWriter) submit() error {
+func (w *Writer) submit() error {
 	select {
 	case w.enc.slots <- struct{}{}:
 	case <-w.failed:
@@ -197,8 +197,8 @@ func (w *FrameWriter) submit() error {
 	result := make(chan []byte, 1)
 	w.queue <- result // has room: it is as long as there are slots
 	go func() {
-		frame := w.enc.encode(content, w.enc.outputs.get(len(content)/2+64))
-		if cap(content) == frameSize {
+		frame := w.enc.Encode(content, w.enc.outputs.get(len(content)/2+64))
+		if cap(content) == FrameSize {
 			w.enc.contents.put(content)
 		}
 		result <- frame
@@ -207,7 +207,7 @@ func (w *FrameWriter) submit() error {
 }
 
 // drain writes encoded frames in order until the queue is closed.
-func (w *FrameWriter) drain() {
+func (w *Writer) drain() {
 	var err error
 	for result := range w.queue {
 		data := <-result
@@ -226,7 +226,7 @@ func (w *FrameWriter) drain() {
 // Close encodes what is left, waits for all frames to be written and returns
 // their sizes in order. It does not close the underlying writer. A Close after
 // a failed Write frees what the writer holds; its result is then no use.
-func (w *FrameWriter) Close() ([]Frame, error) {
+func (w *Writer) Close() ([]Frame, error) {
 	var err error
 	if len(w.content) > 0 {
 		err = w.submit()

@@ -1,4 +1,6 @@
-package bundle
+// Package seekable makes and finds the zstd frames that a bundle consists of, in
+// the zstd seekable format: each is decoded without the others.
+package seekable
 
 import (
 	"encoding/binary"
@@ -6,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+
+	"github.com/nodeseal/nodeseal/bundle"
 )
 
 // The zstd seekable format, version 0.1.0 (contrib/seekable_format of zstd):
@@ -36,8 +40,8 @@ type Frame struct {
 	Content    int64 `json:"n"` // of what it decodes to
 }
 
-// appendSeekTable appends the skippable frame that lists frames.
-func appendSeekTable(dst []byte, frames []Frame) ([]byte, error) {
+// AppendTable appends the skippable frame that lists frames.
+func AppendTable(dst []byte, frames []Frame) ([]byte, error) {
 	if len(frames) > seekMaxFrames {
 		return nil, fmt.Errorf("%d frames, more than a seek table holds", len(frames))
 	}
@@ -55,32 +59,32 @@ func appendSeekTable(dst []byte, frames []Frame) ([]byte, error) {
 	return binary.LittleEndian.AppendUint32(dst, seekFooterMagic), nil
 }
 
-// readSeekTable reads the seek table at the end of the size bytes of r and
+// ReadTable reads the seek table at the end of the size bytes of r and
 // checks that it accounts for every byte before it. The last frame of the
-// result is the checksum frame. Errors wrap ErrDamaged, but for those of r.
-func readSeekTable(r io.ReaderAt, size int64) ([]Frame, error) {
+// result is the checksum frame. Errors wrap bundle.ErrDamaged, but for those of r.
+func ReadTable(r io.ReaderAt, size int64) ([]Frame, error) {
 	footer := make([]byte, seekFooterSize)
 	if size < skippableHeader+seekFooterSize+int64(checksumFrameLen) {
-		return nil, fmt.Errorf("%w: %d bytes are too few for a bundle", ErrDamaged, size)
+		return nil, fmt.Errorf("%w: %d bytes are too few for a bundle", bundle.ErrDamaged, size)
 	}
-	if err := readAt(r, footer, size-seekFooterSize); err != nil {
+	if err := ReadAt(r, footer, size-seekFooterSize); err != nil {
 		return nil, err
 	}
 	if binary.LittleEndian.Uint32(footer[5:]) != seekFooterMagic {
-		return nil, fmt.Errorf("%w: it does not end with a seek table: cut short, or not a bundle", ErrDamaged)
+		return nil, fmt.Errorf("%w: it does not end with a seek table: cut short, or not a bundle", bundle.ErrDamaged)
 	}
 	count := int64(binary.LittleEndian.Uint32(footer))
 	tableSize := count*seekEntrySize + seekFooterSize
 	if footer[4] != 0 || count > seekMaxFrames || tableSize+skippableHeader > size {
-		return nil, fmt.Errorf("%w: the footer of its seek table", ErrDamaged)
+		return nil, fmt.Errorf("%w: the footer of its seek table", bundle.ErrDamaged)
 	}
 	table := make([]byte, skippableHeader+tableSize)
 	start := size - int64(len(table))
-	if err := readAt(r, table, start); err != nil {
+	if err := ReadAt(r, table, start); err != nil {
 		return nil, err
 	}
 	if binary.LittleEndian.Uint32(table) != seekTableMagic || int64(binary.LittleEndian.Uint32(table[4:])) != tableSize {
-		return nil, fmt.Errorf("%w: the head of its seek table", ErrDamaged)
+		return nil, fmt.Errorf("%w: the head of its seek table", bundle.ErrDamaged)
 	}
 	frames := make([]Frame, count)
 	var sum int64
@@ -91,35 +95,35 @@ func readSeekTable(r io.ReaderAt, size int64) ([]Frame, error) {
 			Content:    int64(binary.LittleEndian.Uint32(e[4:])),
 		}
 		if frames[i].Content > MaxFrame || frames[i].Compressed > maxCompressedFrame {
-			return nil, fmt.Errorf("%w: seek table: frame %d of %d bytes", ErrDamaged, i, frames[i].Content)
+			return nil, fmt.Errorf("%w: seek table: frame %d of %d bytes", bundle.ErrDamaged, i, frames[i].Content)
 		}
 		sum += frames[i].Compressed
 	}
 	if sum != start {
-		return nil, fmt.Errorf("%w: seek table: it accounts for %d bytes of %d", ErrDamaged, sum, start)
+		return nil, fmt.Errorf("%w: seek table: it accounts for %d bytes of %d", bundle.ErrDamaged, sum, start)
 	}
 	if n := len(frames); n == 0 || frames[n-1] != (Frame{Compressed: int64(checksumFrameLen)}) {
-		return nil, fmt.Errorf("%w: seek table: no checksum frame at its end", ErrDamaged)
+		return nil, fmt.Errorf("%w: seek table: no checksum frame at its end", bundle.ErrDamaged)
 	}
 	return frames, nil
 }
 
-// appendChecksumFrame appends the skippable frame with the sha256 of all bytes
+// AppendChecksum appends the skippable frame with the sha256 of all bytes
 // of the file before it.
-func appendChecksumFrame(dst []byte, sum [32]byte) []byte {
+func AppendChecksum(dst []byte, sum [32]byte) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, checksumMagic)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(checksumContent))
 	dst = append(dst, checksumTag...)
 	return append(dst, sum[:]...)
 }
 
-// scanFrame measures the zstd or skippable frame that starts at off, from its
+// Scan measures the zstd or skippable frame that starts at off, from its
 // headers alone (RFC 8878, section 3.1). It decodes nothing. limit is where the
 // frame must end at the latest.
-func scanFrame(r io.ReaderAt, off, limit int64) (Frame, error) {
+func Scan(r io.ReaderAt, off, limit int64) (Frame, error) {
 	var buf [18]byte
 	head := buf[:min(int64(len(buf)), limit-off)]
-	if err := readAt(r, head, off); err != nil {
+	if err := ReadAt(r, head, off); err != nil {
 		return Frame{}, err
 	}
 	if len(head) < skippableHeader {
@@ -136,7 +140,7 @@ func scanFrame(r io.ReaderAt, off, limit int64) (Frame, error) {
 	if magic != 0xFD2FB528 {
 		return Frame{}, errFrame("no zstd frame")
 	}
-	n, content, checksum, err := scanFrameHeader(head[4:])
+	n, content, checksum, err := scanHeader(head[4:])
 	if err != nil {
 		return Frame{}, err
 	}
@@ -146,7 +150,7 @@ func scanFrame(r io.ReaderAt, off, limit int64) (Frame, error) {
 			return Frame{}, errFrame("cut short")
 		}
 		block := buf[:3]
-		if err := readAt(r, block, pos); err != nil {
+		if err := ReadAt(r, block, pos); err != nil {
 			return Frame{}, err
 		}
 		h := uint32(block[0]) | uint32(block[1])<<8 | uint32(block[2])<<16
@@ -169,10 +173,10 @@ func scanFrame(r io.ReaderAt, off, limit int64) (Frame, error) {
 	return Frame{Compressed: pos - off, Content: content}, nil
 }
 
-// scanFrameHeader reads the frame header behind the magic number: its length,
+// scanHeader reads the frame header behind the magic number: its length,
 // the content size and whether a content checksum follows the blocks. Bundles
 // always carry content size and checksum.
-func scanFrameHeader(b []byte) (n int, content int64, checksum bool, err error) {
+func scanHeader(b []byte) (n int, content int64, checksum bool, err error) {
 	desc := b[0]
 	single := desc&0x20 != 0
 	n = 1 + []int{0, 1, 2, 4}[desc&3]
@@ -202,16 +206,16 @@ func scanFrameHeader(b []byte) (n int, content int64, checksum bool, err error) 
 	return n, int64(size), desc&4 != 0, nil
 }
 
-func errFrame(what string) error { return fmt.Errorf("%w: frame: %s", ErrDamaged, what) }
+func errFrame(what string) error { return fmt.Errorf("%w: frame: %s", bundle.ErrDamaged, what) }
 
-// readAt fills p from off. A file that ends before is damaged.
-func readAt(r io.ReaderAt, p []byte, off int64) error {
+// ReadAt fills p from off. A file that ends before is damaged.
+func ReadAt(r io.ReaderAt, p []byte, off int64) error {
 	n, err := r.ReadAt(p, off)
 	switch {
 	case n == len(p):
 		return nil
 	case err == nil || errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: it ends at byte %d", ErrDamaged, off+int64(n))
+		return fmt.Errorf("%w: it ends at byte %d", bundle.ErrDamaged, off+int64(n))
 	}
 	return fmt.Errorf("reading bundle at byte %d: %w", off, err)
 }

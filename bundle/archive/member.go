@@ -1,4 +1,4 @@
-package bundle
+package archive
 
 import (
 	"archive/tar"
@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -72,7 +73,7 @@ func (m member) content() int64 { return m.off + headerLen(m.size) }
 func (m member) end() int64 { return m.off + memberLen(m.size) }
 
 // blobMembers places the blobs of an inventory in the tar, from off on.
-func blobMembers(blobs []Blob, off int64) []member {
+func blobMembers(blobs []bundle.Blob, off int64) []member {
 	members := make([]member, len(blobs))
 	for i, b := range blobs {
 		members[i] = member{name: layout.BlobPath(b.Digest), blob: b.Digest, sum: b.Digest, off: off, size: b.Size}

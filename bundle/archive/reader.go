@@ -1,4 +1,7 @@
-package bundle
+// Package archive reads, writes and verifies the file that a bundle is: one OCI
+// image layout as a tar, compressed with zstd in the seekable format. Package
+// bundle has the words for what is in it.
+package archive
 
 import (
 	"archive/tar"
@@ -12,6 +15,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -23,7 +28,7 @@ type Reader struct {
 	frames []span
 	zstd   *zstd.Decoder
 
-	inventory *Inventory
+	inventory *bundle.Inventory
 	raw       []byte
 	head      []member // the members that are not blobs
 	blobs     []member // in the inventory's order
@@ -32,16 +37,16 @@ type Reader struct {
 
 // span places a frame in the file and its content in the tar.
 type span struct {
-	Frame
+	seekable.Frame
 	file, tar int64
 }
 
 // NewReader opens the bundle in the first size bytes of r. It reads the seek
 // table, the inventory and the index, and checks them and that the tar has
 // exactly the members that the inventory asks for. The blobs are not read. The
-// error wraps ErrDamaged or ErrInventory where the bytes are at fault.
+// error wraps bundle.ErrDamaged or bundle.ErrInventory where the bytes are at fault.
 func NewReader(ctx context.Context, r io.ReaderAt, size int64) (*Reader, error) {
-	frames, err := readSeekTable(r, size)
+	frames, err := seekable.ReadTable(r, size)
 	if err != nil {
 		return nil, err
 	}
@@ -58,11 +63,11 @@ func NewReader(ctx context.Context, r io.ReaderAt, size int64) (*Reader, error) 
 	return b, nil
 }
 
-func newReader(r io.ReaderAt, size int64, frames []Frame) (*Reader, error) {
+func newReader(r io.ReaderAt, size int64, frames []seekable.Frame) (*Reader, error) {
 	dec, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(0),
-		zstd.WithDecoderMaxMemory(MaxFrame),
-		zstd.WithDecoderMaxWindow(MaxFrame),
+		zstd.WithDecoderMaxMemory(seekable.MaxFrame),
+		zstd.WithDecoderMaxWindow(seekable.MaxFrame),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("zstd decoder: %w", err)
@@ -70,7 +75,7 @@ func newReader(r io.ReaderAt, size int64, frames []Frame) (*Reader, error) {
 	return &Reader{r: r, size: size, frames: spans(frames), zstd: dec}, nil
 }
 
-func spans(frames []Frame) []span {
+func spans(frames []seekable.Frame) []span {
 	out := make([]span, len(frames))
 	var file, content int64
 	for i, f := range frames {
@@ -91,13 +96,13 @@ func (b *Reader) tarSize() int64 {
 func (b *Reader) readHead(ctx context.Context) error {
 	m, raw, err := b.readInventory(ctx)
 	if err != nil {
-		return &DamageError{Member: memberInventory, Err: err}
+		return &bundle.DamageError{Member: memberInventory, Err: err}
 	}
-	if b.inventory, err = ParseInventory(bytes.NewReader(raw)); err != nil {
+	if b.inventory, err = bundle.ParseInventory(bytes.NewReader(raw)); err != nil {
 		return err
 	}
 	b.raw = raw
-	index, err := b.inventory.indexBytes()
+	index, err := b.inventory.IndexBytes()
 	if err != nil {
 		return err
 	}
@@ -127,7 +132,7 @@ func (b *Reader) checkHead(ctx context.Context) error {
 		}
 		data, err := readAll(r, m.size)
 		if err == nil && digest.FromBytes(data) != m.sum {
-			err = fmt.Errorf("%w: it does not follow from the inventory", ErrDamaged)
+			err = fmt.Errorf("%w: it does not follow from the inventory", bundle.ErrDamaged)
 		}
 		if err != nil {
 			return b.damage(m, err)
@@ -138,7 +143,7 @@ func (b *Reader) checkHead(ctx context.Context) error {
 		last = b.blobs[n-1]
 	}
 	if want := last.end() + tarTrailer; b.tarSize() != want {
-		return fmt.Errorf("%w: a tar of %d bytes, the inventory asks for %d", ErrDamaged, b.tarSize(), want)
+		return fmt.Errorf("%w: a tar of %d bytes, the inventory asks for %d", bundle.ErrDamaged, b.tarSize(), want)
 	}
 	return nil
 }
@@ -151,10 +156,10 @@ func (b *Reader) readInventory(ctx context.Context) (member, []byte, error) {
 	}
 	h, err := tar.NewReader(bytes.NewReader(head)).Next()
 	if err != nil {
-		return member{}, nil, fmt.Errorf("%w: tar header: %w", ErrDamaged, err)
+		return member{}, nil, fmt.Errorf("%w: tar header: %w", bundle.ErrDamaged, err)
 	}
-	if h.Name != memberInventory || h.Size < 0 || h.Size > MaxInventory {
-		return member{}, nil, fmt.Errorf("%w: tar member %q of %d bytes stands in its place", ErrDamaged, h.Name, h.Size)
+	if h.Name != memberInventory || h.Size < 0 || h.Size > bundle.MaxInventory {
+		return member{}, nil, fmt.Errorf("%w: tar member %q of %d bytes stands in its place", bundle.ErrDamaged, h.Name, h.Size)
 	}
 	m := member{name: h.Name, size: h.Size}
 	r, err := b.openMember(ctx, m)
@@ -187,7 +192,7 @@ func (b *Reader) readContent(ctx context.Context, p []byte, off int64) error {
 }
 
 // Inventory returns what the bundle holds. It must not be changed.
-func (b *Reader) Inventory() *Inventory { return b.inventory }
+func (b *Reader) Inventory() *bundle.Inventory { return b.inventory }
 
 // RawInventory returns inventory.json byte for byte. It must not be changed.
 func (b *Reader) RawInventory() []byte { return b.raw }
@@ -196,14 +201,14 @@ func (b *Reader) RawInventory() []byte { return b.raw }
 func (b *Reader) Size() int64 { return b.size }
 
 // ReadBlob returns a blob other than a layer or a file table, verified. The
-// error wraps ErrDamaged when its bytes are others, ErrNoBlob when the bundle
+// error wraps bundle.ErrDamaged when its bytes are others, bundle.ErrNoBlob when the bundle
 // does not hold it.
 func (b *Reader) ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error) {
 	m, err := b.member(d)
 	if err != nil {
 		return nil, err
 	}
-	if m.size > MaxSmallBlob {
+	if m.size > bundle.MaxSmallBlob {
 		return nil, fmt.Errorf("blob %s: %d bytes are too many to read whole", d, m.size)
 	}
 	r, err := b.openMember(ctx, m)
@@ -228,7 +233,7 @@ func (b *Reader) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser,
 	return b.open(ctx, d)
 }
 
-// OpenTable returns the bytes of a file table, for a TableReader. They are held
+// OpenTable returns the bytes of a file table, for a filetable.Reader. They are held
 // to the digest: the reader's io.EOF means that they were right. The caller
 // closes the reader.
 func (b *Reader) OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
@@ -261,7 +266,7 @@ func (b *Reader) open(ctx context.Context, d digest.Digest) (io.ReadCloser, erro
 func (b *Reader) member(d digest.Digest) (member, error) {
 	i, ok := b.place[d]
 	if !ok {
-		return member{}, fmt.Errorf("blob %s: %w", d, ErrNoBlob)
+		return member{}, fmt.Errorf("blob %s: %w", d, bundle.ErrNoBlob)
 	}
 	return b.blobs[i], nil
 }
@@ -269,12 +274,12 @@ func (b *Reader) member(d digest.Digest) (member, error) {
 // damage places err in m where the bundle's bytes are at fault; errors of the
 // disk and of the context pass.
 func (b *Reader) damage(m member, err error) error {
-	var already *DamageError
+	var already *bundle.DamageError
 	switch {
 	case errors.As(err, &already):
 		return err
-	case errors.Is(err, ErrDamaged), errors.Is(err, layout.ErrDigest), errors.Is(err, layout.ErrSize):
-		return &DamageError{Member: m.name, Blob: m.blob, Err: err}
+	case errors.Is(err, bundle.ErrDamaged), errors.Is(err, layout.ErrDigest), errors.Is(err, layout.ErrSize):
+		return &bundle.DamageError{Member: m.name, Blob: m.blob, Err: err}
 	}
 	return err
 }
@@ -292,7 +297,7 @@ func (b *Reader) openMember(ctx context.Context, m member) (io.ReadCloser, error
 		return nil, errors.Join(err, r.Close())
 	}
 	if !bytes.Equal(got, want) {
-		return nil, errors.Join(fmt.Errorf("%w: its tar header is another's", ErrDamaged), r.Close())
+		return nil, errors.Join(fmt.Errorf("%w: its tar header is another's", bundle.ErrDamaged), r.Close())
 	}
 	return &memberReader{b: b, m: m, r: r, left: m.size}, nil
 }
@@ -314,7 +319,7 @@ func (r *memberReader) Read(p []byte) (int, error) {
 			return 0, r.b.damage(r.m, err)
 		}
 		if !bytes.Equal(zeros, make([]byte, len(zeros))) {
-			return 0, r.b.damage(r.m, fmt.Errorf("%w: bytes behind its end", ErrDamaged))
+			return 0, r.b.damage(r.m, fmt.Errorf("%w: bytes behind its end", bundle.ErrDamaged))
 		}
 		r.m.size = 0 // the padding was read
 		return 0, io.EOF
@@ -324,7 +329,7 @@ func (r *memberReader) Read(p []byte) (int, error) {
 	if errors.Is(err, io.EOF) {
 		err = nil
 		if n == 0 {
-			err = fmt.Errorf("%w: it ends early", ErrDamaged)
+			err = fmt.Errorf("%w: it ends early", bundle.ErrDamaged)
 		}
 	}
 	if err != nil {

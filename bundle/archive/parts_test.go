@@ -1,4 +1,4 @@
-package bundle_test
+package archive_test
 
 import (
 	"bytes"
@@ -10,13 +10,16 @@ import (
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/bundle/split"
 )
 
 // written is the bundle of s.
-func written(t *testing.T, s *sample, enc *bundle.Encoder) *bytes.Buffer {
+func written(t *testing.T, s *sample, enc *seekable.Encoder) *bytes.Buffer {
 	t.Helper()
 	out := new(bytes.Buffer)
-	_, err := bundle.Write(t.Context(), out, &s.inv, s, enc, nil)
+	_, err := archive.Write(t.Context(), out, &s.inv, s, enc, nil)
 	must(t, err)
 	return out
 }
@@ -32,7 +35,7 @@ func splitSample(t *testing.T, size int64) (whole []byte, path string) {
 
 func splitTo(t *testing.T, path string, data []byte, size int64) {
 	t.Helper()
-	w, err := bundle.CreateParts(path, size)
+	w, err := split.Create(path, size)
 	must(t, err)
 	defer w.Close()
 	_, err = io.Copy(w, bytes.NewReader(data))
@@ -44,7 +47,7 @@ func TestParts(t *testing.T) {
 	t.Parallel()
 	whole, path := splitSample(t, 10_000)
 	for _, name := range []string{path, path + ".000", path + ".001"} {
-		f, size, err := bundle.OpenBytes(name)
+		f, size, err := archive.OpenBytes(name)
 		must(t, err)
 		got, err := io.ReadAll(io.NewSectionReader(f, 0, size))
 		must(t, err)
@@ -52,16 +55,16 @@ func TestParts(t *testing.T) {
 		if !bytes.Equal(got, whole) {
 			t.Errorf("%s: %d bytes, not the bundle's %d", name, len(got), len(whole))
 		}
-		b, err := bundle.OpenFile(t.Context(), name)
+		b, err := archive.OpenFile(t.Context(), name)
 		must(t, err)
 		must(t, b.Close())
 	}
-	list, base, err := bundle.FindParts(path + ".000")
+	list, base, err := split.Find(path + ".000")
 	must(t, err)
 	if base != path || list.Size != int64(len(whole)) || len(list.Parts) != (len(whole)+9999)/10_000 {
 		t.Errorf("%s: %+v", base, list)
 	}
-	damaged, err := bundle.DamagedParts(t.Context(), path)
+	damaged, err := split.Damaged(t.Context(), path)
 	if err != nil || len(damaged) != 0 {
 		t.Errorf("damage: %v, %v", damaged, err)
 	}
@@ -70,25 +73,25 @@ func TestParts(t *testing.T) {
 func TestPartsNameDamage(t *testing.T) {
 	t.Parallel()
 	_, path := splitSample(t, 10_000)
-	part := bundle.PartName(path, 1)
+	part := split.PartName(path, 1)
 	data, err := os.ReadFile(part)
 	must(t, err)
 	data[77] ^= 1
 	must(t, os.WriteFile(part, data, 0o600))
-	damaged, err := bundle.DamagedParts(t.Context(), path)
+	damaged, err := split.Damaged(t.Context(), path)
 	must(t, err)
 	if len(damaged) != 1 || damaged[0].Part != filepath.Base(part) {
 		t.Errorf("a flipped bit: %v", damaged)
 	}
 	must(t, os.Remove(part))
-	must(t, os.Truncate(bundle.PartName(path, 2), 5))
-	_, _, err = bundle.OpenBytes(path)
+	must(t, os.Truncate(split.PartName(path, 2), 5))
+	_, _, err = archive.OpenBytes(path)
 	if !errors.Is(err, bundle.ErrDamaged) || !strings.Contains(err.Error(), ".001: it is missing") || !strings.Contains(err.Error(), ".002: 5 bytes") {
 		t.Errorf("a missing and a short part: %v", err)
 	}
-	must(t, os.Remove(path+bundle.PartsSuffix))
-	var bad *bundle.PartError
-	if _, _, err = bundle.OpenBytes(path + ".000"); !errors.As(err, &bad) {
+	must(t, os.Remove(path+split.Suffix))
+	var bad *split.Error
+	if _, _, err = archive.OpenBytes(path + ".000"); !errors.As(err, &bad) {
 		t.Errorf("no list: %v", err)
 	}
 }
@@ -109,7 +112,7 @@ func TestPartsReplace(t *testing.T) {
 func TestPartsClose(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "b.tar.zst")
-	w, err := bundle.CreateParts(path, 10)
+	w, err := split.Create(path, 10)
 	must(t, err)
 	_, err = w.Write(make([]byte, 95))
 	must(t, err)
@@ -117,35 +120,9 @@ func TestPartsClose(t *testing.T) {
 	if left, _ := filepath.Glob(path + "*"); len(left) != 0 {
 		t.Errorf("left: %q", left)
 	}
-	_, err = w.Write(make([]byte, 10*bundle.MaxParts))
+	_, err = w.Write(make([]byte, 10*split.MaxParts))
 	if err == nil {
 		t.Error("more parts than there are numbers")
 	}
 	must(t, w.Close())
-}
-
-func FuzzParseParts(f *testing.F) {
-	sum := "sha256:" + strings.Repeat("a", 64)
-	f.Add([]byte(`{"format":"nodeseal parts v1","name":"b.tar.zst","size":3,"sha256":"` + sum +
-		`","parts":[{"name":"b.tar.zst.000","size":2,"sha256":"` + sum + `"},{"name":"b.tar.zst.001","size":1,"sha256":"` + sum + `"}]}`))
-	f.Add([]byte(`{}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := bundle.ParseParts(bytes.NewReader(data))
-		if err != nil {
-			if !errors.Is(err, bundle.ErrInventory) {
-				t.Errorf("error %v", err)
-			}
-			return
-		}
-		var size int64
-		for i, part := range p.Parts {
-			if part.Name != bundle.PartName(p.Name, i) || strings.Contains(part.Name, "/") {
-				t.Errorf("part %q", part.Name)
-			}
-			size += part.Size
-		}
-		if size != p.Size {
-			t.Errorf("parts of %d bytes, bundle of %d", size, p.Size)
-		}
-	})
 }

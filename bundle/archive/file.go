@@ -1,10 +1,12 @@
-package bundle
+package archive
 
 import (
 	"context"
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/nodeseal/nodeseal/bundle/split"
 )
 
 // File is a bundle in a file.
@@ -19,7 +21,7 @@ type ReadAtCloser interface {
 	io.Closer
 }
 
-// OpenFile opens the bundle at path: a file, or one in parts (FindParts), named
+// OpenFile opens the bundle at path: a file, or one in parts (split.Find), named
 // without a number or by any part. The caller closes it.
 func OpenFile(ctx context.Context, path string) (*File, error) {
 	f, size, err := OpenBytes(path)
@@ -39,14 +41,14 @@ func (f *File) Close() error { return f.bytes.Close() }
 
 // OpenBytes opens the bytes of the bundle at path, and their number, whether
 // they are whole or not: Verify takes them. Parts that are missing or of another
-// size are *PartErrors. The caller closes them.
+// size are *split.Errors. The caller closes them.
 func OpenBytes(path string) (ReadAtCloser, int64, error) {
-	parts, base, err := FindParts(path)
+	parts, base, err := split.Find(path)
 	if err != nil {
 		return nil, 0, err
 	}
 	if parts != nil {
-		f, err := openParts(parts, base)
+		f, err := split.Open(parts, base)
 		if err != nil {
 			return nil, 0, err
 		}

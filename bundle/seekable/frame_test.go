@@ -1,4 +1,4 @@
-package bundle
+package seekable
 
 import (
 	"bytes"
@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/nodeseal/nodeseal/bundle"
 )
 
 // Reading a seek table never panics, and what it accepts accounts for all bytes.
-func FuzzSeekTable(f *testing.F) {
+func FuzzTable(f *testing.F) {
 	frames := []Frame{{Compressed: 20, Content: 100}, {Compressed: int64(checksumFrameLen)}}
-	table, err := appendSeekTable(appendChecksumFrame(make([]byte, 20), [32]byte{}), frames)
+	table, err := AppendTable(AppendChecksum(make([]byte, 20), [32]byte{}), frames)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -19,14 +21,14 @@ func FuzzSeekTable(f *testing.F) {
 	f.Add(table[:len(table)-1])
 	f.Add([]byte("\x5e\x2a\x4d\x18"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := readSeekTable(bytes.NewReader(data), int64(len(data)))
+		got, err := ReadTable(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
-			if !errors.Is(err, ErrDamaged) {
+			if !errors.Is(err, bundle.ErrDamaged) {
 				t.Fatalf("an error of its own: %v", err)
 			}
 			return
 		}
-		tail, err := appendSeekTable(nil, got)
+		tail, err := AppendTable(nil, got)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,26 +45,26 @@ func FuzzSeekTable(f *testing.F) {
 	})
 }
 
-// What scanFrame measures from the headers is what decoding takes and gives.
-func FuzzScanFrame(f *testing.F) {
+// What Scan measures from the headers is what decoding takes and gives.
+func FuzzScan(f *testing.F) {
 	enc, err := NewEncoder(0, 1)
 	if err != nil {
 		f.Fatal(err)
 	}
 	for _, n := range []int{0, 1, 10, 300, 70_000, 200_000} {
-		f.Add(enc.encode(bytes.Repeat([]byte("nodeseal "), n), nil), 3)
-		f.Add(enc.encode(make([]byte, n), nil), 0)
+		f.Add(enc.Encode(bytes.Repeat([]byte("nodeseal "), n), nil), 3)
+		f.Add(enc.Encode(make([]byte, n), nil), 0)
 	}
-	f.Add(appendChecksumFrame(nil, [32]byte{1}), 0)
+	f.Add(AppendChecksum(nil, [32]byte{1}), 0)
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(MaxFrame), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, behind int) {
 		whole := append(bytes.Clone(data), make([]byte, behind&0xff)...)
-		is, err := scanFrame(bytes.NewReader(whole), 0, int64(len(whole)))
+		is, err := Scan(bytes.NewReader(whole), 0, int64(len(whole)))
 		if err != nil {
-			if !errors.Is(err, ErrDamaged) {
+			if !errors.Is(err, bundle.ErrDamaged) {
 				t.Fatalf("an error of its own: %v", err)
 			}
 			return
@@ -77,16 +79,16 @@ func FuzzScanFrame(f *testing.F) {
 }
 
 // Frames of an encoder are measured right whatever their content.
-func TestScanFrame(t *testing.T) {
+func TestScan(t *testing.T) {
 	t.Parallel()
 	enc, err := NewEncoder(0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []int{0, 1, 255, 256, 65_791, 65_792, 1 << 20, frameSize} {
+	for _, n := range []int{0, 1, 255, 256, 65_791, 65_792, 1 << 20, FrameSize} {
 		for name, content := range map[string][]byte{"zeros": make([]byte, n), "noise": noise(n)} {
-			data := enc.encode(content, nil)
-			got, err := scanFrame(bytes.NewReader(data), 0, int64(len(data)))
+			data := enc.Encode(content, nil)
+			got, err := Scan(bytes.NewReader(data), 0, int64(len(data)))
 			if err != nil || got != (Frame{Compressed: int64(len(data)), Content: int64(n)}) {
 				t.Errorf("%d bytes of %s in %d: %+v, %v", n, name, len(data), got, err)
 			}

@@ -1,9 +1,12 @@
-package bundle
+package archive
 
 import (
 	"context"
 	"fmt"
 	"io"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 )
 
 // decodeAhead is how many decoded frames a tarReader holds besides the one that
@@ -54,7 +57,7 @@ func (b *Reader) decodeRange(ctx context.Context, off, n int64, r *tarReader) {
 		case ctx.Err() != nil:
 			d.err = context.Cause(ctx)
 		case i >= len(b.frames):
-			d.err = fmt.Errorf("%w: the tar ends early", ErrDamaged)
+			d.err = fmt.Errorf("%w: the tar ends early", bundle.ErrDamaged)
 		default:
 			select {
 			case d.buffer = <-r.free:
@@ -87,7 +90,7 @@ func (b *Reader) decodeFrame(i int, compressed, buffer []byte) (c, content []byt
 		compressed = make([]byte, f.Compressed, f.Compressed+f.Compressed/8)
 	}
 	compressed = compressed[:f.Compressed]
-	if err := readAt(b.r, compressed, f.file); err != nil {
+	if err := seekable.ReadAt(b.r, compressed, f.file); err != nil {
 		return compressed, buffer, err
 	}
 	if int64(cap(buffer)) < f.Content {
@@ -95,11 +98,11 @@ func (b *Reader) decodeFrame(i int, compressed, buffer []byte) (c, content []byt
 	}
 	content, err = b.zstd.DecodeAll(compressed, buffer[:0])
 	if err != nil {
-		return compressed, buffer, fmt.Errorf("%w: frame at byte %d: %w", ErrDamaged, f.file, err)
+		return compressed, buffer, fmt.Errorf("%w: frame at byte %d: %w", bundle.ErrDamaged, f.file, err)
 	}
 	if int64(len(content)) != f.Content {
 		return compressed, buffer, fmt.Errorf("%w: frame at byte %d: %d bytes of content, the seek table says %d",
-			ErrDamaged, f.file, len(content), f.Content)
+			bundle.ErrDamaged, f.file, len(content), f.Content)
 	}
 	return compressed, content, nil
 }

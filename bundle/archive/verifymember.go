@@ -1,4 +1,4 @@
-package bundle
+package archive
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -39,7 +41,7 @@ func newMemberChecker(b *Reader, v *verifier) *memberChecker {
 func (c *memberChecker) frame(f span, got checked) {
 	content, left := got.content, f.Content
 	if got.err != nil && f.Content == 0 {
-		c.v.add(&DamageError{Member: "checksum", Err: got.err})
+		c.v.add(&bundle.DamageError{Member: "checksum", Err: got.err})
 	}
 	for left > 0 {
 		if len(c.members) == 0 {
@@ -66,10 +68,10 @@ func (c *memberChecker) frame(f span, got checked) {
 
 func (c *memberChecker) trailer(content []byte, err error) {
 	if err == nil && len(bytes.Trim(content, "\x00")) > 0 {
-		err = fmt.Errorf("%w: bytes behind the last member", ErrDamaged)
+		err = fmt.Errorf("%w: bytes behind the last member", bundle.ErrDamaged)
 	}
 	if err != nil {
-		c.v.add(&DamageError{Member: "end of the tar", Err: err})
+		c.v.add(&bundle.DamageError{Member: "end of the tar", Err: err})
 	}
 }
 
@@ -79,7 +81,7 @@ func (c *memberChecker) end() {
 		if c.cur == nil {
 			c.cur = c.begin(c.members[0])
 		}
-		c.cur.fail(fmt.Errorf("%w: cut off", ErrDamaged))
+		c.cur.fail(fmt.Errorf("%w: cut off", bundle.ErrDamaged))
 		c.finish()
 	}
 }
@@ -95,7 +97,7 @@ func (c *memberChecker) begin(m member) *memberCheck {
 
 func (c *memberChecker) finish() {
 	if err := c.cur.finish(); err != nil {
-		c.v.add(&DamageError{Member: c.cur.m.name, Blob: c.cur.m.blob, Err: err})
+		c.v.add(&bundle.DamageError{Member: c.cur.m.name, Blob: c.cur.m.blob, Err: err})
 	}
 	c.members = c.members[1:]
 	c.cur = nil
@@ -123,13 +125,13 @@ func (m *memberCheck) tabulate(want digest.Digest) {
 	m.layer, m.table = w, make(chan error, 1)
 	go func() {
 		sum := sha256.New()
-		t := NewTableWriter(sum)
-		err := TabulateLayer(r, t)
+		t := filetable.NewWriter(sum)
+		err := filetable.Tabulate(r, t)
 		if err == nil {
 			err = t.Close()
 		}
 		if got := digest.NewDigest(digest.SHA256, sum); err == nil && got != want {
-			err = fmt.Errorf("%w: its file table is not %s", ErrDamaged, want)
+			err = fmt.Errorf("%w: its file table is not %s", bundle.ErrDamaged, want)
 		}
 		r.CloseWithError(err)
 		m.table <- err
@@ -142,7 +144,7 @@ func (m *memberCheck) write(p []byte, off int64) {
 		head := p[:min(n, int64(len(p)))]
 		at := off - m.m.off
 		if !bytes.Equal(head, m.head[at:at+int64(len(head))]) {
-			m.fail(fmt.Errorf("%w: its tar header is another's", ErrDamaged))
+			m.fail(fmt.Errorf("%w: its tar header is another's", bundle.ErrDamaged))
 		}
 		p, off = p[len(head):], off+int64(len(head))
 	}
@@ -157,7 +159,7 @@ func (m *memberCheck) write(p []byte, off int64) {
 		p = p[len(content):]
 	}
 	if len(bytes.Trim(p, "\x00")) > 0 {
-		m.fail(fmt.Errorf("%w: bytes behind its end", ErrDamaged))
+		m.fail(fmt.Errorf("%w: bytes behind its end", bundle.ErrDamaged))
 	}
 }
 

@@ -1,4 +1,4 @@
-package bundle
+package split
 
 import (
 	"crypto/sha256"
@@ -17,8 +17,8 @@ import (
 // fat32Limit is the largest file that FAT32 holds, rounded down.
 const fat32Limit = 1<<32 - 64<<10
 
-// PartsWriter writes a bundle as parts. It is for one goroutine.
-type PartsWriter struct {
+// Writer writes a bundle as parts. It is for one goroutine.
+type Writer struct {
 	path  string
 	size  int64
 	parts []*partFile
@@ -32,21 +32,21 @@ type partFile struct {
 	size int64
 }
 
-// CreateParts begins a bundle at path in parts of size bytes; 4 GiB stands for
+// Create begins a bundle at path in parts of size bytes; 4 GiB stands for
 // what fits on FAT32. Nothing has its final name before Commit. The caller must
 // call Close, which does no harm after Commit.
-func CreateParts(path string, size int64) (*PartsWriter, error) {
+func Create(path string, size int64) (*Writer, error) {
 	if size < 1 {
 		return nil, fmt.Errorf("parts of %d bytes", size)
 	}
 	if size == 1<<32 {
 		size = fat32Limit
 	}
-	return &PartsWriter{path: path, size: size, all: sha256.New()}, nil
+	return &Writer{path: path, size: size, all: sha256.New()}, nil
 }
 
 // Write implements io.Writer.
-func (w *PartsWriter) Write(p []byte) (int, error) {
+func (w *Writer) Write(p []byte) (int, error) {
 	written := 0
 	for len(p) > 0 {
 		if n := len(w.parts); n == 0 || w.parts[n-1].size == w.size {
@@ -69,7 +69,7 @@ func (w *PartsWriter) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-func (w *PartsWriter) next() error {
+func (w *Writer) next() error {
 	if len(w.parts) == MaxParts {
 		return fmt.Errorf("more than %d parts of %d bytes: make them larger", MaxParts, w.size)
 	}
@@ -84,11 +84,11 @@ func (w *PartsWriter) next() error {
 // Commit syncs the parts, gives them their names and writes the list, last.
 // Parts and list of an earlier bundle of the name are gone then; they are
 // removed only when all parts of this one are whole.
-func (w *PartsWriter) Commit() error {
-	if err := os.Remove(w.path + PartsSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (w *Writer) Commit() error {
+	if err := os.Remove(w.path + Suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("bundle: %w", err)
 	}
-	list := Parts{Format: PartsFormatV1, Name: filepath.Base(w.path), Size: w.total, SHA256: digest.NewDigest(digest.SHA256, w.all)}
+	list := List{Format: FormatV1, Name: filepath.Base(w.path), Size: w.total, SHA256: digest.NewDigest(digest.SHA256, w.all)}
 	for i, part := range w.parts {
 		if err := part.Commit(); err != nil {
 			return fmt.Errorf("bundle: %w", err)
@@ -102,14 +102,14 @@ func (w *PartsWriter) Commit() error {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.WriteBytes(w.path+PartsSuffix, 0o644, data); err != nil {
+	if err := atomicfile.WriteBytes(w.path+Suffix, 0o644, data); err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
 	return nil
 }
 
 // removeRest removes the parts of an earlier bundle that had more.
-func (w *PartsWriter) removeRest() error {
+func (w *Writer) removeRest() error {
 	entries, err := os.ReadDir(filepath.Dir(w.path))
 	if err != nil {
 		return fmt.Errorf("bundle: %w", err)
@@ -126,7 +126,7 @@ func (w *PartsWriter) removeRest() error {
 }
 
 // Close gives up what was not committed.
-func (w *PartsWriter) Close() error {
+func (w *Writer) Close() error {
 	var errs []error
 	for _, part := range w.parts {
 		errs = append(errs, part.Close())

@@ -1,4 +1,4 @@
-package bundle
+package archive
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -26,14 +28,14 @@ type VerifyOptions struct {
 // Report is what Verify found.
 type Report struct {
 	// Inventory is what the bundle says that it holds; nil where that could not be read.
-	Inventory *Inventory
+	Inventory *bundle.Inventory
 	// RawInventory is inventory.json byte for byte.
 	RawInventory []byte
 	// Blobs and Bytes are how many blobs of which length in the tar were found whole.
 	Blobs int
 	Bytes int64
 	// Damage is what was found damaged, in the order of the file.
-	Damage []*DamageError
+	Damage []*bundle.DamageError
 	// Images are the references of the images that the damage hurts, sorted.
 	// Damage outside of the images' blobs hurts none of them.
 	Images []string
@@ -43,11 +45,11 @@ type Report struct {
 // blob and compares everything that can be computed: frames, seek table,
 // checksum, tar headers, file tables, the chain from each manifest to its diff
 // IDs, and the index. It goes on after damage. The error is of r, of ctx, or
-// wraps ErrInventory or ErrDamaged where nothing of the bundle can be read.
+// wraps bundle.ErrInventory or bundle.ErrDamaged where nothing of the bundle can be read.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) (*Report, error) {
 	b, err := NewReader(ctx, r, size)
 	var broken error
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, bundle.ErrDamaged) {
 		broken = err
 		b, err = salvage(ctx, r, size)
 	}
@@ -55,12 +57,12 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) 
 		return nil, errors.Join(broken, err)
 	}
 	v := &verifier{b: b, report: &Report{Inventory: b.inventory, RawInventory: b.raw}, hurt: make(map[digest.Digest]bool)}
-	var place *DamageError
+	var place *bundle.DamageError
 	switch {
 	case errors.As(broken, &place):
 		v.add(place)
 	case broken != nil:
-		v.add(&DamageError{Member: "the bundle", Err: broken})
+		v.add(&bundle.DamageError{Member: "the bundle", Err: broken})
 	}
 	if err := v.frames(ctx, opts, broken == nil); err != nil {
 		return nil, err
@@ -74,10 +76,10 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) 
 // salvage opens a bundle whose seek table or length is wrong by the frames that
 // can be found from its start.
 func salvage(ctx context.Context, r io.ReaderAt, size int64) (*Reader, error) {
-	var frames []Frame
+	var frames []seekable.Frame
 	for off := int64(0); off < size; {
-		f, err := scanFrame(r, off, size)
-		if errors.Is(err, ErrDamaged) {
+		f, err := seekable.Scan(r, off, size)
+		if errors.Is(err, bundle.ErrDamaged) {
 			break
 		}
 		if err != nil {
@@ -87,7 +89,7 @@ func salvage(ctx context.Context, r io.ReaderAt, size int64) (*Reader, error) {
 		off += f.Compressed
 	}
 	if len(frames) == 0 {
-		return nil, fmt.Errorf("%w: not one frame can be read: is it a bundle?", ErrDamaged)
+		return nil, fmt.Errorf("%w: not one frame can be read: is it a bundle?", bundle.ErrDamaged)
 	}
 	b, err := newReader(r, size, frames)
 	if err != nil {
@@ -103,7 +105,7 @@ type verifier struct {
 	hurt   map[digest.Digest]bool // blobs that are damaged
 }
 
-func (v *verifier) add(d *DamageError) {
+func (v *verifier) add(d *bundle.DamageError) {
 	v.report.Damage = append(v.report.Damage, d)
 	if d.Blob != "" {
 		v.hurt[d.Blob] = true
@@ -165,20 +167,20 @@ func (v *verifier) frames(ctx context.Context, opts VerifyOptions, table bool) e
 func (v *verifier) checkFrame(i int) checked {
 	f := v.b.frames[i]
 	c := checked{compressed: make([]byte, f.Compressed)}
-	if err := readAt(v.b.r, c.compressed, f.file); err != nil {
-		if !errors.Is(err, ErrDamaged) {
+	if err := seekable.ReadAt(v.b.r, c.compressed, f.file); err != nil {
+		if !errors.Is(err, bundle.ErrDamaged) {
 			c.readErr = err
 		}
 		c.err = err
 		return c
 	}
-	is, err := scanFrame(bytes.NewReader(c.compressed), 0, f.Compressed)
+	is, err := seekable.Scan(bytes.NewReader(c.compressed), 0, f.Compressed)
 	switch {
 	case err != nil:
 		c.err = fmt.Errorf("at byte %d: %w", f.file, err)
 	case is != f.Frame:
 		c.err = fmt.Errorf("%w: frame at byte %d: %d bytes for %d, the seek table says %d for %d",
-			ErrDamaged, f.file, is.Compressed, is.Content, f.Compressed, f.Content)
+			bundle.ErrDamaged, f.file, is.Compressed, is.Content, f.Compressed, f.Content)
 	case f.Content > 0:
 		_, c.content, c.err = v.b.decodeFrame(i, nil, nil)
 	}
@@ -187,8 +189,8 @@ func (v *verifier) checkFrame(i int) checked {
 
 // checkEnd compares the last frame with the checksum of all before it.
 func (v *verifier) checkEnd(frame, sum []byte) {
-	if !bytes.Equal(frame, appendChecksumFrame(nil, [32]byte(sum))) {
-		v.add(&DamageError{Member: "checksum", Err: fmt.Errorf("%w: the bytes of the file are not those that were written", ErrDamaged)})
+	if !bytes.Equal(frame, seekable.AppendChecksum(nil, [32]byte(sum))) {
+		v.add(&bundle.DamageError{Member: "checksum", Err: fmt.Errorf("%w: the bytes of the file are not those that were written", bundle.ErrDamaged)})
 	}
 }
 
@@ -203,7 +205,7 @@ func (v *verifier) chains(ctx context.Context) error {
 	return nil
 }
 
-func (v *verifier) chain(ctx context.Context, img *Image) error {
+func (v *verifier) chain(ctx context.Context, img *bundle.Image) error {
 	wanted := []digest.Digest{img.Digest, img.Config.Digest}
 	if img.Index != "" {
 		wanted = append(wanted, img.Index)
@@ -223,7 +225,7 @@ func (v *verifier) chain(ctx context.Context, img *Image) error {
 		err = img.CheckIndex(blobs[2])
 	}
 	if err != nil {
-		v.add(&DamageError{Member: layout.BlobPath(img.Digest), Blob: img.Digest, Err: err})
+		v.add(&bundle.DamageError{Member: layout.BlobPath(img.Digest), Blob: img.Digest, Err: err})
 	}
 	return nil
 }

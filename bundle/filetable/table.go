@@ -1,4 +1,6 @@
-package bundle
+// Package filetable reads and writes file tables: what the tar of a layer has, entry
+// by entry.
+package filetable
 
 import (
 	"archive/tar"
@@ -8,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/nodeseal/nodeseal/bundle"
 )
 
 // tableMagic is the first line of a file table.
@@ -17,8 +21,8 @@ const tableMagic = "nodeseal file table v1\n"
 // tars may say more, and what says much more is no layer.
 const maxTableName = 1 << 16
 
-// TableEntry is one tar entry of a layer, as a file table lists it.
-type TableEntry struct {
+// Entry is one tar entry of a layer, as a file table lists it.
+type Entry struct {
 	// Name is the entry's name, as the tar has it.
 	Name string
 	// Type is the tar type flag; old-style regular files are tar.TypeReg.
@@ -29,22 +33,22 @@ type TableEntry struct {
 	SHA256 [sha256.Size]byte
 }
 
-// TableWriter writes a file table. It is for one goroutine.
-type TableWriter struct {
+// Writer writes a file table. It is for one goroutine.
+type Writer struct {
 	w   *bufio.Writer
 	buf []byte
 	err error
 }
 
-// NewTableWriter starts a file table on w. Close must be called.
-func NewTableWriter(w io.Writer) *TableWriter {
-	t := &TableWriter{w: bufio.NewWriterSize(w, 64<<10)}
+// NewWriter starts a file table on w. Close must be called.
+func NewWriter(w io.Writer) *Writer {
+	t := &Writer{w: bufio.NewWriterSize(w, 64<<10)}
 	_, t.err = t.w.WriteString(tableMagic)
 	return t
 }
 
 // Add appends an entry.
-func (t *TableWriter) Add(e TableEntry) error {
+func (t *Writer) Add(e Entry) error {
 	if t.err != nil {
 		return t.err
 	}
@@ -63,7 +67,7 @@ func (t *TableWriter) Add(e TableEntry) error {
 }
 
 // Close writes what is buffered. It does not close the underlying writer.
-func (t *TableWriter) Close() error {
+func (t *Writer) Close() error {
 	if t.err != nil {
 		return t.err
 	}
@@ -73,64 +77,64 @@ func (t *TableWriter) Close() error {
 // errTable is the cause of a DamageError about a file table.
 var errTable = errors.New("file table is not valid")
 
-// TableReader reads a file table. It is for one goroutine.
-type TableReader struct {
+// Reader reads a file table. It is for one goroutine.
+type Reader struct {
 	r       *bufio.Reader
 	name    []byte
 	started bool
 }
 
-// NewTableReader returns a TableReader over r, which starts at a table's first byte.
-func NewTableReader(r io.Reader) *TableReader {
-	return &TableReader{r: bufio.NewReaderSize(r, 64<<10)}
+// NewReader returns a Reader over r, which starts at a table's first byte.
+func NewReader(r io.Reader) *Reader {
+	return &Reader{r: bufio.NewReaderSize(r, 64<<10)}
 }
 
 // Next returns the next entry, and io.EOF behind the last one. The error wraps
-// ErrDamaged where the table breaks the format.
-func (t *TableReader) Next() (TableEntry, error) {
+// bundle.ErrDamaged where the table breaks the format.
+func (t *Reader) Next() (Entry, error) {
 	if !t.started {
 		magic := make([]byte, len(tableMagic))
 		if _, err := io.ReadFull(t.r, magic); err != nil {
-			return TableEntry{}, tableError(err)
+			return Entry{}, tableError(err)
 		}
 		if string(magic) != tableMagic {
-			return TableEntry{}, fmt.Errorf("%w: %w: it starts with %q", ErrDamaged, errTable, magic)
+			return Entry{}, fmt.Errorf("%w: %w: it starts with %q", bundle.ErrDamaged, errTable, magic)
 		}
 		t.started = true
 	}
-	var e TableEntry
+	var e Entry
 	var err error
 	if e.Type, err = t.r.ReadByte(); err != nil {
 		if errors.Is(err, io.EOF) {
-			return TableEntry{}, io.EOF
+			return Entry{}, io.EOF
 		}
-		return TableEntry{}, tableError(err)
+		return Entry{}, tableError(err)
 	}
 	length, err := t.uvarint()
 	if err != nil {
-		return TableEntry{}, tableError(err)
+		return Entry{}, tableError(err)
 	}
 	if length > maxTableName {
-		return TableEntry{}, fmt.Errorf("%w: %w: a name of %d bytes", ErrDamaged, errTable, length)
+		return Entry{}, fmt.Errorf("%w: %w: a name of %d bytes", bundle.ErrDamaged, errTable, length)
 	}
 	if uint64(cap(t.name)) < length {
 		t.name = make([]byte, maxTableName)
 	}
 	t.name = t.name[:length]
 	if _, err := io.ReadFull(t.r, t.name); err != nil {
-		return TableEntry{}, tableError(err)
+		return Entry{}, tableError(err)
 	}
 	e.Name = string(t.name)
 	size, err := t.uvarint()
 	if err != nil {
-		return TableEntry{}, tableError(err)
+		return Entry{}, tableError(err)
 	}
 	if e.Size = int64(size); e.Size < 0 {
-		return TableEntry{}, fmt.Errorf("%w: %w: a size of %d", ErrDamaged, errTable, size)
+		return Entry{}, fmt.Errorf("%w: %w: a size of %d", bundle.ErrDamaged, errTable, size)
 	}
 	if e.Type == tar.TypeReg {
 		if _, err := io.ReadFull(t.r, e.SHA256[:]); err != nil {
-			return TableEntry{}, tableError(err)
+			return Entry{}, tableError(err)
 		}
 	}
 	return e, nil
@@ -138,7 +142,7 @@ func (t *TableReader) Next() (TableEntry, error) {
 
 // uvarint reads a number. encoding/binary's reader has an error of its own for
 // one that is too long, which cannot be told from those of the file.
-func (t *TableReader) uvarint() (uint64, error) {
+func (t *Reader) uvarint() (uint64, error) {
 	var buf [binary.MaxVarintLen64]byte
 	for i := range buf {
 		b, err := t.r.ReadByte()
@@ -158,17 +162,17 @@ func (t *TableReader) uvarint() (uint64, error) {
 // tableError turns the end of a table inside of an entry into damage.
 func tableError(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: %w: cut short", ErrDamaged, errTable)
+		return fmt.Errorf("%w: %w: cut short", bundle.ErrDamaged, errTable)
 	}
 	if errors.Is(err, errTable) {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		return fmt.Errorf("%w: %w", bundle.ErrDamaged, err)
 	}
 	return fmt.Errorf("reading file table: %w", err)
 }
 
-// TabulateLayer reads the plain tar of a layer to its end and adds its entries
+// Tabulate reads the plain tar of a layer to its end and adds its entries
 // to t. It is how every file table is made.
-func TabulateLayer(layer io.Reader, t *TableWriter) error {
+func Tabulate(layer io.Reader, t *Writer) error {
 	r := tar.NewReader(layer)
 	hash := sha256.New()
 	buf := make([]byte, 64<<10)
@@ -180,7 +184,7 @@ func TabulateLayer(layer io.Reader, t *TableWriter) error {
 		if err != nil {
 			return fmt.Errorf("reading layer: %w", err)
 		}
-		e := TableEntry{Name: h.Name, Type: h.Typeflag}
+		e := Entry{Name: h.Name, Type: h.Typeflag}
 		if h.Typeflag == tar.TypeReg {
 			hash.Reset()
 			if e.Size, err = io.CopyBuffer(onlyWriter{hash}, r, buf); err != nil { //nolint:gosec // a plain tar into a hash: nothing grows
