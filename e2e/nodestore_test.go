@@ -50,6 +50,15 @@ func TestBundleFromStore(t *testing.T) {
 	store := harness.StorePath(t)
 	harness.MustNodeseal(t, "import", file, "--store", store, "--no-seal")
 	imported := harness.Images(t, store)
+	// The store is a base, too, of a bundle that leaves all of its layers out.
+	delta, based := filepath.Join(t.TempDir(), "delta.tar.zst"), harness.StorePath(t)
+	harness.MustNodeseal(t, "bundle", "--store", root, "--registries-conf", conf, "-o", delta, "--since", file)
+	harness.MustNodeseal(t, "verify", delta, "--base", root)
+	harness.MustNodeseal(t, "import", delta, "--base", root, "--store", based, "--no-seal")
+	harness.MustNodeseal(t, "verify", based)
+	if got := harness.Images(t, based); len(got) != len(imported) {
+		t.Errorf("the store that was made on it has %d images, want %d", len(got), len(imported))
+	}
 	for _, img := range sample.Images {
 		held := false
 		for _, b := range inspected.Inventory.Images {

@@ -31,6 +31,7 @@ type slotNode struct {
 // which share most layers, and an image with a shell in each.
 type upgrade struct {
 	bundles [3]string
+	deltas  [3]string // of the last two, with what is new in each
 	shells  [3]string
 }
 
@@ -69,8 +70,14 @@ func newUpgrade(t *testing.T) *upgrade {
 		}
 		u.bundles[i] = filepath.Join(dir, fmt.Sprintf("release-%d.tar.zst", i+1))
 		u.shells[i] = refs[mains[i]]
-		harness.MustNodeseal(t, "bundle", "--images", harness.WriteFile(t, "images.lst", list.String()),
+		images := harness.WriteFile(t, "images.lst", list.String())
+		harness.MustNodeseal(t, "bundle", "--images", images,
 			"--registries-conf", conf, "-o", u.bundles[i], "--work", filepath.Join(dir, "work"))
+		if i > 0 {
+			u.deltas[i] = filepath.Join(dir, fmt.Sprintf("delta-%d.tar.zst", i+1))
+			harness.MustNodeseal(t, "bundle", "--images", images, "--since", u.bundles[i-1],
+				"--registries-conf", conf, "-o", u.deltas[i], "--work", filepath.Join(dir, "work"))
+		}
 	}
 	return u
 }
@@ -260,7 +267,13 @@ func (u *upgrade) threeReleases(t *testing.T, fs string) {
 	n.must(t, "retire", "--storage-conf", n.conf)
 	n.alive(t, "two")
 
-	n.must(t, "reseal", u.bundles[2])
+	// The third comes as what is new in it; the whole bundle then is nothing to do.
+	if out := n.must(t, "reseal", u.deltas[2]); !strings.Contains(out, "from the base, verified: "+filepath.Join(n.root, "b")) {
+		t.Errorf("reseal with a delta:\n%s", out)
+	}
+	if out := n.must(t, "reseal", u.bundles[2]); !strings.Contains(out, "nothing to do: slot a") {
+		t.Errorf("the whole bundle after the delta:\n%s", out)
+	}
 	n.start(t, "three", u.shells[2])
 	n.alive(t, "two")
 	n.alive(t, "three")
@@ -297,7 +310,9 @@ func (u *upgrade) testKill(t *testing.T) {
 		n.mustPodman(t, "images")
 	}
 	for round := range 12 {
-		kill(time.Duration(round+1)*90*time.Millisecond, "reseal", u.bundles[1])
+		// Whole or delta: one goes on where the other was killed.
+		bundle := []string{u.bundles[1], u.deltas[1]}[round%2]
+		kill(time.Duration(round+1)*90*time.Millisecond, "reseal", bundle)
 		if round%4 == 3 {
 			n.must(t, "reseal", u.bundles[1])
 			n.mustPodman(t, "run", "--rm", "--pull", "never", "--network", "none", "--log-driver", "none",
