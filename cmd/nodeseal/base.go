@@ -132,12 +132,12 @@ func (b *based) close() {
 	}
 }
 
-// stores are the stores among the bases: their files can be linked.
+// stores are the stores among the bases whose files can be linked.
 func (b *based) stores() []string {
 	var out []string
 	if b.from != nil {
 		for _, p := range b.places {
-			if p.IsStore() {
+			if p.Links() {
 				out = append(out, p.Path())
 			}
 		}

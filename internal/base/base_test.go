@@ -257,6 +257,13 @@ func TestStore(t *testing.T) {
 	if damaged, err = src.Verify(t.Context(), 1, nil); err != nil || len(damaged) > 0 {
 		t.Errorf("with a bundle in reserve: %v, %v", damaged, err)
 	}
+	if p := open(t, target); !p.Links() {
+		t.Error("a store of nodeseal's is not linked to")
+	}
+	must(t, os.RemoveAll(filepath.Join(target, store.OwnDir)))
+	if p := open(t, target); p.Links() {
+		t.Error("another store is linked to")
+	}
 	must(t, os.RemoveAll(filepath.Join(target, store.LayersDir)))
 	if _, err := base.Open(t.Context(), target); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what is no store any more: %v", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
 
@@ -21,6 +22,7 @@ import (
 type Place struct {
 	path  string
 	store *nodestore.Store
+	own   bool // a store of nodeseal's
 	// Of a bundle:
 	file   *archive.File
 	blobs  map[digest.Digest]bundle.Blob // that it has itself
@@ -37,6 +39,8 @@ func Open(ctx context.Context, path string) (*Place, error) {
 		if p.store, err = nodestore.Open(path); err != nil {
 			return nil, fmt.Errorf("base: %w", err)
 		}
+		_, err = os.Stat(filepath.Join(path, store.OwnDir))
+		p.own = err == nil
 		return p, nil
 	}
 	if p.file, err = archive.OpenFile(ctx, path); err != nil {
@@ -60,8 +64,9 @@ func Open(ctx context.Context, path string) (*Place, error) {
 // Path is what Open was given.
 func (p *Place) Path() string { return p.path }
 
-// IsStore says that it is a store.
-func (p *Place) IsStore() bool { return p.store != nil }
+// Links says that it is a store whose files may be linked to: one of nodeseal's,
+// in which nobody changes them. Layers of others are read, and so copied.
+func (p *Place) Links() bool { return p.own }
 
 // Close closes the place.
 func (p *Place) Close() error {

@@ -56,9 +56,9 @@ type Options struct {
 	// Architecture is the node's, in Go's words: what other platforms' images need
 	// does not count. "" is all.
 	Architecture string
-	// Links says that layers are linked from stores that have them, and that only
-	// what is damaged there is read from the Source: then a bundle that has them
-	// is the better place.
+	// Links says that layers are linked from stores where Place.Links allows it,
+	// and that only what is damaged there is read from the Source: then another
+	// place that has them is the better one.
 	Links bool
 }
 
@@ -103,7 +103,7 @@ func (w wanted) look(places []*Place, links bool) (first *Place, read *found) {
 		case !ok:
 		case first == nil:
 			first, read = p, f
-		case links && read.place.IsStore() && !p.IsStore():
+		case links && read.place.Links() && !p.Links():
 			read = f
 		}
 	}
