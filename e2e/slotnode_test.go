@@ -179,4 +179,3 @@ func (n *slotNode) watch(t *testing.T) (stop func()) {
 		}
 	}
 }
-
