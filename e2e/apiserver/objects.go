@@ -30,15 +30,9 @@ type resource struct {
 // that are served by other programs in a real cluster, without their validation.
 func (s *Server) LoadOpenShift() {
 	s.t.Helper()
-	cmd := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/openshift/api")
-	cmd.Dir = filepath.Join("tools", "apiserver")
-	cmd.Env = append(os.Environ(), "GOFLAGS=")
-	out, err := cmd.Output()
-	if err != nil {
-		s.t.Fatalf("finding OpenShift's API module: %v", err)
-	}
+	module := s.apiModule()
 	for _, dir := range crdDirs() {
-		files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), dir, "*.crd.yaml"))
+		files, err := filepath.Glob(filepath.Join(module, dir, "*.crd.yaml"))
 		if err != nil || len(files) == 0 {
 			s.t.Fatalf("no definitions in %s: %v", dir, err)
 		}
@@ -78,6 +72,24 @@ spec:
 `, k.plural, k.group, k.group, k.kind, k.plural, strings.ToLower(k.kind), k.kind, scope, k.version)))
 	}
 	s.discover()
+}
+
+// apiModule is the directory of OpenShift's API module. Nothing that is built
+// imports its definitions, so they may have to be downloaded first.
+func (s *Server) apiModule() string {
+	s.t.Helper()
+	cmd := exec.Command("go", "mod", "download", "-json", "github.com/openshift/api")
+	cmd.Dir = filepath.Join("tools", "apiserver")
+	cmd.Env = append(os.Environ(), "GOFLAGS=")
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("downloading OpenShift's API module: %v\n%s", err, out)
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal(out, &module); err != nil || module.Dir == "" {
+		s.t.Fatalf("no directory of OpenShift's API module in %s: %v", out, err)
+	}
+	return module.Dir
 }
 
 // define makes one resource definition; one that is there already stays.
