@@ -28,7 +28,7 @@ type listOptions struct {
 }
 
 func (o *listOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&o.images, "images", nil, "references, one a line, or what `oc get -o json|yaml` or nodeseal list --json printed; - is standard input; may be repeated")
+	flags.StringArrayVar(&o.images, "images", nil, "references, one a line, or what oc get -o json|yaml or nodeseal list --json printed; - is standard input; may be repeated")
 	o.cluster.addFlags(flags)
 	flags.StringArrayVar(&o.releases, "release", nil, "a release image: it and all of its payload; may be repeated")
 	flags.StringArrayVar(&o.releaseFiles, "release-file", nil, "an image-references file taken out of a release image; may be repeated")
