@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,9 +94,15 @@ func (s *Server) CPU() time.Duration {
 	return (user + system) * 10 * time.Millisecond
 }
 
+// building is held while kube-apiserver is built: tests that start side by side
+// would each compile all of it.
+var building sync.Mutex //nolint:gochecknoglobals // one for the process is the point
+
 // build returns the path of kube-apiserver.
 func build(t testing.TB) string {
 	t.Helper()
+	building.Lock()
+	defer building.Unlock()
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
