@@ -35,7 +35,7 @@ func (a *app) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON on standard output")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no messages, only errors")
 	flags.BoolVar(&a.debug, "debug", false, "log details to standard error")
-	flags.StringVar(&a.progressMode, "progress", "auto", "how to show progress: "+strings.Join(progressModes(), ", "))
+	flags.StringVar(&a.progressMode, "progress", "auto", "`HOW` to show progress: "+strings.Join(progressModes(), ", "))
 }
 
 // fromEnvironment sets every flag that the command line does not have from the

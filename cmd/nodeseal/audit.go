@@ -48,11 +48,11 @@ not everything could be read.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&o.cluster.use, "cluster", false, "read the cluster (the default without --objects)")
 	o.cluster.addReach(flags)
-	flags.StringArrayVar(&o.objects, "objects", nil, "objects as oc get -o json|yaml printed them; - is standard input; may be repeated")
-	flags.StringVar(&o.list, "list", "", "compare with a list")
-	flags.StringVar(&o.bundle, "bundle", "", "compare with a bundle")
-	flags.StringVar(&o.store, "store", "", "compare with a store that nodeseal import made")
-	flags.StringVar(&o.html, "html", "", "also write the findings as one HTML page")
+	flags.StringArrayVar(&o.objects, "objects", nil, "`FILE` of objects as oc get -o json|yaml printed them; - is standard input; may be repeated")
+	flags.StringVar(&o.list, "list", "", "compare with a `LIST`")
+	flags.StringVar(&o.bundle, "bundle", "", "compare with a `BUNDLE`")
+	flags.StringVar(&o.store, "store", "", "compare with a store `DIR` that nodeseal import made")
+	flags.StringVar(&o.html, "html", "", "also write the findings to `FILE`, as one HTML page")
 	return cmd
 }
 

@@ -25,7 +25,7 @@ type baseOptions struct{ paths []string }
 
 func (o *baseOptions) addFlags(cmd *cobra.Command, where string) {
 	cmd.Flags().StringArrayVar(&o.paths, "base", nil,
-		"store or bundle to take the layers from that a bundle of --since leaves out; may be repeated (default: "+where+" that have them)")
+		"`STORE|BUNDLE` to take the layers from that a bundle of --since leaves out; may be repeated (default: "+where+" that have them)")
 }
 
 // defaultBases is where a base is looked for on a node, in words.

@@ -43,8 +43,8 @@ A node imports by itself from a file system with the label NODESEAL.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runCarry(cmd.Context(), a, args[0], &o) },
 	}
 	o.config.addFlags(cmd.Flags())
-	cmd.Flags().StringVar(&o.program, "program", "", "the nodeseal to put on the stick, for nodes of another architecture (default this one)")
-	cmd.Flags().StringVar(&o.split, "split", "", "parts of this size, as in 2GiB, also where the file system needs none")
+	cmd.Flags().StringVar(&o.program, "program", "", "the nodeseal `FILE` to put on the stick, for nodes of another architecture (default this one)")
+	cmd.Flags().StringVar(&o.split, "split", "", "parts of this `SIZE`, as in 2GiB, also where the file system needs none")
 	return cmd
 }
 

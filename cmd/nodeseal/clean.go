@@ -35,7 +35,7 @@ images of the lists to keep.`,
 	slots.addFlags(cmd.Flags())
 	work.addFlags(cmd.Flags())
 	slots.complete(cmd)
-	cmd.Flags().StringArrayVar(&stores, "store", nil, "also clean up after imports to this directory; may be repeated")
+	cmd.Flags().StringArrayVar(&stores, "store", nil, "also clean up after imports to this `DIR`; may be repeated")
 	must(cmd.MarkFlagDirname("store"))
 	return cmd
 }

@@ -22,8 +22,8 @@ type cleanWorkOptions struct {
 }
 
 func (o *cleanWorkOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.work, "work", "", "instead, remove from this work directory of nodeseal bundle what the lists of --keep do not need")
-	flags.StringArrayVar(&o.keep, "keep", nil, "list of references by digest whose layers stay in --work; may be repeated")
+	flags.StringVar(&o.work, "work", "", "instead, remove from this work `DIR` of nodeseal bundle what the lists of --keep do not need")
+	flags.StringArrayVar(&o.keep, "keep", nil, "`LIST` of references by digest whose layers stay in --work; may be repeated")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "with --work: only say how much would be removed")
 }
 

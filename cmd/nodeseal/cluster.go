@@ -19,8 +19,8 @@ func (o *clusterOptions) addFlags(flags *pflag.FlagSet) {
 
 // addReach adds the flags that say how the cluster is reached.
 func (o *clusterOptions) addReach(flags *pflag.FlagSet) {
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: oc's, or the pod's service account)")
-	flags.StringVar(&o.context, "context", "", "context of the kubeconfig (default: its current one)")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `FILE` of the cluster (default: oc's, or the pod's service account)")
+	flags.StringVar(&o.context, "context", "", "context `NAME` of the kubeconfig (default: its current one)")
 }
 
 // client returns a client of the cluster.

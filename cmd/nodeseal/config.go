@@ -51,8 +51,8 @@ Comments, order and everything else stay as they are.`,
 			return runConfigStorage(a, from, stores)
 		},
 	}
-	cmd.Flags().StringArrayVar(&stores, "store", nil, "directory of the store; may be repeated")
-	cmd.Flags().StringVar(&from, "from", nodeStorageConf, "the storage.conf to start from; - is standard input")
+	cmd.Flags().StringArrayVar(&stores, "store", nil, "`DIR` of the store; may be repeated")
+	cmd.Flags().StringVar(&from, "from", nodeStorageConf, "the storage.conf `FILE` to start from; - is standard input")
 	must(cmd.MarkFlagDirname("store"))
 	return cmd
 }

@@ -51,7 +51,7 @@ reboot of each node. What would break the cluster is refused, with the reason.`,
 	}
 	o.addFlags(cmd.Flags())
 	addInstallerFlags(cmd, &o.installer)
-	cmd.Flags().StringVarP(&output, "output", "o", "", "directory to write to")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "`DIR` to write to")
 	must(cmd.MarkFlagDirname("output"))
 	return cmd
 }

@@ -32,34 +32,34 @@ type configNodeOptions struct {
 }
 
 func addRootFlag(flags *pflag.FlagSet, root *string) {
-	flags.StringVar(root, "root", slot.DefaultRoot, "directory with the slots a and b on the nodes")
+	flags.StringVar(root, "root", slot.DefaultRoot, "`DIR` with the slots a and b on the nodes")
 }
 
 func addVersionFlag(flags *pflag.FlagSet, version *string) {
-	flags.StringVar(version, "ocp-version", "", "the cluster's version, as in 4.18")
+	flags.StringVar(version, "ocp-version", "", "the cluster's `VERSION`, as in 4.18")
 }
 
 // addUnitFlags adds what concerns any machine, with OpenShift or without.
 func (o *configNodeOptions) addUnitFlags(flags *pflag.FlagSet) {
 	addRootFlag(flags, &o.root)
 	flags.StringArrayVar(&o.pins, "pin", nil,
-		"what kubelet never removes: the start of references with a star, as in quay.io/openshift-release-dev/*; may be repeated (default from --bundle)")
+		"`PATTERN` of what kubelet never removes: the start of references with a star, as in quay.io/openshift-release-dev/*; may be repeated (default from --bundle)")
 	flags.BoolVar(&o.noPins, "no-pins", false, "leave pins out: for a PinnedImageSet in their place")
-	flags.StringVar(&o.nameserver, "nameserver", "", "for machines without DNS: the address that NetworkManager gets as the only nameserver")
-	flags.StringVar(&o.key, "key", "", "public key (PEM) that bundles on sticks must be signed with")
-	flags.StringVar(&o.sources.bundle, "bundle", "", "the bundle whose repositories are pinned and are asked of nodeseal serve")
-	flags.StringVar(&o.sources.address, "listen", nodeconfig.DefaultRegistry, "address of nodeseal serve")
+	flags.StringVar(&o.nameserver, "nameserver", "", "for machines without DNS: the `ADDRESS` that NetworkManager gets as the only nameserver")
+	flags.StringVar(&o.key, "key", "", "public key `FILE` (PEM) that bundles on sticks must be signed with")
+	flags.StringVar(&o.sources.bundle, "bundle", "", "the `BUNDLE` whose repositories are pinned and are asked of nodeseal serve")
+	flags.StringVar(&o.sources.address, "listen", nodeconfig.DefaultRegistry, "`ADDRESS` of nodeseal serve")
 }
 
 // addClusterFlags adds what concerns a cluster.
 func (o *configNodeOptions) addClusterFlags(flags *pflag.FlagSet) {
 	addVersionFlag(flags, &o.version)
-	flags.StringVar(&o.from, "from", "", "the storage.conf of a node of the pool to start from; - is standard input (default the one of --ocp-version)")
+	flags.StringVar(&o.from, "from", "", "the storage.conf `FILE` of a node of the pool to start from; - is standard input (default the one of --ocp-version)")
 	flags.StringArrayVar(&o.sources.mirrors, "mirrors", nil,
-		"file with ImageDigestMirrorSets, ImageTagMirrorSets, ImageContentSourcePolicies; - is standard input; may be repeated")
+		"`FILE` with ImageDigestMirrorSets, ImageTagMirrorSets, ImageContentSourcePolicies; - is standard input; may be repeated")
 	flags.BoolVar(&o.sources.cluster, "cluster", false, "read those objects from the cluster")
-	flags.StringVar(&o.sources.kubeconfig, "kubeconfig", "", "kubeconfig for --cluster (default that of oc and kubectl)")
-	flags.StringVar(&o.sources.context, "context", "", "context of the kubeconfig (default its current one)")
+	flags.StringVar(&o.sources.kubeconfig, "kubeconfig", "", "kubeconfig `FILE` for --cluster (default that of oc and kubectl)")
+	flags.StringVar(&o.sources.context, "context", "", "context `NAME` of the kubeconfig (default its current one)")
 	flags.BoolVar(&o.runtimeConfig, "container-runtime-config", false,
 		"leave storage.conf to a ContainerRuntimeConfig (4.23 and later)")
 }

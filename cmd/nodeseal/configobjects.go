@@ -10,7 +10,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
 )
 
-const poolUsage = "MachineConfigPool: master, worker, arbiter, or one of your own"
+const poolUsage = "`POOL`, a MachineConfigPool: master, worker, arbiter, or one of your own"
 
 // onePool takes a --pool.
 func onePool(cmd *cobra.Command, pool *string) {
@@ -122,7 +122,7 @@ same. Never both: print the MachineConfig with --no-pins then.`,
 	}
 	onePool(cmd, &pool)
 	addVersionFlag(cmd.Flags(), &version)
-	cmd.Flags().StringVar(&path, "bundle", "", "the bundle whose images are pinned")
+	cmd.Flags().StringVar(&path, "bundle", "", "the `BUNDLE` whose images are pinned")
 	return cmd
 }
 
@@ -177,8 +177,8 @@ image has a shell, cp and nsenter beside the program.`,
 }
 
 func addInstallerFlags(cmd *cobra.Command, in *manifest.Installer) {
-	cmd.Flags().StringVar(&in.Image, "image", "", "image with nodeseal in it, for the DaemonSet")
-	cmd.Flags().StringVar(&in.Program, "image-program", "/usr/local/bin/nodeseal", "where nodeseal is in that image")
+	cmd.Flags().StringVar(&in.Image, "image", "", "`IMAGE` with nodeseal in it, for the DaemonSet")
+	cmd.Flags().StringVar(&in.Program, "image-program", "/usr/local/bin/nodeseal", "`PATH` of nodeseal in that image")
 }
 
 func newConfigUnitsCommand(a *app) *cobra.Command {
@@ -195,7 +195,7 @@ those on the node; with --output they are written below a directory.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runConfigUnits(cmd.Context(), a, &o, output) },
 	}
 	o.addUnitFlags(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", "", "write the files below this directory, as below the node's /")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "write the files below this `DIR`, as below the node's /")
 	must(cmd.MarkFlagDirname("output"))
 	return cmd
 }

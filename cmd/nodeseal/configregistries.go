@@ -28,15 +28,15 @@ type configRegistriesOptions struct {
 }
 
 func (o *configRegistriesOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&o.stores, "store", nil, "directory of a store; may be repeated (default both slots of "+slot.DefaultRoot+")")
-	flags.StringVar(&o.bundle, "bundle", "", "take the repositories from this bundle, not from stores")
+	flags.StringArrayVar(&o.stores, "store", nil, "`DIR` of a store; may be repeated (default both slots of "+slot.DefaultRoot+")")
+	flags.StringVar(&o.bundle, "bundle", "", "take the repositories from this `BUNDLE`, not from stores")
 	flags.StringArrayVar(&o.mirrors, "mirrors", nil,
-		"file with ImageDigestMirrorSets, ImageTagMirrorSets, ImageContentSourcePolicies; - is standard input; may be repeated")
+		"`FILE` with ImageDigestMirrorSets, ImageTagMirrorSets, ImageContentSourcePolicies; - is standard input; may be repeated")
 	flags.BoolVar(&o.cluster, "cluster", false, "read those objects from the cluster")
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig for --cluster (default that of oc and kubectl)")
-	flags.StringVar(&o.context, "context", "", "context of the kubeconfig (default its current one)")
-	flags.StringVar(&o.address, "listen", nodeconfig.DefaultRegistry, "address of nodeseal serve")
-	flags.StringVarP(&o.output, "output", "o", "", "write the files below this directory, as below the node's /")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `FILE` for --cluster (default that of oc and kubectl)")
+	flags.StringVar(&o.context, "context", "", "context `NAME` of the kubeconfig (default its current one)")
+	flags.StringVar(&o.address, "listen", nodeconfig.DefaultRegistry, "`ADDRESS` of nodeseal serve")
+	flags.StringVarP(&o.output, "output", "o", "", "write the files below this `DIR`, as below the node's /")
 }
 
 func newConfigRegistriesCommand(a *app) *cobra.Command {

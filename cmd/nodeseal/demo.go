@@ -32,7 +32,7 @@ Nothing is left behind, unless --dir says where to keep it.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), a, keep) },
 	}
-	cmd.Flags().StringVar(&keep, "dir", "", "keep everything in this directory, which must not exist")
+	cmd.Flags().StringVar(&keep, "dir", "", "keep everything in this `DIR`, which must not exist")
 	must(cmd.MarkFlagDirname("dir"))
 	return cmd
 }

@@ -34,8 +34,8 @@ type importOptions struct {
 }
 
 func (o *importOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.store, "store", "", "make a single store in this directory, which must not exist, and leave the slots alone")
-	flags.IntVar(&o.jobs, "jobs", 0, "layers to extract at once (default: processors, at most 8)")
+	flags.StringVar(&o.store, "store", "", "make a single store in this `DIR`, which must not exist, and leave the slots alone")
+	flags.IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers to extract at once (default: processors, at most 8)")
 	flags.BoolVar(&o.noSeal, "no-seal", false, "leave the store unsealed")
 	flags.BoolVar(&o.noMount, "no-mount", false, "seal without the read-only mount")
 	o.format.addFlags(flags)

@@ -32,8 +32,8 @@ type formatOptions struct {
 
 func (o *formatOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.format, "format", formatDir,
-		"form of the store: dir, a directory; image, with --store DIR one immutable file DIR.erofs mounted at DIR; auto, image where the kernel can mount it")
-	flags.StringVar(&o.out, "image-out", "", "make the store's image as this file, with its digest beside it, and mount nothing")
+		"`FORM` of the store: dir, a directory; image, with --store DIR one immutable file DIR.erofs mounted at DIR; auto, image where the kernel can mount it")
+	flags.StringVar(&o.out, "image-out", "", "make the store's image as this `FILE`, with its digest beside it, and mount nothing")
 }
 
 // check says whether the flags make sense together.

@@ -47,8 +47,8 @@ give the layers that no slot has.`,
 	o.slots.complete(cmd)
 	o.key.addFlags(cmd.Flags())
 	o.base.addFlags(cmd, "the slots, and the bundles beside it on the stick,")
-	cmd.Flags().StringVar(&o.node, "node", "", "name of this node in the result's name (default the host's name)")
-	cmd.Flags().IntVar(&o.jobs, "jobs", 0, "layers to extract at once (default: processors, at most 8)")
+	cmd.Flags().StringVar(&o.node, "node", "", "`NAME` of this node in the result's name (default the host's name)")
+	cmd.Flags().IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers to extract at once (default: processors, at most 8)")
 	return cmd
 }
 

@@ -41,8 +41,8 @@ or resolved is named on standard error, and the exit code is 3.`,
 	}
 	o.lists.addFlags(cmd.Flags())
 	o.registry.addFlags(cmd.Flags())
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "also write the references by digest to this file, one a line")
-	cmd.Flags().StringVar(&o.diff, "diff", "", "print what is new and what is gone since this older list")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "also write the references by digest to this `FILE`, one a line")
+	cmd.Flags().StringVar(&o.diff, "diff", "", "print what is new and what is gone since this older `LIST`")
 	return cmd
 }
 

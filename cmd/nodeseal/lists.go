@@ -28,14 +28,14 @@ type listOptions struct {
 }
 
 func (o *listOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&o.images, "images", nil, "references, one a line, or what oc get -o json|yaml or nodeseal list --json printed; - is standard input; may be repeated")
+	flags.StringArrayVar(&o.images, "images", nil, "`LIST` of references, one a line, or what oc get -o json|yaml or nodeseal list --json printed; - is standard input; may be repeated")
 	o.cluster.addFlags(flags)
-	flags.StringArrayVar(&o.releases, "release", nil, "a release image: it and all of its payload; may be repeated")
-	flags.StringArrayVar(&o.releaseFiles, "release-file", nil, "an image-references file taken out of a release image; may be repeated")
-	flags.StringArrayVar(&o.stores, "store", nil, "containers-storage of a node (/var/lib/containers/storage): all images in it, and their bytes; may be repeated")
-	flags.StringArrayVar(&o.mirrors, "mirrors", nil, "ImageDigestMirrorSets, ImageTagMirrorSets, ImageContentSourcePolicies as YAML: where the bytes are; may be repeated")
-	flags.StringArrayVar(&o.include, "include", nil, "keep only references that match a pattern (* stands for anything); may be repeated")
-	flags.StringArrayVar(&o.exclude, "exclude", nil, "drop references that match a pattern; may be repeated")
+	flags.StringArrayVar(&o.releases, "release", nil, "a release `IMAGE`: it and all of its payload; may be repeated")
+	flags.StringArrayVar(&o.releaseFiles, "release-file", nil, "an image-references `FILE` taken out of a release image; may be repeated")
+	flags.StringArrayVar(&o.stores, "store", nil, "containers-storage `DIR` of a node (/var/lib/containers/storage): all images in it, and their bytes; may be repeated")
+	flags.StringArrayVar(&o.mirrors, "mirrors", nil, "`FILE` with ImageDigestMirrorSets, ImageTagMirrorSets, ImageContentSourcePolicies: where the bytes are; may be repeated")
+	flags.StringArrayVar(&o.include, "include", nil, "keep only references that match a `PATTERN` (* stands for anything); may be repeated")
+	flags.StringArrayVar(&o.exclude, "exclude", nil, "drop references that match a `PATTERN`; may be repeated")
 }
 
 // given reports whether any source was named.

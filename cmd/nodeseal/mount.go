@@ -21,7 +21,7 @@ whose mount fails is a valid store all the same: its configured path stays good.
 		Args: anySlots,
 		RunE: func(cmd *cobra.Command, args []string) error { return runMount(cmd.Context(), a, root, args, true) },
 	}
-	cmd.Flags().StringVar(&root, "root", slot.DefaultRoot, "directory with the slots a and b")
+	cmd.Flags().StringVar(&root, "root", slot.DefaultRoot, "`DIR` with the slots a and b")
 	must(cmd.MarkFlagDirname("root"))
 	return cmd
 }
@@ -36,7 +36,7 @@ slots stay valid stores, and what runs from them goes on.`,
 		Args: anySlots,
 		RunE: func(cmd *cobra.Command, args []string) error { return runMount(cmd.Context(), a, root, args, false) },
 	}
-	cmd.Flags().StringVar(&root, "root", slot.DefaultRoot, "directory with the slots a and b")
+	cmd.Flags().StringVar(&root, "root", slot.DefaultRoot, "`DIR` with the slots a and b")
 	must(cmd.MarkFlagDirname("root"))
 	return cmd
 }

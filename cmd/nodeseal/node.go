@@ -22,7 +22,7 @@ type nodeOptions struct {
 }
 
 func (o *nodeOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.storageConf, "storage-conf", nodeStorageConf, "the storage.conf that CRI-O and podman read")
+	flags.StringVar(&o.storageConf, "storage-conf", nodeStorageConf, "the storage.conf `FILE` that CRI-O and podman read")
 }
 
 func (o *nodeOptions) complete(cmd *cobra.Command) {

@@ -18,7 +18,7 @@ type partOptions struct {
 }
 
 func (o *partOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&o.images, "images", nil, "import only the references of this list, in any form that nodeseal bundle reads; - is standard input; may be repeated")
+	flags.StringArrayVar(&o.images, "images", nil, "import only the references of this `LIST`, in any form that nodeseal bundle reads; - is standard input; may be repeated")
 	flags.BoolVar(&o.noDevices, "no-devices", false, "refuse layers with device nodes; whiteouts are none")
 }
 

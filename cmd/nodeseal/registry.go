@@ -23,14 +23,14 @@ type registryOptions struct {
 }
 
 func (o *registryOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.authFile, "authfile", "", "credentials, as podman login writes them (default $REGISTRY_AUTH_FILE, else podman's and docker's own places)")
-	flags.StringVar(&o.certDir, "cert-dir", "", "directory with *.crt, *.cert and *.key for the registries")
+	flags.StringVar(&o.authFile, "authfile", "", "`FILE` with credentials, as podman login writes them (default $REGISTRY_AUTH_FILE, else podman's and docker's own places)")
+	flags.StringVar(&o.certDir, "cert-dir", "", "`DIR` with *.crt, *.cert and *.key for the registries")
 	flags.Var(&o.tlsVerify, "tls-verify", "require HTTPS and valid certificates")
 	flags.Lookup("tls-verify").NoOptDefVal = "true"
-	flags.StringVar(&o.registriesConf, "registries-conf", "", "registries.conf that says where the bytes come from (default the system's)")
-	flags.IntVar(&o.retries, "retries", 5, "how often a request that failed for a while is tried again")
-	flags.DurationVar(&o.stallTimeout, "stall-timeout", time.Minute, "give up a connection that brings no byte for so long, and go on with another")
-	flags.IntVar(&o.perHost, "per-host", 8, "connections to one registry at once")
+	flags.StringVar(&o.registriesConf, "registries-conf", "", "registries.conf `FILE` that says where the bytes come from (default the system's)")
+	flags.IntVar(&o.retries, "retries", 5, "`TIMES` that a request that failed for a while is tried again")
+	flags.DurationVar(&o.stallTimeout, "stall-timeout", time.Minute, "give up a connection that brings no byte for this `TIME`, and go on with another")
+	flags.IntVar(&o.perHost, "per-host", 8, "`NUMBER` of connections to one registry at once")
 }
 
 // client returns a client of the registries, which asks the mirrors of rules first.

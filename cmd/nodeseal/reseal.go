@@ -25,7 +25,7 @@ type resealOptions struct {
 func (o *resealOptions) addFlags(flags *pflag.FlagSet) {
 	o.slots.addFlags(flags)
 	o.slots.addFillFlags(flags)
-	flags.IntVar(&o.jobs, "jobs", 0, "layers in the works at once (default: processors, at most 8)")
+	flags.IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers in the works at once (default: processors, at most 8)")
 	flags.BoolVar(&o.restart, "restart-crio", false, "restart CRI-O afterwards, which restarts kubelet too (not needed: CRI-O sees the new images by itself)")
 }
 

@@ -37,9 +37,9 @@ type serveOptions struct {
 }
 
 func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.root, "root", "", "directory with the slots a and b (default "+slot.DefaultRoot+" without --store)")
-	flags.StringArrayVar(&o.stores, "store", nil, "directory of a store; may be repeated, the first one's tags win")
-	flags.StringVar(&o.listen, "listen", nodeconfig.DefaultRegistry, "address to listen on; systemd's sockets come before it")
+	flags.StringVar(&o.root, "root", "", "`DIR` with the slots a and b (default "+slot.DefaultRoot+" without --store)")
+	flags.StringArrayVar(&o.stores, "store", nil, "`DIR` of a store; may be repeated, the first one's tags win")
+	flags.StringVar(&o.listen, "listen", nodeconfig.DefaultRegistry, "`ADDRESS` to listen on; systemd's sockets come before it")
 	flags.BoolVar(&o.listenAny, "listen-any", false, "allow --listen to be other than loopback: whoever reaches it can read every image")
 	flags.BoolVar(&o.layers, "layers", false, "answer layers, too, as plain tars")
 }

@@ -18,7 +18,7 @@ import (
 type keyOptions struct{ path string }
 
 func (o *keyOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.path, "key", "", "public key (PEM) that must have signed the bundle; the signature lies beside it, as NAME.tar.zst"+signature.Suffix)
+	flags.StringVar(&o.path, "key", "", "public key `FILE` (PEM) that must have signed the bundle; the signature lies beside it, as NAME.tar.zst"+signature.Suffix)
 }
 
 // check holds the bundle at path, whose inventory.json is raw, to the key. It

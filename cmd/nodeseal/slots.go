@@ -23,13 +23,13 @@ type slotOptions struct {
 }
 
 func (o *slotOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.root, "root", slot.DefaultRoot, "directory with the slots a and b")
-	flags.StringVar(&o.sysroot, "sysroot", "", "work on the disk of another machine that is mounted here: --root is below it, and nothing is mounted")
+	flags.StringVar(&o.root, "root", slot.DefaultRoot, "`DIR` with the slots a and b")
+	flags.StringVar(&o.sysroot, "sysroot", "", "work on the disk of another machine that is mounted at `DIR`: --root is below it, and nothing is mounted")
 }
 
 func (o *slotOptions) addFillFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.threshold, "gc-threshold", gcThreshold,
-		"percent of the file system that may be in use afterwards, kubelet's imageGCHighThresholdPercent; 0 is no bound")
+		"`PERCENT` of the file system that may be in use afterwards, kubelet's imageGCHighThresholdPercent; 0 is no bound")
 }
 
 // complete completes the flags' values.

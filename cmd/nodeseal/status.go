@@ -25,7 +25,7 @@ type statusOptions struct {
 func (o *statusOptions) addFlags(flags *pflag.FlagSet) {
 	o.slots.addFlags(flags)
 	o.node.addFlags(flags)
-	flags.StringArrayVar(&o.images, "images", nil, "list of references that the node must have; may be repeated")
+	flags.StringArrayVar(&o.images, "images", nil, "`LIST` of references that the node must have; may be repeated")
 	flags.BoolVar(&o.metrics, "metrics", false, "print OpenMetrics text, for node_exporter's textfile collector")
 }
 

@@ -58,10 +58,10 @@ of it is whole and the bundle, exchanged in one step, and sealed again.`,
 			return runVerify(cmd.Context(), a, args[0], lists, &key, &base)
 		},
 	}
-	cmd.Flags().StringArrayVar(&lists, "images", nil, "list of references that the bundle must hold; may be repeated")
+	cmd.Flags().StringArrayVar(&lists, "images", nil, "`LIST` of references that the bundle must hold; may be repeated")
 	key.addFlags(cmd.Flags())
 	base.addFlags(cmd, "none; with --repair what is whole of the store, the slots, and the bundles beside BUNDLE")
-	cmd.Flags().StringVar(&repair, "repair", "", "the bundle to repair a damaged store from")
+	cmd.Flags().StringVar(&repair, "repair", "", "the `BUNDLE` to repair a damaged store from")
 	must(cmd.MarkFlagFilename("repair", "tar.zst", "zst"))
 	return cmd
 }
