@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"syscall"
 
@@ -134,6 +135,7 @@ func hint(err error) string {
 	var kernel *image.KernelError
 	var noBase *missingBaseError
 	var badBase *base.DamagedError
+	var unknown *net.DNSError
 	switch {
 	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
@@ -179,6 +181,8 @@ func hint(err error) string {
 		return "log in (podman login, skopeo login) or name the credentials with --authfile"
 	case errors.Is(err, pull.ErrNotFound):
 		return "check the reference and the mirrors (--registries-conf); --keep-going bundles the rest"
+	case is(err, syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH), errors.As(err, &unknown):
+		return "check the registry's name and port, and the mirrors that stand before it (--registries-conf, --mirrors)"
 	case errors.Is(err, bundle.ErrSchema1):
 		return "--keep-going bundles the other images"
 	case errors.Is(err, signature.ErrMismatch):

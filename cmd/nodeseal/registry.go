@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -54,12 +56,27 @@ func (o *registryOptions) client(a *app, rules ...mirrors.Rule) (*pull.Client, e
 	client, err := pull.New(pull.Options{
 		Retries: retries, StallTimeout: o.stallTimeout, MaxPerHost: o.perHost,
 		RegistriesConf: o.registriesConf, Mirrors: rules, AuthFile: authFile, CertDir: o.certDir,
-		TLSVerify: o.tlsVerify.value, Log: a.log(),
+		TLSVerify: o.tlsVerify.value, Log: a.log(), OnWait: sayWaits(a),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("registries: %w", err)
 	}
 	return client, nil
+}
+
+// sayWaits says why nothing moves, once for each registry and cause: a run of
+// hours meets the same trouble a thousand times.
+func sayWaits(a *app) func(pull.Wait) {
+	var said sync.Map
+	return func(w pull.Wait) {
+		cause := w.Reason
+		for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
+			cause = next
+		}
+		if _, before := said.LoadOrStore(w.Host+": "+cause.Error(), true); !before {
+			a.progress().Warn(fmt.Sprintf("%s: %v; trying again in %s", w.Host, w.Reason, w.For.Round(time.Second)))
+		}
+	}
 }
 
 // optionalBool is a flag that knows whether it was given.

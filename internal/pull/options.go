@@ -41,9 +41,22 @@ type Options struct {
 	StallTimeout time.Duration
 	// Log gets a line for each failure that is tried again; nil is silent.
 	Log *slog.Logger
+	// OnWait, where set, is told of each wait before a request is tried again. It
+	// may be called from many goroutines at once and must not block.
+	OnWait func(Wait)
 	// Sleep waits between tries, until ctx is done at the latest, and returns
 	// ctx's error then; nil waits on the system's timers.
 	Sleep func(ctx context.Context, d time.Duration) error
+}
+
+// Wait is a pause before a request is tried again.
+type Wait struct {
+	// Host is the registry's host[:port].
+	Host string
+	// For is how long the pause is.
+	For time.Duration
+	// Reason is why the last try failed.
+	Reason error
 }
 
 const (
@@ -71,6 +84,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.OnWait == nil {
+		o.OnWait = func(Wait) {}
 	}
 	if o.Sleep == nil {
 		o.Sleep = sleep

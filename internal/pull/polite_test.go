@@ -2,6 +2,7 @@ package pull_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -74,6 +75,33 @@ func TestRetryAfterHoldsEverybody(t *testing.T) {
 	wg.Wait()
 	if got := len(r.asked("manifests")); got != 6 {
 		t.Errorf("asked %d times, want 6", got)
+	}
+}
+
+// Whoever watches learns why nothing moves: of a wait that the registry asks for,
+// and of one before another try.
+func TestOnWait(t *testing.T) {
+	t.Parallel()
+	r := plain(t)
+	push(t, "acme/app", "v1", 1000, r)
+	var waits []pull.Wait
+	c, slept := newClient(t, pull.Options{OnWait: func(w pull.Wait) { waits = append(waits, w) }})
+	r.fail("manifests", 1, status(429, "Retry-After", "9"))
+	if _, err := c.Manifest(t.Context(), r.host+"/acme/app:v1"); err != nil {
+		t.Fatal(err)
+	}
+	r.fail("manifests", 1, status(503))
+	if _, err := c.Manifest(t.Context(), r.host+"/acme/app:v1"); err != nil {
+		t.Fatal(err)
+	}
+	if len(waits) != 2 || len(slept.list) != 2 {
+		t.Fatalf("%d waits in %d pauses, want 2 in 2", len(waits), len(slept.list))
+	}
+	for i, code := range []int{429, 503} {
+		var failed *pull.StatusError
+		if w := waits[i]; w.Host != r.host || !errors.As(w.Reason, &failed) || failed.Status != code || w.For != slept.list[i] {
+			t.Errorf("wait %+v at %s, want one of %v for status %d", waits[i], r.host, slept.list[i], code)
+		}
 	}
 }
 

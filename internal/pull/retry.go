@@ -63,7 +63,9 @@ func (c *Client) try(ctx context.Context, e *Error, eps []mirrors.Endpoint, fn f
 		retries--
 		eps = again
 		wait := backoff(round)
-		c.o.Log.Warn("trying again", "what", e.Op, "ref", e.Ref, "digest", e.Digest, "wait", wait, "reason", verdict(e.Attempts))
+		reason := verdict(e.Attempts)
+		c.o.Log.Warn("trying again", "what", e.Op, "ref", e.Ref, "digest", e.Digest, "wait", wait, "reason", reason)
+		c.o.OnWait(Wait{Host: again[0].Host(), For: wait, Reason: reason})
 		if err := c.o.Sleep(ctx, wait); err != nil {
 			return failure(ctx, e)
 		}
@@ -89,6 +91,7 @@ func (c *Client) patiently(ctx context.Context, e *Error, ep mirrors.Endpoint, r
 		*retries--
 		wait := status.retryAfter + chance(firstBackoff)
 		c.o.Log.Warn("waiting as the registry asks", "host", ep.Host(), "wait", wait, "reason", err)
+		c.o.OnWait(Wait{Host: ep.Host(), For: wait, Reason: err})
 		if err := c.host(ep.Host()).wait(ctx, wait, c.o.Sleep); err != nil {
 			return err
 		}
