@@ -97,7 +97,7 @@ func holdPage(t *testing.T, name string, want []byte) {
 	t.Helper()
 	path := filepath.Join("..", "..", "docs", name)
 	if *update {
-		if err := os.WriteFile(path, want, 0o644); err != nil { //nolint:gosec // a page of the repository
+		if err := os.WriteFile(path, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -96,7 +96,7 @@ func (s *Server) CPU() time.Duration {
 
 // building is held while kube-apiserver is built: tests that start side by side
 // would each compile all of it.
-var building sync.Mutex //nolint:gochecknoglobals // one for the process is the point
+var building sync.Mutex
 
 // build returns the path of kube-apiserver.
 func build(t testing.TB) string {
