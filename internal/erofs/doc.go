@@ -17,6 +17,9 @@
 // the contents, and last the superblock: a file whose Finish did not return has
 // no superblock and cannot be mounted.
 //
+// A [Reader] finds the files of such an image again, and which of its bytes are
+// their contents.
+//
 // # Determinism
 //
 // The image is a function of the options, the order of the Reserve calls, the

@@ -2,7 +2,7 @@ package erofs
 
 import "errors"
 
-// What the methods of a Builder and a Writer can answer with, always wrapped.
+// What the methods of a Builder, a Writer and a Reader can answer with, always wrapped.
 // Besides these, fs.ErrExist says that a directory has two entries of one name.
 var (
 	// ErrName is a name that no directory can hold: empty, "." or "..", longer than
@@ -23,6 +23,8 @@ var (
 	// 2^32 - 1 inodes, entries or contents, 4 GiB of names, 128 GiB of inodes, about
 	// 64 MiB of distinct extended attributes.
 	ErrLimit = errors.New("image too large")
+	// ErrImage is what a Reader does not take for an image of this package.
+	ErrImage = errors.New("not a valid image")
 	// ErrFinished is a call after Finish.
 	ErrFinished = errors.New("image already finished")
 )

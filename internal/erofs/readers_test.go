@@ -220,4 +220,5 @@ func check(t testing.TB, tr tree, image string) {
 		compare(t, "go-erofs", got, want)
 	}
 	compare(t, "kernel", readKernel(t, mount(t, image)), want)
+	readOwn(t, image, tr)
 }
