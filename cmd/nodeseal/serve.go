@@ -25,7 +25,7 @@ import (
 // the time of a processor that has little to do.
 const (
 	serveMemory    = 16 << 20
-	serveGCPercent = 50
+	serveGCPercent = 25
 )
 
 type serveOptions struct {
@@ -116,10 +116,16 @@ func runServe(ctx context.Context, a *app, o *serveOptions) error {
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		log.Warn("systemd cannot be told that this is ready", "error", err)
 	}
-	context.AfterFunc(ctx, func() {
+	told := make(chan struct{})
+	untold := context.AfterFunc(ctx, func() {
+		defer close(told)
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // it sees that this ends
 	})
-	if err := answer.Serve(ctx, handler, log, listeners...); err != nil {
+	err = answer.Serve(ctx, handler, log, listeners...)
+	if !untold() {
+		<-told
+	}
+	if err != nil {
 		return err //nolint:wrapcheck // says all
 	}
 	return nil // systemd's SIGTERM, or Ctrl-C: the way in which this ends
