@@ -28,7 +28,7 @@ func (n *node) serve() {
 	// A copy, as install.sh puts it on a node: of a file that the linker has just
 	// written the kernel maps far more than is used, which counts as resident.
 	program := n.path("nodeseal")
-	harness.Must(n.t, "cp", harness.Binary(n.t), program)
+	harness.Must(n.t, "cp", "--remove-destination", harness.Binary(n.t), program)
 	cmd := n.command(program, "serve", "--root", n.path("slots"), "--quiet")
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)
