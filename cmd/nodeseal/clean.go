@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
 func newCleanCommand(a *app) *cobra.Command {
@@ -19,7 +20,7 @@ func newCleanCommand(a *app) *cobra.Command {
 		Short: "Remove what interrupted imports have left",
 		Long: `Remove what interrupted commands have left below the slots: stores in the making,
 and old ones that were not removed yet; with --store, what an interrupted import to
-that directory has left. The next import begins anew. Slots and stores themselves
+that directory has left, in either form. The next import begins anew. Slots and stores themselves
 are never touched.
 
 With --work, give back what the work directory of nodeseal bundle holds beyond the
@@ -57,6 +58,11 @@ func runClean(ctx context.Context, a *app, slots *slotOptions, stores []string) 
 		if found {
 			removed = append(removed, dir.PartialName(s))
 		}
+		left, err := image.Clean(s + image.Suffix)
+		if err != nil {
+			return fmt.Errorf("cleaning: %w", err)
+		}
+		removed = append(removed, left...)
 	}
 	return a.show(cleanResult{Removed: append([]string{}, removed...)})
 }

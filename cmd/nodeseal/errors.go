@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/nodeseal/nodeseal/bundle"
@@ -133,6 +134,7 @@ func hint(err error) string {
 	var inUse *slot.InUseError
 	var tooFull *dir.UsageError
 	var kernel *image.KernelError
+	var slotImage *slot.ImageError
 	var noBase *missingBaseError
 	var badBase *base.DamagedError
 	var unknown *net.DNSError
@@ -141,6 +143,8 @@ func hint(err error) string {
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase):
 		return "nodeseal verify " + badBase.Path + " names all that is damaged there; mend it, name another base with --base, or take a bundle that was made without --since"
+	case errors.As(err, &slotImage):
+		return "nodeseal verify " + strings.TrimSuffix(slotImage.File, image.Suffix) + " --repair BUNDLE makes it anew; to do without it: nodeseal unseal, and remove the file"
 	case errors.As(err, &kernel):
 		return "import with --format dir, which needs no EROFS"
 	case errors.As(err, &full):

@@ -18,6 +18,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -48,7 +49,7 @@ func (o *importOptions) addFlags(flags *pflag.FlagSet) {
 func newImportCommand(a *app) *cobra.Command {
 	var o importOptions
 	cmd := &cobra.Command{
-		Use:   "import BUNDLE",
+		Use:   "import BUNDLE|IMAGE",
 		Short: "Extract a bundle into a read-only additional image store, checked and sealed",
 		Long: `Extract a bundle into an additional image store for CRI-O and podman: into the
 node's free slot, or with --store into a directory of your own. Every layer is
@@ -61,7 +62,12 @@ imported; one that the bundle lacks is an error (exit code 4).
 With --format image the store is one file, an EROFS image that is the same on
 every node, immutable and mounted read-only: its sha256, which is recorded beside
 it, proves all of it. It needs a kernel with EROFS, and an interrupted import
-begins anew.
+begins anew. Slots may differ in form.
+
+An IMAGE that --image-out has made is copied into the free slot as it is, with
+FILE.sha256 beside it: it is mounted only after its digest was proven. With --key,
+FILE.sig must be the key's signature of FILE.sha256 (--sign-key makes it; cosign's
+verify-blob takes it).
 
 A bundle of bundle --since leaves layers to its base. They are taken from the
 slots, or from bundles beside it, or from what --base names: whatever has them.
@@ -73,15 +79,17 @@ made (exit code 5 where nobody has any of them, else 4).`,
   nodeseal import release.tar.zst --store /srv/images
   nodeseal import release.tar.zst --images worker.lst
   nodeseal import 4.17.9-since-4.17.8.tar.zst --base 4.17.8.tar.zst
+  nodeseal import release.tar.zst --format image
   nodeseal import release.tar.zst --store /srv/images --format image
-  nodeseal import release.tar.zst --image-out release.erofs`,
-		Args: exactArgs("the bundle"),
+  nodeseal import release.tar.zst --image-out release.erofs
+  nodeseal import /run/media/stick/release.erofs`,
+		Args: exactArgs("the bundle or the image"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runImport(cmd.Context(), a, args[0], &o) },
 	}
 	o.addFlags(cmd.Flags())
 	o.base.addFlags(cmd, defaultBases)
 	must(cmd.MarkFlagDirname("store"))
-	must(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{formatDir, formatImage, formatAuto}, cobra.ShellCompDirectiveNoFileComp)))
+	o.format.complete(cmd)
 	o.slots.complete(cmd)
 	return cmd
 }
@@ -96,7 +104,13 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if err := needRoot(); err != nil {
 		return err
 	}
+	if _, err := readSignKey(o.format.sign); err != nil {
+		return err
+	}
 	boundMemory(o.jobs)
+	if image.IsImage(path) {
+		return importFile(ctx, a, path, o)
+	}
 	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
@@ -112,15 +126,15 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if src, err = o.part.choose(a, path, src); err != nil {
 		return err
 	}
+	if o.store == "" && o.format.out == "" {
+		return importSlot(ctx, a, path, f, src, o)
+	}
 	asImage, err := o.format.image(ctx, o.store)
 	if err != nil {
 		return err
 	}
 	if asImage {
 		return importImage(ctx, a, path, f, src, o)
-	}
-	if o.store == "" {
-		return importSlot(ctx, a, path, f, src, o)
 	}
 	return importStore(ctx, a, path, f, src, o)
 }
@@ -184,7 +198,10 @@ func importSlot(ctx context.Context, a *app, path string, f *archive.File, src s
 	if err != nil {
 		return err
 	}
-	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, true)
+	if opts.Image, err = o.format.inSlot(ctx, root); err != nil {
+		return err
+	}
+	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, !opts.Image)
 	if err != nil {
 		return fmt.Errorf("importing %w", err)
 	}
@@ -223,7 +240,9 @@ type importResult struct {
 	Image      string        `json:"image,omitempty"`
 	Digest     digest.Digest `json:"digest,omitempty"`
 	ImageBytes int64         `json:"imageBytes,omitempty"`
-	Seal       *seal.Report  `json:"seal,omitempty"`
+	// Signature is the file with the signature of Image's digest, with --sign-key.
+	Signature string       `json:"signature,omitempty"`
+	Seal      *seal.Report `json:"seal,omitempty"`
 }
 
 func newFilledResult(f *slot.Filled) importResult {
@@ -231,7 +250,19 @@ func newFilledResult(f *slot.Filled) importResult {
 	if f.Import != nil {
 		out.count(f.Import)
 	}
+	if f.Image != nil {
+		out.countImage(f.Image)
+	}
+	if file, ok := hasImage(f.Path); ok {
+		out.Image = file
+	}
 	return out
+}
+
+func (r *importResult) countImage(res *image.Result) {
+	r.Images, r.References, r.Layers = res.Images, res.References, res.Layers
+	r.Files, r.Bytes, r.Extracted = res.Files, res.Bytes, res.Decoded
+	r.Digest, r.ImageBytes = res.Digest, res.Size
 }
 
 // addBase adds what came from the base, where anything was done.
@@ -258,13 +289,16 @@ func (r importResult) writeText(w io.Writer) error {
 		p.line("OK: %s holds what an earlier run had finished", r.Store)
 	default:
 		p.line("OK: %s holds %s under %s, %s, %s", r.Store, plural(r.Images, "image"), plural(r.References, "reference"),
-			plural(r.Layers, "layer"), ui.Bytes(r.Bytes))
+			plural(r.Layers, "layer"), ui.Bytes(max(r.Bytes, r.ImageBytes)))
 	}
 	if r.Based > 0 {
 		p.line("%s from the base, verified: %s", plural(r.Based, "layer"), strings.Join(r.Base, ", "))
 	}
 	if r.Digest != "" {
 		p.line("%s: %s, %s", r.Image, ui.Bytes(r.ImageBytes), r.Digest)
+	}
+	if r.Signature != "" {
+		p.line("%s: signature of its digest", r.Signature)
 	}
 	if p.err == nil && r.Seal != nil {
 		p.err = sealResult{*r.Seal}.writeText(w)

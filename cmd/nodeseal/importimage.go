@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/image"
@@ -22,49 +24,96 @@ const (
 	formatDir   = "dir"
 	formatImage = "image"
 	formatAuto  = "auto"
+	formatSame  = "same"
 )
 
 // formatOptions say what form a store gets.
 type formatOptions struct {
 	format string
 	out    string
+	sign   string
 }
 
+// addFlags adds those of import.
 func (o *formatOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.format, "format", formatDir,
-		"`FORM` of the store: dir, a directory; image, with --store DIR one immutable file DIR.erofs mounted at DIR; auto, image where the kernel can mount it")
-	flags.StringVar(&o.out, "image-out", "", "make the store's image as this `FILE`, with its digest beside it, and mount nothing")
+		"`FORM` of the store: dir, a directory; image, one immutable file beside the slot or DIR, as DIR.erofs, mounted there; auto, image where the kernel can mount it; same, that of the slots")
+	flags.StringVar(&o.out, "image-out", "", "make the store's image as this `FILE`, with its digest beside it, and mount nothing; nodeseal import FILE puts it into a slot")
+	flags.StringVar(&o.sign, "sign-key", "", "with --image-out, sign FILE.sha256 with this private key (`PEM`), into FILE.sig")
+}
+
+// addSlotFlags adds those of commands that only fill slots.
+func (o *formatOptions) addSlotFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.format, "format", formatSame,
+		"`FORM` of the store: same, image where a slot holds one, else dir; dir, a directory; image, one immutable file beside the slot, mounted there; auto, image where the kernel can mount it")
+}
+
+// complete completes the values of --format.
+func (o *formatOptions) complete(cmd *cobra.Command) {
+	forms := []string{formatDir, formatImage, formatAuto, formatSame}
+	must(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp)))
 }
 
 // check says whether the flags make sense together.
 func (o *formatOptions) check(path string) error {
 	switch o.format {
-	case formatDir, formatImage, formatAuto:
+	case formatDir, formatImage, formatAuto, formatSame:
 	default:
-		return usageError{fmt.Errorf("--format %q: want dir, image or auto", o.format)}
+		return usageError{fmt.Errorf("--format %q: want dir, image, auto or same", o.format)}
 	}
 	switch {
 	case o.out != "" && path != "":
 		return usageError{errors.New("--image-out and --store exclude each other")}
-	case o.out == "" && o.format == formatImage && path == "":
-		return usageError{errors.New("--format image: slots hold directories; name the store with --store, or the file with --image-out")}
+	case o.sign != "" && o.out == "":
+		return usageError{errors.New("--sign-key signs what --image-out makes")}
 	}
 	return nil
 }
 
-// image reports whether the store in the directory is to be an image, "" for a slot.
+// image reports whether the store in the directory store is to be an image.
 func (o *formatOptions) image(ctx context.Context, store string) (bool, error) {
-	if o.format != formatAuto || store == "" || o.out != "" {
-		return o.out != "" || o.format == formatImage && store != "", nil
-	}
-	if _, ok := hasImage(store); ok {
+	if o.out != "" || o.format == formatImage {
 		return true, nil
 	}
-	parent, err := filepath.Abs(filepath.Dir(filepath.Clean(store)))
+	if o.format == formatDir {
+		return false, nil
+	}
+	if _, ok := hasImage(store); ok || o.format == formatSame {
+		return ok, nil
+	}
+	return mountable(ctx, filepath.Dir(filepath.Clean(store)))
+}
+
+// inSlot reports whether the store in a slot is to be an image.
+func (o *formatOptions) inSlot(ctx context.Context, root *slot.Root) (bool, error) {
+	switch o.format {
+	case formatDir, formatImage:
+		return o.format == formatImage, nil
+	case formatAuto:
+		return mountable(ctx, root.Dir())
+	}
+	for _, n := range slot.Names() {
+		if _, ok := hasImage(root.Path(n)); ok {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// mountable reports whether an image in a directory, which need not exist, could be
+// mounted.
+func mountable(ctx context.Context, dir string) (bool, error) {
+	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return false, err //nolint:wrapcheck // names the directory
 	}
-	err = image.Supported(ctx, parent)
+	for {
+		if _, err := os.Stat(abs); err == nil || abs == filepath.Dir(abs) {
+			break
+		}
+		abs = filepath.Dir(abs)
+	}
+	err = image.Supported(ctx, abs)
 	var kernel *image.KernelError
 	if errors.As(err, &kernel) {
 		return false, nil
@@ -87,7 +136,7 @@ func hasImage(store string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	info, err := os.Lstat(file)
+	info, err := os.Lstat(file) //nolint:gosec // a path that the caller names
 	return file, err == nil && info.Mode().IsRegular()
 }
 
@@ -116,12 +165,15 @@ func importImage(ctx context.Context, a *app, path string, f *archive.File, src 
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", path, b.blame(err))
 	}
-	out := importResult{
-		Store: res.Path, Images: res.Images, References: res.References, Layers: res.Layers, Files: res.Files,
-		Bytes: res.Bytes, Extracted: res.Decoded, Image: res.Path, Digest: res.Digest, ImageBytes: res.Size,
-	}
+	out := importResult{Store: res.Path}
+	out.countImage(res)
+	out.Image = res.Path
 	out.addBase(b)
-	if o.format.out == "" {
+	if o.format.out != "" {
+		if out.Signature, err = o.format.signImage(res.Path); err != nil {
+			return err
+		}
+	} else {
 		if out.Store, out.Seal, err = placeImage(res.Path, o); err != nil {
 			return fmt.Errorf("the image is whole, but not in its place: %w", err)
 		}
@@ -137,7 +189,7 @@ func takeImage(ctx context.Context, a *app, path string, src store.Source, o *im
 		return err
 	}
 	// What an interrupted run before has left is of no use any more.
-	if err := image.Clean(file); err != nil {
+	if _, err := image.Clean(file); err != nil {
 		return err //nolint:wrapcheck // says all
 	}
 	point, rep, err := placeImage(file, o)

@@ -23,6 +23,7 @@ type importStickOptions struct {
 	node  string
 	jobs  int
 	base  baseOptions
+	form  formatOptions
 }
 
 func newImportStickCommand(a *app) *cobra.Command {
@@ -45,6 +46,8 @@ give the layers that no slot has.`,
 	o.slots.addFlags(cmd.Flags())
 	o.slots.addFillFlags(cmd.Flags())
 	o.slots.complete(cmd)
+	o.form.addSlotFlags(cmd.Flags())
+	o.form.complete(cmd)
 	o.key.addFlags(cmd.Flags())
 	o.base.addFlags(cmd, "the slots, and the bundles beside it on the stick,")
 	cmd.Flags().StringVar(&o.node, "node", "", "`NAME` of this node in the result's name (default the host's name)")
@@ -55,6 +58,9 @@ give the layers that no slot has.`,
 func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptions) error {
 	if o.jobs < 0 {
 		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
+	}
+	if err := o.form.check(""); err != nil {
+		return err
 	}
 	node := o.node
 	if node == "" {
@@ -106,7 +112,10 @@ func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says all
 	}
-	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, true)
+	if opts.Image, err = o.form.inSlot(ctx, root); err != nil {
+		return nil, err
+	}
+	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, !opts.Image)
 	if err != nil {
 		return nil, fmt.Errorf("importing %w", err)
 	}

@@ -9,12 +9,13 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
 func newInspectCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "inspect BUNDLE|STORE",
+		Use:   "inspect BUNDLE|STORE|IMAGE",
 		Short: "Show what is inside a bundle or a store, how big it is and what is shared",
 		Long: `Show the images of a bundle or of a store, their sizes unpacked, and how much of each is its
 own: not shared with any other image. Only the head of the bundle is read. Of a
@@ -23,7 +24,10 @@ With --json, the inventory and the sums.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if isDir(args[0]) {
-				return runInspectStore(cmd.Context(), a, args[0])
+				return runInspectStore(a, args[0], args[0])
+			}
+			if image.IsImage(args[0]) {
+				return runInspectImage(a, args[0])
 			}
 			f, err := archive.OpenFile(cmd.Context(), args[0])
 			if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,12 +8,29 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
-// runInspectStore shows what is inside a store, as for a bundle.
-func runInspectStore(_ context.Context, a *app, path string) error {
-	fsys := os.DirFS(path)
+// runInspectImage shows what is inside the store in an image, mounted or not.
+func runInspectImage(a *app, path string) error {
+	m, err := seal.OpenImage(path, "")
+	if err != nil {
+		return err //nolint:wrapcheck // names the file
+	}
+	defer m.Close()
+	return runInspectStore(a, path, m.Dir())
+}
+
+// runInspectStore shows what is inside the store path, which lies in dir, as for a
+// bundle. A slot whose image is not mounted shows what the image holds.
+func runInspectStore(a *app, path, dir string) error {
+	if file, ok := hasImage(path); ok && dir == path {
+		if up, err := seal.ImageMounted(path); err == nil && !up {
+			return runInspectImage(a, file)
+		}
+	}
+	fsys := os.DirFS(dir)
 	st, err := store.Open(fsys)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

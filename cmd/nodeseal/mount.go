@@ -14,10 +14,12 @@ func newMountCommand(a *app) *cobra.Command {
 	var root string
 	cmd := &cobra.Command{
 		Use:   "mount [SLOT...]",
-		Short: "Mount slots read-only over themselves, as the units do at each start",
+		Short: "Mount slots read-only, as the units do at each start",
 		Long: `Make slots that are missing, as empty stores, and mount the given ones (both
-where none is given) read-only over themselves. It may be run at any time. A slot
-whose mount fails is a valid store all the same: its configured path stays good.`,
+where none is given) read-only: a directory over itself, an image over the empty
+store in its place. It may be run at any time. A slot whose mount fails is a valid
+store all the same: its configured path stays good. An image that is damaged, or
+that the kernel cannot mount, leaves the slot empty (exit code 4 or 5).`,
 		Args: anySlots,
 		RunE: func(cmd *cobra.Command, args []string) error { return runMount(cmd.Context(), a, root, args, true) },
 	}

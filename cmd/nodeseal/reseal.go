@@ -20,11 +20,13 @@ type resealOptions struct {
 	jobs    int
 	restart bool
 	base    baseOptions
+	format  formatOptions
 }
 
 func (o *resealOptions) addFlags(flags *pflag.FlagSet) {
 	o.slots.addFlags(flags)
 	o.slots.addFillFlags(flags)
+	o.format.addSlotFlags(flags)
 	flags.IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers in the works at once (default: processors, at most 8)")
 	flags.BoolVar(&o.restart, "restart-crio", false, "restart CRI-O afterwards, which restarts kubelet too (not needed: CRI-O sees the new images by itself)")
 }
@@ -51,12 +53,16 @@ only the layers that are new.`,
 	o.addFlags(cmd.Flags())
 	o.base.addFlags(cmd, defaultBases)
 	o.slots.complete(cmd)
+	o.format.complete(cmd)
 	return cmd
 }
 
 func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error {
 	if o.jobs < 0 {
 		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
+	}
+	if err := o.format.check(""); err != nil {
+		return err
 	}
 	if o.restart && o.slots.sysroot != "" {
 		return usageError{fmt.Errorf("--restart-crio is about this machine, --sysroot about another one")}
@@ -79,7 +85,10 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 	if err != nil {
 		return err //nolint:wrapcheck // says all
 	}
-	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, true)
+	if opts.Image, err = o.format.inSlot(ctx, root); err != nil {
+		return err
+	}
+	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, !opts.Image)
 	if err != nil {
 		return fmt.Errorf("resealing with %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -147,6 +148,9 @@ func writeSlot(p *printer, s *nodestatus.Slot) {
 		return
 	}
 	p.line("  %s, %s, %s", plural(s.Images, "image"), plural(s.References, "reference"), plural(s.Layers, "layer"))
+	if s.Image != "" {
+		writeImage(p, s)
+	}
 	if s.Verified.IsZero() {
 		p.line("  never verified here")
 	} else {
@@ -164,4 +168,20 @@ func writeSlot(p *printer, s *nodestatus.Slot) {
 	if len(s.Uses) > few {
 		p.line("    and %d more", len(s.Uses)-few)
 	}
+}
+
+// writeImage says how the image of a slot stands.
+func writeImage(p *printer, s *nodestatus.Slot) {
+	how := "not mounted"
+	switch {
+	case strings.HasPrefix(s.Source, "/dev/"):
+		how = "mounted by " + s.Source
+	case s.Source != "":
+		how = "mounted from the file"
+	}
+	recorded := "no digest recorded"
+	if s.Digest != "" {
+		recorded = s.Digest.String()
+	}
+	p.line("  %s, %s, %s", s.Image, how, recorded)
 }

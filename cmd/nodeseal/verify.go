@@ -15,10 +15,14 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
-const phaseVerify = "verify"
+const (
+	phaseVerify = "verify"
+	phaseHash   = "hash"
+)
 
 func newVerifyCommand(a *app) *cobra.Command {
 	var lists []string
@@ -39,11 +43,14 @@ have them, where all of them are rehashed too.
 
 In a store, which is a directory, every layer's tar is made again from its files
 and compared with the diff ID, and every other file with what the manifests and
-configurations say. With --repair BUNDLE a damaged store is made anew from what
+configurations say. A store that is an image is proven by one hash: its digest is
+compared with the one recorded beside it when it was made of verified layers, and
+its records with what the manifests and configurations say; where the digest is
+another one, the layers are read to name what is damaged. With --repair BUNDLE a damaged store is made anew from what
 of it is whole and the bundle, exchanged in one step, and sealed again.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if isDir(args[0]) {
+			if isDir(args[0]) || image.IsImage(args[0]) {
 				if key.path != "" {
 					return usageError{errors.New("verify: --key is for a bundle, not for a store")}
 				}

@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/progress"
@@ -15,6 +19,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/store/verify"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
@@ -32,6 +37,9 @@ func runVerifyStore(ctx context.Context, a *app, path string, lists []string, re
 		return err
 	}
 	out := newStoreResult(path, rep)
+	if repair != "" && !isDir(path) {
+		return usageError{errors.New("verify: --repair is for a store in its place: name the directory where the image is mounted")}
+	}
 	if len(rep.Findings) > 0 && repair != "" {
 		res, err := repairStore(ctx, a, path, repair, bases)
 		if err != nil {
@@ -47,11 +55,11 @@ func runVerifyStore(ctx context.Context, a *app, path string, lists []string, re
 		if err != nil {
 			return err
 		}
-		stored, err := store.OpenStored(os.DirFS(path))
+		inv, err := storedInventory(path)
 		if err != nil {
-			return err //nolint:wrapcheck // says all
+			return err
 		}
-		out.Missing = missing(stored.Inventory(), wanted)
+		out.Missing = missing(inv, wanted)
 		out.OK = out.OK && len(out.Missing) == 0
 	}
 	if err := a.show(out); err != nil {
@@ -63,17 +71,39 @@ func runVerifyStore(ctx context.Context, a *app, path string, lists []string, re
 	return nil
 }
 
-// verifyStore verifies a store and remembers when, where it is a slot.
-func verifyStore(ctx context.Context, a *app, path string) (*verify.Report, error) {
-	report := a.progress()
-	rep, err := verify.Store(ctx, path, verify.Options{
-		Total: func(n int64) { report.Begin(phaseVerify, n, progress.Bytes) },
-		Read:  func(n int64) { report.Add(phaseVerify, n) },
-	})
-	if err != nil {
-		return nil, err //nolint:wrapcheck // names the store
+// storedInventory is that of a store: a directory, or an image.
+func storedInventory(path string) (*bundle.Inventory, error) {
+	dir := path
+	if file, ok := imageFile(path); ok {
+		m, err := seal.OpenImage(file, "")
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the file
+		}
+		defer m.Close()
+		dir = m.Dir()
 	}
-	report.End(phaseVerify)
+	stored, err := store.OpenStored(os.DirFS(dir))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return stored.Inventory(), nil
+}
+
+// imageFile returns the image that path is, or the one of the store in the directory
+// path.
+func imageFile(path string) (string, bool) {
+	if isDir(path) {
+		return hasImage(path)
+	}
+	return path, true
+}
+
+// verifyStore verifies a store and remembers when, where it is a slot.
+func verifyStore(ctx context.Context, a *app, path string) (*image.Verified, error) {
+	rep, err := verifyForm(ctx, a, path)
+	if err != nil {
+		return nil, err
+	}
 	if root, name, ok := slot.Find(path, slot.Options{}); ok {
 		// A slot that cannot be read is one whose damage was found.
 		if s, err := root.Read(name); err == nil && s.ID != "" {
@@ -82,6 +112,33 @@ func verifyStore(ctx context.Context, a *app, path string) (*verify.Report, erro
 			}
 		}
 	}
+	return rep, nil
+}
+
+// verifyForm verifies a store in its form.
+func verifyForm(ctx context.Context, a *app, path string) (*image.Verified, error) {
+	report := a.progress()
+	follow := func(phase string) (total, read func(int64)) {
+		return func(n int64) { report.Begin(phase, n, progress.Bytes) }, func(n int64) { report.Add(phase, n) }
+	}
+	layers := verify.Options{}
+	layers.Total, layers.Read = follow(phaseVerify)
+	file, ok := imageFile(path)
+	if !ok {
+		rep, err := verify.Store(ctx, path, layers)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the store
+		}
+		report.End(phaseVerify)
+		return &image.Verified{Report: rep}, nil
+	}
+	opts := image.VerifyOptions{Store: layers}
+	opts.Total, opts.Read = follow(phaseHash)
+	rep, err := image.Verify(ctx, file, opts)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the image
+	}
+	report.End(phaseHash)
 	return rep, nil
 }
 
@@ -106,7 +163,7 @@ func repairStore(ctx context.Context, a *app, path, from string, o *baseOptions)
 	}
 	defer b.close()
 	opts := slot.FillOptions{Import: dir.Options{Progress: a.progress(), Reuse: b.stores()}}
-	rep, err := seal.State(ctx, path)
+	rep, err := sealOf(ctx, path)
 	noMount := err == nil && !rep.Mounted
 	if root, name, ok := slot.Find(path, slot.Options{NoMount: noMount}); ok {
 		res, err := root.Repair(ctx, b.src, name, opts)
@@ -117,8 +174,22 @@ func repairStore(ctx context.Context, a *app, path, from string, o *baseOptions)
 	return res, b.blame(err)
 }
 
+// sealOf says how a store is sealed. The mount of an empty store, where its image
+// could not be mounted, counts: that image is to be mounted.
+func sealOf(ctx context.Context, path string) (seal.Report, error) {
+	file, ok := hasImage(path)
+	if !ok {
+		return seal.State(ctx, path) //nolint:wrapcheck // names the store
+	}
+	rep, err := seal.ImageState(file, path)
+	if err == nil && !rep.Mounted {
+		rep.Mounted, err = seal.Mounted(path)
+	}
+	return rep, err //nolint:wrapcheck // names the store
+}
+
 // storeResult is what verify prints about a store. Bytes are those of the
-// layers' plain tars.
+// layers' plain tars, or those of the image where that was proven by its digest.
 type storeResult struct {
 	Store  string        `json:"store"`
 	OK     bool          `json:"ok"`
@@ -126,6 +197,11 @@ type storeResult struct {
 	Layers int           `json:"layers"`
 	Bytes  int64         `json:"bytes"`
 	Damage []storeDamage `json:"damage"`
+	// Image is the file that holds the store, where one does, Digest what it has, and
+	// Recorded what was recorded when it was made.
+	Image    string        `json:"image,omitempty"`
+	Digest   digest.Digest `json:"digest,omitempty"`
+	Recorded digest.Digest `json:"recorded,omitempty"`
 	// Hurt are the names of images that the damage touches.
 	Hurt []string `json:"hurt"`
 	// Missing are the references of --images that the store does not hold.
@@ -144,10 +220,17 @@ type storeDamage struct {
 	Error string `json:"error"`
 }
 
-func newStoreResult(path string, rep *verify.Report) *storeResult {
+func newStoreResult(path string, rep *image.Verified) *storeResult {
 	out := &storeResult{
 		Store: path, OK: len(rep.Findings) == 0, Images: rep.Images, Layers: rep.Layers, Bytes: rep.Bytes,
 		Damage: make([]storeDamage, len(rep.Findings)), Hurt: append([]string{}, rep.Hurt...),
+	}
+	if rep.Digest != "" {
+		out.Image, _ = imageFile(path)
+		out.Digest, out.Recorded = rep.Digest, rep.Recorded
+		if out.OK {
+			out.Bytes = rep.Size
+		}
 	}
 	for i, f := range rep.Findings {
 		out.Damage[i] = storeDamage{Path: f.Path, Error: f.Err.Error()}
@@ -159,8 +242,12 @@ func newStoreResult(path string, rep *verify.Report) *storeResult {
 func (r *storeResult) repaired(after *storeResult, res *slot.Filled) {
 	r.OK, r.Repaired, r.Left, r.Seal = after.OK, after.OK, after.Damage, res.Seal
 	r.Images, r.Layers, r.Bytes = after.Images, after.Layers, after.Bytes
+	r.Image, r.Digest, r.Recorded = after.Image, after.Digest, after.Recorded
 	if res.Import != nil {
 		r.Taken, r.Extracted = res.Import.Taken, res.Import.Extracted
+	}
+	if res.Image != nil {
+		r.Extracted = res.Image.Decoded
 	}
 }
 
@@ -184,7 +271,12 @@ func (r *storeResult) writeText(w io.Writer) error {
 			plural(len(r.Hurt), "reference"), plural(len(r.Missing), "reference"))
 	case r.Repaired:
 		p.line("REPAIRED: %s: %s were whole, %d came from the bundle", r.Store, plural(r.Taken, "layer"), r.Extracted)
-		fallthrough
+	}
+	switch {
+	case !r.OK:
+	case r.Image != "":
+		p.line("OK: %s in %s, %s; %s has the digest that was recorded when it was made, %s", plural(r.Images, "image"),
+			plural(r.Layers, "layer"), ui.Bytes(r.Bytes), r.Image, r.Digest)
 	default:
 		p.line("OK: %s in %s, %s; every file is what its layer's diff ID says", plural(r.Images, "image"),
 			plural(r.Layers, "layer"), ui.Bytes(r.Bytes))

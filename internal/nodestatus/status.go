@@ -73,8 +73,14 @@ type Slot struct {
 	Immutable  bool          `json:"immutable"`
 	Mounted    bool          `json:"mounted"`
 	FSType     string        `json:"fsType,omitempty"`
-	Filled     time.Time     `json:"filled,omitzero"`
-	Verified   time.Time     `json:"verified,omitzero"`
+	// Image is the file that is mounted at Path, "" where the store is a directory;
+	// Digest is what is recorded of it, Source what it is mounted from: the file
+	// itself or a loop device.
+	Image    string        `json:"image,omitempty"`
+	Digest   digest.Digest `json:"digest,omitempty"`
+	Source   string        `json:"source,omitempty"`
+	Filled   time.Time     `json:"filled,omitzero"`
+	Verified time.Time     `json:"verified,omitzero"`
 	// VerifiedAge is in seconds.
 	VerifiedAge int64 `json:"verifiedAge,omitempty"`
 	Damage      int   `json:"damage,omitempty"`
@@ -148,7 +154,7 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 		if err := c.history(&out, s); err != nil {
 			return err
 		}
-		if err := store.CheckLayers(out.Path, s.Store); err != nil {
+		if err := store.CheckLayers(out.Path, s.Store); err != nil && (out.Image == "" || out.Source != "") {
 			c.problem(out.Path, "%v: images do not start", err)
 		}
 	}
@@ -157,7 +163,13 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 }
 
 func (c *collector) seal(ctx context.Context, out *Slot, s *slot.Slot) error {
-	rep, err := seal.State(ctx, out.Path)
+	state := seal.State
+	if image, err := c.isImage(s); err != nil {
+		return fmt.Errorf("slot %s: %w", out.Name, err)
+	} else if image {
+		state = func(context.Context, string) (seal.Report, error) { return c.image(out, s) }
+	}
+	rep, err := state(ctx, out.Path)
 	if err != nil {
 		return fmt.Errorf("slot %s: %w", out.Name, err)
 	}

@@ -3,6 +3,7 @@ package seal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -12,7 +13,7 @@ import (
 // Image makes the store image file immutable and mounts it at dir, unless
 // opts.NoMount. It may be called again at any time, as after a restart.
 func Image(file, dir string, opts Options) (Report, error) {
-	changed, err := flagImage(file, func(flags uint32) uint32 { return flags | flagImmutable })
+	changed, err := FlagImage(file, true)
 	if err == nil && !opts.NoMount {
 		err = MountImage(file, dir, opts.Label)
 	}
@@ -25,9 +26,13 @@ func UnsealImage(file, dir string) (Report, error) {
 	if err := UnmountImage(dir); err != nil {
 		return Report{}, err
 	}
-	changed, err := flagImage(file, func(flags uint32) uint32 { return flags &^ flagImmutable })
+	changed, err := FlagImage(file, false)
 	return imageReport(file, dir, changed, err)
 }
+
+// ImageState reports how the store image file stands, which belongs at dir. It
+// changes nothing.
+func ImageState(file, dir string) (Report, error) { return imageReport(file, dir, false, nil) }
 
 // imageReport says how an image stands after a call that ended with err.
 func imageReport(file, dir string, changed bool, err error) (Report, error) {
@@ -58,15 +63,31 @@ func imageReport(file, dir string, changed bool, err error) (Report, error) {
 	return r, nil
 }
 
-// flagImage changes the flags of an image and waits for the disk.
-func flagImage(file string, to func(uint32) uint32) (bool, error) {
+// DigestSuffix ends the name of the file beside an image that holds its SHA-256.
+const DigestSuffix = ".sha256"
+
+// FlagImage makes the image file, and the file with its digest where there is one,
+// immutable, or takes that from them, and waits for the disk. It reports whether
+// anything had to be changed. Mounts stay as they are.
+func FlagImage(file string, immutable bool) (bool, error) {
+	to := func(flags uint32) uint32 { return flags &^ flagImmutable }
+	if immutable {
+		to = func(flags uint32) uint32 { return flags | flagImmutable }
+	}
 	s, name, err := imageStore(file)
 	if err != nil {
 		return false, err
 	}
 	changed, err := s.changeOne(name, to)
-	if err != nil || !changed {
+	if err != nil {
 		return false, err
+	}
+	also, err := s.changeOne(name+DigestSuffix, to)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return changed, err
+	}
+	if !changed && !also {
+		return false, nil
 	}
 	f, err := os.Open(file)
 	if err != nil {

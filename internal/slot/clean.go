@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-
-	"github.com/nodeseal/nodeseal/internal/store/dir"
 )
 
 // Clean removes what commands that were cut short have left, stores in the
@@ -27,19 +25,14 @@ func (r *Root) Clean(ctx context.Context) ([]string, error) {
 		return removed, err
 	}
 	for _, n := range Names() {
-		path := r.prepared(n)
-		if _, err := os.Lstat(path); err == nil {
-			if err := discard(ctx, path); err != nil {
-				return removed, err
-			}
-			removed = append(removed, path)
+		found, err := r.clearDir(ctx, n)
+		removed = append(removed, found...)
+		if err == nil {
+			found, err = r.clearImage(n)
+			removed = append(removed, found...)
 		}
-		found, err := dir.Clean(path)
 		if err != nil {
 			return removed, fmt.Errorf("cleaning: %w", err)
-		}
-		if found {
-			removed = append(removed, dir.PartialName(path))
 		}
 	}
 	return removed, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,6 +20,12 @@ type places struct {
 	// for the exchange, swap what is in the exchange or was replaced by it.
 	path, prepared, swap string
 }
+
+// Where a store is an image, that is a file beside each place; path holds an empty
+// store then, at which the image is mounted.
+func (p places) file() string         { return p.path + image.Suffix }
+func (p places) preparedFile() string { return p.prepared + image.Suffix }
+func (p places) swapFile() string     { return p.swap + image.Suffix }
 
 func (r *Root) places(n Name) places {
 	return places{path: r.Path(n), prepared: r.prepared(n), swap: r.swap(n)}
@@ -43,7 +50,7 @@ func (r *Root) exchange(at places, from string) error {
 	}
 	// A directory that something is mounted on cannot be renamed. Below the
 	// mount is the same store, still valid.
-	if err := seal.Unmount(at.path); err != nil {
+	if err := unmountAll(at.path); err != nil {
 		return fail(err)
 	}
 	if err := r.step("exchange"); err != nil {
@@ -97,6 +104,11 @@ func (r *Root) sweep(ctx context.Context) (removed []string, err error) {
 			}
 			removed = append(removed, path)
 		}
+	}
+	images, err := r.sweepImages()
+	removed = append(removed, images...)
+	if err != nil {
+		return removed, err
 	}
 	kept, err := r.sweepKept(ctx)
 	return append(removed, kept...), err

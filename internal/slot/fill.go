@@ -13,6 +13,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -21,6 +22,8 @@ type FillOptions struct {
 	// Import are the importer's. Its Reuse are stores to take layers from besides
 	// those that are taken here.
 	Import dir.Options
+	// Image makes the store an image. Its import begins anew after a kill.
+	Image bool
 	// Reuse takes layers that the other slot has from there, verified.
 	Reuse bool
 	// NoSeal leaves the store unsealed and unmounted.
@@ -41,9 +44,10 @@ type Filled struct {
 	Path string
 	// Already says that a slot holds the bundle; nothing was done.
 	Already bool
-	// Import is nil where nothing was imported: Already, or a run before had
-	// finished the import.
+	// Import, or Image where the store is an image, is nil where nothing was
+	// imported: Already, or a run before had finished the import.
 	Import *dir.Result
+	Image  *image.Result
 	// Seal is nil with NoSeal or Already.
 	Seal *seal.Report
 }
@@ -61,22 +65,13 @@ func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*F
 	if _, err := r.init(ctx); err != nil {
 		return nil, err
 	}
-	id := digest.FromBytes(src.RawInventory())
-	free := Name("")
-	for _, n := range Names() {
-		s, err := r.Read(n)
-		if err != nil {
-			return nil, err
-		}
-		if s.ID == id {
-			return &Filled{Slot: n, Path: s.Path, Already: true}, nil
-		}
-		if s.Store.Empty() && free == "" {
-			free = n
-		}
+	if err := r.mountImages(Names()...); err != nil {
+		return nil, err
 	}
-	if free == "" {
-		return nil, r.full()
+	id := digest.FromBytes(src.RawInventory())
+	free, already, err := r.find(func(s *Slot) bool { return s.ID == id })
+	if err != nil || already != nil {
+		return already, err
 	}
 	if opts.Reuse {
 		opts.reuse(r.Path(free.Other()))
@@ -97,7 +92,7 @@ func (r *Root) full() error {
 
 // fill makes the store and puts it in the place of slot n.
 func (r *Root) fill(ctx context.Context, src store.Source, n Name, opts FillOptions) (*Filled, error) {
-	if err := r.clearPrepared(ctx, n.Other()); err != nil {
+	if err := r.clearPrepared(ctx, n, opts.Image); err != nil {
 		return nil, err
 	}
 	out, err := r.prepare(ctx, src, r.places(n), opts)
@@ -115,6 +110,9 @@ func (r *Root) fill(ctx context.Context, src store.Source, n Name, opts FillOpti
 // prepare makes the store at at.prepared, sealed. It takes over what an earlier
 // run has finished.
 func (r *Root) prepare(ctx context.Context, src store.Source, at places, opts FillOptions) (*Filled, error) {
+	if opts.Image {
+		return r.prepareImage(ctx, src, at, opts)
+	}
 	out := &Filled{Path: at.path}
 	done, err := takePrepared(ctx, src, at.prepared)
 	if err != nil {
@@ -140,6 +138,9 @@ func (r *Root) prepare(ctx context.Context, src store.Source, at places, opts Fi
 // interrupted any more.
 func (r *Root) finish(ctx context.Context, at places, opts FillOptions, out *Filled) error {
 	ctx = context.WithoutCancel(ctx)
+	if opts.Image {
+		return r.finishImage(ctx, at, opts, out)
+	}
 	if err := r.exchange(at, at.prepared); err != nil {
 		return err
 	}
@@ -156,13 +157,38 @@ func (r *Root) finish(ctx context.Context, at places, opts FillOptions, out *Fil
 	return discard(ctx, at.swap)
 }
 
-// clearPrepared removes what an earlier import to slot n has left.
-func (r *Root) clearPrepared(ctx context.Context, n Name) error {
-	if err := discard(ctx, r.prepared(n)); err != nil {
-		return fmt.Errorf("an earlier import: %w", err)
+// clearPrepared removes what earlier imports have left: to the other slot, or to
+// slot n in another form.
+func (r *Root) clearPrepared(ctx context.Context, n Name, asImage bool) error {
+	for _, m := range Names() {
+		if m != n || asImage {
+			if _, err := r.clearDir(ctx, m); err != nil {
+				return fmt.Errorf("an earlier import: %w", err)
+			}
+		}
+		if m != n || !asImage {
+			if _, err := r.clearImage(m); err != nil {
+				return fmt.Errorf("an earlier import: %w", err)
+			}
+		}
 	}
-	_, err := dir.Clean(r.prepared(n))
-	return err //nolint:wrapcheck // says all
+	return nil
+}
+
+// clearDir removes a directory store in the making, and returns what was there.
+func (r *Root) clearDir(ctx context.Context, n Name) (removed []string, err error) {
+	path := r.prepared(n)
+	if _, err := os.Lstat(path); err == nil {
+		if err := discard(ctx, path); err != nil {
+			return nil, err
+		}
+		removed = append(removed, path)
+	}
+	found, err := dir.Clean(path)
+	if found {
+		removed = append(removed, dir.PartialName(path))
+	}
+	return removed, err //nolint:wrapcheck // says all
 }
 
 // takePrepared reports whether an earlier run has finished the store of src at

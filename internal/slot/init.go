@@ -42,7 +42,12 @@ func (r *Root) init(ctx context.Context) (made []Name, err error) {
 }
 
 func (r *Root) initOne(ctx context.Context, n Name) (made bool, err error) {
-	_, err = r.Read(n)
+	_, err = readStore(n, r.Path(n))
+	if err != nil {
+		if up, merr := mounted(r.Path(n)); up || merr != nil {
+			return false, errors.Join(err, merr) // a damaged image, and not what is below
+		}
+	}
 	missing := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrDamaged)
 	switch {
 	case err == nil:
@@ -88,13 +93,25 @@ func (r *Root) mount(n Name) error {
 	return seal.Mount(r.Path(n)) //nolint:wrapcheck // it names the slot
 }
 
-// Mount makes missing slots and mounts the given ones read-only over
-// themselves. It may be called again at any time. A slot that cannot be mounted
-// is a valid store all the same.
+// Mount makes missing slots and mounts the given ones read-only: a directory over
+// itself, an image over the empty store in its place. It may be called again at any
+// time. A slot that cannot be mounted is a valid store all the same; of an image
+// that is damaged, or that this kernel cannot mount, an empty one, and the error is
+// an *ImageError.
 func (r *Root) Mount(ctx context.Context, names ...Name) error {
-	_, err := r.Init(ctx)
+	unlock, err := r.lock()
+	if err == nil {
+		defer unlock()
+		_, err = r.init(ctx)
+	}
+	busy := errors.Is(err, ErrBusy)
 	for _, n := range names {
-		err = errors.Join(err, seal.Mount(r.Path(n)))
+		switch {
+		case !r.hasImage(n):
+			err = errors.Join(err, seal.Mount(r.Path(n)))
+		case !busy: // else the other command may be about to take it away
+			err = errors.Join(err, r.mountImages(n))
+		}
 	}
 	return err
 }
@@ -106,7 +123,16 @@ func (r *Root) Unmount(names ...Name) error {
 		if _, serr := os.Stat(r.Path(n)); errors.Is(serr, fs.ErrNotExist) {
 			continue
 		}
-		err = errors.Join(err, seal.Unmount(r.Path(n)))
+		err = errors.Join(err, unmountAll(r.Path(n)))
 	}
 	return err
+}
+
+// unmountAll takes away the image that is mounted at path, and the mount of the
+// directory over itself.
+func unmountAll(path string) error {
+	if err := seal.UnmountImage(path); err != nil {
+		return err //nolint:wrapcheck // it names the directory
+	}
+	return seal.Unmount(path) //nolint:wrapcheck // it names the directory
 }

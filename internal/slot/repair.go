@@ -55,6 +55,7 @@ func (r *Root) Repair(ctx context.Context, src store.Source, n Name, opts FillOp
 	}
 	opts.reuse(r.Path(n), r.Path(n.Other()))
 	opts.Now = state[n].Filled
+	opts.Image = r.hasImage(n)
 	return r.fill(ctx, src, n, opts)
 }
 
@@ -70,6 +71,7 @@ func RepairStore(ctx context.Context, src store.Source, path string, noMount boo
 	if err := discard(ctx, at.swap); err != nil {
 		return nil, err
 	}
+	opts.Image = isFile(at.file())
 	id := digest.FromBytes(src.RawInventory())
 	stored, err := store.OpenStored(os.DirFS(abs))
 	if err == nil {

@@ -36,25 +36,15 @@ func (r *Root) Retire(ctx context.Context, n Name, node Node) (*Retired, error) 
 	if err != nil {
 		return nil, err
 	}
-	out := &Retired{Slot: n, Release: s.Release(), Images: len(s.Store.Images), Already: s.Store.Empty()}
+	out := &Retired{Slot: n, Release: s.Release(), Images: len(s.Store.Images), Already: s.Free()}
 	if out.Already {
 		return out, nil
 	}
 	if _, err := r.refuse(s, node); err != nil {
 		return nil, err
 	}
-	empty, err := r.makeEmpty(ctx, n)
+	ctx, err = r.takeAway(ctx, s)
 	if err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err //nolint:wrapcheck // the caller's own
-	}
-	ctx = context.WithoutCancel(ctx)
-	if err := r.exchange(r.places(n), empty); err != nil {
-		return nil, err
-	}
-	if err := r.mount(n); err != nil {
 		return nil, err
 	}
 	if err := r.step("look again"); err != nil {
@@ -62,12 +52,18 @@ func (r *Root) Retire(ctx context.Context, n Name, node Node) (*Retired, error) 
 	}
 	readers, err := r.refuse(s, node)
 	if err != nil {
-		return nil, errors.Join(err, r.putBack(ctx, n))
+		return nil, errors.Join(err, r.putBack(ctx, s))
 	}
 	if err := r.writeTimes(n, Times{}); err != nil {
 		return nil, err
 	}
-	if out.Readers = len(readers); out.Readers > 0 {
+	out.Readers = len(readers)
+	switch {
+	case s.Image != "":
+		// The kernel keeps the file for what is mounted from it.
+		_, err := r.sweepImages()
+		return out, err
+	case out.Readers > 0:
 		return out, r.keep(s, readers)
 	}
 	return out, discard(ctx, r.swap(n))
@@ -86,8 +82,32 @@ func (r *Root) refuse(s *Slot, node Node) (readers []string, err error) {
 	return g.readers, nil
 }
 
-// putBack undoes an exchange.
-func (r *Root) putBack(ctx context.Context, n Name) error {
+// takeAway puts an empty store in the place of s. The context it returns is not
+// interrupted any more.
+func (r *Root) takeAway(ctx context.Context, s *Slot) (context.Context, error) {
+	if s.Image != "" {
+		return context.WithoutCancel(ctx), r.takeImage(s.Name)
+	}
+	empty, err := r.makeEmpty(ctx, s.Name)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return ctx, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := r.exchange(r.places(s.Name), empty); err != nil {
+		return ctx, err
+	}
+	return ctx, r.mount(s.Name)
+}
+
+// putBack undoes takeAway.
+func (r *Root) putBack(ctx context.Context, s *Slot) error {
+	if s.Image != "" {
+		return r.putImageBack(s.Name)
+	}
+	n := s.Name
 	if err := r.exchange(r.places(n), r.swap(n)); err != nil {
 		return err
 	}

@@ -92,6 +92,8 @@ func (r *Root) swap(n Name) string     { return filepath.Join(r.work(), "swap-"+
 type Slot struct {
 	Name Name
 	Path string
+	// Image is the file that is mounted at Path, "" where the store is a directory.
+	Image string
 	// Store is the store's records.
 	Store *store.Store
 	// Inventory is that of the bundle which filled the slot, nil where it is
@@ -99,6 +101,9 @@ type Slot struct {
 	Inventory *bundle.Inventory
 	ID        digest.Digest
 }
+
+// Free reports whether a release can be put there.
+func (s *Slot) Free() bool { return s.Store.Empty() && s.Image == "" }
 
 // Release names what the slot holds, for people.
 func (s *Slot) Release() string {
@@ -114,9 +119,15 @@ func (s *Slot) Release() string {
 	}
 }
 
-// Read reads a slot. The error wraps fs.ErrNotExist where there is none,
-// store.ErrDamaged where it is no valid store.
-func (r *Root) Read(n Name) (*Slot, error) { return readStore(n, r.Path(n)) }
+// Read reads a slot, an image also where it is not mounted. The error wraps
+// fs.ErrNotExist where there is none, store.ErrDamaged where it is no valid store;
+// it is an *ImageError where the slot has an image that cannot be mounted.
+func (r *Root) Read(n Name) (*Slot, error) {
+	if r.hasImage(n) {
+		return r.readImage(n)
+	}
+	return readStore(n, r.Path(n))
+}
 
 func readStore(n Name, path string) (*Slot, error) {
 	if _, err := os.Stat(path); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
@@ -49,7 +50,12 @@ func clock(n int) time.Time { return time.Date(2030, 1, n, 0, 0, 0, 0, time.UTC)
 
 func fill(t *testing.T, r *Root, n int) *Filled {
 	t.Helper()
-	out, err := r.Fill(t.Context(), release(t, n), FillOptions{Now: clock(n)})
+	return fillAs(t, r, n, false)
+}
+
+func fillAs(t *testing.T, r *Root, n int, asImage bool) *Filled {
+	t.Helper()
+	out, err := r.Fill(t.Context(), release(t, n), FillOptions{Image: asImage, Now: clock(n)})
 	if err != nil {
 		t.Fatalf("filling with release %d: %v", n, err)
 	}
@@ -66,9 +72,38 @@ func hold(t *testing.T, r *Root, n Name, want string) {
 	if got := s.Release(); got != want {
 		t.Errorf("slot %s holds %s, want %s", n, got, want)
 	}
+	if s.Image != "" {
+		holdImage(t, s)
+		return
+	}
 	rep, err := seal.State(t.Context(), r.Path(n))
 	if err != nil || !rep.Sealed() {
 		t.Errorf("slot %s is not sealed: %+v, %v", n, rep, err)
+	}
+}
+
+// holdImage wants the image of a slot to be sealed, mounted, and what its digest says.
+func holdImage(t *testing.T, s *Slot) {
+	t.Helper()
+	if rep, err := seal.ImageState(s.Image, s.Path); err != nil || !rep.Sealed() {
+		t.Errorf("slot %s is not sealed: %+v, %v", s.Name, rep, err)
+	}
+	want, err := image.ReadDigest(s.Image)
+	if err != nil {
+		t.Error(err)
+	}
+	if got, _, err := image.Hash(t.Context(), s.Image, nil); got != want || err != nil {
+		t.Errorf("slot %s: digest %s, %v; want %s", s.Name, got, err, want)
+	}
+	if st, err := readStore(s.Name, s.Path); err != nil || st.ID != s.ID {
+		t.Errorf("slot %s: its path shows %+v, %v", s.Name, st, err)
+	}
+}
+
+// forms are in which form three releases are filled: whether as an image.
+func forms() map[string][3]bool {
+	return map[string][3]bool{
+		"directories": {}, "images": {true, true, true}, "to images": {false, true, true}, "from images": {true, false, false},
 	}
 }
 
@@ -126,7 +161,14 @@ func TestInitDamaged(t *testing.T) {
 }
 
 func TestUpgrades(t *testing.T) {
+	for name, form := range forms() {
+		t.Run(name, func(t *testing.T) { testUpgrades(t, form) })
+	}
+}
+
+func testUpgrades(t *testing.T, form [3]bool) {
 	r := newRoot(t)
+	fill := func(t *testing.T, r *Root, n int) *Filled { return fillAs(t, r, n, form[n-1]) }
 	if out := fill(t, r, 1); out.Slot != A || out.Seal == nil || !out.Seal.Sealed() {
 		t.Errorf("first release: %+v", out)
 	}
@@ -205,52 +247,58 @@ func TestNoMount(t *testing.T) {
 	}
 }
 
+var errBoom = errors.New("boom")
+
 // TestFailingSteps makes every step of filling and retiring fail, and holds that
 // both slots are valid stores then and that the next run finishes the work.
 func TestFailingSteps(t *testing.T) {
-	boom := errors.New("boom")
-	for _, step := range []string{"seal", "swap", "unmount", "exchange", "exchanged", "discard", "look again"} {
-		t.Run(step, func(t *testing.T) {
-			r := newRoot(t)
-			fill(t, r, 1)
-			fail := func(at string) error {
-				if at == step {
-					return boom
-				}
-				return nil
-			}
-			r.before = fail
-			_, err := r.Fill(t.Context(), release(t, 2), FillOptions{Now: clock(2)})
-			if step != "look again" && !errors.Is(err, boom) {
-				t.Fatalf("Fill: %v", err)
-			}
-			valid(t, r)
-			r.before = nil
-			fill(t, r, 2)
-			r.before = fail
-			_, err = r.Retire(t.Context(), A, Node{})
-			if step != "seal" && step != "discard" && !errors.Is(err, boom) {
-				t.Fatalf("Retire: %v", err)
-			}
-			valid(t, r)
-			r.before = nil
-			if _, err := r.Retire(t.Context(), A, Node{}); err != nil {
-				t.Fatalf("Retire again: %v", err)
-			}
-			if err := r.Mount(context.WithoutCancel(t.Context()), Names()...); err != nil {
-				t.Error(err)
-			}
-			s, err := r.Read(B)
-			if err != nil || s.Release() != "release 4.99.2" {
-				t.Errorf("slot b: %v, %v", s, err)
-			}
-			hold(t, r, A, "nothing")
-			if _, err := r.Clean(t.Context()); err != nil {
-				t.Error(err)
-			}
-			noLeftOvers(t, r)
-		})
+	for _, asImage := range []bool{false, true} {
+		for _, step := range []string{"seal", "swap", "unmount", "exchange", "exchanged", "discard", "look again"} {
+			t.Run(fmt.Sprintf("%s-%t", step, asImage), func(t *testing.T) { testFailingStep(t, step, asImage) })
+		}
 	}
+}
+
+func testFailingStep(t *testing.T, step string, asImage bool) {
+	r := newRoot(t)
+	fillAs(t, r, 1, asImage)
+	fail := func(at string) error {
+		if at == step {
+			return errBoom
+		}
+		return nil
+	}
+	r.before = fail
+	_, err := r.Fill(t.Context(), release(t, 2), FillOptions{Image: asImage, Now: clock(2)})
+	if step != "look again" && !errors.Is(err, errBoom) {
+		t.Fatalf("Fill: %v", err)
+	}
+	valid(t, r)
+	r.before = nil
+	fillAs(t, r, 2, asImage)
+	r.before = fail
+	_, err = r.Retire(t.Context(), A, Node{})
+	filling := step == "seal" || step == "discard" || asImage && step == "swap"
+	if !filling && !errors.Is(err, errBoom) {
+		t.Fatalf("Retire: %v", err)
+	}
+	valid(t, r)
+	r.before = nil
+	if _, err := r.Retire(t.Context(), A, Node{}); err != nil {
+		t.Fatalf("Retire again: %v", err)
+	}
+	if err := r.Mount(context.WithoutCancel(t.Context()), Names()...); err != nil {
+		t.Error(err)
+	}
+	s, err := r.Read(B)
+	if err != nil || s.Release() != "release 4.99.2" {
+		t.Errorf("slot b: %v, %v", s, err)
+	}
+	hold(t, r, A, "nothing")
+	if _, err := r.Clean(t.Context()); err != nil {
+		t.Error(err)
+	}
+	noLeftOvers(t, r)
 }
 
 // valid wants both slots to be valid stores.
@@ -259,6 +307,9 @@ func valid(t *testing.T, r *Root) {
 	for _, n := range Names() {
 		if _, err := r.Read(n); err != nil {
 			t.Errorf("slot %s: %v", n, err)
+		}
+		if err := usable(r.Path(n)); err != nil {
+			t.Errorf("what readers see of slot %s: %v", n, err)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (im *importer) checkNeed(ctx context.Context) error {
 		Path: im.target, Percent: im.opts.MaxUsage, Bytes: need.Bytes,
 		Used: int64(st.Blocks-st.Bfree) * st.Bsize, Size: int64(st.Blocks) * st.Bsize,
 	}
-	if im.opts.MaxUsage > 0 && usage.after() > im.opts.MaxUsage {
+	if usage.Exceeded() {
 		return usage
 	}
 	return nil
@@ -82,7 +82,7 @@ func (im *importer) checkNeed(ctx context.Context) error {
 // store.ErrPrecondition.
 type UsageError struct {
 	Path string
-	// Percent is the bound, Bytes what the store needs, Used and Size are the
+	// Percent is the bound, 0 for none, Bytes what the store needs, Used and Size are the
 	// file system's: the primary store and other stores that lie on it are in
 	// Used.
 	Percent           int
@@ -91,6 +91,9 @@ type UsageError struct {
 
 // after is the part in use with the store, in percent, rounded up.
 func (e *UsageError) after() int { return int(((e.Used+e.Bytes)*100 + e.Size - 1) / e.Size) }
+
+// Exceeded reports whether there is anything to report.
+func (e *UsageError) Exceeded() bool { return e.Percent > 0 && e.after() > e.Percent }
 
 // Error implements error.
 func (e *UsageError) Error() string {

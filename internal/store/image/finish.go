@@ -120,12 +120,17 @@ func (im *importer) hash(ctx context.Context) error {
 
 // check mounts the image and opens the store with the library.
 func (im *importer) check(ctx context.Context) error {
-	im.opts.Progress.Begin(phaseCheck, int64(len(im.plan.References)), progress.Count)
 	point, err := im.out.mount()
 	if err != nil {
 		return fmt.Errorf("checking the store: %w", err)
 	}
-	err = check.Store(ctx, point, filepath.Join(workName(im.result.Path), "root"), check.Options{
+	return im.checkMounted(ctx, point)
+}
+
+// checkMounted opens the store with the library, and takes the mount away.
+func (im *importer) checkMounted(ctx context.Context, point string) error {
+	im.opts.Progress.Begin(phaseCheck, int64(len(im.plan.References)), progress.Count)
+	err := check.Store(ctx, point, filepath.Join(workName(im.result.Path), "root"), check.Options{
 		References: im.plan.References,
 		Layers:     len(im.plan.Layers),
 		Mount:      true,

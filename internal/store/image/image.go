@@ -5,6 +5,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -14,7 +15,7 @@ const (
 	Suffix = ".erofs"
 	// DigestSuffix ends the name of the file beside an image that holds its SHA-256,
 	// as sha256sum writes and checks it.
-	DigestSuffix = ".sha256"
+	DigestSuffix = seal.DigestSuffix
 )
 
 // Options change how Import works. The zero value imports everything with the
@@ -31,8 +32,13 @@ type Options struct {
 	Jobs int
 	// NoDevices refuses layers with device nodes other than whiteouts.
 	NoDevices bool
+	// MaxUsage is the largest part of the image's file system, in percent, that may
+	// be in use afterwards: where kubelet begins to remove images. 0 is no bound but
+	// the file system's own.
+	MaxUsage int
 	// Progress receives the phases "plan" (images), "import" (bytes of layer
-	// blobs), "hash" (bytes of the image) and "check" (references). It may be nil.
+	// blobs), "hash" (bytes of the image) and "check" (references); of Install "copy"
+	// (bytes of the image) and "check". It may be nil.
 	Progress progress.Func
 
 	// step is called before each step of an import; tests make it fail.

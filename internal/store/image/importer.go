@@ -20,6 +20,7 @@ import (
 // The phases of progress.
 const (
 	phasePlan   = "plan"
+	phaseCopy   = "copy"
 	phaseImport = "import"
 	phaseHash   = "hash"
 	phaseCheck  = "check"

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/check"
 	"github.com/opencontainers/go-digest"
@@ -24,6 +23,10 @@ func PartialName(path string) string {
 func workName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".check")
 }
+
+// spoolName and splitsName are those of files that have a name for a moment only.
+func spoolName(path string) string  { return PartialName(path) + ".spool" }
+func splitsName(path string) string { return PartialName(path) + ".splits" }
 
 // output is an image in the making. The image itself is locked as long as it is. The
 // other files have no name: nothing is left of them, whatever happens.
@@ -46,10 +49,10 @@ func openOutput(target string) (*output, error) {
 	o := &output{target: target, image: f}
 	err = errors.Join(f.Truncate(0), check.Remove(workName(target)))
 	if err == nil {
-		o.spool, err = nameless(PartialName(target) + ".spool")
+		o.spool, err = nameless(spoolName(target))
 	}
 	if err == nil {
-		o.splits, err = nameless(PartialName(target) + ".splits")
+		o.splits, err = nameless(splitsName(target))
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making the image: %w", err), o.close(false))
@@ -103,10 +106,8 @@ func nameless(name string) (*os.File, error) {
 // publish gives the image its name, and its digest a file beside it, which comes
 // first: an image under its name is whole, with all that belongs to it.
 func (o *output) publish(d digest.Digest) error {
-	line := fmt.Sprintf("%s  %s\n", d.Encoded(), filepath.Base(o.target))
-	// A name of its own for what is written would be left by a kill.
-	if err := atomicfile.WriteBytes(o.target+DigestSuffix, 0o644, []byte(line), atomicfile.WithPartialName()); err != nil {
-		return fmt.Errorf("recording the image's digest: %w", err)
+	if err := WriteDigest(o.target, d); err != nil {
+		return err
 	}
 	err := unix.Renameat2(unix.AT_FDCWD, PartialName(o.target), unix.AT_FDCWD, o.target, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EEXIST) {
@@ -124,20 +125,6 @@ func (o *output) publish(d digest.Digest) error {
 		return fmt.Errorf("syncing the image's directory: %w", err)
 	}
 	return nil
-}
-
-// Clean removes what an interrupted import to path has left beside an image that is
-// there. The error wraps store.ErrBusy where an import is at work.
-func Clean(path string) error {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return fmt.Errorf("finding %s: %w", path, err)
-	}
-	f, err := openLocked(PartialName(abs))
-	if err != nil {
-		return err
-	}
-	return (&output{target: abs, image: f}).close(false)
 }
 
 // close ends the work: what was not published is removed.

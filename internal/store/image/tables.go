@@ -13,7 +13,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	tartar "github.com/vbatts/tar-split/archive/tar"
-	"golang.org/x/sys/unix"
 )
 
 // tabulateAll makes the file tables that the bundle does not have, because its layers
@@ -127,13 +126,5 @@ func (e *NeedError) Unwrap() error { return store.ErrPrecondition }
 
 // checkNeed compares the least that the image will take with what is free.
 func (im *importer) checkNeed(context.Context) error {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(im.out.image.Fd()), &st); err != nil {
-		return fmt.Errorf("asking for free space: %w", err)
-	}
-	need := &NeedError{Path: im.result.Path, Bytes: im.index.bytes, Free: int64(st.Bavail) * st.Bsize}
-	if need.Bytes > need.Free {
-		return need
-	}
-	return nil
+	return im.room(im.index.bytes)
 }

@@ -1,0 +1,103 @@
+package slot
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/opencontainers/go-digest"
+)
+
+// Install fills the free slot with the image file, which was made elsewhere and has
+// the digest want. Where a slot holds the same, nothing is done. It may be called
+// again after it was interrupted or killed, and begins anew then. Errors are those
+// of image.Install and seal.Image, ErrBusy, or a *FullError.
+func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opts FillOptions) (*Filled, error) {
+	unlock, err := r.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if _, err := r.init(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.mountImages(Names()...); err != nil {
+		return nil, err
+	}
+	free, already, err := r.find(func(s *Slot) bool {
+		d, err := image.ReadDigest(s.Image)
+		return s.Image != "" && err == nil && d == want
+	})
+	if err != nil || already != nil {
+		return already, err
+	}
+	opts.Image = true
+	if err := r.clearPrepared(ctx, free, true); err != nil {
+		return nil, err
+	}
+	at := r.places(free)
+	// What waits there was made from a bundle, or copied before a kill: to tell which
+	// of the two would take as long as a copy.
+	if _, err := r.clearImage(free); err != nil {
+		return nil, err
+	}
+	out := &Filled{Slot: free, Path: at.path}
+	if out.Image, err = image.Install(ctx, file, at.preparedFile(), want, opts.imageOptions()); err != nil {
+		return nil, err //nolint:wrapcheck // says all
+	}
+	id, err := inventoryOf(at.preparedFile())
+	if err != nil {
+		return nil, err
+	}
+	// A directory may hold the same.
+	_, already, err = r.find(func(s *Slot) bool { return s.ID == id })
+	if err != nil {
+		return nil, err
+	}
+	if already != nil {
+		_, err := r.clearImage(free)
+		return already, err
+	}
+	if err := r.writeTimes(free, Times{ID: id, Filled: opts.Now.UTC()}); err != nil {
+		return nil, err
+	}
+	return out, r.finish(ctx, at, opts, out)
+}
+
+// inventoryOf returns the digest of the inventory in an image.
+func inventoryOf(file string) (digest.Digest, error) {
+	m, err := seal.OpenImage(file, "")
+	if err != nil {
+		return "", err //nolint:wrapcheck // it names the file
+	}
+	defer m.Close()
+	stored, err := store.OpenStored(os.DirFS(m.Dir()))
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", file, err)
+	}
+	return digest.FromBytes(stored.RawInventory()), nil
+}
+
+// find returns the slot for which holds says that it has what is to be filled in,
+// else the free one. The error is a *FullError where there is neither.
+func (r *Root) find(holds func(*Slot) bool) (free Name, already *Filled, err error) {
+	for _, n := range Names() {
+		s, err := r.Read(n)
+		if err != nil {
+			return "", nil, err
+		}
+		if holds(s) {
+			return "", &Filled{Slot: n, Path: s.Path, Already: true}, nil
+		}
+		if s.Free() && free == "" {
+			free = n
+		}
+	}
+	if free == "" {
+		return "", nil, r.full()
+	}
+	return free, nil, nil
+}

@@ -1,0 +1,164 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store/verify"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// IsImage reports whether the file path is an EROFS image.
+func IsImage(path string) bool {
+	const offset, magic = 1024, 0xE0F5E1E2
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var word [4]byte
+	_, err = f.ReadAt(word[:], offset)
+	return err == nil && binary.LittleEndian.Uint32(word[:]) == magic
+}
+
+// Install copies the image file from, which was made elsewhere, to path, which must
+// not exist, with its digest beside it. It is checked as Import checks what it makes;
+// before that nothing has the name path. Nothing of it is mounted before it has
+// shown to have the digest want: else the error wraps store.ErrDamaged, as that of an
+// image with no store for this machine. The other errors are those of Import.
+func Install(ctx context.Context, from, path string, want digest.Digest, opts Options) (_ *Result, err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", path, err)
+	}
+	if _, err := os.Lstat(abs); err == nil {
+		return nil, fmt.Errorf("%w: %s", store.ErrExists, abs)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("looking for %s: %w", abs, err)
+	}
+	im := &importer{opts: opts.withDefaults(), digest: want, result: Result{Path: abs, Digest: want}}
+	if im.out, err = openOutput(abs); err != nil {
+		return nil, err
+	}
+	published := false
+	defer func() { err = errors.Join(err, im.out.close(published)) }()
+	for _, step := range []func(context.Context) error{
+		im.probe,
+		func(ctx context.Context) error { return im.copy(ctx, from) },
+		im.checkCopy,
+		func(context.Context) error { return im.out.publish(want) },
+	} {
+		if err := ctx.Err(); err != nil {
+			return nil, err //nolint:wrapcheck // the caller's own
+		}
+		if err := step(ctx); err != nil {
+			return nil, explain(ctx, err)
+		}
+	}
+	published = true
+	return &im.result, nil
+}
+
+// copy copies the file from, and proves its digest.
+func (im *importer) copy(ctx context.Context, from string) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("copying the image: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("copying the image: %w", err)
+	}
+	im.result.Size = info.Size()
+	if err := im.room(im.result.Size); err != nil {
+		return err
+	}
+	im.opts.Progress.Begin(phaseCopy, im.result.Size, progress.Bytes)
+	sum := sha256.New()
+	var src io.Reader = f
+	to := io.Writer(io.NewOffsetWriter(im.out.image, 0))
+	if unix.IoctlFileClone(int(im.out.image.Fd()), int(f.Fd())) == nil {
+		src, to = im.out.image, io.Discard // what is hashed is the clone
+	}
+	buf := make([]byte, 1<<20)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err //nolint:wrapcheck // the caller's own
+		}
+		n, err := src.Read(buf)
+		sum.Write(buf[:n])
+		if _, err := to.Write(buf[:n]); err != nil {
+			return fmt.Errorf("copying the image: %w", err)
+		}
+		im.opts.Progress.Add(phaseCopy, int64(n))
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("copying the image: %w", err)
+		}
+	}
+	im.opts.Progress.End(phaseCopy)
+	if got := digest.NewDigest(digest.SHA256, sum); got != im.digest {
+		return fmt.Errorf("%w: %s has the digest %s, want %s", store.ErrDamaged, from, got, im.digest)
+	}
+	if err := im.out.image.Sync(); err != nil {
+		return fmt.Errorf("syncing the image: %w", err)
+	}
+	return nil
+}
+
+// checkCopy mounts the copy, compares its records with what its inventory makes of
+// them on this machine, and opens it with the library.
+func (im *importer) checkCopy(ctx context.Context) error {
+	point, err := im.out.mount()
+	if err != nil {
+		return fmt.Errorf("%w: mounting the image: %w", store.ErrDamaged, err)
+	}
+	rep, err := verify.Store(ctx, point, verify.Options{Records: true, Architecture: im.opts.Architecture})
+	if err == nil && len(rep.Findings) > 0 {
+		err = fmt.Errorf("%s: %w", rep.Findings[0].Path, rep.Findings[0].Err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: it is not an image that nodeseal made for this machine: %w", store.ErrDamaged, err)
+	}
+	st, err := store.Open(os.DirFS(point))
+	if err != nil {
+		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
+	}
+	im.plan = &store.Plan{References: st.References, Layers: make([]*store.Layer, len(st.Layers))}
+	im.result.Images, im.result.References, im.result.Layers = len(st.Images), len(st.References), len(st.Layers)
+	return im.checkMounted(ctx, point)
+}
+
+// room compares what the image will take with what its file system has.
+func (im *importer) room(size int64) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(im.out.image.Fd()), &st); err != nil {
+		return fmt.Errorf("asking for free space: %w", err)
+	}
+	need := &NeedError{Path: im.result.Path, Bytes: size, Free: int64(st.Bavail) * st.Bsize}
+	if need.Bytes > need.Free {
+		return need
+	}
+	usage := &dir.UsageError{
+		Path: im.result.Path, Percent: im.opts.MaxUsage, Bytes: need.Bytes,
+		Used: int64(st.Blocks-st.Bfree) * st.Bsize, Size: int64(st.Blocks) * st.Bsize,
+	}
+	if usage.Exceeded() {
+		return usage
+	}
+	return nil
+}
