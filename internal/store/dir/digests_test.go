@@ -16,6 +16,7 @@ import (
 	"go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/directory"
 	"go.podman.io/image/v5/signature"
+	"go.podman.io/image/v5/types"
 	imagestorage "go.podman.io/image/v5/storage"
 	"go.podman.io/storage"
 	"go.podman.io/storage/pkg/archive"
@@ -129,7 +130,10 @@ func pullWithoutLayers(t *testing.T, src *storetest.Source, img *bundle.Image, l
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := copy.Image(t.Context(), policy, to, from, &copy.Options{PreserveDigests: true}); err != nil {
+	if _, err := copy.Image(t.Context(), policy, to, from, &copy.Options{
+		PreserveDigests: true,
+		DestinationCtx:  &types.SystemContext{BlobInfoCacheDir: t.TempDir()},
+	}); err != nil {
 		t.Errorf("pulling %s: %v", img.Ref, err)
 	}
 }

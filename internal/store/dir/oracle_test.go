@@ -56,6 +56,9 @@ func copyWithLibrary(t testing.TB, src *storetest.Source, lib storage.Store) {
 		t.Fatal(err)
 	}
 	inv := src.Inventory()
+	// What other copies on this machine have learned of these layers would change
+	// which digests the library records.
+	cache := t.TempDir()
 	for i := range inv.Images {
 		img := &inv.Images[i]
 		folder := t.TempDir()
@@ -71,7 +74,7 @@ func copyWithLibrary(t testing.TB, src *storetest.Source, lib storage.Store) {
 			}
 			_, err = copy.Image(t.Context(), policy, to, from, &copy.Options{
 				SourceCtx:                             &types.SystemContext{ArchitectureChoice: "amd64", OSChoice: "linux"},
-				DestinationCtx:                        &types.SystemContext{ArchitectureChoice: "amd64", OSChoice: "linux"},
+				DestinationCtx:                        &types.SystemContext{ArchitectureChoice: "amd64", OSChoice: "linux", BlobInfoCacheDir: cache},
 				PreserveDigests:                       true,
 				MaxParallelDownloads:                  1,
 				OptimizeDestinationImageAlreadyExists: false,
