@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"hash/crc64"
 	"io"
 	"os"
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/internal/crc64iso"
 	"github.com/vbatts/tar-split/archive/tar"
-	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,11 +37,16 @@ func (s *scan) newContent(hdr *tar.Header, listed filetable.Entry, tr *tar.Reade
 		s.crc.Reset()
 		c.crc = s.crc
 	}
-	if (s.opts.Table != nil || s.opts.Listing != nil) && hdr.Typeflag == tar.TypeReg {
+	if hdr.Typeflag == tar.TypeReg && s.summed(listed) {
 		s.sum.Reset()
 		c.sum = s.sum
 	}
 	return c
+}
+
+// summed reports whether the SHA-256 of a regular file's content is wanted.
+func (s *scan) summed(listed filetable.Entry) bool {
+	return s.opts.Listing != nil || s.opts.Table != nil && (s.opts.Prove == nil || s.opts.Prove(listed))
 }
 
 // Read implements io.Reader. Errors are about the tar.
@@ -114,7 +118,8 @@ func writeAll(fd int, b []byte) error {
 }
 
 // Listed is the SHA-256 that the file table lists for a regular file. Whether it
-// is the content's shows after the last byte: where it is not, the Scan fails.
+// is the content's shows after the last byte, where Options.Prove wants that: where it
+// is not, the Scan fails.
 func (c *Content) Listed() [sha256.Size]byte { return c.listed.SHA256 }
 
 // checksum returns what a tar-split says of the content, nil where there is none.
@@ -178,5 +183,5 @@ func (s *scan) endTable() error {
 	}
 }
 
-// newCRC returns the checksum that tar-split keeps of contents.
-func newCRC() hash.Hash64 { return crc64.New(storage.CRCTable) }
+// newCRC returns the checksum that tar-split keeps of contents (storage.CRCTable).
+func newCRC() hash.Hash64 { return crc64iso.New() }

@@ -36,6 +36,10 @@ type Options struct {
 	MaxSize int64
 	// Table, where set, is compared with every entry of the tar.
 	Table Table
+	// Prove, where set, says whether the SHA-256 that the table lists for a regular
+	// file is compared with its content; nil stands for every file. What a caller
+	// uses only as the content of this file of this layer is proven by the diff ID.
+	Prove func(listed filetable.Entry) bool
 	// Listing, where set, gets the file table of what is read.
 	Listing *filetable.Writer
 	// UserNamespace unpacks without the rights of the machine's root: opaque

@@ -121,7 +121,10 @@ func (w *worker) decode(ctx context.Context, j *job) error {
 	}
 	t := newTree(w.content)
 	t.devices = !w.im.opts.NoDevices
-	opts := extract.Options{MaxSize: j.layers[0].DiffSize, Table: table}
+	opts := extract.Options{
+		MaxSize: j.layers[0].DiffSize, Table: table,
+		Prove: func(listed filetable.Entry) bool { return w.im.index.shared(listed.SHA256) },
+	}
 	if j.done, err = w.scan(ctx, j, t, w.gzip, opts); err != nil {
 		return err
 	}
@@ -160,8 +163,9 @@ func (w *worker) scan(ctx context.Context, j *job, t extract.Tree, split io.Writ
 }
 
 // content returns the place of a file's content, and writes it where nobody has.
-// That it is the content of the table shows at its end, for each layer that has it:
-// where it is not, there will be no image.
+// Where several files share it, each is hashed: where one is not what its table says,
+// there will be no image. A place that only this file has holds what the layer holds,
+// which the diff ID proves.
 func (w *worker) content(hdr *tar.Header, c *extract.Content) (erofs.Content, error) {
 	if hdr.Size == 0 {
 		return 0, nil

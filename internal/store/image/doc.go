@@ -3,8 +3,9 @@
 //
 // The layers' file tables are read first: they say which contents there are, and
 // give each one, stored once however many layers hold it, its place. Then layers
-// are decoded in parallel, in any order, and every content is hashed again and
-// compared with what its table lists before the image counts as made. The bytes of
+// are decoded in parallel, in any order. Every layer is proven by its diff ID, and
+// every content that more than one file has is hashed again and compared with what
+// its table lists before the image counts as made. The bytes of
 // the image depend on the bundle and the selection alone: not on the number of
 // jobs, the machine, its clock or its file system.
 //

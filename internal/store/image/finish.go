@@ -15,6 +15,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/check"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 )
 
 // KernelError reports a machine that cannot mount a store image. It wraps
@@ -82,7 +83,7 @@ func (im *importer) probe(ctx context.Context) error {
 	return check.Remove(work) //nolint:wrapcheck // it says what it did
 }
 
-// finish writes the tree and syncs the image.
+// finish writes the tree.
 func (im *importer) finish(ctx context.Context) error {
 	made, err := im.build.Finish(ctx)
 	if err != nil {
@@ -90,10 +91,22 @@ func (im *importer) finish(ctx context.Context) error {
 	}
 	im.result.Size, im.result.Inodes = made.Size, made.Inodes
 	im.build, im.index, im.tree = nil, nil, nil // their memory
-	if err := im.out.image.Sync(); err != nil {
-		return fmt.Errorf("syncing the image: %w", err)
-	}
 	return nil
+}
+
+// prove syncs the image, hashes it and opens the store in it, side by side: the first
+// waits for the disk, the others for one processor each.
+func (im *importer) prove(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := im.out.image.Sync(); err != nil {
+			return fmt.Errorf("syncing the image: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error { return im.hash(ctx) })
+	g.Go(func() error { return im.check(ctx) })
+	return g.Wait() //nolint:wrapcheck // of this package
 }
 
 // hash computes the digest of the image, as it can be read back.

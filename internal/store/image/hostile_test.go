@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"os"
@@ -174,23 +175,65 @@ func TestSourceFails(t *testing.T) {
 // TestTableLies has file tables that are not the layers'.
 func TestTableLies(t *testing.T) {
 	needEROFS(t)
+	const sum = sha256.Size
 	for name, change := range map[string]func([]byte) []byte{
-		"other content": func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
-		"cut":           func(b []byte) []byte { return b[:len(b)-40] },
-		"no table":      func([]byte) []byte { return []byte("nonsense") },
-		"nothing":       func([]byte) []byte { return nil },
-	} {
-		src := storetest.NewSource(t, bundle.Expanded)
-		src.Add(storetest.Image{Repository: "quay.io/a/b", Layers: [][]byte{storetest.Tar(t, storetest.File("a", "content"), storetest.File("b", "b"))}})
-		for _, b := range src.Inventory().Blobs {
-			if b.Kind == bundle.KindFileTable {
-				src.Corrupt(b.Digest, change)
+		// The last two entries are of one size: were they believed, the files would share a place.
+		"another file's content": func(b []byte) []byte {
+			copy(b[len(b)-sum:], sum256("content"))
+			return b
+		},
+		"content of two files that is none's": func(b []byte) []byte {
+			for _, of := range []string{"content", "CONTENT"} {
+				copy(b[bytes.Index(b, sum256(of)):], sum256("neither"))
 			}
-		}
+			return b
+		},
+		"cut":      func(b []byte) []byte { return b[:len(b)-40] },
+		"no table": func([]byte) []byte { return []byte("nonsense") },
+		"nothing":  func([]byte) []byte { return nil },
+	} {
+		src := lyingTables(t, change)
 		parent := t.TempDir()
 		if _, err := image.Import(t.Context(), src, filepath.Join(parent, "store.erofs"), image.Options{}); !errors.Is(err, store.ErrDamaged) {
 			t.Errorf("%s: error %v", name, err)
 		}
 		wantNothing(t, parent)
 	}
+}
+
+// TestTableLiesAlone has a table with a wrong digest that no other file has: nothing
+// is shared by it, and the image has what the layer has.
+func TestTableLiesAlone(t *testing.T) {
+	needEROFS(t)
+	path := filepath.Join(t.TempDir(), "store.erofs")
+	importImage(t, lyingTables(t, func(b []byte) []byte { b[len(b)-1] ^= 1; return b }), path, 0)
+	fsck(t, path)
+	point := mount(t, path)
+	for name, want := range map[string]string{"a": "content", "b": "CONTENT"} {
+		found, err := filepath.Glob(filepath.Join(point, "overlay", "*", "diff", name))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s: %v, %v", name, found, err)
+		}
+		if got, err := os.ReadFile(found[0]); err != nil || string(got) != want {
+			t.Errorf("%s holds %q, want %q (%v)", name, got, want, err)
+		}
+	}
+}
+
+// lyingTables is a source of one layer whose file table was changed.
+func lyingTables(t *testing.T, change func([]byte) []byte) *storetest.Source {
+	t.Helper()
+	src := storetest.NewSource(t, bundle.Expanded)
+	src.Add(storetest.Image{Repository: "quay.io/a/b", Layers: [][]byte{storetest.Tar(t, storetest.File("a", "content"), storetest.File("b", "CONTENT"))}})
+	for _, b := range src.Inventory().Blobs {
+		if b.Kind == bundle.KindFileTable {
+			src.Corrupt(b.Digest, change)
+		}
+	}
+	return src
+}
+
+func sum256(content string) []byte {
+	sum := sha256.Sum256([]byte(content))
+	return sum[:]
 }

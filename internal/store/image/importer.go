@@ -103,8 +103,7 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 		{"decode", im.decodeAll},
 		{"metadata", im.writeMetadata},
 		{"finish", im.finish},
-		{"hash", im.hash},
-		{"check", im.check},
+		{"prove", im.prove},
 		{"publish", func(context.Context) error { return im.out.publish(im.digest) }},
 	}
 	for _, s := range steps {

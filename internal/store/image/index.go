@@ -23,7 +23,8 @@ const maxContents = 1<<31 - 1
 type index struct {
 	keys  []key
 	sizes []int64
-	files []uint32        // that name the content
+	files []uint32        // that name the content; until reserve
+	many  []uint32        // a bit for each content that more than one file names; after reserve
 	taken []atomic.Uint32 // a bit for each content that somebody writes
 	place []erofs.Content // after reserve
 	bytes int64           // of all contents
@@ -79,7 +80,11 @@ func (x *index) grow() {
 func (x *index) reserve(b *erofs.Builder) error {
 	x.place = make([]erofs.Content, len(x.keys))
 	x.taken = make([]atomic.Uint32, (len(x.keys)+31)/32)
+	x.many = make([]uint32, (len(x.keys)+31)/32)
 	for i := range x.keys {
+		if x.files[i] > 1 {
+			x.many[i/32] |= 1 << (i % 32)
+		}
 		c, err := b.Reserve(x.sizes[i], int(x.files[i]))
 		if err != nil {
 			return fmt.Errorf("place of a file: %w", err)
@@ -99,9 +104,11 @@ func (x *index) find(k key) (place erofs.Content, number int, ok bool) {
 	return x.place[n-1], int(n - 1), true
 }
 
-// written reports whether somebody writes a content.
-func (x *index) written(number int) bool {
-	return x.taken[number/32].Load()&(uint32(1)<<(number%32)) != 0
+// shared reports whether more than one file names a content, as the tables say, or
+// none.
+func (x *index) shared(k key) bool {
+	n := x.slots[x.slot(&k)]
+	return n == 0 || x.many[(n-1)/32]&(1<<((n-1)%32)) != 0
 }
 
 // take reports whether the caller is the first one to ask for a content: it is

@@ -143,12 +143,11 @@ func (w *metadataWriter) write(ctx context.Context, f store.File) error {
 	return err //nolint:wrapcheck // the caller wraps it
 }
 
-// content returns the place of data, and writes it where nothing has it yet.
+// content returns the place of data, and writes it where nothing of the metadata has
+// it yet. With files of layers nothing is shared: what a table says of a content
+// that one file has is not proven.
 func (w *metadataWriter) content(data []byte) (erofs.Content, error) {
 	sum := sha256.Sum256(data)
-	if c, number, ok := w.im.index.find(sum); ok && w.im.index.written(number) {
-		return c, nil
-	}
 	if c, ok := w.known[sum]; ok {
 		return c, nil
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc64"
 	"io"
 	"io/fs"
 	"os"
 
+	"github.com/nodeseal/nodeseal/internal/crc64iso"
 	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
 )
@@ -111,7 +111,7 @@ func (r *rebuilt) content(b []byte) (int, error) {
 		clear(b)
 		n = len(b)
 	} else {
-		r.crc = crc64.Update(r.crc, storage.CRCTable, b[:n])
+		r.crc = crc64iso.Update(r.crc, b[:n])
 	}
 	if r.left -= int64(n); r.left == 0 {
 		r.end()
