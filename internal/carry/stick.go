@@ -11,11 +11,10 @@ import (
 	"os"
 	"path"
 
-	"github.com/docker/go-units"
-
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
+	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
 //go:embed install.sh
@@ -88,7 +87,7 @@ func renderPage(inv *bundle.Inventory, res *Result, config bool) ([]byte, error)
 	}
 	var out bytes.Buffer
 	err = t.Execute(&out, map[string]any{
-		"Bundle": res.Bundle, "Release": release, "Base": res.Base, "Images": res.Images, "Size": units.HumanSize(float64(res.Size)),
+		"Bundle": res.Bundle, "Release": release, "Base": res.Base, "Images": res.Images, "Size": ui.Bytes(res.Size),
 		"Signed": res.Signed, "Config": config, "Program": Program, "Script": Script, "Sums": SumsFile, "Key": machine.KeyFile,
 	})
 	if err != nil {
