@@ -37,11 +37,13 @@ require (
 	sigs.k8s.io/yaml v1.6.0
 )
 
-require github.com/coreos/ignition/v2 v2.24.0
+require (
+	github.com/ProtonMail/go-crypto v1.5.2
+	github.com/coreos/ignition/v2 v2.24.0
+)
 
 require (
 	cyphar.com/go-pathrs v0.2.5 // indirect
-	github.com/ProtonMail/go-crypto v1.5.2 // indirect
 	github.com/VividCortex/ewma v1.2.0 // indirect
 	github.com/acarl005/stripansi v0.0.0-20180116102854-5a71ef0e047d // indirect
 	github.com/clipperhouse/uax29/v2 v2.7.0 // indirect

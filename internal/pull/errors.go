@@ -40,9 +40,11 @@ type Op string
 
 // The operations of a Client.
 const (
-	OpManifest Op = "manifest"
-	OpHead     Op = "digest"
-	OpBlob     Op = "blob"
+	OpManifest  Op = "manifest"
+	OpHead      Op = "digest"
+	OpBlob      Op = "blob"
+	OpReferrers Op = "referrers"
+	OpLookaside Op = "signatures"
 )
 
 // Error is what every method of Client returns that asked a registry.

@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,8 @@ const unreachableFor = time.Minute
 // them, a pause that the registry asked for, and whether it could be reached.
 type host struct {
 	slots chan struct{}
+	// noReferrers: it has no referrers API.
+	noReferrers atomic.Bool
 
 	mu    sync.Mutex
 	pause chan struct{} // closed at the end of the pause; nil without one

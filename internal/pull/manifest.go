@@ -53,7 +53,9 @@ func (c *Client) Manifest(ctx context.Context, ref string) (Manifest, error) {
 	var m Manifest
 	err = c.try(ctx, &Error{Op: OpManifest, Ref: named.String()}, eps, func(ctx context.Context, ep mirrors.Endpoint) error {
 		var err error
-		m, err = c.manifest(ctx, ep)
+		if m, err = c.manifest(ctx, ep); err == nil {
+			c.noteServed(m.Digest, ep)
+		}
 		return err
 	})
 	if err != nil {
@@ -106,17 +108,26 @@ func (c *Client) manifest(ctx context.Context, ep mirrors.Endpoint) (Manifest, e
 		return Manifest{}, err
 	}
 	defer resp.Body.Close()
+	data, err := readSmall("manifest", resp)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return checkManifest(data, resp.Header, ep.Ref)
+}
+
+// readSmall reads the body of an answer, at most bundle.MaxSmallBlob bytes.
+func readSmall(what string, resp *response) ([]byte, error) {
 	if resp.ContentLength > bundle.MaxSmallBlob {
-		return Manifest{}, fmt.Errorf("manifest of %d bytes, more than %d: %w", resp.ContentLength, bundle.MaxSmallBlob, ErrSize)
+		return nil, fmt.Errorf("%s of %d bytes, more than %d: %w", what, resp.ContentLength, bundle.MaxSmallBlob, ErrSize)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, bundle.MaxSmallBlob+1))
 	switch {
 	case err != nil:
-		return Manifest{}, fmt.Errorf("reading manifest: %w", err)
+		return nil, fmt.Errorf("reading %s: %w", what, err)
 	case len(data) > bundle.MaxSmallBlob:
-		return Manifest{}, fmt.Errorf("manifest of more than %d bytes: %w", bundle.MaxSmallBlob, ErrSize)
+		return nil, fmt.Errorf("%s of more than %d bytes: %w", what, bundle.MaxSmallBlob, ErrSize)
 	}
-	return checkManifest(data, resp.Header, ep.Ref)
+	return data, nil
 }
 
 // checkManifest holds the bytes of a manifest against the digest that was

@@ -23,6 +23,9 @@ type Options struct {
 	// Mirrors come before those of registries.conf, as the machine-config
 	// operator writes them into a node's registries.conf.
 	Mirrors []mirrors.Rule
+	// RegistriesDir replaces the folders registries.d of the system: where
+	// simple signatures are (containers-registries.d(5)).
+	RegistriesDir string
 	// AuthFile replaces the default auth.json and ~/.docker/config.json.
 	AuthFile string
 	// CertDir replaces the folders certs.d of the system. Its subfolder
@@ -99,6 +102,7 @@ func (o Options) withDefaults() Options {
 func (o Options) checkFiles() error {
 	for _, f := range []struct{ what, path string }{
 		{"registries.conf", o.RegistriesConf},
+		{"registries.d", o.RegistriesDir},
 		{"authfile", o.AuthFile},
 		{"cert-dir", o.CertDir},
 	} {
@@ -117,6 +121,7 @@ func (o Options) systemContext() *types.SystemContext {
 	return &types.SystemContext{
 		SystemRegistriesConfPath:    o.RegistriesConf,
 		SystemRegistriesConfDirPath: o.RegistriesConfDir,
+		RegistriesDirPath:           o.RegistriesDir,
 		AuthFilePath:                o.AuthFile,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -30,7 +31,12 @@ type response struct {
 
 // get sends a request for "manifests" or "blobs" to ep. An answer whose status
 // is not among want is a *StatusError. Else the caller closes the Body.
-func (c *Client) get(ctx context.Context, ep mirrors.Endpoint, method, kind, version string, header http.Header, want ...int) (_ *response, err error) {
+func (c *Client) get(ctx context.Context, ep mirrors.Endpoint, method, kind, version string, header http.Header, want ...int) (*response, error) {
+	return c.query(ctx, ep, method, kind, version, nil, header, want...)
+}
+
+// query is get with a query.
+func (c *Client) query(ctx context.Context, ep mirrors.Endpoint, method, kind, version string, query url.Values, header http.Header, want ...int) (_ *response, err error) {
 	h := c.host(ep.Host())
 	if err := h.acquire(ctx); err != nil {
 		return nil, err
@@ -57,8 +63,13 @@ func (c *Client) get(ctx context.Context, ep mirrors.Endpoint, method, kind, ver
 	dog.feed()
 	u := url.URL{Scheme: scheme, Host: ep.Host(), Path: "/v2/" + reference.Path(ep.Ref) + "/" + kind + "/" + version}
 	if ep.Namespace != "" {
-		u.RawQuery = url.Values{"ns": {ep.Namespace}}.Encode()
+		query = maps.Clone(query)
+		if query == nil {
+			query = make(url.Values)
+		}
+		query.Set("ns", ep.Namespace)
 	}
+	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), http.NoBody)
 	if err != nil {
 		return nil, err

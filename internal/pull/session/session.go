@@ -194,19 +194,33 @@ func (p *Pool) credentials(ep mirrors.Endpoint) (authn.Authenticator, error) {
 
 // transport returns the connections to ep's host.
 func (p *Pool) transport(ep mirrors.Endpoint) *hostTransport {
-	key := transportKey{ep.Host(), ep.Insecure}
+	// The folder is named by the host as references name it.
+	return p.transportOf(transportKey{ep.Host(), ep.Insecure}, reference.Domain(ep.Ref))
+}
+
+// transportOf returns the connections of a key, with the certificates of a folder.
+func (p *Pool) transportOf(key transportKey, folder string) *hostTransport {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ht, ok := p.transports[key]
 	if !ok {
 		ht = &hostTransport{}
 		var tc *tls.Config
-		// The folder is named by the host as references name it.
-		tc, ht.err = p.o.tlsConfig(reference.Domain(ep.Ref), ep.Insecure)
+		tc, ht.err = p.o.tlsConfig(folder, key.insecure)
 		ht.rt = observer{newTransport(tc, p.o)}
 		p.transports[key] = ht
 	}
 	return ht
+}
+
+// Plain returns a client of a web server that is no registry, with the
+// authorities and client certificates of the host's folder, and no credentials.
+func (p *Pool) Plain(host string) (*http.Client, error) {
+	ht := p.transportOf(transportKey{host: host}, host)
+	if ht.err != nil {
+		return nil, ht.err
+	}
+	return &http.Client{Transport: ht.rt}, nil
 }
 
 // newTransport speaks HTTP/1.1: big blobs come faster by a connection each
