@@ -125,19 +125,6 @@ type Layer struct {
 	DiffSize int64         `json:"diffSize,omitempty"`
 }
 
-// Attachment is a signature or another referrer of an image.
-type Attachment struct {
-	// Kind is "sigstore", "referrer" or "release-signature".
-	Kind string `json:"kind"`
-	// Tag is the tag in the image's repository under which the registry serves
-	// the manifest (sha256-<hex>.sig), where it has one.
-	Tag       string        `json:"tag,omitempty"`
-	Digest    digest.Digest `json:"digest"`
-	MediaType string        `json:"mediaType,omitempty"`
-	// Blobs are what the attachment's manifest names, in the manifest's order.
-	Blobs []digest.Digest `json:"blobs,omitempty"`
-}
-
 // Origin says where a reference was found.
 type Origin struct {
 	// Source is the kind of source: "file", "cluster", "release", "store".
@@ -332,7 +319,11 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 			return err
 		}
 	}
-	for _, a := range img.Attachments {
+	for i := range img.Attachments {
+		a := &img.Attachments[i]
+		if err := img.validateAttachment(a); err != nil {
+			return err
+		}
 		for _, d := range append([]digest.Digest{a.Digest}, a.Blobs...) {
 			if err := has(d, KindAttachment); err != nil {
 				return err

@@ -227,6 +227,24 @@ func (v *verifier) chain(ctx context.Context, img *bundle.Image) error {
 	if err != nil {
 		v.add(&bundle.DamageError{Member: layout.BlobPath(img.Digest), Blob: img.Digest, Err: err})
 	}
+	return v.attachments(ctx, img)
+}
+
+// attachments holds what is attached to an image to the inventory.
+func (v *verifier) attachments(ctx context.Context, img *bundle.Image) error {
+	for i := range img.Attachments {
+		a := &img.Attachments[i]
+		if v.hurt[a.Digest] {
+			continue // reported
+		}
+		data, err := v.b.ReadBlob(ctx, a.Digest)
+		if err != nil {
+			return err
+		}
+		if err := img.CheckAttachment(a, data); err != nil {
+			v.add(&bundle.DamageError{Member: layout.BlobPath(a.Digest), Blob: a.Digest, Err: err})
+		}
+	}
 	return nil
 }
 

@@ -65,10 +65,26 @@ func (p *planner) add(ctx context.Context, src Metadata, img *bundle.Image) erro
 	}
 	rec.setData(manifestKey(img.Digest), img.Digest, len(manifest))
 	rec.setData(storage.ImageDigestBigDataKey, img.Digest, len(manifest))
-	for _, a := range img.Attachments {
-		p.plan.Attachments = append(append(p.plan.Attachments, a.Digest), a.Blobs...)
+	if err := p.addAttachments(ctx, src, img); err != nil {
+		return err
 	}
 	return p.addNames(rec, img)
+}
+
+// addAttachments adds what is attached to img, as far as its manifests are whole.
+func (p *planner) addAttachments(ctx context.Context, src Metadata, img *bundle.Image) error {
+	for i := range img.Attachments {
+		a := &img.Attachments[i]
+		data, err := readBlob(ctx, src, "reading attachment", a.Digest, img)
+		if err != nil {
+			return err
+		}
+		if err := img.CheckAttachment(a, data); err != nil {
+			return damaged("reading attachment", a.Digest, img, err)
+		}
+		p.plan.Attachments = append(append(p.plan.Attachments, a.Digest), a.Blobs...)
+	}
+	return nil
 }
 
 // addLayers adds the layers of img that are new, and returns its topmost one.
