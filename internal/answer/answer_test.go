@@ -75,6 +75,7 @@ type fixture struct {
 	dir                 string
 	app, listed, ported *bundle.Image
 	sig, payload, note  v1.Descriptor
+	simple              v1.Descriptor
 	unrelated           digest.Digest
 }
 
@@ -94,16 +95,18 @@ func newFixture(t testing.TB) *fixture {
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest, ArtifactType: "text/note",
 		Config: config, Subject: &v1.Descriptor{MediaType: app.MediaType, Digest: app.Digest}, Annotations: map[string]string{"k": "v"},
 	})
+	f.simple = f.attach(t, "", "an OpenPGP message")
 	writeStore(t, f.dir, src, func(inv *bundle.Inventory) {
 		for i := range inv.Images {
 			if inv.Images[i].Ref == app.Ref {
 				inv.Images[i].Attachments = []bundle.Attachment{
 					{Kind: "sigstore", Tag: f.sigTag(), Digest: f.sig.Digest, Blobs: []digest.Digest{config.Digest, f.payload.Digest}},
 					{Kind: "referrer", Digest: f.note.Digest, Blobs: []digest.Digest{config.Digest}},
+					{Kind: "release-signature", Key: bundle.SignatureKey(app.Digest, 1), Digest: f.simple.Digest},
 				}
 			}
 		}
-		for _, d := range []v1.Descriptor{f.payload, config, f.sig, f.note} {
+		for _, d := range []v1.Descriptor{f.payload, config, f.sig, f.note, f.simple} {
 			inv.Blobs = append(inv.Blobs, bundle.Blob{Digest: d.Digest, Size: d.Size, Kind: bundle.KindAttachment})
 		}
 	})
@@ -179,6 +182,7 @@ func TestAnswers(t *testing.T) {
 		{"signature", "/v2/quay.io/team/app/manifests/" + f.sigTag(), 200, f.sig.Digest, oci},
 		{"signature by digest", "/v2/quay.io/team/app/manifests/" + f.sig.Digest.String(), 200, f.sig.Digest, oci},
 		{"payload", "/v2/quay.io/team/app/blobs/" + f.payload.Digest.String(), 200, f.payload.Digest, octet},
+		{"release signature", "/v2/quay.io/team/app/manifests/" + f.simple.Digest.String(), 404, "", ""},
 		{"layer", "/v2/quay.io/team/app/blobs/" + f.app.Layers[0].Digest.String(), 404, "", ""},
 		{"layer by diff ID", "/v2/quay.io/team/app/blobs/" + f.app.Layers[0].DiffID.String(), 404, "", ""},
 		{"unknown manifest", "/v2/quay.io/team/app/manifests/" + f.unrelated.String(), 404, "", ""},

@@ -112,7 +112,12 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, rt route) error
 		return h.listTags(w, r, rt.name)
 	case kindReferrers:
 		return h.listReferrers(w, r, rt.digest)
+	case kindSignatures:
+		return h.listSignatures(w, r, rt.digest)
 	case kindBase, kindOther:
+	}
+	if h.stores.current().hasSignatures() {
+		w.Header().Set(signaturesHeader, "1")
 	}
 	writeJSON(w, r, http.StatusOK, "application/json", []byte("{}"))
 	return nil

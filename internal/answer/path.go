@@ -21,6 +21,8 @@ const (
 	kindBlob      kind = "blob"
 	kindTags      kind = "tags"
 	kindReferrers kind = "referrers"
+	// kindSignatures is of OpenShift's extension of the specification.
+	kindSignatures kind = "signatures"
 )
 
 // route is a parsed path below /v2/.
@@ -46,6 +48,9 @@ func newGrammar() grammar {
 // parse takes the decoded path of a URL apart. The error is *apiError. A name may
 // itself have a component "manifests" or "blobs", so it is read from its end.
 func (g grammar) parse(path string) (route, error) {
+	if rest, ok := strings.CutPrefix(path, signaturesPath); ok {
+		return g.signatures(rest)
+	}
 	rest, ok := strings.CutPrefix(path, "/v2")
 	if !ok || (rest != "" && rest[0] != '/') {
 		return route{}, errNotFound("no such endpoint")
@@ -76,6 +81,19 @@ func (g grammar) parse(path string) (route, error) {
 		return route{}, errNameInvalid(r.name)
 	}
 	return g.target(r, arg)
+}
+
+// signatures takes <name>/signatures/<digest> apart.
+func (g grammar) signatures(rest string) (route, error) {
+	i := strings.LastIndex(rest, "/signatures/")
+	if i < 0 {
+		return route{}, errNotFound("no such endpoint")
+	}
+	r := route{kind: kindSignatures, name: rest[:i]}
+	if len(r.name) > maxName || !g.name.MatchString(r.name) {
+		return route{}, errNameInvalid(r.name)
+	}
+	return g.target(r, rest[i+len("/signatures/"):])
 }
 
 // target reads the last part of the path, a digest or a tag, into r.

@@ -91,12 +91,32 @@ func (s *snapshot) tags(names []string) []string {
 
 // referrers returns the manifests that refer to d, sorted.
 func (s *snapshot) referrers(d digest.Digest) []digest.Digest {
+	return s.all(func(v *view) []digest.Digest { return v.referrers[d] })
+}
+
+// signatures returns the simple signatures of the manifest d, sorted.
+func (s *snapshot) signatures(d digest.Digest) []digest.Digest {
+	return s.all(func(v *view) []digest.Digest { return v.signatures[d] })
+}
+
+// hasSignatures reports whether any store has simple signatures.
+func (s *snapshot) hasSignatures() bool {
+	return slices.ContainsFunc(s.views, func(v *view) bool { return len(v.signatures) > 0 })
+}
+
+// all joins what the stores have, sorted.
+func (s *snapshot) all(of func(*view) []digest.Digest) []digest.Digest {
 	var all []digest.Digest
 	for _, v := range s.views {
-		all = append(all, v.referrers[d]...)
+		all = append(all, of(v)...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// attachment returns a blob of what is attached to an image, verified.
+func (s *snapshot) attachment(d digest.Digest) ([]byte, error) {
+	return s.first(func(v *view) ([]byte, error) { return v.store.Attachment(d) })
 }
 
 // manifest returns a manifest, a list or the manifest of an attachment, verified.

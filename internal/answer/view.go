@@ -36,6 +36,8 @@ type view struct {
 	attachments map[digest.Digest]bool
 	// referrers are the manifests that name a manifest as their subject.
 	referrers map[digest.Digest][]digest.Digest
+	// signatures are the simple signatures of a manifest.
+	signatures map[digest.Digest][]digest.Digest
 }
 
 // repository is what a name here stands for.
@@ -58,6 +60,7 @@ func open(dir string, m mark) *view {
 		compressed:   make(map[digest.Digest]digest.Digest),
 		attachments:  make(map[digest.Digest]bool),
 		referrers:    make(map[digest.Digest][]digest.Digest),
+		signatures:   make(map[digest.Digest][]digest.Digest),
 	}
 	if v.store, v.err = store.Open(os.DirFS(dir)); v.err != nil {
 		return v
@@ -137,6 +140,10 @@ func (v *view) addAttachments(img *bundle.Image) {
 		if err != nil {
 			continue // of an image that this node does not need
 		}
+		if a.Key != "" {
+			v.addSignature(&a)
+			continue
+		}
 		v.attachments[a.Digest] = true
 		for _, d := range a.Blobs {
 			if _, known := v.attachments[d]; !known {
@@ -154,5 +161,14 @@ func (v *view) addAttachments(img *bundle.Image) {
 				v.addTag(v.addRepository(named), a.Tag, a.Digest)
 			}
 		}
+	}
+}
+
+// addSignature adds a signature that is no manifest. Its digest is that of a
+// blob that nobody asks for by it.
+func (v *view) addSignature(a *bundle.Attachment) {
+	subject := a.Subject()
+	if subject != "" && a.Signs() && !slices.Contains(v.signatures[subject], a.Digest) {
+		v.signatures[subject] = append(v.signatures[subject], a.Digest)
 	}
 }
