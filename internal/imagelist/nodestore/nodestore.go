@@ -35,6 +35,8 @@ type Store struct {
 	Dir    string
 	store  *store.Store
 	layers map[digest.Digest][]string // IDs by diff ID
+	// attachments are what the inventory of a store of nodeseal's says.
+	attachments []attachment
 }
 
 // Open reads what is in the store at dir: /var/lib/containers/storage of a
@@ -51,7 +53,11 @@ func Open(dir string) (*Store, error) {
 			layers[l.UncompressedDigest] = append(layers[l.UncompressedDigest], l.ID)
 		}
 	}
-	return &Store{Dir: dir, store: s, layers: layers}, nil
+	st := &Store{Dir: dir, store: s, layers: layers}
+	if err := st.readAttachments(); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", dir, err)
+	}
+	return st, nil
 }
 
 // List returns every image of the store by the references that name it, each

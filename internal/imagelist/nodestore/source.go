@@ -66,12 +66,15 @@ func mediaType(data []byte) string {
 	return "application/vnd.oci.image.manifest.v1+json"
 }
 
-// Blob opens a blob from offset on. Of stores it gives configurations, verified:
+// Blob opens a blob from offset on. Of stores it gives configurations, and what belongs to attachments, verified:
 // they have no layers as the registry had them (see PlainLayer). The error wraps
 // store.ErrUnknown where no store has it and there is no registry.
 func (s *Source) Blob(ctx context.Context, ref string, d digest.Digest, size, offset int64) (io.ReadCloser, error) {
 	for _, st := range s.Stores {
 		data, err := st.store.Config(d.Encoded())
+		if err != nil {
+			data, err = st.store.Attachment(d)
+		}
 		if err != nil || offset > int64(len(data)) {
 			continue
 		}

@@ -3,6 +3,8 @@
 package sources
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +56,9 @@ type Sources struct {
 	Stores       []*nodestore.Store
 	// MirrorFiles hold mirror objects as YAML or JSON.
 	MirrorFiles []File
-	Filter      imagelist.Filter
+	// SignatureFiles hold release signatures: see signatureFile.
+	SignatureFiles []File
+	Filter         imagelist.Filter
 	// Architecture is whose instance of a release image is read where no node
 	// says one; "" is amd64.
 	Architecture string
@@ -148,6 +152,11 @@ func (g *gatherer) files() error {
 			failed = errors.Join(failed, err)
 		}
 	}
+	for _, f := range g.SignatureFiles {
+		if err := g.signatureFile(f); err != nil {
+			failed = errors.Join(failed, err)
+		}
+	}
 	for _, f := range g.ReleaseFiles {
 		if err := g.releaseFile(f); err != nil {
 			failed = errors.Join(failed, err)
@@ -214,6 +223,7 @@ func (g *gatherer) stores() {
 	for _, s := range g.Stores {
 		list, problems := s.List()
 		g.res.List.Merge(list)
+		g.res.Signatures = append(g.res.Signatures, s.Signatures()...)
 		for _, p := range problems {
 			g.problem(fmt.Errorf("%s: %w", s.Dir, p))
 		}
@@ -281,8 +291,9 @@ func (g *gatherer) finish() {
 	}
 	slices.SortStableFunc(r.Mirrors, func(a, b imagelist.Mirror) int { return strings.Compare(key(a), key(b)) })
 	r.Mirrors = slices.CompactFunc(r.Mirrors, func(a, b imagelist.Mirror) bool { return key(a) == key(b) })
-	slices.SortStableFunc(r.Signatures, func(a, b imagelist.Signature) int { return strings.Compare(a.Key, b.Key) })
-	r.Signatures = slices.CompactFunc(r.Signatures, func(a, b imagelist.Signature) bool { return a.Key == b.Key })
+	// ConfigMaps of different origin may give one key to different signatures.
+	slices.SortFunc(r.Signatures, compareSignatures)
+	r.Signatures = slices.CompactFunc(r.Signatures, func(a, b imagelist.Signature) bool { return compareSignatures(a, b) == 0 })
 	for _, p := range r.Problems {
 		var open *ResolveError
 		if errors.As(p, &open) {
@@ -291,6 +302,10 @@ func (g *gatherer) finish() {
 		}
 		r.Document.Problems = append(r.Document.Problems, p.Error())
 	}
+}
+
+func compareSignatures(a, b imagelist.Signature) int {
+	return cmp.Or(strings.Compare(a.Key, b.Key), bytes.Compare(a.Data, b.Data))
 }
 
 // Rules are mirrors in the registry client's words.
