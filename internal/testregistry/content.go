@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -166,6 +167,47 @@ func (c *Content) AddManifest(repository, mediaType string, data []byte, tags ..
 		c.manifests[repository+":"+tag] = manifest{mediaType, data}
 	}
 	return d
+}
+
+// AddAttachment adds a manifest and the blobs that it names to a repository, under
+// its digest and the tags.
+func (c *Content) AddAttachment(repository string, data []byte, blobs [][]byte, tags ...string) (digest.Digest, error) {
+	for _, b := range blobs {
+		if _, err := c.AddBlob(b); err != nil {
+			return "", err
+		}
+	}
+	return c.AddManifest(repository, v1.MediaTypeImageManifest, data, tags...), nil
+}
+
+// Remove takes a manifest out of a repository, by tag or digest.
+func (c *Content) Remove(repository, version string) {
+	sep := ":"
+	if strings.Contains(version, ":") {
+		sep = "@"
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.manifests, repository+sep+version)
+}
+
+// referrers are the manifests of the repository that have subject as theirs, sorted.
+func (c *Content) referrers(repository, subject string) []v1.Descriptor {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := []v1.Descriptor{}
+	for name, m := range c.manifests {
+		var parsed v1.Manifest
+		if !strings.HasPrefix(name, repository+"@") || json.Unmarshal(m.data, &parsed) != nil ||
+			parsed.Subject == nil || parsed.Subject.Digest.String() != subject {
+			continue
+		}
+		found = append(found, v1.Descriptor{
+			MediaType: m.mediaType, Digest: digest.FromBytes(m.data), Size: int64(len(m.data)), ArtifactType: parsed.ArtifactType,
+		})
+	}
+	slices.SortFunc(found, func(a, b v1.Descriptor) int { return strings.Compare(a.Digest.String(), b.Digest.String()) })
+	return found
 }
 
 // AddImage adds an OCI image for linux/amd64 to a repository and returns the

@@ -2,6 +2,7 @@ package testregistry
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,13 +13,18 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/image-spec/specs-go"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Request is a request that a registry is about to answer.
 type Request struct {
-	// Blob is set for blobs; for manifests it is empty, and so is Version for /v2/.
+	// Blob is set for blobs; for manifests and referrers it is empty, and so is
+	// Version for /v2/.
 	Repository, Version string
 	Blob                digest.Digest
+	// Referrers asks for what refers to the manifest Version.
+	Referrers bool
 	// Offset is where the answer starts.
 	Offset int64
 	Header http.Header
@@ -46,6 +52,8 @@ type Registry struct {
 	Content *Content
 	// Trouble, where set, says what goes wrong with a request.
 	Trouble func(Request) Fault
+	// Referrers says that it has the referrers API; else it is a 404.
+	Referrers bool
 	// Rate, where above 0, bounds the bytes a second of each blob's body.
 	Rate int64
 
@@ -82,6 +90,10 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case q.Version == "":
 		w.WriteHeader(http.StatusOK)
+	case q.Referrers && r.Referrers:
+		r.referrers(w, req, q)
+	case q.Referrers:
+		http.NotFound(w, req)
 	case q.Blob == "":
 		r.manifest(w, req, q)
 	default:
@@ -89,23 +101,26 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// parse reads /v2/, /v2/REPOSITORY/manifests/VERSION, /v2/REPOSITORY/blobs/DIGEST.
+// parse reads /v2/, /v2/REPOSITORY/manifests/VERSION, /v2/REPOSITORY/blobs/DIGEST
+// and /v2/REPOSITORY/referrers/DIGEST.
 func (r *Registry) parse(req *http.Request) (Request, bool) {
 	path, ok := strings.CutPrefix(req.URL.Path, "/v2/")
 	q := Request{Header: req.Header}
 	if !ok || path == "" {
 		return q, ok
 	}
-	kind := "/manifests/"
-	i := strings.LastIndex(path, kind)
-	if i < 0 {
-		kind = "/blobs/"
-		i = strings.LastIndex(path, kind)
+	var kind string
+	i := -1
+	for _, kind = range []string{"/manifests/", "/blobs/", "/referrers/"} {
+		if i = strings.LastIndex(path, kind); i >= 0 {
+			break
+		}
 	}
 	if i < 0 {
 		return q, false
 	}
 	q.Repository, q.Version = path[:i], path[i+len(kind):]
+	q.Referrers = kind == "/referrers/"
 	if kind == "/blobs/" {
 		q.Blob = digest.Digest(q.Version)
 		if q.Blob.Validate() != nil {
@@ -141,6 +156,18 @@ func (r *Registry) manifest(w http.ResponseWriter, req *http.Request, q Request)
 	w.Header().Set("Content-Type", m.mediaType)
 	w.Header().Set("Docker-Content-Digest", digest.FromBytes(m.data).String())
 	http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(m.data))
+}
+
+// referrers answers with what has the manifest as its subject.
+func (r *Registry) referrers(w http.ResponseWriter, req *http.Request, q Request) {
+	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex, Manifests: r.Content.referrers(q.Repository, q.Version)}
+	data, err := json.Marshal(index)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", index.MediaType)
+	http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(data))
 }
 
 func (r *Registry) blob(w http.ResponseWriter, req *http.Request, q Request, fault Fault) {
