@@ -30,6 +30,7 @@ func newConfigCommand(a *app) *cobra.Command {
 		newConfigPinnedCommand(a),
 		newConfigDisruptionCommand(a),
 		newConfigDaemonSetCommand(a),
+		newConfigSignaturesCommand(a),
 		newConfigUnitsCommand(a),
 		newConfigStorageCommand(a),
 		newConfigRegistriesCommand(a),

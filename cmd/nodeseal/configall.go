@@ -79,6 +79,11 @@ func (o *configAllOptions) files(ctx context.Context, a *app) (configFiles, erro
 			return out, err
 		}
 	}
+	if o.node.sources.bundle != "" {
+		if opts.Signatures, err = bundleSignatures(ctx, o.node.sources.bundle); err != nil {
+			return out, err
+		}
+	}
 	files, err := manifest.All(opts)
 	if err != nil {
 		return out, refused(err)

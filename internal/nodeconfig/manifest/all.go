@@ -23,6 +23,8 @@ type Options struct {
 	RuntimeConfig bool
 	// PinnedImages makes PinnedImageSets; Settings.Pins must be empty then.
 	PinnedImages []string
+	// Signatures are those of release images; there may be none.
+	Signatures []ReleaseSignature
 	// Installer makes DaemonSets where its Image is set.
 	Installer Installer
 }
@@ -88,6 +90,10 @@ func All(o Options) ([]File, error) {
 			err = add("50-pinnedimageset-"+pool+".yaml", content, e)
 		}
 	}
+	if err == nil && len(o.Signatures) > 0 {
+		content, e := Signatures(o.Signatures)
+		err = add("60-signatures.yaml", content, e)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +116,7 @@ func (o Options) readme(pools []string, files []File) ([]byte, error) {
 	err = t.Execute(&out, map[string]any{
 		"Version": o.Version, "Pools": pools, "Root": o.Settings.Root, "Files": files, "Namespace": Namespace,
 		"DaemonSet": has("10-"), "Policy": has("20-"), "RuntimeConfig": has("40-"), "Pinned": has("50-"),
+		"Signatures": has("60-"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the README: %w", err)

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
@@ -58,6 +61,26 @@ func images(n int) []string {
 	return refs
 }
 
+// signatures are of two releases, one of them with two, in no order and twice.
+func signatures() []ReleaseSignature {
+	a, b := digest.FromString("4.18"), digest.FromString("4.19")
+	return []ReleaseSignature{
+		{b, []byte{0x90, 0x0d, 1}}, {a, []byte("\x90\x0d\x02 not text: \xff")}, {b, []byte{0x90, 0x0d, 0}}, {b, []byte{0x90, 0x0d, 1}},
+	}
+}
+
+// TestNoSignatures: an object with no signature in it would verify nothing.
+func TestNoSignatures(t *testing.T) {
+	t.Parallel()
+	if out, err := Signatures(nil); !errors.Is(err, machine.ErrSettings) {
+		t.Errorf("%s, %v", out, err)
+	}
+	big := []ReleaseSignature{{digest.FromString("4.18"), make([]byte, 1<<20)}}
+	if _, err := Signatures(big); !errors.Is(err, machine.ErrSettings) {
+		t.Errorf("a MiB: %v", err)
+	}
+}
+
 // everything returns one of each object, by file name.
 func everything(t *testing.T) map[string][]byte {
 	t.Helper()
@@ -84,10 +107,12 @@ func everything(t *testing.T) map[string][]byte {
 	add("nodedisruptionpolicy.yaml", content, err)
 	content, err = DaemonSet([]string{"master"}, Installer{Image: "registry.example/tools/nodeseal:1"}, full)
 	add("daemonset.yaml", content, err)
+	content, err = Signatures(signatures())
+	add("signatures.yaml", content, err)
 	for name, o := range map[string]Options{
 		"README-4.16.md": {Pools: []string{"master"}, Version: version(t, "4.16"), Settings: full},
 		"README-5.0.md": {Pools: []string{"worker", "master"}, Version: version(t, "5.0"), Settings: bare, RuntimeConfig: true,
-			PinnedImages: images(1), Installer: Installer{Image: "registry.example/tools/nodeseal:1"}},
+			PinnedImages: images(1), Installer: Installer{Image: "registry.example/tools/nodeseal:1"}, Signatures: signatures()},
 	} {
 		files, err := All(o)
 		if err != nil {
@@ -124,13 +149,13 @@ func TestAllInOrder(t *testing.T) {
 	s := settings(t)
 	s.StorageConf, s.Pins = nil, nil
 	files, err := All(Options{Pools: []string{"b", "a", "b"}, Version: version(t, "4.23"), Settings: s, RuntimeConfig: true,
-		PinnedImages: images(1), Installer: Installer{Image: "registry.example/tools/nodeseal:1"}})
+		PinnedImages: images(1), Installer: Installer{Image: "registry.example/tools/nodeseal:1"}, Signatures: signatures()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := "README.md 10-daemonset.yaml 20-nodedisruptionpolicy.yaml" +
 		" 30-machineconfig-a.yaml 40-containerruntimeconfig-a.yaml 50-pinnedimageset-a.yaml" +
-		" 30-machineconfig-b.yaml 40-containerruntimeconfig-b.yaml 50-pinnedimageset-b.yaml"
+		" 30-machineconfig-b.yaml 40-containerruntimeconfig-b.yaml 50-pinnedimageset-b.yaml 60-signatures.yaml"
 	var names []string
 	for _, f := range files {
 		names = append(names, f.Name)
