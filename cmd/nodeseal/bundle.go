@@ -18,7 +18,6 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
-	"github.com/nodeseal/nodeseal/internal/imagelist/nodestore"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
@@ -38,6 +37,7 @@ const bundleMemory = 176 << 20
 type bundleOptions struct {
 	lists     listOptions
 	registry  registryOptions
+	attached  attachmentOptions
 	output    string
 	work      string
 	layers    string
@@ -58,6 +58,7 @@ type bundleOptions struct {
 func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	o.lists.addFlags(flags)
 	o.registry.addFlags(flags)
+	o.attached.addFlags(flags)
 	flags.StringVarP(&o.output, "output", "o", "", "the bundle `FILE` to write, NAME.tar.zst")
 	flags.StringVar(&o.work, "work", "", "work `DIR`, kept between runs (default: "+workDirName+" beside the output)")
 	flags.StringVar(&o.layers, "layers", string(bundle.Expanded), "`FORM` of the layers: expanded: plain tars, smaller and faster to import; original: the registry's bytes")
@@ -89,6 +90,13 @@ is checked: that is all that is ever written, the bundle goes straight to its
 place. --dry-run stops there. It measures on the beginnings of a few layers what
 time the registries take and what each compression level makes of them.
 
+Beside the images the bundle carries what their registries have attached to them:
+sigstore signatures (sha256-HEX.sig), OCI referrers, simple signatures of the lookaside
+servers of registries.d, and signatures of releases, of the cluster or of --signatures.
+An image without a signature is a warning; with --policy one that the nodes' policy
+would not let run is an error. Pods ask for images by the names of the list: these are
+what the policy is about, wherever the bytes come from.
+
 With --since OLD the bundle holds only the layers that OLD lacks, and names OLD as
 its base: for nodes that have OLD's images, or get OLD's bundle too. OLD may be a
 bundle that was made so itself, and its inventory.json is enough:
@@ -96,7 +104,7 @@ zstd -dc OLD.tar.zst | tar -xO inventory.json. --layers is OLD's then.`,
 		Example: `  nodeseal bundle --images images.lst -o release.tar.zst --dry-run
   nodeseal bundle --images images.lst -o release.tar.zst
   nodeseal bundle --images images.lst -o 4.17.9.tar.zst --since 4.17.8.tar.zst
-  nodeseal bundle --cluster -o release.tar.zst
+  nodeseal bundle --cluster -o release.tar.zst --policy policy.json
   nodeseal bundle --store /var/lib/containers/storage -o node.tar.zst`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -108,6 +116,8 @@ zstd -dc OLD.tar.zst | tar -xO inventory.json. --layers is OLD's then.`,
 	must(cmd.RegisterFlagCompletionFunc("layers", oneOf(string(bundle.Expanded), string(bundle.Original))))
 	must(cmd.MarkFlagFilename("output", "tar.zst", "zst"))
 	must(cmd.MarkFlagFilename("since", "zst", "json", "000"))
+	must(cmd.MarkFlagFilename("policy", "json"))
+	must(cmd.MarkFlagDirname("registries-d"))
 	return cmd
 }
 
@@ -144,10 +154,13 @@ func (o *bundleOptions) options(a *app) (mirror.Options, error) {
 		}
 		out.Split = size
 	}
+	if err := o.attached.check(); err != nil {
+		return out, err
+	}
 	if out.Work == "" {
 		out.Work = filepath.Join(filepath.Dir(o.output), workDirName)
 	}
-	return out, nil
+	return out, o.attached.read(&out)
 }
 
 func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
@@ -165,17 +178,17 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	if err := o.addSince(ctx, &opts); err != nil {
 		return err
 	}
-	found, src, err := o.gather(ctx, a)
+	found, src, err := o.gather(ctx, a, &opts)
 	if err != nil {
 		return err
 	}
 	opts.Release = found.Release
 	if o.dryRun {
-		p, failed, err := mirror.Estimate(ctx, found.List, src, opts, time.Now)
+		e, err := mirror.Estimate(ctx, found.List, src, opts, time.Now)
 		if err != nil {
 			return err
 		}
-		return a.showPlan(opts, p, failed)
+		return a.showPlan(opts, e)
 	}
 	res, err := mirror.Run(ctx, found.List, src, opts)
 	if err != nil {
@@ -196,9 +209,13 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	return nil
 }
 
-// gather makes the list, and finds where its bytes come from. A list that may not
-// be whole is an error without --keep-going.
-func (o *bundleOptions) gather(ctx context.Context, a *app) (*sources.Result, mirror.Source, error) {
+// gather makes the list, and finds where its bytes and what is attached to them come
+// from. A list that may not be whole is an error without --keep-going.
+func (o *bundleOptions) gather(ctx context.Context, a *app, opts *mirror.Options) (_ *sources.Result, _ mirror.Source, err error) {
+	if o.lists.signatures, err = o.attached.files(a); err != nil {
+		return nil, nil, err
+	}
+	o.registry.registriesDir = o.attached.registriesDir
 	found, stores, err := o.lists.gather(ctx, a, &o.registry, false)
 	if err != nil {
 		return nil, nil, err
@@ -210,10 +227,7 @@ func (o *bundleOptions) gather(ctx context.Context, a *app) (*sources.Result, mi
 	if o.platformGiven {
 		found.List.SetPlatforms(o.platforms)
 	}
-	if len(stores) > 0 {
-		return found, &nodestore.Source{Stores: stores, Registry: found.Registry}, nil
-	}
-	return found, found.Registry, nil
+	return found, o.attached.source(found, stores, opts), nil
 }
 
 // incompleteError says that the list of images may lack some.
@@ -228,7 +242,7 @@ func newBundleResult(o mirror.Options, res *mirror.Result) bundleResult {
 	return bundleResult{
 		Output: o.Output, Size: res.Size, SHA256: res.SHA256, Work: o.Work,
 		Images: len(res.Inventory.Images), Downloaded: res.Downloaded, Reused: res.Reused,
-		Base: newBaseResult(res.Inventory), Failed: failedImages(res.Failed),
+		Attached: newAttachedResult(o, res.Attached), Base: newBaseResult(res.Inventory), Failed: failedImages(res.Failed),
 	}
 }
 
@@ -244,16 +258,17 @@ func (a *app) showBundled(out bundleResult) error {
 
 // bundleResult is what bundle prints. Sizes are in bytes.
 type bundleResult struct {
-	Output     string        `json:"output"`
-	Size       int64         `json:"size"`
-	SHA256     digest.Digest `json:"sha256"`
-	Images     int           `json:"images"`
-	Downloaded int64         `json:"downloaded"`
-	Reused     int64         `json:"reused"`
-	Work       string        `json:"work"`
-	Signature  string        `json:"signature,omitempty"`
-	Base       *baseResult   `json:"base,omitempty"`
-	Failed     []failedImage `json:"failed"`
+	Output     string          `json:"output"`
+	Size       int64           `json:"size"`
+	SHA256     digest.Digest   `json:"sha256"`
+	Images     int             `json:"images"`
+	Downloaded int64           `json:"downloaded"`
+	Reused     int64           `json:"reused"`
+	Work       string          `json:"work"`
+	Signature  string          `json:"signature,omitempty"`
+	Attached   *attachedResult `json:"attached,omitempty"`
+	Base       *baseResult     `json:"base,omitempty"`
+	Failed     []failedImage   `json:"failed"`
 }
 
 type failedImage struct {
@@ -273,6 +288,7 @@ func (r bundleResult) writeText(w io.Writer) error {
 	p := &printer{w: w}
 	p.line("%s: %s, %d images, %s", r.Output, ui.Bytes(r.Size), r.Images, r.SHA256)
 	p.line("downloaded %s, reused %s; %s keeps the layers for the next bundle", ui.Bytes(r.Downloaded), ui.Bytes(r.Reused), r.Work)
+	r.Attached.line(p, r.Images)
 	if r.Base != nil {
 		p.line("%s left to the base, %s", r.Base.layers(), r.Base.name)
 	}

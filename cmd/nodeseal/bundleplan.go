@@ -18,6 +18,9 @@ func planLine(p *plan.Plan) string {
 	if p.BaseLayers > 0 {
 		line += fmt.Sprintf("; %d of the layers, %s, are left to the base", p.BaseLayers, ui.Bytes(p.BaseBytes))
 	}
+	if p.Attachments > 0 {
+		line += "; " + plural(p.Attachments, "attachment")
+	}
 	for _, d := range p.Disks {
 		line += fmt.Sprintf("; the %s may take %s of the %s free in %s", d.For, ui.Bytes(d.Need), ui.Bytes(d.Free), d.Path)
 	}
@@ -26,15 +29,17 @@ func planLine(p *plan.Plan) string {
 
 // showPlan prints what a dry run found. Its error says that the real run would
 // not start, or not hold everything.
-func (a *app) showPlan(o mirror.Options, p *plan.Plan, failed []*mirror.ImageError) error {
-	out := planResult{Output: o.Output, Work: o.Work, Plan: p, Failed: failedImages(failed)}
+func (a *app) showPlan(o mirror.Options, e *mirror.Estimated) error {
+	out := planResult{
+		Output: o.Output, Work: o.Work, Plan: e.Plan, Attached: newAttachedResult(o, e.Attached), Failed: failedImages(e.Failed),
+	}
 	if err := a.show(out); err != nil {
 		return err
 	}
-	if err := p.Check(); err != nil {
+	if err := e.Plan.Check(); err != nil {
 		return err
 	}
-	if len(failed) > 0 {
+	if len(e.Failed) > 0 {
 		return errPartial
 	}
 	return nil
@@ -45,7 +50,9 @@ type planResult struct {
 	Output string `json:"output"`
 	Work   string `json:"work"`
 	*plan.Plan
-	Failed []failedImage `json:"failed"`
+	// Attached is nil with --no-attachments.
+	Attached *attachedResult `json:"attached,omitempty"`
+	Failed   []failedImage   `json:"failed"`
 }
 
 func (r planResult) writeText(w io.Writer) error {
@@ -65,6 +72,7 @@ func (r planResult) writeText(w io.Writer) error {
 	if r.BaseLayers > 0 {
 		p.line("%d of the layers, %s, are left to the base: neither downloaded nor in the bundle", r.BaseLayers, ui.Bytes(r.BaseBytes))
 	}
+	r.Attached.line(p, len(r.Plan.Images))
 	if r.Rate > 0 {
 		p.line("to download: %s, in about %s at the %s/s just measured", ui.Bytes(r.Download),
 			ui.Duration(time.Duration(r.Seconds)*time.Second), ui.Bytes(r.Rate))

@@ -17,6 +17,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/pull"
+	"github.com/nodeseal/nodeseal/internal/pull/policy"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -94,7 +95,7 @@ func exitCode(err error) int {
 	case errors.Is(err, errPartial):
 		return exitPartial
 	case is(err, errFound, errLacks, base.ErrIncomplete, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, signature.ErrMismatch, store.ErrDamaged,
-		layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
+		policy.ErrRefused, layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
 		return exitDamaged
 	case isPrecondition(err):
 		return exitPrecondition
@@ -145,6 +146,10 @@ func hint(err error) string {
 		return "nodeseal verify " + badBase.Path + " names all that is damaged there; mend it, name another base with --base, or take a bundle that was made without --since"
 	case errors.As(err, &slotImage):
 		return "nodeseal verify " + strings.TrimSuffix(slotImage.File, image.Suffix) + " --repair BUNDLE makes it anew; to do without it: nodeseal unseal, and remove the file"
+	case errors.Is(err, policy.ErrRefused):
+		return "nodes with this policy would not run it: bundle one that is signed, or the rest with --keep-going; nodeseal bundle --dry-run --json lists what has no signature"
+	case errors.Is(err, mirror.ErrAttachments):
+		return "mend it and run the same command again, which goes on where it was; --no-attachments leaves signatures out, --keep-going the image"
 	case errors.As(err, &kernel):
 		return "import with --format dir, which needs no EROFS"
 	case errors.As(err, &full):

@@ -18,7 +18,8 @@ func newInspectCommand(a *app) *cobra.Command {
 		Use:   "inspect BUNDLE|STORE|IMAGE",
 		Short: "Show what is inside a bundle or a store, how big it is and what is shared",
 		Long: `Show the images of a bundle or of a store, their sizes unpacked, and how much of each is its
-own: not shared with any other image. Only the head of the bundle is read. Of a
+own: not shared with any other image; and the signatures and other referrers that
+are carried with them. Only the head of the bundle is read. Of a
 bundle of bundle --since, the layers that are left to its base count too.
 With --json, the inventory and the sums.`,
 		Args: exactArgs("the bundle"),
@@ -36,7 +37,7 @@ With --json, the inventory and the sums.`,
 			defer f.Close() //nolint:errcheck // read only
 			return a.show(inspectResult{
 				Bundle: args[0], Size: f.Size(), Usage: f.Inventory().Whole().Usage(), Base: newBaseResult(f.Inventory()),
-				inventory: f.Inventory(), Inventory: f.RawInventory(),
+				Attached: inventoryAttached(f.Inventory()), inventory: f.Inventory(), Inventory: f.RawInventory(),
 			})
 		},
 	}
@@ -48,6 +49,7 @@ type inspectResult struct {
 	Size      int64           `json:"size"`
 	Usage     bundle.Usage    `json:"usage"`
 	Base      *baseResult     `json:"base,omitempty"`
+	Attached  *attachedResult `json:"attached,omitempty"`
 	Inventory json.RawMessage `json:"inventory"`
 
 	inventory *bundle.Inventory
@@ -62,6 +64,7 @@ func (r inspectResult) writeText(w io.Writer) error {
 	}
 	p.line("%s, %s, %s of layers, %s of them shared", plural(len(inv.Images), "image"), plural(r.Usage.Layers, "layer"),
 		ui.Bytes(r.Usage.LayerBytes), ui.Bytes(r.Usage.SharedBytes))
+	r.Attached.line(p, len(inv.Images))
 	if r.Base != nil {
 		p.line("%s left to the base, %s", r.Base.layers(), r.Base.name)
 	}
@@ -74,6 +77,9 @@ func (r inspectResult) writeText(w io.Writer) error {
 		pt.line("%s\t%s\t%d\t  %s", ui.Bytes(u.Bytes), ui.Bytes(u.OwnBytes), len(img.Layers), img.Ref)
 		for _, name := range img.Names {
 			pt.line("\t\t\t    also %s", name)
+		}
+		if len(img.Attachments) > 0 {
+			pt.line("\t\t\t    with %s", attachmentCounts(img.Attachments))
 		}
 	}
 	if pt.err == nil {

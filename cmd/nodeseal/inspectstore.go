@@ -56,6 +56,6 @@ func runInspectStore(a *app, path, dir string) error {
 		}
 	}
 	return a.show(inspectResult{
-		Bundle: path, Size: size, Usage: inv.Usage(), inventory: &inv, Inventory: stored.RawInventory(),
+		Bundle: path, Size: size, Usage: inv.Usage(), Attached: inventoryAttached(stored.Inventory()), inventory: &inv, Inventory: stored.RawInventory(),
 	})
 }

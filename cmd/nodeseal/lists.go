@@ -25,6 +25,8 @@ type listOptions struct {
 	mirrors      []string
 	include      []string
 	exclude      []string
+	// signatures is the flag of commands that carry release signatures.
+	signatures []sources.File
 }
 
 func (o *listOptions) addFlags(flags *pflag.FlagSet) {
@@ -53,7 +55,7 @@ func (o *listOptions) gather(ctx context.Context, a *app, registry *registryOpti
 		return nil, nil, usageError{err}
 	}
 	s := sources.Sources{
-		Files: a.files(o.images), ReleaseFiles: a.files(o.releaseFiles), MirrorFiles: a.files(o.mirrors),
+		Files: a.files(o.images), ReleaseFiles: a.files(o.releaseFiles), MirrorFiles: a.files(o.mirrors), SignatureFiles: o.signatures,
 		Releases: o.releases, Filter: filter, Resolve: resolve, Progress: a.progress(),
 		Connect: func(rules []mirrors.Rule) (sources.Registry, error) { return registry.client(a, rules...) },
 	}

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/nodeseal/nodeseal/internal/testregistry"
 )
 
@@ -25,12 +27,14 @@ type mirrored struct {
 	t        *testing.T
 	registry *testregistry.Registry
 	layers   []testregistry.Layer
+	images   []digest.Digest
 	dir      string
 	flags    []string // of every run
+	attached
 }
 
-// newMirrored makes images of which two share a layer: text that compresses,
-// in layers of some hundred KiB to a few MiB.
+// newMirrored makes images of which all share a layer: text that compresses,
+// in layers of some hundred KiB to a few MiB. Two of them have attachments.
 func newMirrored(t *testing.T) *mirrored {
 	t.Helper()
 	m := &mirrored{t: t, dir: t.TempDir()}
@@ -46,8 +50,10 @@ func newMirrored(t *testing.T) *mirrored {
 		name := fmt.Sprintf("team/image%d", i)
 		d, err := content.AddImage(name, []testregistry.Layer{m.layers[0], m.layers[i+1]}, "latest")
 		check(t, err)
+		m.images = append(m.images, d)
 		fmt.Fprintf(&list, "registry.example/%s@%s\n", name, d)
 	}
+	m.attach()
 	check(t, os.WriteFile(m.path("images.lst"), []byte(list.String()), 0o600))
 	addr, stop, err := m.registry.Serve()
 	check(t, err)
@@ -123,7 +129,7 @@ type phaseWatch struct {
 func (p *phaseWatch) Write(data []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, phase := range []string{"resolve", "download", "write"} {
+	for _, phase := range []string{"resolve", "attachments", "download", "write"} {
 		if bytes.Contains(data, []byte(`"phase":"`+phase+`"`)) {
 			p.phase = phase
 		}
@@ -151,11 +157,11 @@ func TestBundleKilled(t *testing.T) {
 	}
 	m.registry.Rate = 4 << 20
 	hits := map[string]int{}
-	phases := []string{"resolve", "download", "write"}
+	phases := []string{"resolve", "download", "write", "attachments"}
 	var kills int64
-	for hits["resolve"] < 4 || hits["download"] < 12 || hits["write"] < 4 {
-		target := phases[kills%3]
-		if hits["download"] < 12 && hits["write"] >= 4 {
+	for hits["resolve"] < 4 || hits["attachments"] < 2 || hits["download"] < 12 || hits["write"] < 4 {
+		target := phases[kills%4]
+		if hits["download"] < 12 && hits["write"] >= 4 && hits["attachments"] >= 2 {
 			target = "download"
 		}
 		if kills > 200 {
@@ -241,7 +247,7 @@ func (m *mirrored) killIn(target string) (phase string, ended bool) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	longest := map[string]int{"resolve": 5, "download": 400, "write": 8}[target]
+	longest := map[string]int{"resolve": 5, "attachments": 3, "download": 400, "write": 8}[target]
 	time.Sleep(time.Duration(rand.IntN(longest*1000)) * time.Microsecond)
 	phase = watch.now()
 	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {

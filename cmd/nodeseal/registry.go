@@ -22,6 +22,8 @@ type registryOptions struct {
 	retries        int
 	stallTimeout   time.Duration
 	perHost        int
+	// registriesDir is the flag of commands that read signatures.
+	registriesDir string
 }
 
 func (o *registryOptions) addFlags(flags *pflag.FlagSet) {
@@ -55,7 +57,7 @@ func (o *registryOptions) client(a *app, rules ...mirrors.Rule) (*pull.Client, e
 	}
 	client, err := pull.New(pull.Options{
 		Retries: retries, StallTimeout: o.stallTimeout, MaxPerHost: o.perHost,
-		RegistriesConf: o.registriesConf, Mirrors: rules, AuthFile: authFile, CertDir: o.certDir,
+		RegistriesConf: o.registriesConf, RegistriesDir: o.registriesDir, Mirrors: rules, AuthFile: authFile, CertDir: o.certDir,
 		TLSVerify: o.tlsVerify.value, Log: a.log(), OnWait: sayWaits(a),
 	})
 	if err != nil {

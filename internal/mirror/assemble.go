@@ -58,6 +58,11 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 			return nil, &ImageError{Ref: images[i].Ref, Err: err}
 		}
 	}
+	for i := range images { // after all images: what is one of theirs is no attachment
+		if err := a.addAttachments(&images[i], &r.attached); err != nil {
+			return nil, &ImageError{Ref: images[i].Ref, Err: err}
+		}
+	}
 	inv := &bundle.Inventory{
 		Format: bundle.FormatV1, Layers: r.o.Layers, Release: r.o.Release, Encoder: r.enc.Name(), Images: images,
 		Base: a.base(),
@@ -66,7 +71,7 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 		inv.Blobs = append(inv.Blobs, b)
 	}
 	res := &Result{
-		Inventory: inv, Failed: failed,
+		Inventory: inv, Failed: failed, Attached: r.attached,
 		Downloaded: r.fetched.downloaded.Load(), Reused: r.fetched.reused.Load(),
 	}
 	return res, r.write(ctx, inv, a, res)
@@ -157,6 +162,38 @@ func (a *assembly) addImage(img *bundle.Image, form bundle.LayerForm) error {
 	d := digest.FromBytes(readable)
 	a.readable[d] = readable
 	a.blobs[d] = bundle.Blob{Digest: d, Size: int64(len(readable)), Kind: bundle.KindReadable}
+	return nil
+}
+
+// addAttachments adds the blobs of what is attached to an image. A blob is of one
+// kind: an attachment with one that is also an image's own, as the manifest of an
+// image of the list that refers to another one, is left out.
+func (a *assembly) addAttachments(img *bundle.Image, found *Attached) error {
+	kept := make([]bundle.Attachment, 0, len(img.Attachments))
+	for _, att := range img.Attachments {
+		all := append([]digest.Digest{att.Digest}, att.Blobs...)
+		i := slices.IndexFunc(all, func(d digest.Digest) bool {
+			b, ok := a.blobs[d]
+			_, based := a.based[d]
+			return based || ok && b.Kind != bundle.KindAttachment
+		})
+		if i >= 0 {
+			found.Problems = append(found.Problems, &ImageError{
+				Ref: img.Ref, Err: fmt.Errorf("attachment %s: %s is part of an image of the bundle", att.Digest, all[i]),
+			})
+			continue
+		}
+		for _, d := range all {
+			if err := a.addSmall(d, bundle.KindAttachment); err != nil {
+				return err
+			}
+		}
+		kept = append(kept, att)
+	}
+	img.Attachments = slices.Clip(kept)
+	if len(kept) == 0 {
+		img.Attachments = nil
+	}
 	return nil
 }
 

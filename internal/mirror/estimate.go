@@ -20,24 +20,31 @@ import (
 // Estimate resolves every entry of list, keeps manifests and configurations in
 // the work directory, and says what Run would do with the same arguments. It
 // fetches the beginnings of a few layers to measure; now is the clock. Nothing
-// else is moved. With KeepGoing the images that failed are returned too.
-func Estimate(ctx context.Context, list *imagelist.List, src Source, o Options, now func() time.Time) (*plan.Plan, []*ImageError, error) {
+// else is moved.
+func Estimate(ctx context.Context, list *imagelist.List, src Source, o Options, now func() time.Time) (*Estimated, error) {
 	r, err := newRun(src, o)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer r.work.Close()
-	images, err := r.resolveAll(ctx, list)
+	images, err := r.known(ctx, list)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	in := r.planInput(images)
 	in.Measured, err = r.sample(ctx, images, now)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	p, err := plan.Make(in)
-	return p, r.failures.sorted(), err
+	return &Estimated{Plan: p, Attached: r.attached, Failed: r.failures.sorted()}, err
+}
+
+// Estimated is what Estimate found. Failed and Attached are as in Result.
+type Estimated struct {
+	Plan     *plan.Plan
+	Attached Attached
+	Failed   []*ImageError
 }
 
 // preflight says what the run is going to do, and refuses where there is no
@@ -57,6 +64,7 @@ func (r *run) planInput(images []bundle.Image) plan.Input {
 	return plan.Input{
 		Images: images, Form: r.o.Layers, Level: r.o.Level, Jobs: r.o.Jobs, Encoders: r.o.Encoders,
 		Work: r.o.Work, Output: r.o.Output, State: r.layerState,
+		Attachments: r.attached.Count, AttachmentBytes: r.attached.Bytes,
 	}
 }
 
@@ -122,6 +130,9 @@ func (r *run) openSample(ctx context.Context, j *job) (io.ReadCloser, func() int
 // newRun opens the work directory for a run. The caller closes it.
 func newRun(src Source, o Options) (*run, error) {
 	o = o.withDefaults()
+	if o.Policy != nil && o.Attachments == nil {
+		return nil, errors.New("a policy is given, and no source of the signatures that it is about")
+	}
 	since, err := newSince(o.Since, o.Layers)
 	if err != nil {
 		return nil, err

@@ -24,6 +24,12 @@ func (f *failures) add(ref string, err error) {
 	}
 }
 
+func (f *failures) has(ref string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.list[ref] != nil
+}
+
 func (f *failures) sorted() []*ImageError {
 	f.mu.Lock()
 	defer f.mu.Unlock()

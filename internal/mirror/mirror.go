@@ -20,11 +20,13 @@ import (
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/pull"
+	"github.com/nodeseal/nodeseal/internal/pull/policy"
 )
 
 // The phases that Run reports progress of.
 const (
 	PhaseResolve  = "resolve"
+	PhaseAttach   = "attachments"
 	PhaseDownload = "download"
 	PhaseWrite    = "write"
 )
@@ -81,6 +83,15 @@ type Options struct {
 	// and it is named as the base. It must have layers of the same form, else the
 	// error is a *FormError.
 	Since *Since
+	// Attachments is where signatures and referrers are found; nil leaves all
+	// attachments out.
+	Attachments AttachmentSource
+	// Signatures are release signatures: those of images of the list are attached.
+	Signatures []imagelist.Signature
+	// Policy, where set, decides which images may be bundled, by their signatures;
+	// Attachments must be set then. The error of an image that it does not let run
+	// wraps policy.ErrRefused.
+	Policy *policy.Policy
 	// Progress is told what happens.
 	Progress progress.Func
 	// Log gets details; nil is silent.
@@ -148,6 +159,8 @@ type Result struct {
 	// Downloaded is how many bytes of layers came from the source in this run;
 	// Reused those that the work directory had.
 	Downloaded, Reused int64
+	// Attached is what was found attached to the images.
+	Attached Attached
 	// Failed are the images that are not in the bundle, sorted by reference
 	// (with KeepGoing only).
 	Failed []*ImageError
@@ -164,7 +177,7 @@ func Run(ctx context.Context, list *imagelist.List, src Source, o Options) (*Res
 		return nil, err
 	}
 	defer r.work.Close()
-	images, err := r.resolveAll(ctx, list)
+	images, err := r.known(ctx, list)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +190,16 @@ func Run(ctx context.Context, list *imagelist.List, src Source, o Options) (*Res
 	return r.assemble(ctx, images)
 }
 
+// known resolves the list and finds what is attached to its images: after that
+// everything is known but the contents of layers.
+func (r *run) known(ctx context.Context, list *imagelist.List) ([]bundle.Image, error) {
+	images, err := r.resolveAll(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	return r.attachAll(ctx, images)
+}
+
 // run is one call of Run.
 type run struct {
 	o        Options
@@ -187,4 +210,5 @@ type run struct {
 	slots    chan struct{} // one for each of Options.Jobs
 	failures failures
 	fetched  counter
+	attached Attached
 }

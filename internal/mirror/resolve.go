@@ -25,26 +25,37 @@ import (
 func (r *run) resolveAll(ctx context.Context, list *imagelist.List) ([]bundle.Image, error) {
 	entries := list.Entries()
 	found := make([][]bundle.Image, len(entries))
-	r.o.Progress.Begin(PhaseResolve, int64(len(entries)), progress.Count)
-	err := r.twice(ctx, len(entries), func(ctx context.Context, i int) (err error) {
+	err := r.each(ctx, PhaseResolve, len(entries), func(i int) string { return entries[i].Ref }, func(ctx context.Context, i int) (err error) {
+		found[i], err = r.resolve(ctx, entries[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return mergeImages(slices.Concat(found...)), nil
+}
+
+// each is a phase of n references: do takes one of r.slots, and its error fails the
+// reference.
+func (r *run) each(ctx context.Context, phase string, n int, ref func(i int) string, do func(ctx context.Context, i int) error) error {
+	r.o.Progress.Begin(phase, int64(n), progress.Count)
+	err := r.twice(ctx, n, func(ctx context.Context, i int) error {
 		select {
 		case r.slots <- struct{}{}:
 			defer func() { <-r.slots }()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		r.o.Progress.Working(PhaseResolve, entries[i].Ref)
-		found[i], err = r.resolve(ctx, entries[i])
-		return err
+		r.o.Progress.Working(phase, ref(i))
+		return do(ctx, i)
 	}, func(ctx context.Context, i int, err error) error {
-		r.o.Progress.Add(PhaseResolve, 1)
-		return r.failed(ctx, entries[i].Ref, err)
+		r.o.Progress.Add(phase, 1)
+		return r.failed(ctx, ref(i), err)
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		r.o.Progress.End(phase)
 	}
-	r.o.Progress.End(PhaseResolve)
-	return mergeImages(slices.Concat(found...)), nil
+	return err
 }
 
 // failed decides what an image's error means for the run: with KeepGoing it is

@@ -25,6 +25,11 @@ type Plan struct {
 	// neither moved nor in the bundle.
 	BaseLayers int   `json:"baseLayers,omitempty"`
 	BaseBytes  int64 `json:"baseBytes,omitempty"`
+	// Attachments is how many signatures and referrers the images have,
+	// AttachmentBytes their size. They are in the work directory. Who prints the plan
+	// has more to say of them.
+	Attachments     int   `json:"-"`
+	AttachmentBytes int64 `json:"-"`
 	// Download is what has to come from registries; the rest is in the work
 	// directory.
 	Download int64 `json:"download"`
@@ -91,6 +96,9 @@ type Input struct {
 	Jobs, Encoders int
 	// Measured is what was measured on some of the layers; it may be nil.
 	Measured *sample.Result
+	// Attachments and AttachmentBytes are the Plan's.
+	Attachments     int
+	AttachmentBytes int64
 	// State looks a layer up in the base and the work directory.
 	State func(bundle.Layer) State
 	// Work and Output are where the run writes.
@@ -123,7 +131,7 @@ func frameRatio(form bundle.LayerForm, level int) float64 {
 
 // Make computes the plan. It reads the free space of the disks.
 func Make(in Input) (*Plan, error) {
-	p := &Plan{}
+	p := &Plan{Attachments: in.Attachments, AttachmentBytes: in.AttachmentBytes}
 	l := sumLayers(in, p)
 	slices.SortFunc(l.missing, func(a, b int64) int { return int(min(max(b-a, -1), 1)) })
 	var kept int64
@@ -135,12 +143,12 @@ func Make(in Input) (*Plan, error) {
 		frames = max(frames*0.9, min(float64(l.done.frames)/float64(l.done.size), frames*1.1))
 	}
 	comes := int64(frames * float64(l.missingSize))
-	p.Bundle = l.done.frames + comes + int64(len(in.Images))*perImage
+	p.Bundle = l.done.frames + comes + in.overhead()
 	if l.plain.size >= enough {
 		ratio = float64(l.plain.plain) / float64(l.plain.size)
 	}
 	plain := l.plain.plain + int64(ratio*float64(p.LayerBytes-l.plain.size))
-	p.Node = Node{Dir: int64(dirRatio * float64(plain)), Image: plain}
+	p.Node = Node{Dir: int64(dirRatio*float64(plain)) + in.AttachmentBytes, Image: plain + in.AttachmentBytes}
 	in.addTimes(p)
 	var err error
 	n := needs{frames: comes, partial: max(0, kept-l.kept), bundle: p.Bundle}
@@ -149,6 +157,12 @@ func Make(in Input) (*Plan, error) {
 	}
 	p.Disks, err = disks(in.Work, in.Output, n)
 	return p, err
+}
+
+// overhead is what a bundle has beside layers: of attachments their own size, that
+// of their tar headers, and a line in the inventory.
+func (in Input) overhead() int64 {
+	return int64(len(in.Images))*perImage + in.AttachmentBytes + int64(in.Attachments)*perAttachment
 }
 
 // ratios are bytes of frames, and of plain tar, for one byte of gzip.
@@ -184,7 +198,7 @@ func (in Input) addTimes(p *Plan) {
 		rate := min(m.Rate, level.Speed*float64(in.Encoders))
 		l := Level{
 			Level: level.Level, Name: seekable.LevelName(level.Level),
-			Bundle:  int64(level.Ratio*float64(p.LayerBytes-p.BaseBytes)) + int64(len(in.Images))*perImage,
+			Bundle:  int64(level.Ratio*float64(p.LayerBytes-p.BaseBytes)) + in.overhead(),
 			Seconds: int64(float64(p.Download) / rate),
 		}
 		p.Levels = append(p.Levels, l)
@@ -199,6 +213,8 @@ const (
 	enough = 64 << 20
 	// perImage is what manifest, configuration and inventory take in a bundle.
 	perImage = 8 << 10
+	// perAttachment is what an attachment takes beside its own bytes.
+	perAttachment = 2 << 10
 )
 
 type layerSums struct {

@@ -172,3 +172,19 @@ func TestMeasured(t *testing.T) {
 		t.Errorf("original: %+v", p)
 	}
 }
+
+// TestAttachments: they count for the bundle and for the node, and are not there to
+// be downloaded.
+func TestAttachments(t *testing.T) {
+	t.Parallel()
+	in := input(t, nil)
+	without := planned(t, in)
+	in.Attachments, in.AttachmentBytes = 3, 5*mib
+	with := planned(t, in)
+	if n := with.Bundle - without.Bundle; n < 5*mib || n > 6*mib {
+		t.Errorf("%d bytes more in the bundle, want 5 MiB and a little", n)
+	}
+	if with.Node.Dir-without.Node.Dir != 5*mib || with.Node.Image-without.Node.Image != 5*mib || with.Download != without.Download {
+		t.Errorf("node %+v, download %d; without %+v, %d", with.Node, with.Download, without.Node, without.Download)
+	}
+}
