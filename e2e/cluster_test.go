@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/e2e/apiserver"
 	"github.com/nodeseal/nodeseal/e2e/harness"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
@@ -94,6 +95,7 @@ func newStaging(t *testing.T) staging {
 	releases := regexp.MustCompile(`quay\.io/openshift-release-dev/ocp-release@sha256:[0-9a-f]{64}`)
 	text = releases.ReplaceAllString(text, s.release.Ref)
 	text = strings.ReplaceAll(text, "quay.io/openshift-release-dev/ocp-release", samplerelease.Prefix)
+	text = regexp.MustCompile(`sha256-[0-9a-f]{64}-1:`).ReplaceAllString(text, bundle.SignatureKey(s.release.Manifest, 1)+":")
 	text = strings.ReplaceAll(text, "registry.staging.example:5000/ocp", addr+strings.TrimPrefix(samplerelease.Prefix, samplerelease.Registry))
 	text = strings.ReplaceAll(text, "registry.staging.example:5000/acme\n", addr+"/acme\n")
 	s.objects = harness.WriteFile(t, "objects.yaml", text)
@@ -213,6 +215,8 @@ func TestCluster(t *testing.T) {
 		}
 	})
 
+	t.Run("release signature", func(t *testing.T) { releaseSignature(t, server, reader, s) })
+
 	t.Run("audit page", func(t *testing.T) { auditPage(t, reader) })
 
 	t.Run("large", func(t *testing.T) {
@@ -234,6 +238,34 @@ func TestCluster(t *testing.T) {
 		}
 		diesInTheMiddle(t, server, reader, s.conf)
 	})
+}
+
+// releaseSignature takes the release's signature from the cluster into a bundle,
+// and out of it into another ConfigMap, which the server takes and which says the
+// same.
+func releaseSignature(t *testing.T, server *apiserver.Server, kubeconfig string, s staging) {
+	path := filepath.Join(t.TempDir(), "release.tar.zst")
+	harness.MustNodeseal(t, "bundle", "--cluster", "--kubeconfig", kubeconfig, "--include", samplerelease.Prefix+"*", "-o", path,
+		"--registries-conf", s.conf, "--tls-verify=false", "--quiet")
+	dir := t.TempDir()
+	harness.MustNodeseal(t, "config", "all", "--pool", "master", "--ocp-version", "4.18", "--bundle", path, "-o", dir)
+	text := harness.ReadFile(t, dir, "60-signatures.yaml")
+	if printed := harness.MustNodeseal(t, "config", "signatures", "--bundle", path).Stdout; string(printed) != string(text) {
+		t.Errorf("config all has other signatures:\n%s\n%s", text, printed)
+	}
+	server.Fill(string(text))
+	from := func(args ...string) []imagelist.Signature {
+		out := harness.Nodeseal(t, append([]string{"list", "--json", "--quiet", "--registries-conf", s.conf, "--tls-verify=false"}, args...)...)
+		return document(t, out).Signatures
+	}
+	want := []imagelist.Signature{{Digest: s.release.Manifest, Key: bundle.SignatureKey(s.release.Manifest, 1), Data: []byte("signature of the release")}}
+	for _, got := range [][]imagelist.Signature{
+		from("--cluster", "--kubeconfig", kubeconfig), from("--images", harness.WriteFile(t, "signatures.yaml", string(text)), "--images", s.objects),
+	} {
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("signatures %+v, want %+v", got, want)
+		}
+	}
 }
 
 // diesInTheMiddle kills the API server while its objects are listed.

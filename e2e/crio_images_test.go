@@ -40,6 +40,7 @@ type crioImages struct {
 	// twinDiff is the diff ID of the layer that the twins share.
 	twinDiff string
 	all      []string
+	signed   *signedImages
 }
 
 // forever is what a pause container does: nothing, until it is told to end.
@@ -82,7 +83,8 @@ location = "`+addr+`/nodeseal-e2e"
 insecure = true
 `)
 	images.bundle = filepath.Join(t.TempDir(), label+".tar.zst")
-	harness.MustNodeseal(t, "bundle", "--images", list, "-o", images.bundle, "--registries-conf", conf)
+	images.signed = m.sign(images)
+	harness.MustNodeseal(t, append([]string{"bundle", "--images", list, "-o", images.bundle, "--registries-conf", conf}, images.signed.flags()...)...)
 	return images
 }
 

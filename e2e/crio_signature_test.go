@@ -3,170 +3,118 @@
 package e2e
 
 import (
-	"bytes"
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
-	specs "github.com/opencontainers/image-spec/specs-go"
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/bundle/archive"
-	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/e2e/harness"
+	"github.com/nodeseal/nodeseal/internal/signtest"
+	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
-// testSignatures pulls where policy.json demands sigstore signatures: an image
-// whose signature came with it, and one that has none.
+// signedImages is how two of the images for CRI-O are signed: the app as cosign
+// signs, the first twin by OpenPGP, as a release is. All others are not.
+type signedImages struct {
+	public, gpg string // the keys' files
+	signatures  string // directory of the OpenPGP signature
+}
+
+// split takes a reference by digest apart.
+func split(ref string) (repository string, d digest.Digest) {
+	repository, sum, _ := strings.Cut(ref, "@")
+	return repository, digest.Digest(sum)
+}
+
+// sign signs images in the registry, and beside it.
+func (m *imageMaker) sign(images *crioImages) *signedImages {
+	m.t.Helper()
+	key, public := signtest.Key(m.t)
+	pgp, gpg := signtest.OpenPGPKey(m.t)
+	s := &signedImages{public: public, gpg: gpg, signatures: m.t.TempDir()}
+	repository, d := split(images.app)
+	sig := signtest.Sigstore(m.t, key, repository, d)
+	signtest.Push(m.t, m.addr, "nodeseal-e2e/app", sig, sig.Tag)
+	repository, d = split(images.twins[0])
+	folder := filepath.Join(s.signatures, "sha256="+d.Encoded())
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "signature-1"), signtest.Simple(m.t, pgp, repository+":signed", d), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	return s
+}
+
+// policy demands signatures of the repositories app, tagged and twin. The keys lie
+// in the given directory.
+func (s *signedImages) policy(keys string) string {
+	return fmt.Sprintf(`{"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {
+%q: [%s], %q: [%s], %q: [%s]}}}`, crioRepo+"/app", signtest.SigstoreSigned(keys+"/key.pub"),
+		crioRepo+"/tagged", signtest.SigstoreSigned(keys+"/key.pub"), crioRepo+"/twin", signtest.SignedBy(keys+"/key.gpg"))
+}
+
+// flags are what a bundle is made with that has the signatures.
+func (s *signedImages) flags() []string { return []string{"--signatures", s.signatures} }
+
+// testSignatures pulls where policy.json demands signatures, with no network, by
+// CRI-O, and those by OpenPGP also by podman: images whose signatures came with
+// them, images that have none, and images that others signed.
 func (c *crioProof) testSignatures(t *testing.T) {
 	n := newNode(t, c.images.pause)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.fill(n, signedBundle(t, c.images.bundle, key, c.images.app))
+	c.fill(n, c.images.bundle)
 	n.pullHere()
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.write("etc/key.pub", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})))
-	n.write("etc/policy.json", fmt.Sprintf(`{"default": [{"type": "insecureAcceptAnything"}],
-"transports": {"docker": {%q: [{"type": "sigstoreSigned", "keyPath": %q, "signedIdentity": {"type": "matchRepository"}}]}}}`,
-		crioRepo, n.path("etc/key.pub")))
+	s := c.images.signed
+	n.write("etc/key.pub", string(harness.ReadFile(t, s.public)))
+	n.write("etc/key.gpg", string(harness.ReadFile(t, s.gpg)))
+	n.write("etc/policy.json", s.policy(n.path("etc")))
 	n.serve()
 	n.start()
-	if err := n.pull(t.Context(), c.images.app); err != nil {
-		t.Errorf("pulling a signed image: %v", err)
+	for ref, signed := range map[string]bool{c.images.app: true, c.images.twins[0]: true, c.images.tagRef: false, c.images.twins[1]: false} {
+		err := n.pull(t.Context(), ref)
+		if signed && err != nil {
+			t.Errorf("CRI-O, a signed image: %v", err)
+		}
+		if !signed && (err == nil || !strings.Contains(err.Error(), "ignature")) {
+			t.Errorf("CRI-O, an image with no signature is pulled although the policy demands one: %v", err)
+		}
+		if !strings.HasPrefix(ref, crioRepo+"/twin") {
+			continue // Debian's podman has sigstore signatures turned off
+		}
+		out, err := n.podman("pull", "--quiet", ref)
+		if signed && err != nil {
+			t.Errorf("podman, a signed image: %v\n%s", err, out)
+		}
+		if !signed && (err == nil || !strings.Contains(out, "signature was required")) {
+			t.Errorf("podman, an image with no signature: %v\n%s", err, out)
+		}
 	}
 	n.runPod(c.images.app, 0, "/bin/true")
-	if err := n.pull(t.Context(), c.images.tagRef); err == nil {
-		t.Error("an image with no signature is pulled although the policy demands one")
-	} else {
-		t.Logf("an image with no signature: %v", err)
-	}
 	n.noLayers()
-}
-
-// resigned is a bundle with more small blobs than it had.
-type resigned struct {
-	*archive.File
-	added map[digest.Digest][]byte
-	enc   *seekable.Encoder
-}
-
-// signedBundle is a copy of a bundle that carries a signature of image.
-func signedBundle(t *testing.T, path string, key *ecdsa.PrivateKey, image string) string {
-	t.Helper()
-	fail := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
+	// Another key than the one that signed.
+	_, stranger := signtest.Key(t)
+	n.write("etc/key.pub", string(harness.ReadFile(t, stranger)))
+	if err := n.pull(t.Context(), c.images.app); err == nil || !strings.Contains(err.Error(), "ignature") {
+		t.Errorf("CRI-O, a signature of another key: %v", err)
 	}
-	f, err := archive.OpenFile(t.Context(), path)
-	fail(err)
-	defer f.Close()
-	enc, err := seekable.NewEncoder(0, 0)
-	fail(err)
-	inv, err := bundle.ParseInventory(bytes.NewReader(f.RawInventory()))
-	fail(err)
-	r := &resigned{File: f, added: make(map[digest.Digest][]byte), enc: enc}
-	signature := r.sign(t, key, image)
-	for i := range inv.Images {
-		if inv.Images[i].Ref == image {
-			inv.Images[i].Attachments = []bundle.Attachment{signature}
-		}
-	}
-	for d, data := range r.added {
-		inv.Blobs = append(inv.Blobs, bundle.Blob{Digest: d, Size: int64(len(data)), Kind: bundle.KindAttachment})
-	}
-	out, err := os.Create(filepath.Join(t.TempDir(), "signed.tar.zst"))
-	fail(err)
-	defer out.Close()
-	_, err = archive.Write(t.Context(), out, inv, r, enc, nil)
-	fail(err)
-	fail(out.Close())
-	return out.Name()
-}
-
-// sign makes the blobs of a signature of image, as cosign does.
-func (r *resigned) sign(t *testing.T, key *ecdsa.PrivateKey, image string) bundle.Attachment {
-	t.Helper()
-	repo, sum, _ := strings.Cut(image, "@")
-	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":%q},"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"},"optional":null}`, repo, sum)
-	hash := sha256.Sum256(payload)
-	signature, err := ecdsa.SignASN1(rand.Reader, key, hash[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := r.add([]byte(`{"architecture":"","os":"","config":{},"rootfs":{"type":"layers","diff_ids":[]}}`))
-	config.MediaType = v1.MediaTypeImageConfig
-	layer := r.add(payload)
-	layer.MediaType = "application/vnd.dev.cosign.simplesigning.v1+json"
-	layer.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signature)}
-	data, err := json.Marshal(v1.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest,
-		Config: config, Layers: []v1.Descriptor{layer},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bundle.Attachment{
-		Kind: "sigstore", Tag: strings.Replace(sum, ":", "-", 1) + ".sig", Digest: r.add(data).Digest,
-		MediaType: v1.MediaTypeImageManifest, Blobs: []digest.Digest{config.Digest, layer.Digest},
+	_, other := signtest.OpenPGPKey(t)
+	n.write("etc/key.gpg", string(harness.ReadFile(t, other)))
+	if out, err := n.podman("pull", "--quiet", c.images.twins[0]); err == nil {
+		t.Errorf("podman takes a signature of another key\n%s", out)
 	}
 }
 
-func (r *resigned) add(data []byte) v1.Descriptor {
-	d := digest.FromBytes(data)
-	r.added[d] = data
-	return v1.Descriptor{Digest: d, Size: int64(len(data))}
-}
-
-// ReadBlob implements archive.Content.
-func (r *resigned) ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error) {
-	if data, ok := r.added[d]; ok {
-		return data, nil
-	}
-	return r.File.ReadBlob(ctx, d)
-}
-
-// OpenFrames implements archive.Content.
-func (r *resigned) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
-	open := r.OpenLayer
-	for _, b := range r.Inventory().Blobs {
-		if b.Digest == d && b.Kind == bundle.KindFileTable {
-			open = r.OpenTable
-		}
-	}
-	content, err := open(ctx, d)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer content.Close()
-	var out bytes.Buffer
-	w := r.enc.NewWriter(ctx, &out)
-	size, err := io.Copy(w, content)
-	if err == nil {
-		err = archive.PadContent(w, size)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	frames, err := w.Close()
-	return io.NopCloser(&out), frames, err
+// podman runs podman on the node, with a graph root of its own and slot a.
+func (n *node) podman(args ...string) (string, error) {
+	n.t.Helper()
+	testenv.NeedTool(n.t, "podman")
+	n.write("podman.conf", fmt.Sprintf("[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n[storage.options]\nadditionalimagestores = [%q]\n",
+		n.path("p/graph"), n.path("p/run"), n.slot("a")))
+	words := append([]string{"env", "CONTAINERS_STORAGE_CONF=" + n.path("podman.conf"), "podman", "--tmpdir", n.path("p/t"),
+		"--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", "runc"}, args...)
+	out, err := n.command(words...).CombinedOutput()
+	return string(out), err
 }
