@@ -125,19 +125,6 @@ type Layer struct {
 	DiffSize int64         `json:"diffSize,omitempty"`
 }
 
-// Origin says where a reference was found.
-type Origin struct {
-	// Source is the kind of source: "file", "cluster", "release", "store".
-	Source string `json:"source"`
-	// Name is the source's own name: a file's name and line, a release's tag.
-	Name string `json:"name,omitempty"`
-	// Kind, Namespace, Object and Container place it in a cluster.
-	Kind      string `json:"kind,omitempty"`
-	Namespace string `json:"namespace,omitempty"`
-	Object    string `json:"object,omitempty"`
-	Container string `json:"container,omitempty"`
-}
-
 // Blob is one blob of the bundle.
 type Blob struct {
 	Digest digest.Digest `json:"digest"`

@@ -68,8 +68,10 @@ subjects: [{kind: ServiceAccount, name: narrow, namespace: nodeseal}]
 
 // staging is the small cluster with a registry that has what its objects name.
 type staging struct {
-	objects string // a file
-	conf    string // registries.conf
+	addr    string   // of the registry
+	images  []string // of the release, by digest
+	objects string   // a file
+	conf    string   // registries.conf
 	release samplerelease.Image
 }
 
@@ -89,7 +91,12 @@ func newStaging(t *testing.T) staging {
 		from := strings.TrimPrefix(sample.Images[0].Ref, samplerelease.Registry)
 		harness.Must(t, "skopeo", "copy", "--src-tls-verify=false", "--dest-tls-verify=false", "docker://"+addr+from, "docker://"+addr+"/"+to)
 	}
-	s := staging{}
+	s := staging{addr: addr}
+	for _, img := range sample.Images {
+		if strings.Contains(img.Ref, "@") {
+			s.images = append(s.images, img.Ref)
+		}
+	}
 	s.release, _ = sample.Image(samplerelease.ReleaseImage)
 	text := string(harness.ReadFile(t, "..", "testdata", "cluster", "objects.yaml"))
 	releases := regexp.MustCompile(`quay\.io/openshift-release-dev/ocp-release@sha256:[0-9a-f]{64}`)
@@ -216,6 +223,9 @@ func TestCluster(t *testing.T) {
 	})
 
 	t.Run("release signature", func(t *testing.T) { releaseSignature(t, server, reader, s) })
+	t.Run("retire", func(t *testing.T) {
+		retireAsks(t, s, server, reader, server.Kubeconfig(server.Token("nodeseal", "narrow")))
+	})
 
 	t.Run("audit page", func(t *testing.T) { auditPage(t, reader) })
 

@@ -14,6 +14,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
+	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/pull"
@@ -133,6 +134,7 @@ func hint(err error) string {
 	var unsupported *seal.UnsupportedError
 	var full *slot.FullError
 	var inUse *slot.InUseError
+	var unread *sources.IncompleteError
 	var tooFull *dir.UsageError
 	var kernel *image.KernelError
 	var slotImage *slot.ImageError
@@ -155,7 +157,9 @@ func hint(err error) string {
 	case errors.As(err, &full):
 		return "nodeseal status says what each slot holds and what still needs it; nodeseal retire SLOT empties one"
 	case errors.As(err, &inUse):
-		return "end them or move them to the new release, or let nodeseal retire --when-safe wait for it"
+		return "end them or move them to the new release, or let nodeseal retire --when-safe wait for it; nodeseal status --json names all"
+	case errors.As(err, &unread):
+		return "docs/rbac.yaml has an account that may read all of it; where no account may, retire without --cluster asks this node only"
 	case errors.As(err, &tooFull):
 		return "make room (nodeseal retire, podman image prune), or say with --gc-threshold what kubelet's threshold is"
 	case errors.Is(err, slot.ErrBusy):

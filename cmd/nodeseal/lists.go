@@ -99,7 +99,7 @@ func readLists(a *app, paths []string) (*imagelist.List, error) {
 	var collector objects.Collector
 	var failed error
 	for _, f := range a.files(paths) {
-		_, list, err := sources.ReadFile(f, &collector)
+		_, list, err := sources.ReadFile(f, collector.Add)
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue

@@ -11,22 +11,28 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/slot"
 )
 
 // retirePoll is how often --when-safe looks.
 const retirePoll = 10 * time.Second
 
+// clusterPoll is how old an answer of the cluster may be while it waits.
+const clusterPoll = time.Minute
+
 type retireOptions struct {
 	slots    slotOptions
 	node     nodeOptions
+	needed   neededOptions
 	whenSafe bool
 }
 
 func (o *retireOptions) addFlags(flags *pflag.FlagSet) {
 	o.slots.addFlags(flags)
 	o.node.addFlags(flags)
+	o.needed.addFlags(flags)
+	o.needed.addFiles(flags)
 	flags.BoolVar(&o.whenSafe, "when-safe", false, "wait until nothing needs the slot, then empty it")
 }
 
@@ -39,10 +45,18 @@ func newRetireCommand(a *app) *cobra.Command {
 place. Nothing is done, with exit code 5, while a layer or an image record of the
 primary store, or a container, needs what only this slot has; they are named.
 Running containers that read layers which both slots have go on: the old files are
-kept, out of sight, until they end. Images that are pulled while a store is configured keep only what
-it lacks: removing the store would break them.`,
+kept, out of sight, until they end. Images that are pulled while a store is
+configured keep only what it lacks: removing the store would break them.
+
+With --cluster nothing is done either while a workload, an ImageStream, an operator
+or the configuration of the nodes names an image that no other store of this node
+has: a pod that is moved here after the next start, or oc debug node, would ask a
+registry. What is over does not count: ended pods and jobs, earlier revisions. Where
+not everything can be read, nothing is done. What oc get -o json printed of a cluster
+does as well (--images).`,
 		Example: `  nodeseal retire
-  nodeseal retire a --when-safe`,
+  nodeseal retire a --cluster --kubeconfig reader.kubeconfig --when-safe
+  nodeseal retire --images all.json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError{fmt.Errorf("%s: %q is too much", cmd.CommandPath(), args[1])}
@@ -58,6 +72,12 @@ it lacks: removing the store would break them.`,
 }
 
 func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) error {
+	if err := o.needed.check(); err != nil {
+		return err
+	}
+	if o.whenSafe && slices.Contains(o.needed.images, "-") {
+		return usageError{errors.New("--when-safe reads --images again and again: name a file, not standard input")}
+	}
 	root, err := o.slots.open(false)
 	if err != nil {
 		return err
@@ -66,27 +86,21 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 	if err != nil {
 		return err
 	}
-	var told []slot.Use
+	r := &retirement{a: a, o: o, root: root, name: name}
 	for {
-		// The node's configuration may change while this waits.
-		node, err := o.node.node(&o.slots)
-		if err != nil {
-			return err
-		}
-		res, err := root.Retire(ctx, name, node)
+		res, err := r.try(ctx)
 		if err == nil {
 			return a.show(retireResult{
 				Slot: res.Slot, Path: root.Path(res.Slot), Release: res.Release, Images: res.Images,
 				Already: res.Already, Readers: res.Readers,
 			})
 		}
-		var inUse *slot.InUseError
-		if !o.whenSafe || !errors.As(err, &inUse) && !errors.Is(err, slot.ErrBusy) {
+		if !o.whenSafe || !r.passes(err) {
 			return fmt.Errorf("retiring: %w", err)
 		}
-		if inUse != nil && !slices.Equal(told, inUse.Uses) {
-			told = inUse.Uses
-			waitFor(a.progress(), inUse)
+		if !errors.Is(err, slot.ErrBusy) && err.Error() != r.told {
+			r.told = err.Error()
+			a.progress().Say("waiting: " + r.told)
 		}
 		select {
 		case <-ctx.Done():
@@ -96,9 +110,71 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 	}
 }
 
-// waitFor says what is waited for.
-func waitFor(report progress.Func, inUse *slot.InUseError) {
-	report.Say(fmt.Sprintf("waiting: %v", inUse))
+// retirement is one retire command, which may try several times.
+type retirement struct {
+	a    *app
+	o    *retireOptions
+	root *slot.Root
+	name slot.Name
+	told string // what it waits for
+
+	// named is what the cluster said at asked; the zero time is never.
+	named *imagelist.List
+	asked time.Time
+}
+
+// try retires the slot where that is safe.
+func (r *retirement) try(ctx context.Context) (*slot.Retired, error) {
+	// The node's configuration may change while this waits.
+	node, err := r.o.node.node(&r.o.slots)
+	if err != nil {
+		return nil, err
+	}
+	if node.Named, err = r.needed(ctx, node); err != nil {
+		return nil, err
+	}
+	return r.root.Retire(ctx, r.name, node) //nolint:wrapcheck // says all
+}
+
+// needed asks the cluster and reads the files, where they were named. While the
+// node itself needs the slot a waiting command leaves the cluster alone, and
+// later it asks it now and then.
+func (r *retirement) needed(ctx context.Context, node slot.Node) (*imagelist.List, error) {
+	if !r.o.needed.given() {
+		return nil, nil //nolint:nilnil // nobody names anything
+	}
+	s, err := r.root.Read(r.name)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the slot
+	}
+	if s.Store.Empty() {
+		return nil, nil //nolint:nilnil // there is nothing to need
+	}
+	if r.o.whenSafe {
+		uses, err := r.root.Uses(s, node)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // says what was read
+		}
+		if len(uses) > 0 {
+			return nil, &slot.InUseError{Slot: r.name, Uses: uses}
+		}
+		if r.named != nil && time.Since(r.asked) < clusterPoll {
+			return r.named, nil
+		}
+	}
+	named, err := r.o.needed.read(ctx, r.a)
+	if err != nil {
+		return nil, notAsked(err)
+	}
+	r.named, r.asked = named, time.Now()
+	return named, nil
+}
+
+// passes reports errors that waiting may help against. A cluster that was never
+// reached is more likely another one than one that is away.
+func (r *retirement) passes(err error) bool {
+	var inUse *slot.InUseError
+	return errors.As(err, &inUse) || errors.Is(err, slot.ErrBusy) || away(err) && !r.asked.IsZero()
 }
 
 // slotToRetire is the named slot, or the older one.

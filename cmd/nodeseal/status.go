@@ -19,6 +19,7 @@ import (
 type statusOptions struct {
 	slots   slotOptions
 	node    nodeOptions
+	needed  neededOptions
 	images  []string
 	metrics bool
 }
@@ -26,6 +27,7 @@ type statusOptions struct {
 func (o *statusOptions) addFlags(flags *pflag.FlagSet) {
 	o.slots.addFlags(flags)
 	o.node.addFlags(flags)
+	o.needed.addFlags(flags)
 	flags.StringArrayVar(&o.images, "images", nil, "`LIST` of references that the node must have; may be repeated")
 	flags.BoolVar(&o.metrics, "metrics", false, "print OpenMetrics text, for node_exporter's textfile collector")
 }
@@ -37,8 +39,9 @@ func newStatusCommand(a *app) *cobra.Command {
 		Short: "Say how this node stands: slots, seal, storage.conf, what is missing",
 		Long: `Say how this node stands: what each slot holds, whether it is sealed and mounted,
 when it was last verified, what still needs it; whether storage.conf names it, and
-whether CRI-O and podman find every image in it; with --images, what is missing.
-Nothing is changed. Exits with 4 when a reboot would fail or an image is missing.`,
+whether CRI-O and podman find every image in it; with --images, what is missing;
+with --cluster, also what of the cluster would keep retire --cluster from emptying
+a slot. Nothing is changed. Exits with 4 when a reboot would fail or an image is missing.`,
 		Example: `  nodeseal status
   nodeseal status --images images.lst --json
   nodeseal status --metrics > /var/lib/node_exporter/textfile/nodeseal.prom`,
@@ -55,6 +58,9 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 	if o.metrics && a.json {
 		return usageError{errors.New("status: --metrics or --json, not both")}
 	}
+	if err := o.needed.check(); err != nil {
+		return err
+	}
 	root, err := o.slots.open(false)
 	if err != nil {
 		return err
@@ -64,6 +70,12 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 	if opts.ConfErr == nil {
 		if opts.Node, err = o.node.node(&o.slots); err != nil {
 			return err
+		}
+		if o.needed.given() {
+			opts.Node.Named, opts.NamedErr = o.needed.read(ctx, a)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 	}
 	if len(o.images) > 0 {
@@ -81,7 +93,7 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 	if err != nil {
 		return fmt.Errorf("status: %w", err)
 	}
-	if err := a.show(statusResult{Status: status, metrics: o.metrics}); err != nil {
+	if err := a.show(statusResult{Status: status, metrics: o.metrics, asked: opts.Node.Named != nil}); err != nil {
 		return err
 	}
 	if !status.RebootOK() || len(status.Missing) > 0 {
@@ -94,6 +106,7 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 type statusResult struct {
 	*nodestatus.Status
 	metrics bool
+	asked   bool // the cluster was
 }
 
 func (r statusResult) writeText(w io.Writer) error {
@@ -102,7 +115,7 @@ func (r statusResult) writeText(w io.Writer) error {
 	}
 	p := &printer{w: w}
 	for i := range r.Slots {
-		writeSlot(p, &r.Slots[i])
+		writeSlot(p, &r.Slots[i], r.asked)
 	}
 	conf := r.StorageConf
 	if conf == "" {
@@ -133,7 +146,7 @@ func (r statusResult) writeText(w io.Writer) error {
 	return p.err
 }
 
-func writeSlot(p *printer, s *nodestatus.Slot) {
+func writeSlot(p *printer, s *nodestatus.Slot, asked bool) {
 	state := "not sealed"
 	switch {
 	case s.Immutable && s.Mounted:
@@ -156,8 +169,13 @@ func writeSlot(p *printer, s *nodestatus.Slot) {
 	} else {
 		p.line("  verified %s ago", (time.Duration(s.VerifiedAge) * time.Second).Truncate(time.Minute))
 	}
-	if len(s.Uses) == 0 {
-		p.line("  nothing needs it: retire would empty it")
+	switch {
+	case len(s.Uses) > 0:
+	case asked:
+		p.line("  neither this node nor the cluster needs it: retire --cluster would empty it")
+		return
+	default:
+		p.line("  nothing on this node needs it: retire would empty it")
 		return
 	}
 	p.line("  retire would refuse, it is needed by %s:", plural(len(s.Uses), "thing"))

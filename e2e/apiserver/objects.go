@@ -158,17 +158,37 @@ func (s *Server) readGroup(path, group string) {
 	}
 }
 
-// Create makes an object, and gives it the status that it has.
-func (s *Server) Create(ctx context.Context, o kubeobject.Object) error {
+// path is where the objects of o's kind and namespace are.
+func (s *Server) path(o kubeobject.Object) (string, error) {
 	r, ok := s.kinds[o.GroupKind()]
 	if !ok {
-		return fmt.Errorf("%s: the server has no kind %s", o, o.GroupKind())
+		return "", fmt.Errorf("%s: the server has no kind %s", o, o.GroupKind())
 	}
 	path := r.path
 	if r.namespaced {
 		path += "/namespaces/" + o.Metadata.Namespace
 	}
-	path += "/" + r.name
+	return path + "/" + r.name, nil
+}
+
+// Delete removes an object.
+func (s *Server) Delete(ctx context.Context, o kubeobject.Object) error {
+	path, err := s.path(o)
+	if err != nil {
+		return err
+	}
+	if code, answer := s.request(ctx, http.MethodDelete, path+"/"+o.Metadata.Name, "", nil); code != http.StatusOK {
+		return fmt.Errorf("removing %s: %d %s", o, code, answer)
+	}
+	return nil
+}
+
+// Create makes an object, and gives it the status that it has.
+func (s *Server) Create(ctx context.Context, o kubeobject.Object) error {
+	path, err := s.path(o)
+	if err != nil {
+		return err
+	}
 	code, answer := s.request(ctx, http.MethodPost, path, "application/json", o.Raw)
 	if code != http.StatusCreated {
 		return fmt.Errorf("making %s: %d %s", o, code, answer)

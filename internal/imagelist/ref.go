@@ -18,6 +18,19 @@ var ErrShortName = errors.New("short name: write it with its registry, as host/r
 // ErrDigest is wrapped by the error about a digest that is not sha256.
 var ErrDigest = errors.New("only sha256 digests are supported")
 
+// RefError says that a reference is none.
+type RefError struct {
+	// Ref is the reference as written.
+	Ref string
+	Err error
+}
+
+// Error names the reference.
+func (e *RefError) Error() string { return fmt.Sprintf("reference %q: %v", shorten(e.Ref), e.Err) }
+
+// Unwrap returns the cause.
+func (e *RefError) Unwrap() error { return e.Err }
+
 // Normalize returns ref as the kubelet hands it to CRI-O and CRI-O stores it:
 // host/repository@digest where it has a digest (a tag beside it is dropped,
 // NewEntry keeps it), else host/repository:tag, with the tag latest where it
@@ -38,7 +51,7 @@ func Normalize(ref string) (string, error) {
 func NewEntry(ref string, from ...bundle.Origin) (Entry, error) {
 	named, err := parse(ref)
 	if err != nil {
-		return Entry{}, fmt.Errorf("reference %q: %w", shorten(ref), err)
+		return Entry{}, &RefError{Ref: ref, Err: err}
 	}
 	e := Entry{From: from}
 	tagged, isTagged := named.(reference.NamedTagged)

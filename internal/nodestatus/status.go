@@ -25,6 +25,8 @@ type Options struct {
 	ConfPath string
 	ConfErr  error
 	Node     slot.Node
+	// NamedErr is why Node has not what a cluster names, which was asked for.
+	NamedErr error
 	// Scratch is a directory for the library's empty primary store. It is made
 	// and removed.
 	Scratch string
@@ -107,6 +109,9 @@ func Collect(ctx context.Context, opts Options) (*Status, error) {
 	}}
 	if opts.ConfErr != nil {
 		c.problem(opts.ConfPath, "%v: CRI-O and podman do not start", opts.ConfErr)
+	}
+	if opts.NamedErr != nil {
+		c.warn("cluster", "retire --cluster would refuse: %v", opts.NamedErr)
 	}
 	for _, n := range slot.Names() {
 		if err := c.slot(ctx, n); err != nil {

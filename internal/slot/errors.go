@@ -43,11 +43,18 @@ type InUseError struct {
 	Uses []Use
 }
 
-// Error implements error.
+// maxUses bounds how many lines the text of an error has.
+const maxUses = 50
+
+// Error implements error. It names the first uses.
 func (e *InUseError) Error() string {
-	lines := make([]string, len(e.Uses))
+	var lines []string
 	for i, u := range e.Uses {
-		lines[i] = u.String()
+		if i == maxUses {
+			lines = append(lines, fmt.Sprintf("and %d more", len(e.Uses)-i))
+			break
+		}
+		lines = append(lines, u.String())
 	}
 	return fmt.Sprintf("slot %s is needed:\n  %s", e.Slot, strings.Join(lines, "\n  "))
 }

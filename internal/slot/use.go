@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
@@ -17,6 +18,9 @@ type Node struct {
 	Stores []string
 	// Proc is where the processes are seen: "/proc", "" to leave them out.
 	Proc string
+	// Named are the images that a cluster, or whoever made the list, names; nil
+	// for none. A name without a registry stands for that path at any.
+	Named *imagelist.List
 }
 
 // Kind says what kind of thing needs a slot.
@@ -28,6 +32,7 @@ const (
 	Image     Kind = "image"     // an image record of the primary store
 	Layer     Kind = "layer"     // a layer of the primary store
 	Mount     Kind = "mount"     // an overlay mount of something else
+	Object    Kind = "object"    // an object of the cluster, or a line of a list
 )
 
 // Use is one thing that needs a slot.
@@ -42,6 +47,9 @@ type Use struct {
 
 // String describes the use to people.
 func (u Use) String() string {
+	if u.Kind == Object {
+		return u.Name + " names " + u.Image
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", u.Kind, u.Name)
 	if u.Image != "" {
@@ -53,9 +61,10 @@ func (u Use) String() string {
 	return b.String()
 }
 
-// Uses returns what of the node needs slot s: containers, images and layers of
-// the primary store that need a layer or an image record which only s has, and
-// what others than the primary store have mounted from it. None means that s can
+// Uses returns what needs slot s: containers, images and layers of the primary
+// store that need a layer or an image record which only s has, what others than
+// the primary store have mounted from it, and who names an image that no other
+// additional store holds (the primary store may be wiped). None means that s can
 // be emptied. Containers whose layers other stores have too are no use, even
 // where they are mounted from s: the first store that has a layer gives it.
 func (r *Root) Uses(s *Slot, node Node) ([]Use, error) {
@@ -78,6 +87,9 @@ type gate struct {
 	// names are of the slot's images, by ID and by top layer.
 	names map[string]string
 	live  []liveMount
+	// lost is what goes with the slot, and named who names images.
+	lost  *lost
+	named *imagelist.List
 	// readers are the containers that are mounted from the slot, by their
 	// layer; uses finds them.
 	readers []string
@@ -87,6 +99,7 @@ func (r *Root) newGate(s *Slot, node Node) (*gate, error) {
 	g := &gate{
 		slot: s, primary: new(store.Primary), parents: make(map[string]string),
 		only: make(map[string]bool), held: make(map[string]bool), names: make(map[string]string),
+		lost: newLost(s.Store), named: node.Named,
 	}
 	for _, l := range s.Store.Layers {
 		g.parents[l.ID], g.held[l.ID], g.only[l.ID] = l.Parent, true, true
@@ -106,6 +119,7 @@ func (r *Root) newGate(s *Slot, node Node) (*gate, error) {
 		if err != nil {
 			continue // what cannot be read has nothing
 		}
+		g.lost.keep(other)
 		for _, l := range other.Layers {
 			delete(g.only, l.ID)
 		}
@@ -180,7 +194,7 @@ func (g *gate) uses() []Use {
 		}
 	}
 	slices.SortStableFunc(uses, func(a, b Use) int { return strings.Compare(a.Name, b.Name) })
-	return uses
+	return append(uses, g.lost.uses(g.named)...)
 }
 
 // cover marks the layers of the primary store below id as told of.

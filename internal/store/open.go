@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -78,6 +79,9 @@ func (s *Store) Manifest(d digest.Digest) ([]byte, error) {
 	}
 	return s.verified(ImagesDir+"/"+img.ID+"/"+bigDataFile(manifestKey(d)), d)
 }
+
+// Manifests returns the digests of all manifests and manifest lists, sorted.
+func (s *Store) Manifests() []digest.Digest { return slices.Sorted(maps.Keys(s.byDigest)) }
 
 // Config returns the configuration of the image with the given ID, verified.
 func (s *Store) Config(imageID string) ([]byte, error) {

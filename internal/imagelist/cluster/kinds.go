@@ -98,19 +98,22 @@ func builtIn() map[string][]string {
 }
 
 // kinds asks the cluster which kinds it has. A group whose server does not
-// answer becomes a problem.
+// answer becomes a problem, where something of it would be read.
 func (c *Client) kinds() ([]kind, []objects.Problem, error) {
 	lists, err := c.discovery.ServerPreferredResources()
+	known := builtIn()
 	var problems []objects.Problem
 	var failed *discovery.ErrGroupDiscoveryFailed
 	if errors.As(err, &failed) {
 		for gv, err := range failed.Groups {
+			if names, ours := known[gv.Group]; ours && len(names) == 0 {
+				continue // nothing would be read of it
+			}
 			problems = append(problems, objects.Problem{From: bundle.Origin{Source: "cluster", Kind: "APIService " + gv.String()}, Err: err})
 		}
 	} else if err != nil {
 		return nil, nil, err
 	}
-	known := builtIn()
 	var kinds []kind
 	for _, list := range lists {
 		gv, err := schema.ParseGroupVersion(list.GroupVersion)

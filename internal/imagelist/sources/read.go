@@ -9,7 +9,6 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/file"
-	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
@@ -18,8 +17,8 @@ const headLen = 4096
 
 // ReadFile reads one file, whatever its form: references one a line, the JSON
 // that `nodeseal list` printed (doc is then set), or objects as `oc get -o json`
-// and `-o yaml` print them, which go to the collector. Errors name the file.
-func ReadFile(f File, into *objects.Collector) (doc *imagelist.Document, list *imagelist.List, err error) {
+// and `-o yaml` print them, each of which goes to add. Errors name the file.
+func ReadFile(f File, add func(kubeobject.Object)) (doc *imagelist.Document, list *imagelist.List, err error) {
 	r, err := f.Open()
 	if err != nil {
 		return nil, nil, err
@@ -40,21 +39,21 @@ func ReadFile(f File, into *objects.Collector) (doc *imagelist.Document, list *i
 		}
 		return doc, doc.List(), nil
 	}
-	return nil, nil, collect(br, f.Name, into)
+	return nil, nil, collect(br, f.Name, add)
 }
 
 // readObjects reads a file that must hold objects.
-func readObjects(f File, into *objects.Collector) (err error) {
+func readObjects(f File, add func(kubeobject.Object)) (err error) {
 	r, err := f.Open()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	return collect(r, f.Name, into)
+	return collect(r, f.Name, add)
 }
 
-func collect(r io.Reader, name string, into *objects.Collector) error {
-	err := kubeobject.Read(r, func(o kubeobject.Object) error { into.Add(o); return nil })
+func collect(r io.Reader, name string, add func(kubeobject.Object)) error {
+	err := kubeobject.Read(r, func(o kubeobject.Object) error { add(o); return nil })
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -27,7 +27,7 @@ var signatureName = regexp.MustCompile(`^(?:.*/)?(?:.*@)?sha256([=-])([0-9a-f]{6
 func (g *gatherer) signatureFile(f File) (err error) {
 	m := signatureName.FindStringSubmatch(path.Clean(strings.ReplaceAll(f.Name, "\\", "/")))
 	if m == nil {
-		return readObjects(f, &g.collector)
+		return readObjects(f, g.add)
 	}
 	r, err := f.Open()
 	if err != nil {

@@ -62,9 +62,13 @@ type Sources struct {
 	// Architecture is whose instance of a release image is read where no node
 	// says one; "" is amd64.
 	Architecture string
-	// Connect makes the registry client, with the mirrors that were found.
+	// Skip, where set, says of which objects nothing is taken.
+	Skip func(kubeobject.Object) bool
+	// Connect makes the registry client, with the mirrors that were found; nil
+	// asks no registry.
 	Connect func(rules []mirrors.Rule) (Registry, error)
-	// Resolve asks the registry for the digest of each reference by tag.
+	// Resolve asks the registry for the digest of each reference by tag. It needs
+	// Connect.
 	Resolve bool
 	// Progress gets the phases "cluster" and "resolve".
 	Progress progress.Func
@@ -77,7 +81,7 @@ type Result struct {
 	// Problems are what could not be read or resolved; each may be an image that
 	// the list lacks.
 	Problems []error
-	// Registry is what Connect made.
+	// Registry is what Connect made, nil without it.
 	Registry Registry
 }
 
@@ -91,7 +95,7 @@ func (s Sources) Gather(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	if s.Cluster != nil {
-		problems, err := s.Cluster.Walk(ctx, g.collector.Add)
+		problems, err := s.Cluster.Walk(ctx, g.add)
 		if err != nil {
 			return nil, fmt.Errorf("reading the cluster: %w", err)
 		}
@@ -101,12 +105,13 @@ func (s Sources) Gather(ctx context.Context) (*Result, error) {
 	}
 	g.objects()
 	g.stores()
-	rules := Rules(g.res.Mirrors)
-	registry, err := s.Connect(rules)
-	if err != nil {
-		return nil, err
+	if s.Connect != nil {
+		registry, err := s.Connect(Rules(g.res.Mirrors))
+		if err != nil {
+			return nil, err
+		}
+		g.res.Registry = registry
 	}
-	g.res.Registry = registry
 	if err := g.releases(ctx); err != nil {
 		return nil, err
 	}
@@ -129,13 +134,20 @@ type gatherer struct {
 	payloads []bundle.Release
 }
 
+// add takes what an object says.
+func (g *gatherer) add(o kubeobject.Object) {
+	if g.Skip == nil || !g.Skip(o) {
+		g.collector.Add(o)
+	}
+}
+
 func (g *gatherer) problem(err error) { g.res.Problems = append(g.res.Problems, err) }
 
 // files reads all files, and returns the errors of all.
 func (g *gatherer) files() error {
 	var failed error
 	for _, f := range g.Files {
-		doc, list, err := ReadFile(f, &g.collector)
+		doc, list, err := ReadFile(f, g.add)
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue
@@ -148,7 +160,7 @@ func (g *gatherer) files() error {
 		}
 	}
 	for _, f := range g.MirrorFiles {
-		if err := readObjects(f, &g.collector); err != nil {
+		if err := readObjects(f, g.add); err != nil {
 			failed = errors.Join(failed, err)
 		}
 	}
