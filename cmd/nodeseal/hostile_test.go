@@ -3,14 +3,26 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 	"github.com/nodeseal/nodeseal/internal/testregistry"
+	"github.com/opencontainers/go-digest"
 )
 
 // TestHostileImages brings images that want to do harm all the way, through the
@@ -86,21 +98,108 @@ func TestHostileImages(t *testing.T) {
 	}
 }
 
+// TestOneHash imports bundles that claim one hash for two contents, which nothing
+// but their inventories and file tables tells: of two files, of one layer and of
+// two, and of two layers.
+func TestOneHash(t *testing.T) {
+	testenv.NeedRoot(t)
+	t.Parallel()
+	file := func(name, content string) filetable.Entry {
+		return filetable.Entry{Name: name, Type: tar.TypeReg, Size: int64(len(content)), SHA256: sha256.Sum256([]byte(content))}
+	}
+	lie := func(name, content, claim string) filetable.Entry {
+		e := file(name, content)
+		e.SHA256 = sha256.Sum256([]byte(claim))
+		return e
+	}
+	image := func(name string, plain []byte) storetest.Image {
+		return storetest.Image{Repository: "quay.io/hostile/image-" + name, Labels: map[string]string{"name": name}, Layers: [][]byte{plain}}
+	}
+	for name, c := range map[string]struct {
+		make func(t *testing.T, src *storetest.Source)
+		says string
+	}{
+		"two-files": {func(t *testing.T, src *storetest.Source) {
+			plain := storetest.Tar(t, storetest.File("a", "good"), storetest.File("b", "evil"))
+			src.Add(image("a", plain))
+			src.Retable(digest.FromBytes(plain), file("a", "good"), lie("b", "evil", "good"))
+		}, "it claims the hash of another content, sha256:" + digest.FromString("good").Encoded()},
+		"two-files-of-two-layers": {func(t *testing.T, src *storetest.Source) {
+			good, evil := storetest.Tar(t, storetest.File("a", "good")), storetest.Tar(t, storetest.File("a", "evil"))
+			src.Add(image("good", good))
+			src.Add(image("evil", evil))
+			src.Retable(digest.FromBytes(evil), lie("a", "evil", "good"))
+		}, "it claims the hash of another content, sha256:" + digest.FromString("good").Encoded()},
+		"two-layers": {func(t *testing.T, src *storetest.Source) {
+			good := image("good", storetest.Tar(t, storetest.File("a", "good")))
+			good.Compression = "gzip"
+			evil := image("evil", storetest.Tar(t, storetest.File("a", "evil")))
+			evil.Claim = src.Add(good).Layers[0].Digest
+			src.Add(evil)
+		}, "one digest is claimed for two contents"},
+		"a-layer-and-its-tar": {func(t *testing.T, src *storetest.Source) {
+			good, evil := image("good", storetest.Tar(t, storetest.File("a", "good"))), image("evil", storetest.Tar(t, storetest.File("a", "evil")))
+			good.Compression, evil.Compression = "gzip", "gzip"
+			evil.Claim = src.Add(good).Layers[0].DiffID
+			src.Add(evil)
+		}, "one digest is claimed for two contents"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src := storetest.NewSource(t, bundle.Expanded)
+			c.make(t, src)
+			path := filepath.Join(t.TempDir(), "b.tar.zst")
+			writeBundle(t, path, src)
+			for _, format := range []string{formatDir, formatImage} {
+				t.Run(format, func(t *testing.T) { refusesToImport(t, path, format, c.says) })
+			}
+		})
+	}
+}
+
+// contents are the blobs of a source, for a bundle that nobody but a test would write.
+type contents struct{ *storetest.Source }
+
+// OpenFrames implements archive.Content.
+func (c contents) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
+	r, err := c.OpenLayer(ctx, d)
+	return r, nil, err //nolint:wrapcheck // the test prints it
+}
+
+func writeBundle(t *testing.T, path string, src *storetest.Source) {
+	t.Helper()
+	enc, err := seekable.NewEncoder(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if _, err := archive.Write(t.Context(), &buf, src.Inventory(), contents{src}, enc, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, buf.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // refusesToImport wants a bundle with a hostile image to be refused in either form
 // of a store, and nothing to be left.
 func refusesToImport(t *testing.T, bundle, format, says string) {
 	t.Helper()
-	dir := t.TempDir()
+	parent := t.TempDir()
 	if format == formatImage {
-		err := image.Supported(t.Context(), dir)
+		err := image.Supported(t.Context(), parent)
 		testenv.Require(t, err == nil, "the test needs EROFS: %v", err)
 	}
-	store := filepath.Join(dir, "s", "store")
+	store := filepath.Join(parent, "s", "store")
 	code, _, said := nodeseal("import", bundle, "--store", store, "--no-seal", "--format", format)
 	if code != exitDamaged || !strings.Contains(said, says) || !strings.Contains(said, "hostile/image") {
 		t.Errorf("import: exit code %d, want %d and %q\n%s", code, exitDamaged, says, said)
 	}
-	if left, err := os.ReadDir(filepath.Dir(store)); err != nil || len(left) > 0 {
+	// Layers that are not to blame stay for the next run.
+	if _, err := dir.Clean(store); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(store)); len(left) > 0 || (err != nil && !errors.Is(err, fs.ErrNotExist)) {
 		t.Errorf("it left %v, %v", left, err)
 	}
 }

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"fmt"
+
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/opencontainers/go-digest"
 )
@@ -25,10 +27,22 @@ type claim struct {
 
 // addClaim notes the compressed digest of l. Readers look for the diff ID
 // itself too: a layer that is not compressed needs no record for it.
-func (p *planner) addClaim(l bundle.Layer, img *bundle.Image) {
+//
+// Nobody proves that a compressed digest is of a content where the bundle has only
+// the content. But it is of one: where two are claimed for it, a pull of the one
+// image would find what the other image says.
+func (p *planner) addClaim(l bundle.Layer, img *bundle.Image) error {
+	for _, d := range []digest.Digest{l.DiffID, l.Digest} {
+		old, claimed := p.contents[d]
+		if claimed && old != l.DiffID {
+			return damaged("reading inventory", d, img, fmt.Errorf("one digest is claimed for two contents, %s and %s", old, l.DiffID))
+		}
+		p.contents[d] = l.DiffID
+	}
 	if l.Digest != l.DiffID {
 		p.claims = append(p.claims, claim{layer: l, image: img.Ref})
 	}
+	return nil
 }
 
 // addDigestLayers adds a layer that no image has for each compressed digest of a

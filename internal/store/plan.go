@@ -90,13 +90,14 @@ type Selection struct {
 // can stack.
 func NewPlan(ctx context.Context, src Metadata, sel Selection) (*Plan, error) {
 	p := &planner{
-		inv:    src.Inventory(),
-		plan:   &Plan{},
-		layers: make(map[string]*Layer),
-		images: make(map[string]*Image),
-		names:  make(map[string]Reference),
-		blobs:  make(map[digest.Digest]bundle.Blob),
-		sizes:  make(map[digest.Digest]int64),
+		inv:      src.Inventory(),
+		plan:     &Plan{},
+		layers:   make(map[string]*Layer),
+		images:   make(map[string]*Image),
+		names:    make(map[string]Reference),
+		blobs:    make(map[digest.Digest]bundle.Blob),
+		sizes:    make(map[digest.Digest]int64),
+		contents: make(map[digest.Digest]digest.Digest),
 	}
 	for _, b := range p.inv.Blobs {
 		p.blobs[b.Digest] = b

@@ -23,6 +23,8 @@ type planner struct {
 	blobs  map[digest.Digest]bundle.Blob
 	sizes  map[digest.Digest]int64 // claimed lengths of plain tars, by diff ID
 	claims []claim                 // in the order of the images
+	// contents are the diff IDs that digests of layers, compressed or not, are claimed for.
+	contents map[digest.Digest]digest.Digest
 	// elsewhere is nil where the inventory says where the layers are.
 	elsewhere Elsewhere
 }
@@ -102,7 +104,9 @@ func (p *planner) addLayers(img *bundle.Image) (*Layer, error) {
 				fmt.Errorf("the layer has two sizes, %d and %d", size, l.DiffSize))
 		}
 		p.sizes[l.DiffID] = l.DiffSize
-		p.addClaim(l, img)
+		if err := p.addClaim(l, img); err != nil {
+			return nil, err
+		}
 		parent := ""
 		if top != nil {
 			parent = top.ID

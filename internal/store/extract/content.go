@@ -137,8 +137,14 @@ func (c *Content) prove(hdr *tar.Header) error {
 		e.Size = c.bytes
 		c.sum.Sum(e.SHA256[:0])
 	}
-	if c.s.opts.Table != nil && c.sum != nil && (e.SHA256 != c.listed.SHA256 || e.Size != c.listed.Size) {
-		return fmt.Errorf("%w: other content", ErrTable)
+	if c.s.opts.Table != nil && c.sum != nil {
+		if e.Size != c.listed.Size {
+			return fmt.Errorf("%w: %d bytes of content, not %d", ErrTable, c.listed.Size, e.Size)
+		}
+		// Also of two contents that it claims one hash for, one is not what it says.
+		if e.SHA256 != c.listed.SHA256 {
+			return fmt.Errorf("%w: it claims the hash of another content, sha256:%x, for sha256:%x", ErrTable, c.listed.SHA256, e.SHA256)
+		}
 	}
 	if c.s.opts.Listing != nil {
 		if err := c.s.opts.Listing.Add(e); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -61,6 +62,8 @@ type Image struct {
 	Labels map[string]string
 	// Annotation tells manifests with the same configuration apart.
 	Annotation string
+	// Claim is what the manifest calls the topmost layer; "" is its digest.
+	Claim digest.Digest
 }
 
 // Add adds an image and returns its inventory entry.
@@ -83,8 +86,11 @@ func (s *Source) Add(img Image) *bundle.Image {
 	}
 	entry := bundle.Image{MediaType: m.MediaType, Platform: &v1.Platform{OS: "linux", Architecture: arch}}
 	var diffIDs []digest.Digest
-	for _, plain := range img.Layers {
+	for i, plain := range img.Layers {
 		l := s.layer(plain, img.Compression)
+		if i == len(img.Layers)-1 && img.Claim != "" {
+			l.Digest = img.Claim
+		}
 		diffIDs = append(diffIDs, l.DiffID)
 		entry.Layers = append(entry.Layers, l)
 		m.Layers = append(m.Layers, v1.Descriptor{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size})
@@ -174,11 +180,18 @@ func (s *Source) layer(plain []byte, compression string) bundle.Layer {
 // table adds the file table of a plain tar.
 func (s *Source) table(plain []byte) digest.Digest {
 	s.t.Helper()
+	return s.addTable(func(w *filetable.Writer) error {
+		// What is no tar gets a table with what it has before that shows.
+		_ = filetable.Tabulate(bytes.NewReader(plain), w)
+		return nil
+	})
+}
+
+func (s *Source) addTable(write func(*filetable.Writer) error) digest.Digest {
+	s.t.Helper()
 	var buf bytes.Buffer
 	w := filetable.NewWriter(&buf)
-	// What is no tar gets a table with what it has before that shows.
-	_ = filetable.Tabulate(bytes.NewReader(plain), w)
-	if err := w.Close(); err != nil {
+	if err := errors.Join(write(w), w.Close()); err != nil {
 		s.t.Fatal(err)
 	}
 	d := digest.FromBytes(buf.Bytes())
@@ -202,6 +215,22 @@ func (s *Source) json(kind bundle.BlobKind, v any) digest.Digest {
 // Corrupt replaces the bytes of a blob; its digest stays.
 func (s *Source) Corrupt(d digest.Digest, change func([]byte) []byte) {
 	s.blobs[d] = change(slices.Clone(s.blobs[d]))
+}
+
+// Retable gives a layer that is expanded another file table, under its own digest.
+func (s *Source) Retable(diffID digest.Digest, entries ...filetable.Entry) {
+	s.t.Helper()
+	layer := s.kinds[diffID]
+	delete(s.kinds, layer.Table)
+	layer.Table = s.addTable(func(w *filetable.Writer) error {
+		for _, e := range entries {
+			if err := w.Add(e); err != nil {
+				return err //nolint:wrapcheck // the test prints it
+			}
+		}
+		return nil
+	})
+	s.kinds[diffID] = layer
 }
 
 // Edit changes the inventory as it is.
