@@ -31,7 +31,8 @@ type Options struct {
 	// NoDevices refuses layers with device nodes other than whiteouts.
 	NoDevices bool
 	// SyncEvery is after how many bytes of finished layers they are synced, so
-	// that they survive a power cut; 0 is 2 GiB.
+	// that they survive a power cut, and so that little is left to be written at the
+	// end; 0 is 256 MiB.
 	SyncEvery int64
 	// Reuse are other stores, whose layers are taken where they have the same
 	// contents: by hard links, else reflinks, else copies. What is taken is
@@ -53,7 +54,7 @@ type Options struct {
 
 const (
 	maxDefaultJobs   = 8
-	defaultSyncEvery = 2 << 30
+	defaultSyncEvery = 256 << 20
 )
 
 func (o Options) withDefaults() Options {

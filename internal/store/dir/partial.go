@@ -105,7 +105,7 @@ func (p *partial) publish(target string) error {
 // close unlocks the directory. It removes it where the store is published, and
 // where there is nothing in it that a next run could take over.
 func (p *partial) close(published bool) error {
-	defer p.lock.Close()
+	defer p.unlock()
 	records, err := os.ReadDir(p.records)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reading records: %w", err)
@@ -114,6 +114,13 @@ func (p *partial) close(published bool) error {
 		return removePartial(p.path)
 	}
 	return check.Remove(p.scratch())
+}
+
+// unlock gives the lock up at once: a process that is being started elsewhere in
+// this program has the directory open too, for a moment.
+func (p *partial) unlock() {
+	_ = unix.Flock(int(p.lock.Fd()), unix.LOCK_UN) // closing does it, too
+	_ = p.lock.Close()                             // nothing was written to it
 }
 
 func removePartial(path string) error {
