@@ -97,7 +97,9 @@ func (imageForm) seen() []func(string) bool {
 	}
 }
 
-func (imageForm) phases() []string { return []string{"plan", "decode", "hash", "check", "place"} }
+func (imageForm) phases() []string {
+	return []string{"plan", "begin", "decode", "hash", "check", "place"}
+}
 
 func (imageForm) phase(dir string) string {
 	for _, p := range []struct {
