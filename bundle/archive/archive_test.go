@@ -55,7 +55,7 @@ func (s *sample) add(kind bundle.BlobKind, data []byte) digest.Digest {
 }
 
 // addFrames adds a layer or a table, encoded as the staging side does it.
-func (s *sample) addFrames(t *testing.T, enc *seekable.Encoder, kind bundle.BlobKind, data []byte, table digest.Digest) digest.Digest {
+func (s *sample) addFrames(t testing.TB, enc *seekable.Encoder, kind bundle.BlobKind, data []byte, table digest.Digest) digest.Digest {
 	t.Helper()
 	d := digest.FromBytes(data)
 	if _, ok := s.frames[d]; ok {
@@ -77,7 +77,7 @@ func writeAll(w io.Writer, p []byte) error {
 	return err
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func must(t *testing.T, err error) {
 }
 
 // layerTar returns the plain tar of a layer with some files.
-func layerTar(t *testing.T, seed uint64, files, size int) []byte {
+func layerTar(t testing.TB, seed uint64, files, size int) []byte {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	var buf bytes.Buffer
@@ -105,7 +105,7 @@ func layerTar(t *testing.T, seed uint64, files, size int) []byte {
 }
 
 // newSample makes three images over four layers, one of them shared, and a list.
-func newSample(t *testing.T, jobs int, layerSize int) (*sample, *seekable.Encoder) {
+func newSample(t testing.TB, jobs int, layerSize int) (*sample, *seekable.Encoder) {
 	t.Helper()
 	enc, err := seekable.NewEncoder(0, jobs)
 	must(t, err)
@@ -158,7 +158,7 @@ func newSample(t *testing.T, jobs int, layerSize int) (*sample, *seekable.Encode
 	return s, enc
 }
 
-func writeSample(t *testing.T, jobs, layerSize int) []byte {
+func writeSample(t testing.TB, jobs, layerSize int) []byte {
 	t.Helper()
 	s, enc := newSample(t, jobs, layerSize)
 	out := written(t, s, enc)

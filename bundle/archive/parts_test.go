@@ -16,7 +16,7 @@ import (
 )
 
 // written is the bundle of s.
-func written(t *testing.T, s *sample, enc *seekable.Encoder) *bytes.Buffer {
+func written(t testing.TB, s *sample, enc *seekable.Encoder) *bytes.Buffer {
 	t.Helper()
 	out := new(bytes.Buffer)
 	_, err := archive.Write(t.Context(), out, &s.inv, s, enc, nil)
