@@ -49,7 +49,7 @@ bench-mirror: build ## Measure bundle against skopeo
 bench-import: export NODESEAL_BENCH_CACHE ?= $(CURDIR)/.bench
 bench-import: build ## Measure import against skopeo, copy.Image, podman, cp (as root; images stay in .bench)
 	@mkdir -p "$(NODESEAL_BENCH_CACHE)"
-	go test -count=1 -timeout 90m -v -tags "$(TAGS) bench" -run '^TestImport' ./internal/bench
+	go test -count=1 -timeout 90m -v -tags "$(TAGS) bench" -run '$(if $(filter .,$(BENCH)),^TestImport,$(BENCH))' ./internal/bench
 
 # Inputs are made smaller in few steps: where goroutines make coverage differ from
 # run to run, Go spends its default of a minute on each input and finds nothing.

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -101,52 +100,17 @@ func (m *maker) image(name string, layers ...testregistry.Layer) {
 func debian(t testing.TB, images int) *corpus {
 	t.Helper()
 	m := newMaker(t)
-	query := testenv.NeedTool(t, "dpkg-query")
-	out, err := exec.Command(query, "-W", "-f", "${Priority} ${Installed-Size} ${Package}\n").Output()
-	check(t, err)
-	files := func(packages ...string) func() (testregistry.Layer, error) {
-		return func() (testregistry.Layer, error) {
-			list, err := exec.Command(query, append([]string{"-L"}, packages...)...).Output()
-			if err != nil {
-				return testregistry.Layer{}, err
-			}
-			paths := realPaths(strings.Split(string(list), "\n"))
-			return m.content.AddTar(func(w *tar.Writer) error { return testregistry.AddFiles(w, paths) })
-		}
-	}
-	var base, python, tools []string
-	type app struct {
-		name string
-		size int
-	}
-	var apps []app
-	for line := range strings.Lines(string(out)) {
-		var priority, name string
-		var kib int
-		if n, _ := fmt.Sscan(line, &priority, &kib, &name); n != 3 {
-			continue
-		}
-		switch {
-		case priority == "required" || priority == "important":
-			base = append(base, name)
-		case strings.HasPrefix(name, "python3"), strings.HasPrefix(name, "libpython3"):
-			python = append(python, name)
-		case strings.HasPrefix(name, "perl"), strings.HasPrefix(name, "git"), strings.HasPrefix(name, "libperl"):
-			tools = append(tools, name)
-		case kib > 1500 && kib < 220<<10:
-			apps = append(apps, app{name, kib})
-		}
-	}
-	testenv.Require(t, len(apps) > 20 && len(base) > 20, "the benchmark needs a Debian with some packages")
-	bottom := m.layer("base", files(base...))
-	second := []testregistry.Layer{m.layer("python", files(python...)), m.layer("tools", files(tools...))}
+	p := listPackages(t)
+	apps := slices.DeleteFunc(p.others, func(a item) bool { return a.kib <= 1500 || a.kib >= 220<<10 })
+	testenv.Require(t, len(apps) > 20, "the benchmark needs a Debian with some packages")
+	bottom, second := m.shared(p)
 	for _, part := range []string{"src", "pkg", "bin", "test"} {
 		path := filepath.Join(runtime.GOROOT(), part)
 		m.image("go-"+part, bottom, m.layer("go "+part, func() (testregistry.Layer, error) { return m.content.AddLayer(path) }))
 	}
 	step := max(1, len(apps)/images)
 	for i := 0; i < len(apps) && len(m.corpus.refs) < images; i += step {
-		own := m.layer(apps[i].name, files(apps[i].name))
+		own := m.own(apps[i].name, apps[i])
 		if i%3 == 0 {
 			m.image(apps[i].name, bottom, own)
 		} else {
@@ -154,19 +118,6 @@ func debian(t testing.TB, images int) *corpus {
 		}
 	}
 	return m.corpus
-}
-
-// realPaths returns each file once and by the path without links on the way:
-// packages share directories, and still say /bin for /usr/bin.
-func realPaths(paths []string) []string {
-	var real []string
-	for _, path := range paths {
-		if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil && path != "" {
-			real = append(real, filepath.Join(dir, filepath.Base(path)))
-		}
-	}
-	slices.Sort(real)
-	return slices.Compact(real)
 }
 
 // many returns images of one small layer each.

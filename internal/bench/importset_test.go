@@ -6,41 +6,57 @@ import (
 	"archive/tar"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
 // importSet is a corpus in the forms that the ways to import read.
 type importSet struct {
 	*corpus
-	dir    string // where runs may write; on the cache's disk
-	bundle string
-	layout string // OCI layout with the tags i0, i1, ...
-	files  int    // entries of the different layers
+	bundle  string
+	layout  string // OCI layout with the tags i0, i1, ...
+	archive string // of docker, once docker made it
+}
+
+// importSetOf returns the set of a name: "60", "full" or "tiny-COUNT".
+func importSetOf(t testing.TB, name string) *importSet {
+	t.Helper()
+	var images int
+	switch {
+	case name == "60":
+		return newImportSet(t, name, debian(t, 60))
+	case name == "full":
+		return newImportSet(t, name, machine(t, 60))
+	default:
+		_, err := fmt.Sscanf(name, "tiny-%d", &images)
+		check(t, err)
+		return newImportSet(t, name, many(t, images))
+	}
 }
 
 // newImportSet makes the bundle and the OCI layout of a corpus, or takes those
 // of an earlier run.
 func newImportSet(t testing.TB, name string, c *corpus) *importSet {
 	t.Helper()
-	base := os.Getenv(cacheVar)
-	if base == "" {
-		base = t.TempDir()
+	kept := filepath.Join(cacheDir(t), "import-"+name)
+	s := &importSet{
+		corpus: c, bundle: filepath.Join(kept, "out.tar.zst"), layout: filepath.Join(kept, "library"),
+		archive: filepath.Join(kept, "images.tar"),
 	}
-	kept := filepath.Join(base, "import-"+name)
-	work, err := os.MkdirTemp(base, "run-")
-	check(t, err)
-	t.Cleanup(func() { check(t, os.RemoveAll(work)) })
-	s := &importSet{corpus: c, dir: work, bundle: filepath.Join(kept, "out.tar.zst"), layout: filepath.Join(kept, "library")}
 	if _, err := os.Stat(filepath.Join(kept, "done")); errors.Is(err, fs.ErrNotExist) {
 		check(t, os.RemoveAll(kept))
 		check(t, os.MkdirAll(kept, 0o755))
@@ -54,8 +70,9 @@ func newImportSet(t testing.TB, name string, c *corpus) *importSet {
 }
 
 // count counts the entries of all layers.
-func (s *importSet) count(t testing.TB) {
+func (s *importSet) count(t testing.TB) int {
 	t.Helper()
+	entries := 0
 	check(t, eachLayer(s.bundle, func(r io.Reader) error {
 		tr := tar.NewReader(r)
 		for {
@@ -66,9 +83,64 @@ func (s *importSet) count(t testing.TB) {
 			if err != nil {
 				return err
 			}
-			s.files++
+			entries++
 		}
 	}, 1))
+	return entries
+}
+
+// docker makes the archive that podman loads, where it is not there.
+func (s *importSet) docker(t testing.TB) {
+	t.Helper()
+	if _, err := os.Stat(s.archive); err == nil {
+		return
+	}
+	root := filepath.Join(fresh(t), "other")
+	again(t, modeLibrary, s.layout, root, fmt.Sprint(len(s.refs)))
+	s.save(t, root, s.archive+".part")
+	check(t, os.Rename(s.archive+".part", s.archive))
+}
+
+// warm reads what a way reads, so that no way waits for it: the disk's speed
+// would be measured, not the way's.
+func warm(t testing.TB, paths ...string) {
+	t.Helper()
+	for _, root := range paths {
+		check(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			f, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, f)
+			return errors.Join(err, f.Close())
+		}))
+	}
+}
+
+// fsVar names the type of the file systems that stores are written to; it is
+// ext4 where it is not set.
+const fsVar = "NODESEAL_BENCH_FS"
+
+// fresh returns a directory on a new file system. Nothing was ever deleted
+// there: ext4 does not give an inode out again for minutes after its file was
+// deleted, and each new file looks at all of those.
+func fresh(t testing.TB) string {
+	t.Helper()
+	fsType := os.Getenv(fsVar)
+	if fsType == "" {
+		fsType = "ext4"
+	}
+	dir := testenv.NeedFSOfSize(t, fsType, 24<<30)
+	source, err := exec.Command(testenv.NeedTool(t, "findmnt"), "-n", "-o", "SOURCE", dir).Output()
+	check(t, err)
+	// Without a second page cache below it.
+	_, _, err = run(exec.Command(testenv.NeedTool(t, "losetup"), "--direct-io=on", strings.TrimSpace(string(source))))
+	check(t, err)
+	unix.Sync()
+	return dir
 }
 
 // eachLayer calls read with every layer of a bundle, jobs at once.

@@ -18,6 +18,7 @@ import (
 	"go.podman.io/image/v5/oci/layout"
 	"go.podman.io/image/v5/signature"
 	istorage "go.podman.io/image/v5/storage"
+	"go.podman.io/image/v5/types"
 	"go.podman.io/storage"
 
 	"github.com/nodeseal/nodeseal/internal/testenv"
@@ -105,15 +106,16 @@ func storeImages(ctx context.Context, from, root string, images int) (err error)
 		if err != nil {
 			return err
 		}
-		if _, err := copy.Image(ctx, policy, dest, src, nil); err != nil {
+		opts := copy.Options{DestinationCtx: &types.SystemContext{BlobInfoCacheDir: filepath.Join(root, "cache")}}
+		if _, err := copy.Image(ctx, policy, dest, src, &opts); err != nil {
 			return fmt.Errorf("image %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-// archive writes all images that a containers-storage has into one archive.
-func (s *importSet) archive(t testing.TB, root, path string) {
+// save writes all images that a containers-storage has into one archive.
+func (s *importSet) save(t testing.TB, root, path string) {
 	t.Helper()
 	args := []string{"save", "--quiet", "--multi-image-archive", "-o", path}
 	for i := range s.refs {
@@ -130,7 +132,10 @@ func viaPodman(t testing.TB, root, path string) usage {
 
 func podman(t testing.TB, root string, args ...string) *exec.Cmd {
 	t.Helper()
-	global := []string{"--root", filepath.Join(root, "root"), "--runroot", filepath.Join(root, "run"), "--storage-driver", "overlay"}
+	run, err := os.MkdirTemp("/run", "bench-") // podman wants a short path here
+	check(t, err)
+	t.Cleanup(func() { check(t, os.RemoveAll(run)) })
+	global := []string{"--root", filepath.Join(root, "root"), "--runroot", run, "--storage-driver", "overlay"}
 	return exec.Command(testenv.NeedTool(t, "podman"), append(global, args...)...)
 }
 
@@ -143,12 +148,9 @@ func viaCp(t testing.TB, from, to string) usage {
 	return u.plus(try(exec.Command(testenv.NeedTool(t, "chattr"), "-R", "-f", "+i", to)))
 }
 
-// remove removes what a way has made, also what is immutable or mounted.
-func remove(t testing.TB, path string) {
-	t.Helper()
-	try(exec.Command("umount", filepath.Join(path, "root", "overlay")))
-	try(exec.Command("chattr", "-R", "-f", "-i", path))
-	check(t, os.RemoveAll(path))
+// release unmounts what the storage library mounted below the root of a storage.
+func release(root string) {
+	try(exec.Command("umount", filepath.Join(root, "root", "overlay")))
 }
 
 func hashAll(r io.Reader) error {
