@@ -18,7 +18,7 @@ GOLANGCI = $(shell golangci-lint version 2>/dev/null | grep -q ' $(GOLANGCI_VERS
 export NODESEAL_BIN ?= $(CURDIR)/bin/nodeseal
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint e2e bench bench-mirror bench-import fuzz demo
+.PHONY: help build test lint e2e bench bench-mirror bench-import bench-reseal fuzz demo
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,12 +44,17 @@ bench: ## Run the benchmarks; BENCH selects
 	go test -tags "$(TAGS)" -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 bench-mirror: build ## Measure bundle against skopeo
-	go test -count=1 -timeout 60m -v -tags "$(TAGS) bench" -run '$(BENCH)' -skip '^TestImport' ./internal/bench
+	go test -count=1 -timeout 60m -v -tags "$(TAGS) bench" -run '$(BENCH)' -skip '^Test(Import|Reseal)' ./internal/bench
 
 bench-import: export NODESEAL_BENCH_CACHE ?= $(CURDIR)/.bench
 bench-import: build ## Measure import against skopeo, copy.Image, podman, cp (as root; images stay in .bench)
 	@mkdir -p "$(NODESEAL_BENCH_CACHE)"
 	go test -count=1 -timeout 90m -v -tags "$(TAGS) bench" -run '$(if $(filter .,$(BENCH)),^TestImport,$(BENCH))' ./internal/bench
+
+bench-reseal: export NODESEAL_BENCH_CACHE ?= $(CURDIR)/.bench
+bench-reseal: build ## Measure reseal with 80 % shared layers against a full import (as root; images stay in .bench)
+	@mkdir -p "$(NODESEAL_BENCH_CACHE)"
+	go test -count=1 -timeout 90m -v -tags "$(TAGS) bench" -run '^TestReseal' ./internal/bench
 
 # Inputs are made smaller in few steps: where goroutines make coverage differ from
 # run to run, Go spends its default of a minute on each input and finds nothing.

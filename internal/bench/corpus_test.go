@@ -6,9 +6,11 @@ package bench
 
 import (
 	"archive/tar"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,6 +34,7 @@ type corpus struct {
 	compressed int64    // of the different layers
 	plain      int64
 	layers     []testregistry.Layer
+	names      []string // of the layers
 }
 
 // maker makes layers, or takes those of an earlier run.
@@ -42,6 +45,8 @@ type maker struct {
 	known   map[string]testregistry.Layer
 	seen    map[string]bool
 	corpus  *corpus
+	// renewed names the layers that get a file more.
+	renewed map[string]bool
 }
 
 // cacheDir is where the images are kept.
@@ -69,6 +74,11 @@ func newMaker(t testing.TB) *maker {
 }
 
 func (m *maker) layer(name string, make func() (testregistry.Layer, error)) testregistry.Layer {
+	if m.renewed[name] {
+		before := make
+		name += ", renewed"
+		make = func() (testregistry.Layer, error) { return m.renew(before) }
+	}
 	l, ok := m.known[name]
 	if !ok {
 		var err error
@@ -84,8 +94,51 @@ func (m *maker) layer(name string, make func() (testregistry.Layer, error)) test
 		m.corpus.compressed += l.Size
 		m.corpus.plain += l.Plain
 		m.corpus.layers = append(m.corpus.layers, l)
+		m.corpus.names = append(m.corpus.names, name)
 	}
 	return l
+}
+
+// renew makes a layer once more, with a file more in front.
+func (m *maker) renew(make func() (testregistry.Layer, error)) (_ testregistry.Layer, err error) {
+	l, err := make()
+	if err != nil {
+		return l, err
+	}
+	blob, err := os.Open(filepath.Join(m.dir, l.Digest.Encoded()))
+	if err != nil {
+		return l, err
+	}
+	defer func() { err = errors.Join(err, blob.Close()) }()
+	plain, err := gzip.NewReader(blob)
+	if err != nil {
+		return l, err
+	}
+	return m.content.AddTar(func(w *tar.Writer) error {
+		const body = "renewed\n"
+		if err := w.WriteHeader(&tar.Header{Name: "etc/renewed", Mode: 0o644, Size: int64(len(body)), Typeflag: tar.TypeReg}); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(w, body); err != nil {
+			return err
+		}
+		old := tar.NewReader(plain)
+		for {
+			hdr, err := old.Next()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err == nil {
+				err = w.WriteHeader(hdr)
+			}
+			if err == nil {
+				_, err = io.Copy(w, old)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
 }
 
 func (m *maker) image(name string, layers ...testregistry.Layer) {
@@ -99,7 +152,14 @@ func (m *maker) image(name string, layers ...testregistry.Layer) {
 // share, a second layer that some share, and one of their own.
 func debian(t testing.TB, images int) *corpus {
 	t.Helper()
+	return renewed(t, images, nil)
+}
+
+// renewed is debian some time later: the layers that are named have a file more.
+func renewed(t testing.TB, images int, names map[string]bool) *corpus {
+	t.Helper()
 	m := newMaker(t)
+	m.renewed = names
 	p := listPackages(t)
 	apps := slices.DeleteFunc(p.others, func(a item) bool { return a.kib <= 1500 || a.kib >= 220<<10 })
 	testenv.Require(t, len(apps) > 20, "the benchmark needs a Debian with some packages")

@@ -19,7 +19,7 @@ type copier struct {
 
 // place links the file, or where that cannot be copies it with everything that
 // extraction sets.
-func (c *copier) place(from, to *os.File, name string) error {
+func (c *copier) place(from, to folder, name string) error {
 	err := hardLink(from, to, name)
 	for _, e := range []error{unix.EXDEV, unix.EMLINK, unix.EPERM, unix.EOPNOTSUPP} {
 		if errors.Is(err, e) {
@@ -29,12 +29,12 @@ func (c *copier) place(from, to *os.File, name string) error {
 	return err
 }
 
-func (c *copier) copy(from, to *os.File, name string) error {
+func (c *copier) copy(from, to folder, name string) error {
 	var st unix.Stat_t
-	if err := unix.Fstatat(int(from.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.Fstatat(from.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fmt.Errorf("attributes of %s: %w", name, err)
 	}
-	path := filepath.Join(to.Name(), name)
+	path := filepath.Join(to.path, name)
 	if first := c.seen[st.Ino]; first != "" {
 		return os.Link(first, path) //nolint:wrapcheck // linkTree wraps it
 	}
@@ -42,8 +42,8 @@ func (c *copier) copy(from, to *os.File, name string) error {
 		c.seen[st.Ino] = path
 	}
 	var err error
-	source := fmt.Sprintf("/proc/self/fd/%d/%s", from.Fd(), name)
-	target := fmt.Sprintf("/proc/self/fd/%d/%s", to.Fd(), name)
+	source := fmt.Sprintf("/proc/self/fd/%d/%s", from.fd, name)
+	target := fmt.Sprintf("/proc/self/fd/%d/%s", to.fd, name)
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		err = copyFile(source, target)
@@ -53,7 +53,7 @@ func (c *copier) copy(from, to *os.File, name string) error {
 			err = os.Symlink(link, target)
 		}
 	default:
-		err = unix.Mknodat(int(to.Fd()), name, st.Mode, int(st.Rdev))
+		err = unix.Mknodat(to.fd, name, st.Mode, int(st.Rdev))
 	}
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nodeseal/nodeseal/internal/dirents"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"golang.org/x/sys/unix"
@@ -43,7 +44,7 @@ func (im *importer) linkLayer(from, to *store.Layer) error {
 		return fmt.Errorf("opening the layer's contents: %w", err)
 	}
 	defer source.Close()
-	if err := linkTree(source, diff, hardLink); err != nil {
+	if err := linkTree(folderOf(source), folderOf(diff), hardLink); err != nil {
 		return err
 	}
 	oldSplit := filepath.Join(im.partial.store, store.TarSplitFile(from.ID))
@@ -57,75 +58,86 @@ func (im *importer) linkLayer(from, to *store.Layer) error {
 	return nil
 }
 
+// folder is an open directory. Its path is for messages, and for links to what
+// is in it later.
+type folder struct {
+	fd   int
+	path string
+}
+
+func folderOf(f *os.File) folder { return folder{int(f.Fd()), f.Name()} }
+
+// folder opens a directory in it.
+func (f folder) folder(name string) (folder, error) {
+	fd, err := unix.Openat(f.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return folder{}, fmt.Errorf("opening directory %s: %w", name, err)
+	}
+	return folder{fd, f.path + "/" + name}, nil
+}
+
+func (f folder) close() { _ = unix.Close(f.fd) } // it is synced with the file system
+
 // placer puts the file name of the directory from, which is no directory, into
 // the directory to.
-type placer func(from, to *os.File, name string) error
+type placer func(from, to folder, name string) error
 
-func hardLink(from, to *os.File, name string) error {
-	return unix.Linkat(int(from.Fd()), name, int(to.Fd()), name, 0) //nolint:wrapcheck // linkTree wraps it
+func hardLink(from, to folder, name string) error {
+	return unix.Linkat(from.fd, name, to.fd, name, 0) //nolint:wrapcheck // linkTree wraps it
 }
 
 // linkTree fills the empty directory to with what from has: directories of its
 // own, with the same attributes, and everything else as place does it.
-func linkTree(from, to *os.File, place placer) error {
-	entries, err := from.ReadDir(-1)
+func linkTree(from, to folder, place placer) error {
+	entries, err := dirents.Read(from.fd)
 	if err != nil {
 		return fmt.Errorf("reading the layer's contents: %w", err)
 	}
 	for _, e := range entries {
-		if !e.IsDir() {
-			if err := place(from, to, e.Name()); err != nil {
-				return fmt.Errorf("linking %s: %w", e.Name(), err)
-			}
-			continue
+		if e.Dir {
+			err = linkDir(from, to, e.Name, place)
+		} else if err = place(from, to, e.Name); err != nil {
+			err = fmt.Errorf("linking %s: %w", e.Name, err)
 		}
-		if err := linkDir(from, to, e.Name(), place); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return copyXattrs(from, to)
 }
 
-func linkDir(from, to *os.File, name string, place placer) error {
-	if err := unix.Mkdirat(int(to.Fd()), name, 0o700); err != nil {
+func linkDir(from, to folder, name string, place placer) error {
+	if err := unix.Mkdirat(to.fd, name, 0o700); err != nil {
 		return fmt.Errorf("making directory %s: %w", name, err)
 	}
-	source, err := openDirAt(from, name)
+	source, err := from.folder(name)
 	if err != nil {
 		return err
 	}
-	defer source.Close()
-	dest, err := openDirAt(to, name)
+	defer source.close()
+	dest, err := to.folder(name)
 	if err != nil {
 		return err
 	}
-	defer dest.Close()
+	defer dest.close()
 	var st unix.Stat_t
-	if err := unix.Fstat(int(source.Fd()), &st); err != nil {
+	if err := unix.Fstat(source.fd, &st); err != nil {
 		return fmt.Errorf("attributes of %s: %w", name, err)
 	}
 	if err := linkTree(source, dest, place); err != nil {
 		return err
 	}
-	if err := unix.Fchown(int(dest.Fd()), int(st.Uid), int(st.Gid)); err != nil {
+	if err := unix.Fchown(dest.fd, int(st.Uid), int(st.Gid)); err != nil {
 		return fmt.Errorf("owner of %s: %w", name, err)
 	}
-	if err := unix.Fchmod(int(dest.Fd()), st.Mode&0o7777); err != nil {
+	if err := unix.Fchmod(dest.fd, st.Mode&0o7777); err != nil {
 		return fmt.Errorf("mode of %s: %w", name, err)
 	}
 	times := []unix.Timespec{st.Atim, st.Mtim}
-	if err := unix.UtimesNanoAt(int(to.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.UtimesNanoAt(to.fd, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fmt.Errorf("times of %s: %w", name, err)
 	}
 	return nil
-}
-
-func openDirAt(dir *os.File, name string) (*os.File, error) {
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("opening directory %s: %w", name, err)
-	}
-	return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), name)), nil
 }
 
 // setRoots gives the root directory of every layer its attributes: the tar's,

@@ -1,11 +1,13 @@
 package dir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -60,6 +62,7 @@ func (im *importer) takeFrom(ctx context.Context, path string) error {
 			total += j.layers[0].DiffSize
 		}
 	}
+	slices.SortStableFunc(todo, func(a, b *job) int { return cmp.Compare(b.layers[0].DiffSize, a.layers[0].DiffSize) })
 	im.opts.Progress.Begin(phaseTake, total, progress.Bytes)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(im.opts.Jobs)
@@ -153,7 +156,7 @@ func (im *importer) copyLayer(d *donor, l *store.Layer) error {
 	}
 	defer to.Close()
 	c := &copier{seen: make(map[uint64]string)}
-	if err := linkTree(from, to, c.place); err != nil {
+	if err := linkTree(folderOf(from), folderOf(to), c.place); err != nil {
 		return err
 	}
 	// The tar-split is small, and immutable files cannot be linked.

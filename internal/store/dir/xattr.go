@@ -4,32 +4,31 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
 
 // copyXattrs gives the directory to the extended attributes of from, but for
 // the label, which is the node's.
-func copyXattrs(from, to *os.File) error {
+func copyXattrs(from, to folder) error {
 	names, err := listXattrs(from)
 	if err != nil {
-		return fmt.Errorf("extended attributes of %s: %w", from.Name(), err)
+		return fmt.Errorf("extended attributes of %s: %w", from.path, err)
 	}
 	for _, name := range names {
 		value, err := getXattr(from, name)
 		if err == nil {
-			err = unix.Fsetxattr(int(to.Fd()), name, value, 0)
+			err = unix.Fsetxattr(to.fd, name, value, 0)
 		}
 		if err != nil {
-			return fmt.Errorf("extended attribute %s of %s: %w", name, from.Name(), err)
+			return fmt.Errorf("extended attribute %s of %s: %w", name, from.path, err)
 		}
 	}
 	return nil
 }
 
-func listXattrs(f *os.File) ([]string, error) {
-	size, err := unix.Flistxattr(int(f.Fd()), nil)
+func listXattrs(f folder) ([]string, error) {
+	size, err := unix.Flistxattr(f.fd, nil)
 	if errors.Is(err, unix.ENOTSUP) || (err == nil && size == 0) {
 		return nil, nil
 	}
@@ -37,7 +36,7 @@ func listXattrs(f *os.File) ([]string, error) {
 		return nil, err //nolint:wrapcheck // copyXattrs wraps it
 	}
 	buf := make([]byte, size)
-	if size, err = unix.Flistxattr(int(f.Fd()), buf); err != nil {
+	if size, err = unix.Flistxattr(f.fd, buf); err != nil {
 		return nil, err //nolint:wrapcheck // copyXattrs wraps it
 	}
 	var names []string
@@ -49,13 +48,13 @@ func listXattrs(f *os.File) ([]string, error) {
 	return names, nil
 }
 
-func getXattr(f *os.File, name string) ([]byte, error) {
-	size, err := unix.Fgetxattr(int(f.Fd()), name, nil)
+func getXattr(f folder, name string) ([]byte, error) {
+	size, err := unix.Fgetxattr(f.fd, name, nil)
 	if err != nil || size == 0 {
 		return nil, err //nolint:wrapcheck // copyXattrs wraps it
 	}
 	buf := make([]byte, size)
-	size, err = unix.Fgetxattr(int(f.Fd()), name, buf)
+	size, err = unix.Fgetxattr(f.fd, name, buf)
 	return buf[:max(size, 0)], err //nolint:wrapcheck // copyXattrs wraps it
 }
 

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nodeseal/nodeseal/internal/dirents"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,10 +21,12 @@ func (v *layerCheck) compare(ctx context.Context) error {
 	if err := unix.Fstat(v.root.fd, &st); err != nil {
 		return os.NewSyscallError("fstat", err)
 	}
-	return v.walk(ctx, ".", v.root.fd, st.Ino)
+	return v.walk(ctx, ".", v.root.fd, st.Ino, nil)
 }
 
-func (v *layerCheck) walk(ctx context.Context, name string, parent int, ino uint64) error {
+// walk compares what is in the directory name with the inode ino, of which w is
+// wanted; nil is the root, which is compared elsewhere.
+func (v *layerCheck) walk(ctx context.Context, name string, parent int, ino uint64, w *wanted) error {
 	if err := ctx.Err(); err != nil {
 		return err //nolint:wrapcheck // the caller's own
 	}
@@ -31,29 +34,31 @@ func (v *layerCheck) walk(ctx context.Context, name string, parent int, ino uint
 	if err != nil {
 		return v.missing(name, os.NewSyscallError("openat", err))
 	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	names, err := f.Readdirnames(-1)
+	defer unix.Close(fd)
+	if w != nil {
+		if err := v.compareXattrs(w, name, func() (map[string]string, error) { return readXattrs(onFile(fd)) }); err != nil {
+			return err
+		}
+	}
+	entries, err := dirents.Read(fd)
 	if err != nil {
 		return v.missing(name, err)
 	}
-	for _, base := range names {
-		below := path.Join(name, base)
-		var st unix.Stat_t
-		if err := unix.Fstatat(fd, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			v.finding(below, "it cannot be looked at: %w", err)
-			continue
+	for _, e := range entries {
+		base, below := e.Name, e.Name
+		if name != "." {
+			below = name + "/" + base
 		}
 		w := v.wants[place{dir: ino, name: base}]
 		if w == nil {
 			v.finding(below, "it does not belong to the layer")
 			continue
 		}
-		if err := v.compareOne(w, below, fd, base, &st); err != nil {
+		if err := v.compareOne(w, below, fd, base); err != nil {
 			return err
 		}
-		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-			if err := v.walk(ctx, below, fd, st.Ino); err != nil {
+		if w.is.mode&unix.S_IFMT == unix.S_IFDIR {
+			if err := v.walk(ctx, below, fd, w.is.ino, w); err != nil {
 				return err
 			}
 		}
@@ -62,62 +67,77 @@ func (v *layerCheck) walk(ctx context.Context, name string, parent int, ino uint
 }
 
 // compareOne compares one file, base in the directory fd.
-func (v *layerCheck) compareOne(w *wanted, name string, fd int, base string, st *unix.Stat_t) error {
-	kind := st.Mode & unix.S_IFMT
+func (v *layerCheck) compareOne(w *wanted, name string, fd int, base string) error {
+	is := &w.is
+	kind := is.mode & unix.S_IFMT
 	if kind != w.kind {
 		v.finding(name, "it is a %s, want a %s", kindName(kind), kindName(w.kind))
 		return nil
 	}
 	if w.whiteout {
-		if st.Rdev != 0 {
+		if is.device != 0 {
 			v.finding(name, "it is a device, want a whiteout")
 		}
 		return nil
 	}
-	if mode := st.Mode & 0o7777; mode != w.mode && kind != unix.S_IFLNK {
+	if mode := is.mode & 0o7777; mode != w.mode && kind != unix.S_IFLNK {
 		v.finding(name, "its mode is %04o, want %04o", mode, w.mode)
 	}
-	if st.Uid != w.uid || st.Gid != w.gid {
-		v.finding(name, "its owner is %d:%d, want %d:%d", st.Uid, st.Gid, w.uid, w.gid)
+	if is.uid != w.uid || is.gid != w.gid {
+		v.finding(name, "its owner is %d:%d, want %d:%d", is.uid, is.gid, w.uid, w.gid)
 	}
-	if mtime := time.Unix(st.Mtim.Unix()); !mtime.Equal(w.mtime) {
+	if mtime := time.Unix(is.mtime.Unix()); !mtime.Equal(w.mtime) {
 		v.finding(name, "its time is %s, want %s", mtime.UTC().Format(time.RFC3339Nano), w.mtime.UTC().Format(time.RFC3339Nano))
 	}
-	if kind == unix.S_IFREG && w.size >= 0 && st.Size != w.size {
-		v.finding(name, "its size is %d, want %d", st.Size, w.size)
+	if kind == unix.S_IFREG && w.size >= 0 && is.size != w.size {
+		v.finding(name, "its size is %d, want %d", is.size, w.size)
 	}
-	if (kind == unix.S_IFCHR || kind == unix.S_IFBLK) && st.Rdev != w.device {
-		v.finding(name, "it is another device than %d:%d", unix.Major(w.device), unix.Minor(w.device))
-	}
-	at := fmt.Sprintf("/proc/self/fd/%d/%s", fd, base)
-	if kind == unix.S_IFLNK {
-		if target, err := os.Readlink(at); err != nil || target != w.link {
+	switch kind {
+	case unix.S_IFCHR, unix.S_IFBLK:
+		if is.device != w.device {
+			v.finding(name, "it is another device than %d:%d", unix.Major(w.device), unix.Minor(w.device))
+		}
+	case unix.S_IFLNK:
+		if target, err := readLink(fd, base); err != nil || target != w.link {
 			v.finding(name, "it leads to %q, want %q", target, w.link)
 		}
+	case unix.S_IFDIR:
+		return nil // its extended attributes are read when it is open
 	}
-	return v.compareXattrs(w, name, at)
+	if kind != unix.S_IFREG && len(w.xattrs) == 0 {
+		return nil // only files and directories have any that containers see
+	}
+	return v.compareXattrs(w, name, func() (map[string]string, error) {
+		return readXattrs(onPath("/proc/self/fd/" + strconv.Itoa(fd) + "/" + base))
+	})
+}
+
+func readLink(fd int, base string) (string, error) {
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(fd, base, buf[:])
+	return string(buf[:max(n, 0)]), err //nolint:wrapcheck // the caller says what it wants
 }
 
 // compareXattrs compares extended attributes: those that the tar has must be
 // there, and none that containers would see beside them. The label is the
 // node's.
-func (v *layerCheck) compareXattrs(w *wanted, name, at string) error {
-	have, err := readXattrs(at)
-	if errors.Is(err, unix.ENOTSUP) {
-		return nil
-	}
-	if err != nil {
-		return v.missing(name, err)
+func (v *layerCheck) compareXattrs(w *wanted, name string, read func() (map[string]string, error)) error {
+	if !w.hasRead {
+		has, err := read()
+		if err != nil {
+			return v.missing(name, err)
+		}
+		w.has, w.hasRead = has, true
 	}
 	for key, want := range w.xattrs {
-		if got, ok := have[key]; !ok || got != want {
+		if got, ok := w.has[key]; !ok || got != want {
 			v.finding(name, "its extended attribute %s is not the image's", key)
 		}
 	}
-	if w.kind == unix.S_IFDIR && (have[opaqueXattr] == "y") != w.opaque {
+	if w.kind == unix.S_IFDIR && (w.has[opaqueXattr] == "y") != w.opaque {
 		v.finding(name, "it hides what lower layers have, or fails to")
 	}
-	for key := range have {
+	for key := range w.has {
 		_, wantedKey := w.xattrs[key]
 		foreign := strings.HasPrefix(key, "user.") || key == "security.capability"
 		if foreign && !wantedKey {
@@ -127,31 +147,70 @@ func (v *layerCheck) compareXattrs(w *wanted, name, at string) error {
 	return nil
 }
 
-func readXattrs(at string) (map[string]string, error) {
-	size, err := unix.Llistxattr(at, nil)
-	if err != nil || size == 0 {
-		return nil, os.NewSyscallError("llistxattr", err)
+// opened reads the extended attributes of the file that the last header is about
+// while it is open: that saves finding it again.
+func (v *layerCheck) opened(fd int) {
+	if v.last == nil || v.last.hasRead {
+		return
 	}
-	names := make([]byte, size)
-	if size, err = unix.Llistxattr(at, names); err != nil {
-		return nil, os.NewSyscallError("llistxattr", err)
+	if has, err := readXattrs(onFile(fd)); err == nil {
+		v.last.has, v.last.hasRead = has, true
 	}
-	out := make(map[string]string)
-	for name := range bytes.SplitSeq(names[:size], []byte{0}) {
+}
+
+// xattrCalls read extended attributes, of a file or by a path.
+type xattrCalls struct {
+	list func(buf []byte) (int, error)
+	get  func(name string, buf []byte) (int, error)
+}
+
+func onFile(fd int) xattrCalls {
+	return xattrCalls{
+		func(buf []byte) (int, error) { return unix.Flistxattr(fd, buf) },
+		func(name string, buf []byte) (int, error) { return unix.Fgetxattr(fd, name, buf) },
+	}
+}
+
+func onPath(at string) xattrCalls {
+	return xattrCalls{
+		func(buf []byte) (int, error) { return unix.Llistxattr(at, buf) },
+		func(name string, buf []byte) (int, error) { return unix.Lgetxattr(at, name, buf) },
+	}
+}
+
+// readXattrs returns the extended attributes, without the label. A file system
+// that has none is no error.
+func readXattrs(calls xattrCalls) (map[string]string, error) {
+	names, err := whole(calls.list)
+	if len(names) == 0 || errors.Is(err, unix.ENOTSUP) {
+		if errors.Is(err, unix.ENOTSUP) {
+			err = nil
+		}
+		return nil, os.NewSyscallError("listxattr", err)
+	}
+	var out map[string]string
+	for name := range bytes.SplitSeq(names, []byte{0}) {
 		if len(name) == 0 || string(name) == labelXattr {
 			continue
 		}
-		n, err := unix.Lgetxattr(at, string(name), nil)
-		value := make([]byte, max(n, 1))
-		if err == nil {
-			n, err = unix.Lgetxattr(at, string(name), value)
-		}
+		key := string(name)
+		value, err := whole(func(buf []byte) (int, error) { return calls.get(key, buf) })
 		if err != nil {
-			return nil, os.NewSyscallError("lgetxattr", err)
+			return nil, os.NewSyscallError("getxattr", err)
 		}
-		out[string(name)] = string(value[:n])
+		out = with(out, key, string(value))
 	}
 	return out, nil
+}
+
+// whole calls read with a buffer that is large enough.
+func whole(read func([]byte) (int, error)) ([]byte, error) {
+	for buf := make([]byte, 256); ; buf = make([]byte, 16*len(buf)) {
+		n, err := read(buf)
+		if !errors.Is(err, unix.ERANGE) || len(buf) > 64<<10 {
+			return buf[:max(n, 0)], err
+		}
+	}
 }
 
 func kindName(kind uint32) string {

@@ -21,7 +21,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/opencontainers/go-digest"
-	"github.com/vbatts/tar-split/tar/storage"
 )
 
 // bufferSize is how much of a file is read and hashed at once.
@@ -46,7 +45,23 @@ type LayerOptions struct {
 // path: contents, attributes, extended attributes, files that are missing and
 // files that are foreign. Times of access are not compared. The error is about
 // reading the machine, not about damage.
-func Layer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.Digest, opts LayerOptions) (*extract.Result, []Finding, error) {
+func Layer(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want digest.Digest, opts LayerOptions) (*extract.Result, []Finding, error) {
+	v, err := checkLayer(ctx, diff, tarSplit, want, opts.Read, false)
+	if err == nil && v.result.DiffID != want {
+		// Once more, with the checksum of each file, to name those that are damaged.
+		if _, err = tarSplit.Seek(0, io.SeekStart); err == nil {
+			v, err = checkLayer(ctx, diff, tarSplit, want, nil, true)
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.SortStableFunc(v.found, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
+	return v.result, v.found, nil
+}
+
+// checkLayer reads each file of a layer once.
+func checkLayer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.Digest, read func(int64), sums bool) (*layerCheck, error) {
 	v := &layerCheck{
 		root:   newRoot(diff),
 		wants:  make(map[place]*wanted),
@@ -55,23 +70,24 @@ func Layer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.D
 		uids:   make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
 	}
 	defer v.root.close()
-	if err := v.rebuild(ctx, tarSplit, want, opts.Read); err != nil {
-		return nil, nil, err
+	if err := v.rebuild(ctx, tarSplit, want, read, sums); err != nil {
+		return nil, err
 	}
 	if err := v.compare(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	v.result.UIDs, v.result.GIDs = slices.Sorted(maps.Keys(v.uids)), slices.Sorted(maps.Keys(v.gids))
-	slices.SortStableFunc(v.found, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
-	return v.result, v.found, nil
+	return v, nil
 }
 
 // layerCheck is the verification of one layer.
 type layerCheck struct {
-	root   *root
-	wants  map[place]*wanted  // by where they are
-	attrs  map[uint64]*wanted // by inode: a hard link's attributes are its file's
-	found  []Finding
+	root  *root
+	wants map[place]*wanted  // by where they are
+	attrs map[uint64]*wanted // by inode: a hard link's attributes are its file's
+	found []Finding
+	// last is what the header before the content that is read now wants.
+	last   *wanted
 	result *extract.Result
 	uids   map[uint32]struct{}
 	gids   map[uint32]struct{}
@@ -83,7 +99,7 @@ func (v *layerCheck) finding(path string, format string, args ...any) {
 
 // rebuild makes the tar again, compares its digest, and notes what each header
 // wants.
-func (v *layerCheck) rebuild(ctx context.Context, tarSplit io.Reader, want digest.Digest, read func(int64)) error {
+func (v *layerCheck) rebuild(ctx context.Context, tarSplit io.Reader, want digest.Digest, read func(int64), sums bool) error {
 	zr, err := gzip.NewReader(bufio.NewReaderSize(tarSplit, 64<<10))
 	if err != nil {
 		v.finding("", "its tar-split cannot be read: %w", err)
@@ -91,9 +107,10 @@ func (v *layerCheck) rebuild(ctx context.Context, tarSplit io.Reader, want diges
 	}
 	hash := sha256.New()
 	stream := &rebuilt{
-		ctx: ctx, root: v.root, read: read, damage: v.finding,
-		split: storage.NewJSONUnpacker(bufio.NewReaderSize(zr, 1<<20)),
+		ctx: ctx, root: v.root, read: read, damage: v.finding, opened: v.opened, sums: sums, file: -1,
+		split: &entries{lines: bufio.NewReaderSize(zr, 256<<10)},
 	}
+	defer stream.close()
 	hashed := io.TeeReader(stream, hash)
 	tr := tar.NewReader(hashed)
 	buf := make([]byte, bufferSize)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 
 	"github.com/nodeseal/nodeseal/internal/crc64iso"
 	"github.com/vbatts/tar-split/tar/storage"
@@ -22,9 +20,14 @@ type rebuilt struct {
 	split  storage.Unpacker
 	read   func(int64)
 	damage func(path, format string, args ...any)
+	// opened is called with each file that is opened.
+	opened func(fd int)
+	// sums compares each content with its checksum too: it says which file is
+	// damaged, where the digest of all says that one is.
+	sums bool
 
 	segment []byte
-	file    *os.File // nil where its content is missing
+	file    int // -1 where its content is missing
 	entry   *storage.Entry
 	left    int64 // of the entry's content
 	torn    bool  // it was told that the content is wrong
@@ -77,6 +80,7 @@ func (r *rebuilt) next() error {
 	r.file, err = r.root.openFile(entry.GetName())
 	switch {
 	case err == nil:
+		r.opened(r.file)
 	case machineFault(err):
 		r.machine = err
 		return err
@@ -96,21 +100,21 @@ func (r *rebuilt) content(b []byte) (int, error) {
 		b = b[:r.left]
 	}
 	n := 0
-	if r.file != nil {
+	if r.file >= 0 {
 		var err error
-		n, err = r.file.Read(b)
-		if err != nil && !errors.Is(err, io.EOF) {
+		n, err = read(r.file, b)
+		switch {
+		case err != nil:
 			// A disk that cannot read a file is damage: that file is told.
 			r.fail(fmt.Errorf("reading: %w", err))
-		}
-		if errors.Is(err, io.EOF) {
+		case n == 0:
 			r.fail(fmt.Errorf("it is %d bytes too short", r.left))
 		}
 	}
 	if n <= 0 {
 		clear(b)
 		n = len(b)
-	} else {
+	} else if r.sums {
 		r.crc = crc64iso.Update(r.crc, b[:n])
 	}
 	if r.left -= int64(n); r.left == 0 {
@@ -119,28 +123,47 @@ func (r *rebuilt) content(b []byte) (int, error) {
 	return n, nil
 }
 
+// read reads from a file, whatever signals come. At its end it returns 0.
+func read(fd int, b []byte) (int, error) {
+	for {
+		n, err := unix.Read(fd, b)
+		if !errors.Is(err, unix.EINTR) {
+			return max(n, 0), err
+		}
+	}
+}
+
 func (r *rebuilt) fail(err error) {
 	if !r.torn {
 		r.torn = true
 		r.damage(clean(r.entry.GetName()), "its content is damaged: %w", err)
 	}
-	r.file.Close()
-	r.file = nil
+	r.close()
 }
 
 // end compares a content that was read whole.
 func (r *rebuilt) end() {
-	if r.file == nil {
+	if r.file < 0 {
 		return
 	}
-	r.file.Close()
-	r.file = nil
+	r.close()
+	if !r.sums {
+		return
+	}
 	var sum [8]byte
 	for i := range sum {
 		sum[i] = byte(r.crc >> (56 - 8*i))
 	}
 	if string(sum[:]) != string(r.entry.Payload) && !r.torn {
 		r.damage(clean(r.entry.GetName()), "its content is damaged: it has another checksum")
+	}
+}
+
+// close closes the file that is open, if one is.
+func (r *rebuilt) close() {
+	if r.file >= 0 {
+		_ = unix.Close(r.file) // it was only read
+		r.file = -1
 	}
 }
 

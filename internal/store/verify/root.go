@@ -14,6 +14,10 @@ import (
 type root struct {
 	fd   int
 	dirs map[string]*dir
+	// last is the name that was looked at last, and lastMode its mode: the
+	// content of a file comes right behind its header.
+	last     string
+	lastMode uint32
 }
 
 // dir is an open directory (O_PATH).
@@ -51,17 +55,28 @@ func (r *root) open(name string, flags uint64) (int, error) {
 	}
 }
 
-// openFile opens a regular file for reading.
-func (r *root) openFile(name string) (*os.File, error) {
-	fd, err := r.open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOATIME)
+// openFile opens a regular file for reading, below the directory that it is in.
+func (r *root) openFile(name string) (int, error) {
+	name = clean(name)
+	d, err := r.dir(path.Dir(name))
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errors.Join(errors.New("it is no regular file"), unix.Close(fd))
+	fd, err := unix.Openat(d.fd, path.Base(name), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOATIME|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("openat", err)
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	if name != r.last {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return -1, errors.Join(os.NewSyscallError("fstat", err), unix.Close(fd))
+		}
+		r.last, r.lastMode = name, st.Mode
+	}
+	if r.lastMode&unix.S_IFMT != unix.S_IFREG {
+		return -1, errors.Join(errors.New("it is no regular file"), unix.Close(fd))
+	}
+	return fd, nil
 }
 
 // dir returns the directory name, "." for the root.
@@ -93,6 +108,7 @@ func (r *root) stat(name string) (at place, st unix.Stat_t, err error) {
 	}
 	at = place{dir: d.ino, name: path.Base(name)}
 	err = unix.Fstatat(d.fd, at.name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	r.last, r.lastMode = name, st.Mode
 	return at, st, os.NewSyscallError("fstatat", err)
 }
 

@@ -35,10 +35,29 @@ type wanted struct {
 	// implied is a directory that only other names imply, whiteout one of
 	// overlay's: few of their attributes are the tar's.
 	implied, whiteout bool
+
+	// is what the file is, as it was found.
+	is looks
+	// xattrs that it has, once they were read.
+	has     map[string]string
+	hasRead bool
+}
+
+// looks is what is compared of a file's attributes.
+type looks struct {
+	mode, uid, gid uint32
+	size           int64
+	device, ino    uint64
+	mtime          unix.Timespec
+}
+
+func looksOf(st *unix.Stat_t) looks {
+	return looks{mode: st.Mode, uid: st.Uid, gid: st.Gid, size: st.Size, device: st.Rdev, ino: st.Ino, mtime: st.Mtim}
 }
 
 // header notes what one entry of the tar wants.
 func (v *layerCheck) header(hdr *tar.Header) error {
+	v.last = nil
 	name := clean(hdr.Name)
 	base := path.Base(name)
 	if base == opaqueName {
@@ -104,6 +123,7 @@ func (v *layerCheck) hardLink(w *wanted, target string) error {
 		v.finding(w.path, "it is no hard link to %s", clean(target))
 	}
 	w.kind = of.Mode & unix.S_IFMT
+	w.is = looksOf(&st)
 	if old := v.attrs[st.Ino]; old != nil {
 		w.size, w.link, w.device = old.size, old.link, old.device
 		for k, x := range old.xattrs {
@@ -114,6 +134,7 @@ func (v *layerCheck) hardLink(w *wanted, target string) error {
 		if w.kind == unix.S_IFLNK {
 			w.mode, w.mtime = old.mode, old.mtime
 		}
+		w.has, w.hasRead = old.has, old.hasRead
 		*old = *w
 		w = old
 	} else {
@@ -135,7 +156,9 @@ func (v *layerCheck) add(w *wanted) error {
 	if old := v.wants[at]; old != nil {
 		w.opaque = old.opaque
 	}
+	w.is = looksOf(&st)
 	v.wants[at], v.attrs[st.Ino] = w, w
+	v.last = w
 	return v.above(path.Dir(w.path))
 }
 
@@ -171,7 +194,7 @@ func (v *layerCheck) above(name string) error {
 		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 			continue // the directory that it leads to has a name of its own
 		}
-		v.wants[at] = &wanted{path: name, kind: unix.S_IFDIR, mode: 0o755, mtime: time.Unix(0, 0), implied: true, size: -1}
+		v.wants[at] = &wanted{path: name, kind: unix.S_IFDIR, mode: 0o755, mtime: time.Unix(0, 0), implied: true, size: -1, is: looksOf(&st)}
 	}
 	return nil
 }
