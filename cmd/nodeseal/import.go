@@ -140,13 +140,17 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 }
 
 // boundMemory lets the garbage collector keep an import with up to 8 jobs below
-// 256 MiB; each job more has its own share. GOMEMLIMIT overrules it.
+// 256 MiB; each job more has its own share.
 func boundMemory(jobs int) {
 	const job, program = 16 << 20, 48 << 20
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return
+	limitMemory(program + job*int64(max(jobs, 8)))
+}
+
+// limitMemory sets the garbage collector's limit. GOMEMLIMIT overrules it.
+func limitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
 	}
-	debug.SetMemoryLimit(program + job*int64(max(jobs, 8)))
 }
 
 // importStore makes a single store, unless it is there.
@@ -200,6 +204,9 @@ func importSlot(ctx context.Context, a *app, path string, f *archive.File, src s
 	}
 	if opts.Image, err = o.format.inSlot(ctx, root); err != nil {
 		return err
+	}
+	if opts.Image {
+		limitMemory(image.MemoryLimit(o.jobs))
 	}
 	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, !opts.Image)
 	if err != nil {

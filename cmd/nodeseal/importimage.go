@@ -161,6 +161,7 @@ func importImage(ctx context.Context, a *app, path string, f *archive.File, src 
 		return fmt.Errorf("importing %w", err)
 	}
 	defer b.close()
+	limitMemory(image.MemoryLimit(o.jobs))
 	res, err := image.Import(ctx, b.src, file, image.Options{Jobs: o.jobs, NoDevices: o.part.noDevices, Progress: a.progress()})
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", path, b.blame(err))

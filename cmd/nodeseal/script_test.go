@@ -21,7 +21,7 @@ import (
 
 // TestMain lets the scripts run this very program: its real main.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"nodeseal": main})
+	testscript.Main(m, map[string]func(){"nodeseal": main, "nodeseal-without-erofs": mainWithoutEROFS})
 }
 
 // TestScripts runs testdata/script: the command line as its users see it.

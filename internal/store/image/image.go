@@ -47,6 +47,15 @@ type Options struct {
 
 const maxDefaultJobs = 8
 
+// MemoryLimit is the limit for the garbage collector (runtime/debug.SetMemoryLimit)
+// with which an import of 2,000,000 files by up to 8 jobs stays below 512 MiB; each
+// job more has its own share. The least that so many files need is more than an import into
+// a directory needs: what describes them waits for the end.
+func MemoryLimit(jobs int) int64 {
+	const job, program = 16 << 20, 272 << 20
+	return program + job*int64(max(jobs, maxDefaultJobs))
+}
+
 func (o Options) withDefaults() Options {
 	if o.Jobs <= 0 {
 		o.Jobs = min(runtime.GOMAXPROCS(0), maxDefaultJobs)
