@@ -4,49 +4,108 @@ package bench
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 )
 
-// TestFrames measures what the size of frames costs and gains at each level: on
-// every twelfth layer, with one processor.
+// frameChoice is a way to make frames, and what came of it.
+type frameChoice struct {
+	enc                        *zstd.Encoder
+	size                       int
+	compressed, encode, decode atomic.Int64 // bytes, nanoseconds, nanoseconds
+}
+
+// TestFrames measures what the size of frames and the window within them cost and
+// gain at each level: on all layers, a processor for each. The size of the window is that
+// of the frame, where nothing else is said.
 func TestFrames(t *testing.T) {
 	c := debian(t, 60)
-	for _, mib := range []int{4, 8, 16, 2} {
-		for level := zstd.SpeedFastest; level <= zstd.SpeedBestCompression; level++ {
-			enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
-				zstd.WithEncoderCRC(true), zstd.WithSingleSegment(true))
-			check(t, err)
-			var plain, compressed, gz int64
-			var took time.Duration
-			for i := 0; i < len(c.layers); i += 12 {
-				gz += c.layers[i].Size
-				f, err := os.Open(filepath.Join(cacheDir(t), c.layers[i].Digest.Encoded()))
+	for _, shape := range []struct{ frame, window int }{{1, 1}, {4, 4}, {8, 8}, {16, 16}, {16, 8}, {16, 4}} {
+		name := fmt.Sprintf("frame %d MiB window %d MiB", shape.frame, shape.window)
+		t.Run(name, func(t *testing.T) {
+			var choices []*frameChoice
+			for level := zstd.SpeedFastest; level <= zstd.SpeedBestCompression; level++ {
+				enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithWindowSize(shape.window<<20),
+					zstd.WithEncoderCRC(true), zstd.WithSingleSegment(shape.window == shape.frame))
 				check(t, err)
-				z, err := gzip.NewReader(f)
-				check(t, err)
-				buf := make([]byte, mib<<20)
-				for {
-					n, err := io.ReadFull(z, buf)
-					start := time.Now()
-					compressed += int64(len(enc.EncodeAll(buf[:n], nil)))
-					took += time.Since(start)
-					plain += int64(n)
-					if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-						break
-					}
-					check(t, err)
-				}
-				check(t, f.Close())
+				choices = append(choices, &frameChoice{enc: enc, size: shape.frame << 20})
 			}
-			t.Logf("frames of %2d MiB, level %-8s %.3f of gzip, %4.0f MB/s of plain data", mib, level,
-				float64(compressed)/float64(gz), float64(plain)/1e6/took.Seconds())
+			tryChoices(t, c, choices)
+			for i, ch := range choices {
+				t.Logf("%s, level %-8s %.3f of gzip, encode %4.0f, decode %4.0f MB/s of plain data", name, zstd.EncoderLevel(i+1),
+					float64(ch.compressed.Load())/float64(c.compressed), 1e3*float64(c.plain)/float64(ch.encode.Load()),
+					1e3*float64(c.plain)/float64(ch.decode.Load()))
+			}
+		})
+	}
+}
+
+// tryChoices makes frames of every layer in all ways.
+func tryChoices(t testing.TB, c *corpus, choices []*frameChoice) {
+	t.Helper()
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxWindow(seekable.MaxFrame))
+	check(t, err)
+	defer dec.Close()
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, l := range c.layers {
+		g.Go(func() error {
+			f, err := os.Open(filepath.Join(cacheDir(t), l.Digest.Encoded()))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			z, err := gzip.NewReader(f)
+			if err != nil {
+				return err
+			}
+			buf := make([]byte, seekable.MaxFrame)
+			for {
+				n, err := io.ReadFull(z, buf)
+				if err := tryFrames(dec, buf[:n], choices); err != nil {
+					return err
+				}
+				if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	check(t, g.Wait())
+}
+
+func tryFrames(dec *zstd.Decoder, content []byte, choices []*frameChoice) error {
+	var frame, plain []byte
+	for _, ch := range choices {
+		for rest := content; len(rest) > 0; {
+			n := min(len(rest), ch.size)
+			start := time.Now()
+			frame = ch.enc.EncodeAll(rest[:n], frame[:0])
+			encoded := time.Now()
+			var err error
+			if plain, err = dec.DecodeAll(frame, plain[:0]); err != nil {
+				return err
+			}
+			ch.decode.Add(int64(time.Since(encoded)))
+			ch.encode.Add(int64(encoded.Sub(start)))
+			ch.compressed.Add(int64(len(frame)))
+			rest = rest[n:]
 		}
 	}
+	return nil
 }
