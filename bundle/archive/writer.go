@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -21,7 +22,8 @@ type Content interface {
 	ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error)
 	// OpenFrames returns a layer or a file table as frames that an Encoder made:
 	// the content and the zero bytes that fill its last block of 512. Without
-	// frames the reader gives the content itself, verified, for Write to encode.
+	// frames the reader gives the content itself, verified, for Write to make frames
+	// of: of what is compressed already frames that hold it as it is.
 	// The caller closes the reader.
 	OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error)
 }
@@ -146,11 +148,32 @@ func (w *writer) blob(ctx context.Context, b bundle.Blob, src Content) error {
 		return err //nolint:wrapcheck // wrapped by Write
 	}
 	if len(frames) == 0 {
-		err = w.encodeFrames(ctx, b.Size, r)
+		err = w.makeFrames(ctx, b, r)
 	} else {
 		err = w.copyFrames(b, r, frames)
 	}
 	return errors.Join(err, r.Close())
+}
+
+// makeFrames writes content as frames: stored where it is compressed already.
+func (w *writer) makeFrames(ctx context.Context, b bundle.Blob, r io.Reader) error {
+	head := make([]byte, min(4, b.Size))
+	if _, err := io.ReadFull(r, head); err != nil {
+		return fmt.Errorf("reading it: %w", err)
+	}
+	content := io.MultiReader(bytes.NewReader(head), r)
+	if !seekable.IsCompressed(head) {
+		return w.encodeFrames(ctx, b.Size, content)
+	}
+	pad := padding(b.Size)
+	s, frames := seekable.Store(io.MultiReader(io.LimitReader(content, b.Size), bytes.NewReader(make([]byte, pad))), b.Size+pad)
+	if err := w.copyFrames(b, s, frames); err != nil {
+		return err
+	}
+	if n, _ := r.Read(head[:1]); n > 0 {
+		return fmt.Errorf("more than %d bytes, the inventory says so many", b.Size)
+	}
+	return nil
 }
 
 // encodeFrames writes size bytes of content as frames.
@@ -180,7 +203,7 @@ func (w *writer) copyFrames(b bundle.Blob, r io.Reader, frames []seekable.Frame)
 	if want := b.Size + padding(b.Size); content != want {
 		return fmt.Errorf("frames of %d bytes, want %d", content, want)
 	}
-	n, err := io.CopyBuffer(onlyWriter{w}, onlyReader{r}, make([]byte, 256<<10))
+	n, err := copyAhead(w, r, compressed)
 	if err != nil {
 		return fmt.Errorf("copying frames: %w", err)
 	}

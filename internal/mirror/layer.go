@@ -29,12 +29,9 @@ type made struct {
 	record *workdir.Record
 	// frames and table are those of an expanded layer.
 	frames, table *workdir.FramesFile
-	// kept is the file with the compressed bytes of an original layer, nil where
-	// the record has them.
-	kept *os.File
 }
 
-// abort removes the files of frames that were not committed, and closes the others.
+// abort removes the files of frames that were not committed.
 func (m *made) abort() {
 	if m == nil {
 		return
@@ -44,15 +41,12 @@ func (m *made) abort() {
 			f.Abort()
 		}
 	}
-	if m.kept != nil {
-		m.kept.Close()
-	}
 }
 
-// commit syncs the layer and makes it known.
+// commit makes the layer known, with its frames synced.
 func (m *made) commit(work *workdir.Dir, compressed digest.Digest) error {
 	if m.frames == nil {
-		return work.CommitCompressed(compressed, m.record, m.kept)
+		return work.CommitCompressed(compressed, m.record)
 	}
 	return work.Commit(compressed, m.record, m.frames, m.table)
 }
@@ -128,7 +122,6 @@ func keepLayer(j *job, in *compressedReader, verified io.Reader) (*made, error) 
 	if in.kept == nil {
 		m.record.Inline = workdir.NewInline(small.Bytes())
 	}
-	m.kept, in.kept = in.kept, nil
 	return m, nil
 }
 

@@ -88,6 +88,42 @@ func TestOtherForm(t *testing.T) {
 	verified(t, o.Output)
 }
 
+// What a power cut took of a finished layer that was not synced is found, and
+// fetched again.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	src := &memory{release: big(t)}
+	o := options(t)
+	o.Layers = bundle.Original
+	list := listOf(t, src.release.ImagesList())
+	want, err := mirror.Run(t.Context(), list, src, o)
+	must(t, err)
+	kept, err := filepath.Glob(filepath.Join(o.Work, "compressed", "*"))
+	must(t, err)
+	if len(kept) < 1 {
+		t.Fatal("nothing was kept")
+	}
+	info, err := os.Stat(kept[0])
+	must(t, err)
+	must(t, os.WriteFile(kept[0], make([]byte, info.Size()), 0o600)) // its length came to the disk, not its blocks
+	before := src.served.Load()
+	res, err := mirror.Run(t.Context(), list, src, o)
+	must(t, err)
+	if again := src.served.Load() - before; again < info.Size() {
+		t.Errorf("%d bytes were fetched again, want the %d that were lost", again, info.Size())
+	}
+	if res.SHA256 != want.SHA256 {
+		t.Errorf("%s, the first run made %s", res.SHA256, want.SHA256)
+	}
+	verified(t, o.Output)
+	before = src.served.Load()
+	_, err = mirror.Run(t.Context(), list, src, o)
+	must(t, err)
+	if again := src.served.Load() - before; again >= info.Size() {
+		t.Errorf("%d bytes were fetched again of what was whole", again)
+	}
+}
+
 // cut fails after left bytes.
 type cut struct {
 	io.Reader

@@ -142,24 +142,39 @@ func wrapLayer(d digest.Digest, err error) error {
 // from the first of the images' repositories that has it. The sync at the end
 // holds up nobody else.
 func (r *run) layer(ctx context.Context, j *job) error {
-	if rec := r.work.Record(j.layer.Digest, j.blob, r.o.Layers); rec != nil {
-		r.fetched.reused.Add(j.layer.Size)
-		r.reached(j, j.layer.Size)
-		return nil
-	}
 	select {
 	case r.slots <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	r.o.Progress.Working(PhaseDownload, j.layer.Digest.String())
-	m, err := r.make(ctx, j)
+	var m *made
+	there, err := r.there(j)
+	if !there && err == nil {
+		m, err = r.make(ctx, j)
+	}
 	<-r.slots
-	if err != nil {
+	if err != nil || there {
 		return err
 	}
 	defer m.abort()
 	return m.commit(r.work, j.layer.Digest)
+}
+
+// there reports whether the work directory has the layer whole.
+func (r *run) there(j *job) (bool, error) {
+	rec := r.work.Record(j.layer.Digest, j.blob, r.o.Layers)
+	if rec == nil {
+		return false, nil
+	}
+	ok, err := r.work.Prove(j.layer.Digest, rec)
+	if ok {
+		r.fetched.reused.Add(j.layer.Size)
+		r.reached(j, j.layer.Size)
+	} else if err == nil {
+		r.o.Log.Info("kept bytes of a layer were wrong, starting anew", "layer", j.layer.Digest)
+	}
+	return ok, err
 }
 
 // make makes what the bundle needs of a layer.

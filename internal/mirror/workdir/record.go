@@ -13,6 +13,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/layout"
 )
 
 // Record says that a layer was fetched and verified, and where it is.
@@ -29,6 +30,8 @@ type Record struct {
 	// no frames, the compressed bytes.
 	Inline *Inline `json:"inline,omitempty"`
 	Table  *Table  `json:"table,omitempty"`
+	// Loose says that the file was not synced: a later run proves it first.
+	Loose bool `json:"loose,omitempty"`
 }
 
 // Table is the part of a record about the layer's file table.
@@ -134,16 +137,39 @@ func (w *Dir) Commit(compressed digest.Digest, rec *Record, frames, table *Frame
 	return nil
 }
 
-// CommitCompressed makes a layer known whose compressed bytes are in file, as
-// OpenCompressed returned it, or, with a nil file, in rec.Inline. The file stays
-// open.
-func (w *Dir) CommitCompressed(compressed digest.Digest, rec *Record, file *os.File) error {
-	if file != nil {
-		if err := file.Sync(); err != nil {
-			return fmt.Errorf("keeping layer %s: %w", compressed, err)
-		}
-	}
+// CommitCompressed makes a layer known whose compressed bytes are in the file that
+// OpenCompressed returned, or in rec.Inline. The file is not synced: this run has
+// proven its bytes and the kernel has them; a later one calls Prove.
+func (w *Dir) CommitCompressed(compressed digest.Digest, rec *Record) error {
+	rec.Loose = rec.Inline == nil
 	return w.putRecord(compressed, rec)
+}
+
+// Prove reports whether a layer that has a record of an earlier run is what the
+// record says. A file that was not synced is read and held to its digest, and
+// then synced: it need not be read again. One that is wrong is removed.
+func (w *Dir) Prove(compressed digest.Digest, rec *Record) (bool, error) {
+	if !rec.Loose {
+		return true, nil
+	}
+	f, err := os.Open(w.compressedPath(compressed))
+	if err != nil {
+		return false, fmt.Errorf("kept layer: %w", err)
+	}
+	defer f.Close()
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, layout.NewVerifier(f, compressed, rec.Size), make([]byte, 256<<10))
+	if errors.Is(err, layout.ErrDigest) || errors.Is(err, layout.ErrSize) {
+		w.DropCompressed(compressed)
+		return false, nil
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return false, fmt.Errorf("kept layer: %w", err)
+	}
+	rec.Loose = false
+	return true, w.putRecord(compressed, rec)
 }
 
 func (w *Dir) putRecord(compressed digest.Digest, rec *Record) error {

@@ -170,8 +170,8 @@ func TestCompressed(t *testing.T) {
 	if w.Record(d, d, bundle.Original) != nil {
 		t.Error("it counts without a record")
 	}
-	must(t, w.CommitCompressed(d, &Record{Blob: d, Size: int64(len(data))}, f))
 	must(t, f.Close())
+	must(t, w.CommitCompressed(d, &Record{Blob: d, Size: int64(len(data))}))
 	w.encoder = "another" // has nothing to say here
 	r, frames, err := w.OpenLayer(d, d, bundle.Original)
 	must(t, err)
@@ -184,5 +184,37 @@ func TestCompressed(t *testing.T) {
 	must(t, os.Truncate(w.compressedPath(d), 99_999))
 	if w.Record(d, d, bundle.Original) != nil {
 		t.Error("it counts without its end")
+	}
+}
+
+// What was not synced is held to its digest by the next run, once.
+func TestProve(t *testing.T) {
+	t.Parallel()
+	w, _ := openDir(t)
+	data := text(100_000)
+	d := digest.FromBytes(data)
+	must(t, os.WriteFile(w.compressedPath(d), data, 0o600))
+	must(t, w.CommitCompressed(d, &Record{Blob: d, Size: int64(len(data))}))
+	prove := func(want bool) {
+		t.Helper()
+		rec := w.Record(d, d, bundle.Original)
+		if rec == nil {
+			t.Fatal("no record")
+		}
+		ok, err := w.Prove(d, rec)
+		must(t, err)
+		if ok != want {
+			t.Errorf("proven: %t, want %t", ok, want)
+		}
+	}
+	prove(true)
+	if w.Record(d, d, bundle.Original).Loose {
+		t.Error("it is proven again by the next run")
+	}
+	must(t, w.CommitCompressed(d, &Record{Blob: d, Size: int64(len(data))}))
+	must(t, os.WriteFile(w.compressedPath(d), make([]byte, len(data)), 0o600))
+	prove(false)
+	if w.Record(d, d, bundle.Original) != nil || w.Kept(d) != 0 {
+		t.Error("what is wrong is still there")
 	}
 }

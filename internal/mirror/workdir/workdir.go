@@ -31,8 +31,10 @@ var ErrBusy = errors.New("another run uses the work directory")
 //
 // Its methods may be called at the same time, for different blobs. Small files
 // are verified whenever they are read, so they are not synced: what a power cut
-// takes of them is fetched again. Other files are trusted where a record names
-// them: they are synced before the record is written.
+// takes of them is fetched again. Whole compressed layers are not synced either: the run
+// that fetched them has proven them, and a later one proves them again before it
+// takes them. Frames are trusted where a record names them: they are synced before
+// the record is written.
 type Dir struct {
 	root    string
 	encoder string
