@@ -107,7 +107,7 @@ func layerTar(t testing.TB, seed uint64, files, size int) []byte {
 // newSample makes three images over four layers, one of them shared, and a list.
 func newSample(t testing.TB, jobs int, layerSize int) (*sample, *seekable.Encoder) {
 	t.Helper()
-	enc, err := seekable.NewEncoder(0, jobs)
+	enc, err := seekable.NewEncoder(1, jobs)
 	must(t, err)
 	s := &sample{
 		inv:    bundle.Inventory{Format: bundle.FormatV1, Layers: bundle.Expanded, Encoder: enc.Name()},

@@ -10,8 +10,8 @@ import (
 )
 
 // decodeAhead is how many decoded frames a tarReader holds besides the one that
-// is being read.
-const decodeAhead = 1
+// is being read and the one that is being decoded, or waits to be read.
+const decodeAhead = 0
 
 // tarReader reads a range of the tar and decodes the next frame while the
 // present one is read.

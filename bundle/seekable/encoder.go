@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"strconv"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -13,7 +12,7 @@ import (
 // FrameSize is how much content a Writer puts into one frame. It is less than
 // MaxFrame so that many layers can be encoded and decoded at once in bounded
 // memory; docs/performance.md has what other sizes cost and gain.
-const FrameSize = 4 << 20
+const FrameSize = 6 << 20
 
 // Encoder makes the frames of a bundle. One Encoder serves a whole command: it
 // bounds how many frames are encoded at the same time, and with them the
@@ -23,35 +22,18 @@ type Encoder struct {
 	// slots bounds the frames in flight: a frame holds one from the moment its
 	// content is complete until its compressed bytes are written.
 	slots chan struct{}
-	// contents and outputs hold buffers for the next frames.
-	contents, outputs buffers
-	name              string
+	// contents has the buffers of FrameSize: who waits for one waits for a frame of
+	// some Writer to be encoded. Those that were not made yet are nil.
+	contents chan []byte
+	// outputs holds buffers for the next frames.
+	outputs buffers
+	name    string
 }
-
-// MaxLevel is the level that compresses best. The levels are those of
-// klauspost/compress: fastest, default, better, best.
-const MaxLevel = int(zstd.SpeedBestCompression)
-
-// DefaultLevel is the level that fits most: docs/performance.md says what the
-// others cost and gain.
-const DefaultLevel = int(zstd.SpeedDefault)
-
-// ParseLevel reads a level: its number, 1 to MaxLevel, or its name.
-func ParseLevel(s string) (int, error) {
-	for level := 1; level <= MaxLevel; level++ {
-		if s == strconv.Itoa(level) || s == LevelName(level) {
-			return level, nil
-		}
-	}
-	return 0, fmt.Errorf("compression level %q: want 1 to %d, or fastest, default, better, best", s, MaxLevel)
-}
-
-// LevelName is the name of a level, 1 to MaxLevel.
-func LevelName(level int) string { return zstd.EncoderLevel(level).String() }
 
 // NewEncoder returns an Encoder of the given zstd level, 1 (fastest) to 4
-// (best), that encodes jobs frames at the same time. A level or a number of
-// jobs below 1 stands for the default: DefaultLevel, one job.
+// (best), that encodes jobs frames at the same time, or as many as there is memory
+// for: of the best level three. A level or a number of jobs below 1 stands for
+// the default: DefaultLevel, one job.
 func NewEncoder(level, jobs int) (*Encoder, error) {
 	if level < 1 {
 		level = DefaultLevel
@@ -59,9 +41,11 @@ func NewEncoder(level, jobs int) (*Encoder, error) {
 	if level > MaxLevel {
 		return nil, fmt.Errorf("compression level %d: want 1 to %d", level, MaxLevel)
 	}
-	jobs = max(jobs, 1)
+	jobs, contents := share(level, max(jobs, 1))
 	enc, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(zstd.EncoderLevel(level)),
+		zstd.WithWindowSize(window),
+		zstd.WithLowerEncoderMem(true), // no room for what follows a frame
 		zstd.WithEncoderConcurrency(jobs),
 		zstd.WithEncoderCRC(true),
 		zstd.WithZeroFrames(true),
@@ -70,13 +54,18 @@ func NewEncoder(level, jobs int) (*Encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zstd encoder: %w", err)
 	}
-	return &Encoder{
+	e := &Encoder{
 		zstd:     enc,
 		slots:    make(chan struct{}, jobs+1),
-		contents: make(buffers, jobs+1),
+		contents: make(chan []byte, contents),
 		outputs:  make(buffers, jobs+1),
-		name:     "klauspost/compress " + encoderVersion() + " zstd level " + strconv.Itoa(level) + " frame " + strconv.Itoa(FrameSize),
-	}, nil
+		name: fmt.Sprintf("klauspost/compress %s zstd level %d frame %d small %d, compressed layers stored",
+			encoderVersion(), level, FrameSize, smallFrame),
+	}
+	for range contents {
+		e.contents <- nil
+	}
+	return e, nil
 }
 
 // Name describes library, version and settings: equal names make equal frames
@@ -126,6 +115,7 @@ type Writer struct {
 	enc     *Encoder
 	ctx     context.Context //nolint:containedctx // the writer lives for one call of its user
 	out     io.Writer
+	most    int // content of a frame
 	content []byte
 	queue   chan chan []byte
 	done    chan error
@@ -136,10 +126,22 @@ type Writer struct {
 }
 
 // NewWriter returns a Writer on out. Close must be called on every
-// path. When ctx ends, Write and Close return its cause.
+// path. When ctx ends, Write and Close return its cause. Write may wait for
+// frames of other Writers of the Encoder to be encoded.
 func (e *Encoder) NewWriter(ctx context.Context, out io.Writer) *Writer {
+	return e.newWriter(ctx, out, FrameSize)
+}
+
+// NewSmallWriter is NewWriter for what is small as a rule: its frames have at most
+// 1 MiB of content, and Write does not wait until other Writers are written to. So
+// the goroutine that writes to others may depend on it.
+func (e *Encoder) NewSmallWriter(ctx context.Context, out io.Writer) *Writer {
+	return e.newWriter(ctx, out, smallFrame)
+}
+
+func (e *Encoder) newWriter(ctx context.Context, out io.Writer, most int) *Writer {
 	w := &Writer{
-		enc: e, ctx: ctx, out: out,
+		enc: e, ctx: ctx, out: out, most: most,
 		queue:  make(chan chan []byte, cap(e.slots)),
 		done:   make(chan error, 1),
 		failed: make(chan struct{}),
@@ -155,15 +157,14 @@ func (w *Writer) Written() int64 { return w.written }
 func (w *Writer) Write(p []byte) (int, error) {
 	total := len(p)
 	for len(p) > 0 {
-		if w.content == nil && w.written > 0 {
-			w.content = w.enc.contents.get(FrameSize)
+		n := min(len(p), w.most-len(w.content))
+		if err := w.grow(n); err != nil {
+			return total - len(p), err
 		}
-		n := min(len(p), FrameSize-len(w.content))
-		w.grow(n)
 		w.content = append(w.content, p[:n]...)
 		w.written += int64(n)
 		p = p[n:]
-		if len(w.content) == FrameSize {
+		if len(w.content) == w.most {
 			if err := w.submit(); err != nil {
 				return total - len(p), err
 			}
@@ -172,13 +173,36 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// grow makes room for n more bytes. The first frame of a writer begins small:
-// most writers are for file tables and small layers.
-func (w *Writer) grow(n int) {
-	if need := len(w.content) + n; need > cap(w.content) {
-		bigger := make([]byte, len(w.content), min(FrameSize, max(2*cap(w.content), need)))
-		copy(bigger, w.content)
-		w.content = bigger
+// grow makes room for n more bytes. The first frame of a writer begins small: most
+// writers are for file tables and small layers.
+func (w *Writer) grow(n int) error {
+	need := len(w.content) + n
+	if need <= cap(w.content) {
+		return nil
+	}
+	var bigger []byte
+	if need <= smallFrame && (len(w.sizes) == 0 || w.most == smallFrame) {
+		bigger = make([]byte, 0, min(smallFrame, max(2*cap(w.content), need)))
+	} else {
+		select {
+		case bigger = <-w.enc.contents:
+		case <-w.failed:
+			return io.ErrClosedPipe
+		case <-w.ctx.Done():
+			return context.Cause(w.ctx)
+		}
+		if bigger == nil {
+			bigger = make([]byte, 0, FrameSize)
+		}
+	}
+	w.content = append(bigger[:0], w.content...)
+	return nil
+}
+
+// free gives the buffer of a frame's content back.
+func (e *Encoder) free(content []byte) {
+	if cap(content) == FrameSize {
+		e.contents <- content // has room: it came from there
 	}
 }
 
@@ -198,9 +222,7 @@ func (w *Writer) submit() error {
 	w.queue <- result // has room: it is as long as there are slots
 	go func() {
 		frame := w.enc.Encode(content, w.enc.outputs.get(len(content)/2+64))
-		if cap(content) == FrameSize {
-			w.enc.contents.put(content)
-		}
+		w.enc.free(content)
 		result <- frame
 	}()
 	return nil
@@ -231,6 +253,8 @@ func (w *Writer) Close() ([]Frame, error) {
 	if len(w.content) > 0 {
 		err = w.submit()
 	}
+	w.enc.free(w.content) // of a frame that was given up
+	w.content = nil
 	close(w.queue)
 	if werr := <-w.done; werr != nil {
 		err = fmt.Errorf("writing frames: %w", werr)

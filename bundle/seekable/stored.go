@@ -69,8 +69,8 @@ func (s *stored) Read(p []byte) (int, error) {
 		s.block -= int64(n)
 		s.frame -= int64(n)
 		s.left -= int64(n)
-		if err != nil && (s.left > 0 || err != io.EOF) { //nolint:errorlint // io.Reader's contract is the bare io.EOF
-			if err == io.EOF { //nolint:errorlint // as above
+		if err != nil && (s.left > 0 || err != io.EOF) {
+			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return total, err

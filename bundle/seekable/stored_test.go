@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"testing"
 	"testing/iotest"
 
@@ -15,11 +14,7 @@ import (
 // content's hash is what holds xxh64.
 func TestStore(t *testing.T) {
 	t.Parallel()
-	content := make([]byte, FrameSize+300_000)
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for i := range content {
-		content[i] = byte(rnd.Uint32())
-	}
+	content := noise(FrameSize + 300_000)
 	dec, err := zstd.NewReader(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -31,8 +31,9 @@ const workDirName = "nodeseal-work"
 const minSplit = 64 << 10
 
 // bundleMemory is where the garbage collector begins to work for memory instead
-// of time: what a run holds on to is some 120 MiB, whatever the images' sizes.
-const bundleMemory = 176 << 20
+// of time: what a run holds on to is some 120 MiB, with many processors 190 MiB,
+// whatever the images' sizes.
+const bundleMemory = 190 << 20
 
 type bundleOptions struct {
 	lists     listOptions
@@ -63,7 +64,7 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.work, "work", "", "work `DIR`, kept between runs (default: "+workDirName+" beside the output)")
 	flags.StringVar(&o.layers, "layers", string(bundle.Expanded), "`FORM` of the layers: expanded: plain tars, smaller and faster to import; original: the registry's bytes")
 	flags.StringSliceVar(&o.platforms, "platform", []string{"linux/amd64"}, "`PLATFORM` of multi-platform images to keep, os/arch[/variant] (of a cluster's list: those of its nodes)")
-	flags.StringVar(&o.level, "level", "", "compression `LEVEL`: 1 to 4, or fastest, default, better, best")
+	flags.StringVar(&o.level, "level", "", "compression `LEVEL`: 1 to 4, or fastest, default, better, best (default better)")
 	flags.IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers in the works at once (default 8, or the processors where they are more)")
 	flags.BoolVar(&o.keepGoing, "keep-going", false, "bundle the rest when images fail, and exit with 3")
 	flags.StringVar(&o.signKey, "sign-key", "", "private key `FILE` (PEM, ECDSA P-256 or Ed25519) that signs the inventory into NAME.tar.zst.sig")
@@ -190,6 +191,7 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 		}
 		return a.showPlan(opts, e)
 	}
+	before := inventoryAt(ctx, opts.Output)
 	res, err := mirror.Run(ctx, found.List, src, opts)
 	if err != nil {
 		return err
@@ -199,6 +201,8 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 		if out.Signature, err = signBundle(opts.Output, res.Inventory, key); err != nil {
 			return fmt.Errorf("the bundle is whole, but not signed: %w", err)
 		}
+	} else if err := a.dropSignature(opts.Output, before, res.Inventory); err != nil {
+		return fmt.Errorf("the bundle is whole, but an earlier one's signature lies beside it: %w", err)
 	}
 	if err := a.showBundled(out); err != nil {
 		return err

@@ -3,9 +3,13 @@
 package bench
 
 import (
+	"encoding/json"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/mirror/plan"
 )
 
 // TestMirror measures the ways to fetch 60 images, one after another in one
@@ -44,16 +48,26 @@ func TestOriginal(t *testing.T) {
 	}
 }
 
-// TestLevels measures what each level makes of the images.
+// TestLevels measures what each level makes of the images, beside what a dry run says.
 func TestLevels(t *testing.T) {
 	c := debian(t, 60)
 	dir := t.TempDir()
 	serve(t, c, dir)
-	for _, level := range []string{"fastest", "default", "better", "best"} {
-		u, size := mirror(t, dir, "--level", level)
-		t.Logf("%-8s %s  size %.3f of the gzip layers, %4.0f MB of plain data a second", level, u,
-			float64(size)/float64(c.compressed), float64(c.plain)/1e6/u.wall.Seconds())
+	for _, said := range dryRun(t, dir) {
+		u, size := mirror(t, dir, "--level", said.Name)
+		t.Logf("%-8s %s  size %.3f of the gzip layers, %4.0f MB of plain data a second; the dry run says %.3f, %d s", said.Name, u,
+			float64(size)/float64(c.compressed), float64(c.plain)/1e6/u.wall.Seconds(), float64(said.Bundle)/float64(c.compressed), said.Seconds)
 	}
+}
+
+// dryRun returns what nodeseal bundle --dry-run says of the levels.
+func dryRun(t testing.TB, dir string) []plan.Level {
+	t.Helper()
+	out, err := mirrorCommand(t, dir, "--dry-run", "--json").Output()
+	check(t, err)
+	var p struct{ Levels []plan.Level }
+	check(t, json.Unmarshal(out, &p))
+	return p.Levels
 }
 
 // TestMany measures the time that an image takes that has nearly nothing in it, and
@@ -67,6 +81,27 @@ func TestMany(t *testing.T) {
 		without, _ := mirror(t, dir, "--no-attachments")
 		t.Logf("1000 images of one small layer: %s, %.1f ms an image, with the registry's time; without attachments %s, %.1f ms",
 			u, u.wall.Seconds(), without, without.wall.Seconds())
+	}
+}
+
+// TestMemory measures the memory of each level with two and with eight processors, and
+// with more layers at once than there is memory for.
+func TestMemory(t *testing.T) {
+	c := debian(t, 60)
+	dir := t.TempDir()
+	serve(t, c, dir)
+	for _, processors := range []string{"2", "8"} {
+		for _, level := range []string{"fastest", "default", "better", "best"} {
+			t.Run(processors+"-"+level, func(t *testing.T) {
+				cmd := mirrorCommand(t, dir, "--level", level, "--jobs", "64")
+				cmd.Env = append(os.Environ(), "GOMAXPROCS="+processors)
+				u := measure(t, cmd)
+				t.Logf("%s processors, 64 jobs, level %-8s %s", processors, level, u)
+				if u.memory > 256<<20 {
+					t.Errorf("%d MiB resident, want less than 256", u.memory>>20)
+				}
+			})
+		}
 	}
 }
 

@@ -85,16 +85,23 @@ func serve(t testing.TB, c *corpus, dir string) string {
 // mirror runs nodeseal bundle from nothing and returns the size of the bundle.
 func mirror(t testing.TB, dir string, flags ...string) (usage, int64) {
 	t.Helper()
-	program := os.Getenv("NODESEAL_BIN")
-	testenv.Require(t, program != "", "the benchmark needs the program in NODESEAL_BIN")
-	out := filepath.Join(dir, "out.tar.zst")
-	check(t, os.RemoveAll(filepath.Join(dir, "work")))
-	args := append([]string{"bundle", "--quiet", "--images", filepath.Join(dir, "images.lst"), "-o", out, "--work", filepath.Join(dir, "work"),
-		"--registries-conf", filepath.Join(dir, "registries.conf")}, flags...)
-	u := measure(t, exec.Command(program, args...))
-	info, err := os.Stat(out)
+	cmd := mirrorCommand(t, dir, flags...)
+	u := measure(t, cmd)
+	info, err := os.Stat(mirrorOutput(dir))
 	check(t, err)
 	return u, info.Size()
+}
+
+func mirrorOutput(dir string) string { return filepath.Join(dir, "out.tar.zst") }
+
+// mirrorCommand is nodeseal bundle with nothing in its work directory.
+func mirrorCommand(t testing.TB, dir string, flags ...string) *exec.Cmd {
+	t.Helper()
+	program := os.Getenv("NODESEAL_BIN")
+	testenv.Require(t, program != "", "the benchmark needs the program in NODESEAL_BIN")
+	check(t, os.RemoveAll(filepath.Join(dir, "work")))
+	return exec.Command(program, append([]string{"bundle", "--quiet", "--images", filepath.Join(dir, "images.lst"),
+		"-o", mirrorOutput(dir), "--work", filepath.Join(dir, "work"), "--registries-conf", filepath.Join(dir, "registries.conf")}, flags...)...)
 }
 
 // skopeo copies the images one after another to one OCI layout.

@@ -114,7 +114,7 @@ func listOf(t *testing.T, text string) *imagelist.List {
 func options(t *testing.T) mirror.Options {
 	t.Helper()
 	dir := t.TempDir()
-	return mirror.Options{Output: filepath.Join(dir, "out.tar.zst"), Work: filepath.Join(dir, "work")}
+	return mirror.Options{Output: filepath.Join(dir, "out.tar.zst"), Work: filepath.Join(dir, "work"), Level: 1}
 }
 
 func sum(t *testing.T, path string) digest.Digest {

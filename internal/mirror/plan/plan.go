@@ -120,13 +120,13 @@ func frameRatio(form bundle.LayerForm, level int) float64 {
 	}
 	switch level {
 	case 1:
-		return 0.97
-	case 3:
-		return 0.88
+		return 0.98
+	case 2:
+		return 0.92
 	case 4:
-		return 0.82
+		return 0.84
 	}
-	return 0.92
+	return 0.88
 }
 
 // Make computes the plan. It reads the free space of the disks.

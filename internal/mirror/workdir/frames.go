@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/opencontainers/go-digest"
@@ -16,12 +17,12 @@ import (
 // CreateFrames starts the frames of a layer, CreateTable those of its file
 // table. blob is the digest of the layer as the bundle holds it.
 func (w *Dir) CreateFrames(ctx context.Context, enc *seekable.Encoder, blob digest.Digest) *FramesFile {
-	return createFrames(ctx, enc, w.framesPath(blob))
+	return createFrames(ctx, enc.NewWriter, w.framesPath(blob))
 }
 
 // CreateTable is described at CreateFrames.
 func (w *Dir) CreateTable(ctx context.Context, enc *seekable.Encoder, blob digest.Digest) *FramesFile {
-	return createFrames(ctx, enc, w.tablePath(blob))
+	return createFrames(ctx, enc.NewSmallWriter, w.tablePath(blob))
 }
 
 // FramesFile is a file of frames in the making. Abort must be called on every
@@ -33,9 +34,9 @@ type FramesFile struct {
 	ended bool
 }
 
-func createFrames(ctx context.Context, enc *seekable.Encoder, path string) *FramesFile {
+func createFrames(ctx context.Context, writer func(context.Context, io.Writer) *seekable.Writer, path string) *FramesFile {
 	s := &spill{path: path + atomicfile.Suffix}
-	return &FramesFile{Writer: enc.NewWriter(ctx, s), spill: s, path: path}
+	return &FramesFile{Writer: writer(ctx, s), spill: s, path: path}
 }
 
 // spill keeps the first InlineMost bytes in memory and makes a file when more come.
