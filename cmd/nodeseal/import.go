@@ -268,7 +268,7 @@ func newFilledResult(f *slot.Filled) importResult {
 
 func (r *importResult) countImage(res *image.Result) {
 	r.Images, r.References, r.Layers = res.Images, res.References, res.Layers
-	r.Files, r.Bytes, r.Extracted = res.Files, res.Bytes, res.Decoded
+	r.Files, r.Bytes, r.Taken, r.Extracted = res.Files, res.Bytes, res.Taken, res.Decoded-res.Taken
 	r.Digest, r.ImageBytes = res.Digest, res.Size
 }
 

@@ -43,6 +43,10 @@ where the file system can, else reflinks or copies) and verified; the rest is
 extracted from the bundle. The store is checked and sealed, and CRI-O sees the
 new images without a restart. Containers of the old release run on.
 
+The store has the form of the slots, or that of --format. An image shares blocks
+with the other slot's image where the file system can (XFS, btrfs), and is the one
+that a whole import makes, to the byte.
+
 A bundle of bundle --since is enough where the other slot holds its base: it has
 only the layers that are new.`,
 		Example: `  nodeseal reseal /run/media/stick/release-4.17.9.tar.zst

@@ -247,7 +247,7 @@ func (r *storeResult) repaired(after *storeResult, res *slot.Filled) {
 		r.Taken, r.Extracted = res.Import.Taken, res.Import.Extracted
 	}
 	if res.Image != nil {
-		r.Extracted = res.Image.Decoded
+		r.Taken, r.Extracted = res.Image.Taken, res.Image.Decoded-res.Image.Taken
 	}
 }
 

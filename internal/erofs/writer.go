@@ -44,6 +44,21 @@ func (w *Writer) Copy(c Content, r io.Reader) error {
 	return w.copyTail(rec, r)
 }
 
+// CopyRest is Copy for the bytes of a content from skip on, a multiple of BlockSize or
+// its size: the bytes before that are put there as Extent says, without their padding.
+func (w *Writer) CopyRest(c Content, skip int64, r io.Reader) error {
+	rec, err := w.b.content(c)
+	if err != nil {
+		return err
+	}
+	if rest := rec.head() - skip; rest > 0 {
+		if err := w.image.copy(int64(rec.block)<<blockBits+skip, rest, r); err != nil {
+			return fmt.Errorf("content of %d bytes: %w", rec.size, err)
+		}
+	}
+	return w.copyTail(rec, r)
+}
+
 // CopyTail is Copy for the bytes of a content behind those of Extent.
 func (w *Writer) CopyTail(c Content, r io.Reader) error {
 	rec, err := w.b.content(c)

@@ -15,7 +15,7 @@ import (
 func (o *FillOptions) imageOptions() image.Options {
 	return image.Options{
 		Want: o.Import.Want, Architecture: o.Import.Architecture, Jobs: o.Import.Jobs, NoDevices: o.Import.NoDevices,
-		MaxUsage: o.Import.MaxUsage, Progress: o.Import.Progress,
+		Reuse: o.Import.Reuse, MaxUsage: o.Import.MaxUsage, Progress: o.Import.Progress,
 	}
 }
 

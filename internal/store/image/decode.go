@@ -26,6 +26,7 @@ func (im *importer) decodeAll(ctx context.Context) error {
 		if err := w.decode(ctx, j); err != nil {
 			return layerError("decoding layer", j, err)
 		}
+		j.take.numbers = nil
 		if err := im.describe(j); err != nil {
 			return layerError("describing layer", j, err)
 		}
@@ -38,6 +39,9 @@ func (im *importer) decodeAll(ctx context.Context) error {
 	for _, j := range im.work {
 		im.result.Files += j.done.Files
 		im.result.Bytes += j.done.DiffSize
+		if j.taken {
+			im.result.Taken++
+		}
 	}
 	return nil
 }
@@ -91,6 +95,10 @@ type worker struct {
 	writer    *erofs.Writer // nil while there are no places
 	gzip      *gzip.Writer
 	splitBuf  []byte
+
+	// While a donor is read:
+	donor *donor
+	from  *donorLayer
 }
 
 func (w *worker) flush() error {
@@ -104,8 +112,16 @@ func (w *worker) flush() error {
 }
 
 // decode reads one content, proves it, and writes what of it no other layer has
-// written.
+// written: from a donor, or where that is damaged from the bundle.
 func (w *worker) decode(ctx context.Context, j *job) error {
+	return w.donorFirst(ctx, j, func(d *donor) error {
+		j.taken = d != nil
+		return w.decodeFrom(ctx, d, j)
+	})
+}
+
+// decodeFrom decodes from a donor, nil for the bundle.
+func (w *worker) decodeFrom(ctx context.Context, d *donor, j *job) error {
 	table, closeTable, err := w.im.openTable(ctx, j)
 	if err != nil {
 		return err
@@ -119,13 +135,13 @@ func (w *worker) decode(ctx context.Context, j *job) error {
 	} else {
 		w.gzip.Reset(j.split)
 	}
-	t := newTree(w.content)
+	t := newTree(func(hdr *tar.Header, c *extract.Content) (erofs.Content, error) { return w.content(j, hdr, c) })
 	t.devices = !w.im.opts.NoDevices
 	opts := extract.Options{
 		MaxSize: j.layers[0].DiffSize, Table: table,
 		Prove: func(listed filetable.Entry) bool { return w.im.index.shared(listed.SHA256) },
 	}
-	if j.done, err = w.scan(ctx, j, t, w.gzip, opts); err != nil {
+	if j.done, err = w.scan(ctx, d, j, t, w.gzip, opts); err != nil {
 		return err
 	}
 	j.root = t.root
@@ -135,8 +151,12 @@ func (w *worker) decode(ctx context.Context, j *job) error {
 	return j.split.close()
 }
 
-// scan reads the blob of a job to its end, and proves it.
-func (w *worker) scan(ctx context.Context, j *job, t extract.Tree, split io.Writer, opts extract.Options) (*extract.Result, error) {
+// scan reads the plain tar of a job to its end, and proves it: a donor's, or that in
+// the blob of the bundle.
+func (w *worker) scan(ctx context.Context, d *donor, j *job, t extract.Tree, split io.Writer, opts extract.Options) (*extract.Result, error) {
+	if d != nil {
+		return w.scanDonor(ctx, d, j, t, split, opts)
+	}
 	l := j.layers[0]
 	r, err := w.im.src.OpenLayer(ctx, l.Blob)
 	if err != nil {
@@ -166,9 +186,14 @@ func (w *worker) scan(ctx context.Context, j *job, t extract.Tree, split io.Writ
 // Where several files share it, each is hashed: where one is not what its table says,
 // there will be no image. A place that only this file has holds what the layer holds,
 // which the diff ID proves.
-func (w *worker) content(hdr *tar.Header, c *extract.Content) (erofs.Content, error) {
+func (w *worker) content(j *job, hdr *tar.Header, c *extract.Content) (erofs.Content, error) {
 	if hdr.Size == 0 {
 		return 0, nil
+	}
+	var old donorFile
+	there := false
+	if w.from != nil {
+		old, there = w.from.next(hdr.Name)
 	}
 	place, number, ok := w.im.index.find(c.Listed())
 	if !ok || w.im.index.sizes[number] != hdr.Size {
@@ -176,6 +201,10 @@ func (w *worker) content(hdr *tar.Header, c *extract.Content) (erofs.Content, er
 	}
 	if !w.im.index.take(number) {
 		return place, nil
+	}
+	j.take.numbers = append(j.take.numbers, number)
+	if there && old.Size == hdr.Size {
+		return place, w.reuse(j, place, old, c)
 	}
 	return place, w.writer.Copy(place, c) //nolint:wrapcheck // the caller wraps it
 }

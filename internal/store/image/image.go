@@ -32,6 +32,11 @@ type Options struct {
 	Jobs int
 	// NoDevices refuses layers with device nodes other than whiteouts.
 	NoDevices bool
+	// Reuse are other stores, directories or images, whose layers are taken where they
+	// have the same contents: blocks of an image are shared where the file system can,
+	// else copied. What is taken is verified as what is decoded, and is decoded from
+	// the source where it is damaged. The image is the same to the byte.
+	Reuse []string
 	// MaxUsage is the largest part of the image's file system, in percent, that may
 	// be in use afterwards: where kubelet begins to remove images. 0 is no bound but
 	// the file system's own.
@@ -82,6 +87,10 @@ type Result struct {
 	// Layers counts layer records, Decoded the contents of layers that are
 	// different.
 	Layers, Decoded int
+	// Taken are those of Decoded that came from other stores, Reused the bytes of the
+	// image that are blocks of another image.
+	Taken  int
+	Reused int64
 	// Files counts the tar entries of all contents, Bytes the length of their tars,
 	// Contents the different contents of regular files that are not empty.
 	Files, Bytes, Contents int64

@@ -38,6 +38,7 @@ type importer struct {
 	build  *erofs.Builder
 	tree   *skeleton
 	digest digest.Digest
+	donors []*donor
 	result Result
 }
 
@@ -49,6 +50,9 @@ type job struct {
 	diffs  []erofs.Node // the diff directories of the layers
 	split  *chunks      // the tar-split, compressed
 	root   *node        // the root directory
+	take   take
+	taken  bool // from a donor
+	left   bool // donors are damaged: it comes from the bundle
 	done   *extract.Result
 }
 
@@ -90,6 +94,8 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 		return nil, err
 	}
 	im.splits = &chunkFile{f: im.out.splits}
+	im.openDonors()
+	defer im.closeDonors()
 	published := false
 	defer func() { err = errors.Join(err, im.out.close(published)) }()
 	steps := []struct {
@@ -101,6 +107,7 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 		{"places", im.makePlaces},
 		{"need", im.checkNeed},
 		{"decode", im.decodeAll},
+		{"clone", im.cloneAll},
 		{"metadata", im.writeMetadata},
 		{"finish", im.finish},
 		{"prove", im.prove},

@@ -111,6 +111,11 @@ func (x *index) shared(k key) bool {
 	return n == 0 || x.many[(n-1)/32]&(1<<((n-1)%32)) != 0
 }
 
+// untake takes take back.
+func (x *index) untake(number int) {
+	x.taken[number/32].And(^(uint32(1) << (number % 32)))
+}
+
 // take reports whether the caller is the first one to ask for a content: it is
 // the one that writes it.
 func (x *index) take(number int) bool {

@@ -29,12 +29,15 @@ func (im *importer) tabulateAll(ctx context.Context) error {
 	}
 	im.beginBlobs(todo)
 	return im.each(ctx, todo, func(ctx context.Context, w *worker, j *job) error {
-		j.table = im.splits.create(make([]byte, 0, chunkSize))
-		table := filetable.NewWriter(j.table)
-		_, err := w.scan(ctx, j, nowhere{}, io.Discard, extract.Options{MaxSize: j.layers[0].DiffSize, Listing: table})
-		if err == nil {
-			err = errors.Join(table.Close(), j.table.close())
-		}
+		err := w.donorFirst(ctx, j, func(d *donor) error {
+			j.table = im.splits.create(make([]byte, 0, chunkSize))
+			table := filetable.NewWriter(j.table)
+			_, err := w.scan(ctx, d, j, nowhere{}, io.Discard, extract.Options{MaxSize: j.layers[0].DiffSize, Listing: table})
+			if err != nil {
+				return err
+			}
+			return errors.Join(table.Close(), j.table.close())
+		})
 		if err != nil {
 			return layerError("reading layer", j, err)
 		}

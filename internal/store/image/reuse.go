@@ -1,0 +1,174 @@
+package image
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/nodeseal/nodeseal/internal/erofs"
+	"github.com/nodeseal/nodeseal/internal/store/blob"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
+	"golang.org/x/sys/unix"
+)
+
+// clone is a range of a donor's image that becomes one of the new image.
+type clone struct {
+	donor    *donor
+	from, to int64
+	length   int64
+}
+
+// take is what a job has taken upon itself, until it is proven.
+type take struct {
+	numbers []int   // contents that it writes
+	clones  []clone // some of them, from a donor
+}
+
+// add adds a range, to the one before it where both go on.
+func (t *take) add(c clone) {
+	if n := len(t.clones); n > 0 {
+		last := &t.clones[n-1]
+		if last.donor == c.donor && last.from+last.length == c.from && last.to+last.length == c.to {
+			last.length += c.length
+			return
+		}
+	}
+	t.clones = append(t.clones, c)
+}
+
+// donorFirst does something with a donor that has the content of j, and where that is
+// damaged, or there is none, with the bundle: nil.
+func (w *worker) donorFirst(ctx context.Context, j *job, do func(d *donor) error) error {
+	d := w.im.donorOf(j)
+	if d == nil {
+		return do(nil)
+	}
+	err := do(d)
+	if err == nil || ctx.Err() != nil || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return err
+	}
+	if err := w.leave(d, j, err); err != nil {
+		return err
+	}
+	return do(nil)
+}
+
+// scanDonor reads what a donor has of a job to its end, and proves it: the plain tar
+// has the diff ID, and its contents are those of the table, or nothing is taken.
+func (w *worker) scanDonor(ctx context.Context, d *donor, j *job, t extract.Tree, split io.Writer, opts extract.Options) (*extract.Result, error) {
+	l, err := d.openLayer(j.layers[0].DiffID)
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	w.donor, w.from = d, l
+	defer func() { w.donor, w.from = nil, nil }()
+	result, err := w.extractor.Scan(ctx, l, t, split, opts)
+	if err == nil {
+		err = blob.Prove(j.layers[0], result)
+	}
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller tells
+	}
+	w.im.opts.Progress.Add(phaseImport, j.size)
+	return result, nil
+}
+
+// leave gives back what a job has taken of a donor, where that is damaged: then the
+// bundle has it.
+func (w *worker) leave(d *donor, j *job, cause error) error {
+	w.im.opts.Progress.Warn(fmt.Sprintf("layer %s of %s is damaged there (%v): it is taken from the bundle",
+		j.layers[0].DiffID, d.path, cause))
+	j.left = true
+	// What is still held would otherwise be written later, over what is right.
+	if w.writer != nil {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	for _, n := range j.take.numbers {
+		w.im.index.untake(n)
+	}
+	j.take = take{}
+	return nil
+}
+
+// reuse gives a content the blocks that the donor has of it. The content is read to
+// its end: that it is the one of the table shows there.
+func (w *worker) reuse(j *job, place erofs.Content, old donorFile, c io.Reader) error {
+	to, head, err := w.im.build.Extent(place)
+	if err != nil {
+		return err //nolint:wrapcheck // of this program
+	}
+	from, oldHead, _, _ := old.Extents()
+	length := old.Size &^ (erofs.BlockSize - 1)
+	if head == old.Size && oldHead == old.Size && length < old.Size && w.zeroPadded(from, old.Size) {
+		length += erofs.BlockSize
+	}
+	if length > 0 {
+		j.take.add(clone{donor: w.donor, from: from, to: to, length: length})
+	}
+	skip := min(length, old.Size)
+	if _, err := io.CopyN(io.Discard, c, skip); err != nil {
+		return err //nolint:wrapcheck // about the tar
+	}
+	return w.writer.CopyRest(place, skip, c) //nolint:wrapcheck // the caller wraps it
+}
+
+// zeroPadded reports whether the last block of size bytes at off has zeros behind
+// them, as a new one would.
+func (w *worker) zeroPadded(off, size int64) bool {
+	var block [erofs.BlockSize]byte
+	rest := block[:erofs.BlockSize-size%erofs.BlockSize]
+	if _, err := w.donor.file.ReadAt(rest, off+size); err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(rest, func(b byte) bool { return b != 0 })
+}
+
+// cloneAll gives the image what the jobs have taken: the same blocks on the disk
+// where the file system can, else copies.
+func (im *importer) cloneAll(ctx context.Context) error {
+	var all []clone
+	for _, j := range im.work {
+		all = append(all, j.take.clones...)
+		j.take = take{}
+	}
+	slices.SortFunc(all, func(a, b clone) int { return cmp.Compare(a.to, b.to) })
+	var merged take
+	for _, c := range all {
+		merged.add(c)
+		im.result.Reused += c.length
+	}
+	shared := true
+	for _, c := range merged.clones {
+		if err := ctx.Err(); err != nil {
+			return err //nolint:wrapcheck // the caller's own
+		}
+		if shared {
+			err := cloneRange(im.out.image, c)
+			if err == nil {
+				continue
+			}
+			if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EIO) {
+				return fmt.Errorf("sharing blocks with %s: %w", c.donor.path, err)
+			}
+			shared = false // it is not one file system, or not one that can
+		}
+		_, err := io.Copy(io.NewOffsetWriter(im.out.image, c.to), io.NewSectionReader(c.donor.file, c.from, c.length))
+		if err != nil {
+			return fmt.Errorf("copying from %s: %w", c.donor.path, err)
+		}
+	}
+	return nil
+}
+
+func cloneRange(to *os.File, c clone) error {
+	return unix.IoctlFileCloneRange(int(to.Fd()), &unix.FileCloneRange{ //nolint:wrapcheck // the caller wraps it
+		Src_fd: int64(c.donor.file.Fd()), Src_offset: uint64(c.from), Src_length: uint64(c.length), Dest_offset: uint64(c.to),
+	})
+}
