@@ -39,6 +39,7 @@ func TestCRIO(t *testing.T) {
 const (
 	formatDir   = "dir"
 	formatImage = "image"
+	formatSame  = "same"
 )
 
 // crioProof is the images, and the form in which they get into the store.

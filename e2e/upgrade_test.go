@@ -3,10 +3,12 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,12 +32,23 @@ type upgrade struct {
 // anything but a valid store.
 func TestUpgrade(t *testing.T) {
 	u := newUpgrade(t)
-	for _, fs := range []string{"ext4", "xfs", "btrfs"} {
-		t.Run(fs, func(t *testing.T) { u.threeReleases(t, fs) })
+	directories, images := [3]string{formatDir, formatDir, formatDir}, [3]string{formatImage, formatImage, formatImage}
+	for name, node := range map[string]struct {
+		fs      string
+		formats [3]string
+	}{
+		"ext4": {"ext4", directories}, "xfs": {"xfs", directories}, "btrfs": {"btrfs", directories},
+		"ext4-image": {"ext4", images}, "xfs-image": {"xfs", images}, "btrfs-image": {"btrfs", images},
+		"to-images": {"xfs", [3]string{formatDir, formatImage, formatSame}}, "from-images": {"ext4", [3]string{formatImage, formatDir, formatDir}},
+	} {
+		t.Run(name, func(t *testing.T) { u.threeReleases(t, node.fs, node.formats) })
 	}
-	t.Run("Kill", u.testKill)
+	for _, format := range []string{formatDir, formatImage} {
+		t.Run("Kill-"+format, func(t *testing.T) { u.testKill(t, format) })
+		t.Run("Sealed-"+format, func(t *testing.T) { u.testSealed(t, format) })
+	}
 	t.Run("Repair", u.testRepair)
-	t.Run("Sealed", u.testSealed)
+	t.Run("RepairImage", u.testRepairImage)
 }
 
 func newUpgrade(t *testing.T) *upgrade {
@@ -71,8 +84,8 @@ func newUpgrade(t *testing.T) *upgrade {
 	return u
 }
 
-// threeReleases is an upgrade, three releases long.
-func (u *upgrade) threeReleases(t *testing.T, fs string) {
+// threeReleases is an upgrade, three releases long, each in a form.
+func (u *upgrade) threeReleases(t *testing.T, fs string, formats [3]string) {
 	n := newSlotNode(t, fs)
 	if got := n.slots(t); got["a"] != 0 || got["b"] != 0 {
 		t.Fatalf("slots %v at the beginning", got)
@@ -80,10 +93,10 @@ func (u *upgrade) threeReleases(t *testing.T, fs string) {
 	n.mustPodman(t, "images")
 	stop := n.watch(t)
 	defer stop()
-	n.must(t, "import", u.bundles[0])
+	n.must(t, "import", u.bundles[0], "--format", formats[0])
 	n.start(t, "one", u.shells[0])
 
-	if out := n.must(t, "reseal", u.bundles[1]); !strings.Contains(out, "taken from slot a") {
+	if out := n.must(t, "reseal", u.bundles[1], "--format", formats[1]); !strings.Contains(out, "taken from slot a") {
 		t.Errorf("reseal:\n%s", out)
 	}
 	n.alive(t, "one")
@@ -103,7 +116,7 @@ func (u *upgrade) threeReleases(t *testing.T, fs string) {
 	n.alive(t, "two")
 
 	// The third comes as what is new in it; the whole bundle then is nothing to do.
-	if out := n.must(t, "reseal", u.deltas[2]); !strings.Contains(out, "from the base, verified: "+filepath.Join(n.root, "b")) {
+	if out := n.must(t, "reseal", u.deltas[2], "--format", formats[2]); !strings.Contains(out, "from the base, verified: "+filepath.Join(n.root, "b")) {
 		t.Errorf("reseal with a delta:\n%s", out)
 	}
 	if out := n.must(t, "reseal", u.bundles[2]); !strings.Contains(out, "nothing to do: slot a") {
@@ -118,14 +131,42 @@ func (u *upgrade) threeReleases(t *testing.T, fs string) {
 	for _, slot := range []string{"a", "b"} {
 		harness.MustNodeseal(t, "verify", filepath.Join(n.root, slot))
 	}
+	if !slices.Contains(formats[:], formatDir) {
+		n.sameImage(t, "a", u.bundles[2])
+		n.restart(t)
+	}
+}
+
+// sameImage holds that the image of a slot, with layers from the other one, is the
+// one that a whole import makes.
+func (n *slotNode) sameImage(t *testing.T, slot, bundle string) {
+	t.Helper()
+	whole := harness.StorePath(t) + ".erofs"
+	harness.MustNodeseal(t, "import", bundle, "--image-out", whole, "--jobs", "1")
+	if got, want := fileDigest(t, filepath.Join(n.root, slot+".erofs")), fileDigest(t, whole); got != want {
+		t.Errorf("the image of slot %s is %s, a whole import makes %s", slot, got, want)
+	}
+}
+
+// restart is what a restart of the machine does to mounts, with a container of each
+// slot running: both are valid stores without them, and what they were with them.
+func (n *slotNode) restart(t *testing.T) {
+	t.Helper()
+	n.must(t, "umount")
+	n.mustPodman(t, "images")
+	n.alive(t, "two")
+	n.must(t, "mount")
+	if got := n.slots(t); got["a"] != 3 || got["b"] != 3 {
+		t.Errorf("slots %v after a restart", got)
+	}
 }
 
 // testKill kills reseal and retire at many moments, with SIGKILL. After each the
 // configured paths are valid stores, podman works, the container of the old
 // release runs on, and the next run of the same command finishes.
-func (u *upgrade) testKill(t *testing.T) {
+func (u *upgrade) testKill(t *testing.T, format string) {
 	n := newSlotNode(t, "xfs")
-	n.must(t, "import", u.bundles[0])
+	n.must(t, "import", u.bundles[0], "--format", format)
 	n.start(t, "one", u.shells[0])
 	stop := n.watch(t)
 	defer stop()
@@ -215,9 +256,9 @@ func (u *upgrade) testRepair(t *testing.T) {
 
 // testSealed holds that nothing that people run by accident changes a store, or
 // takes a slot away.
-func (u *upgrade) testSealed(t *testing.T) {
+func (u *upgrade) testSealed(t *testing.T, format string) {
 	n := newSlotNode(t, "xfs")
-	n.must(t, "import", u.bundles[0])
+	n.must(t, "import", u.bundles[0], "--format", format)
 	before := harness.ReadTree(t, n.root)
 	n.start(t, "one", u.shells[0])
 	n.alive(t, "one")
@@ -226,9 +267,13 @@ func (u *upgrade) testSealed(t *testing.T) {
 	} {
 		_ = n.podman(t, args...) // what it reports is podman's
 	}
-	for _, slot := range []string{"a", "b"} {
-		if out := harness.Run(t, "rm", "-rf", filepath.Join(n.root, slot)); out.Code == 0 {
-			t.Errorf("rm -rf of slot %s reports success", slot)
+	names := []string{"a", "b"}
+	if format == formatImage {
+		names = append(names, "a.erofs", "a.erofs.sha256")
+	}
+	for _, name := range names {
+		if out := harness.Run(t, "rm", "-rf", filepath.Join(n.root, name)); out.Code == 0 {
+			t.Errorf("rm -rf of %s reports success", name)
 		}
 	}
 	for _, line := range harness.Diff(before, harness.ReadTree(t, n.root), nil) {
@@ -237,4 +282,56 @@ func (u *upgrade) testSealed(t *testing.T) {
 	n.start(t, "two", u.shells[0])
 	n.alive(t, "two")
 	harness.MustNodeseal(t, "verify", filepath.Join(n.root, "a"))
+}
+
+// testRepairImage damages the image of a slot while a container runs from it: where
+// its files are, so that it mounts all the same, and where readers begin, so that it
+// does not. All is found, and the repaired image is the one that it was.
+func (u *upgrade) testRepairImage(t *testing.T) {
+	n := newSlotNode(t, "xfs")
+	n.must(t, "import", u.bundles[0], "--format", formatImage)
+	store, file := filepath.Join(n.root, "a"), filepath.Join(n.root, "a.erofs")
+	n.start(t, "one", u.shells[0])
+	before, want := harness.ReadTree(t, store), fileDigest(t, file)
+	stop := n.watch(t)
+	defer stop()
+	for _, place := range []float64{0.3, 0} {
+		harness.Must(t, "chattr", "-i", file)
+		data := harness.ReadFile(t, file)
+		at := int(place*float64(len(data))) &^ 4095
+		for i := range 64 << 10 {
+			data[at+i] ^= 0xff
+		}
+		f, err := os.OpenFile(file, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteAt(data[at:at+64<<10], int64(at))
+		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		out := harness.Nodeseal(t, "verify", store)
+		if out.Code != 4 || !strings.Contains(string(out.Stdout), "a.erofs: its digest is") {
+			t.Errorf("verify: exit code %d\n%s", out.Code, out.Stdout)
+		}
+		if place == 0 {
+			n.must(t, "umount")
+			if out := n.nodeseal(t, "mount"); out.Code != 4 || !strings.Contains(string(out.Stderr), "the slot is an empty store") {
+				t.Errorf("mount: exit code %d\n%s", out.Code, out.Stderr)
+			}
+			n.mustPodman(t, "images")
+		}
+		harness.MustNodeseal(t, "verify", store, "--repair", u.bundles[0])
+		if got := fileDigest(t, file); got != want {
+			t.Errorf("the repaired image is %s, want %s", got, want)
+		}
+	}
+	for _, line := range harness.Diff(before, harness.ReadTree(t, store), nil) {
+		t.Errorf("after the repair: %s", line)
+	}
+	if got := n.slots(t); got["a"] != 3 {
+		t.Errorf("slots %v", got)
+	}
+	n.start(t, "two", u.shells[0])
+	n.alive(t, "two")
 }
