@@ -305,14 +305,7 @@ func TestBoot(t *testing.T) {
 // sampleBundle makes a bundle of the sample release.
 func sampleBundle(t *testing.T, path string) {
 	t.Helper()
-	sample, err := samplerelease.Build(samplerelease.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := harness.Registry(t)
-	if err := sample.Push(t.Context(), addr); err != nil {
-		t.Fatal(err)
-	}
+	sample, addr := servedSample(t)
 	harness.MustNodeseal(t, "bundle", "--images", harness.WriteFile(t, "images.lst", sample.ImagesList()),
 		"--registries-conf", harness.WriteFile(t, "registries.conf", samplerelease.RegistriesConf(addr)),
 		"-o", path, "--work", filepath.Join(t.TempDir(), "work"))

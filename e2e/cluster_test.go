@@ -75,9 +75,8 @@ type staging struct {
 	release samplerelease.Image
 }
 
-// newStaging serves the sample release as the cluster's, from the mirror that
-// the cluster's objects name, and puts the images that are named by tag alone there.
-func newStaging(t *testing.T) staging {
+// servedSample is the sample release, and a registry that has it.
+func servedSample(t *testing.T) (*samplerelease.Release, string) {
 	t.Helper()
 	sample, err := samplerelease.Build(samplerelease.Options{})
 	if err != nil {
@@ -87,6 +86,14 @@ func newStaging(t *testing.T) staging {
 	if err := sample.Push(t.Context(), addr); err != nil {
 		t.Fatal(err)
 	}
+	return sample, addr
+}
+
+// newStaging serves the sample release as the cluster's, from the mirror that
+// the cluster's objects name, and puts the images that are named by tag alone there.
+func newStaging(t *testing.T) staging {
+	t.Helper()
+	sample, addr := servedSample(t)
 	for _, to := range []string{"acme/only-quadlet:v1", "acme/only-unit-tag:v3", "rhel8/only-unimported:latest"} {
 		from := strings.TrimPrefix(sample.Images[0].Ref, samplerelease.Registry)
 		harness.Must(t, "skopeo", "copy", "--src-tls-verify=false", "--dest-tls-verify=false", "docker://"+addr+from, "docker://"+addr+"/"+to)
