@@ -20,7 +20,7 @@ func mainWithoutEROFS() {
 	}
 	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
-		uintptr(unsafe.Pointer(&filter))) //nolint:gosec // the kernel's own way
+		uintptr(unsafe.Pointer(&filter)))
 	if errno != 0 {
 		fmt.Fprintln(os.Stderr, "seccomp:", errno)
 		os.Exit(1)
