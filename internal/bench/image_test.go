@@ -148,7 +148,7 @@ func cold(t testing.TB, dir string) {
 	source := func() string { return output("findmnt", "-n", "-o", "SOURCE", dir) }
 	backing := output("losetup", "-n", "-O", "BACK-FILE", source())
 	// A mount from a file lets go of it some time after it is gone.
-	for range 50 {
+	for range 300 {
 		if _, _, err := run(exec.Command("umount", dir)); err == nil {
 			break
 		}
