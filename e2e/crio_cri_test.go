@@ -37,6 +37,18 @@ func (n *node) pod() (string, *cri.PodSandboxConfig) {
 // container starts a container of an image in a pod and returns its ID.
 func (n *node) container(pod string, config *cri.PodSandboxConfig, image string, user int64, command ...string) string {
 	n.t.Helper()
+	created, err := n.create(pod, config, image, user, command...)
+	if err != nil {
+		n.t.Fatalf("creating a container of %s: %v", image, err)
+	}
+	if _, err := n.pods.StartContainer(n.t.Context(), &cri.StartContainerRequest{ContainerId: created}); err != nil {
+		n.t.Fatalf("starting a container of %s: %v", image, err)
+	}
+	return created
+}
+
+// create creates a container of an image in a pod and returns its ID.
+func (n *node) create(pod string, config *cri.PodSandboxConfig, image string, user int64, command ...string) (string, error) {
 	n.count++
 	c := &cri.ContainerConfig{
 		Metadata: &cri.ContainerMetadata{Name: fmt.Sprintf("container-%d", n.count)},
@@ -50,12 +62,9 @@ func (n *node) container(pod string, config *cri.PodSandboxConfig, image string,
 	}
 	created, err := n.pods.CreateContainer(n.t.Context(), &cri.CreateContainerRequest{PodSandboxId: pod, Config: c, SandboxConfig: config})
 	if err != nil {
-		n.t.Fatalf("creating a container of %s: %v", image, err)
+		return "", err
 	}
-	if _, err := n.pods.StartContainer(n.t.Context(), &cri.StartContainerRequest{ContainerId: created.ContainerId}); err != nil {
-		n.t.Fatalf("starting a container of %s: %v", image, err)
-	}
-	return created.ContainerId
+	return created.ContainerId, nil
 }
 
 // runPod runs a command in a pod of its own, which then goes, and returns what it

@@ -182,6 +182,7 @@ monitor_cgroup = "pod"
 pause_image = "PAUSE"
 pause_command = ""
 signature_policy = "DIR/etc/policy.json"
+signature_policy_dir = "DIR/policies"
 pinned_images = [PINNED]
 [crio.network]
 network_dir = "DIR/cni"

@@ -17,7 +17,7 @@ import (
 )
 
 // signedImages is how two of the images for CRI-O are signed: the app as cosign
-// signs, the first twin by OpenPGP, as a release is. All others are not.
+// signs, the last twin by OpenPGP, as a release is. All others are not.
 type signedImages struct {
 	public, gpg string // the keys' files
 	signatures  string // directory of the OpenPGP signature
@@ -38,7 +38,7 @@ func (m *imageMaker) sign(images *crioImages) *signedImages {
 	repository, d := split(images.app)
 	sig := signtest.Sigstore(m.t, key, repository, d)
 	signtest.Push(m.t, m.addr, "nodeseal-e2e/app", sig, sig.Tag)
-	repository, d = split(images.twins[0])
+	repository, d = split(images.twins[2])
 	folder := filepath.Join(s.signatures, "sha256="+d.Encoded())
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		m.t.Fatal(err)
@@ -73,7 +73,7 @@ func (c *crioProof) testSignatures(t *testing.T) {
 	n.write("etc/policy.json", s.policy(n.path("etc")))
 	n.serve()
 	n.start()
-	for ref, signed := range map[string]bool{c.images.app: true, c.images.twins[0]: true, c.images.tagRef: false, c.images.twins[1]: false} {
+	for ref, signed := range map[string]bool{c.images.app: true, c.images.twins[2]: true, c.images.tagRef: false, c.images.twins[1]: false} {
 		err := n.pull(t.Context(), ref)
 		if signed && err != nil {
 			t.Errorf("CRI-O, a signed image: %v", err)
@@ -102,9 +102,29 @@ func (c *crioProof) testSignatures(t *testing.T) {
 	}
 	_, other := signtest.OpenPGPKey(t)
 	n.write("etc/key.gpg", string(harness.ReadFile(t, other)))
-	if out, err := n.podman("pull", "--quiet", c.images.twins[0]); err == nil {
+	if out, err := n.podman("pull", "--quiet", c.images.twins[2]); err == nil {
 		t.Errorf("podman takes a signature of another key\n%s", out)
 	}
+}
+
+// testPolicies creates containers in a namespace that has a policy of its own, with
+// no registry at all: CRI-O looks for the signatures in the store.
+func (c *crioProof) testPolicies(t *testing.T) {
+	n := newNode(t, c.images.pause)
+	c.fill(n, c.images.bundle)
+	s := c.images.signed
+	n.write("etc/key.pub", string(harness.ReadFile(t, s.public)))
+	n.write("etc/key.gpg", string(harness.ReadFile(t, s.gpg)))
+	n.write("policies/e2e.json", s.policy(n.path("etc")))
+	n.start()
+	for _, ref := range []string{c.images.app, c.images.twins[2]} {
+		n.runPod(ref, 0, "/bin/true")
+	}
+	pod, config := n.pod()
+	if _, err := n.create(pod, config, c.images.tagRef, 0, "/bin/true"); err == nil || !strings.Contains(err.Error(), "ignature") {
+		t.Errorf("a container of an image with no signature is created although the namespace's policy demands one: %v", err)
+	}
+	n.removePod(pod)
 }
 
 // podman runs podman on the node, with a graph root of its own and slot a.

@@ -24,6 +24,7 @@ func TestCRIO(t *testing.T) {
 			t.Run("Always", c.testAlways)
 			t.Run("Twins", c.testTwins)
 			t.Run("Signatures", c.testSignatures)
+			t.Run("Policies", c.testPolicies)
 			t.Run("Reboots", c.testReboots)
 			t.Run("Collection", c.testCollection)
 			t.Run("Load", c.testLoad)

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -70,6 +73,7 @@ func TestAttachmentsToTheNode(t *testing.T) {
 				"/v2/registry.example/team/image1/blobs/" + digest.FromString("nobody's").String():           false,
 				"/v2/registry.example/team/image1/manifests/sha256-" + digest.FromString("x").Encoded()[:64]: false,
 			})
+			m.recorded(dir, m.images[1], m.sigs[1].Blobs[1], simple)
 			if out := m.must("config", "signatures", "--store", dir); !strings.Contains(out, "sha256-"+m.images[1].Encoded()+"-1") {
 				t.Errorf("config signatures says\n%s", out)
 			}
@@ -98,6 +102,37 @@ func TestAttachmentsToTheNode(t *testing.T) {
 			}
 		})
 	}
+}
+
+// recorded holds the image record of a manifest to the signatures, as containers/image
+// finds them.
+func (m *mirrored) recorded(dir string, manifest digest.Digest, payload, simple []byte) {
+	m.t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "overlay-images/images.json"))
+	check(m.t, err)
+	var records []struct {
+		ID, Metadata string
+		Digest       digest.Digest
+	}
+	check(m.t, json.Unmarshal(data, &records))
+	for _, rec := range records {
+		if rec.Digest != manifest {
+			continue
+		}
+		var sizes struct {
+			Sizes []int `json:"signature-sizes"`
+		}
+		check(m.t, json.Unmarshal([]byte(rec.Metadata), &sizes))
+		sigs, err := os.ReadFile(filepath.Join(dir, "overlay-images", rec.ID, "signatures"))
+		check(m.t, err)
+		if len(sizes.Sizes) != 2 || sizes.Sizes[0]+sizes.Sizes[1] != len(sigs) ||
+			!bytes.HasPrefix(sigs, append([]byte("\x00simple-signing\n"), simple...)) ||
+			!bytes.Contains(sigs, []byte(base64.StdEncoding.EncodeToString(payload))) {
+			m.t.Errorf("sizes %v of %d bytes: %q", sizes.Sizes, len(sigs), sigs)
+		}
+		return
+	}
+	m.t.Errorf("no record of %s", manifest)
 }
 
 // must runs a command that must succeed.

@@ -101,10 +101,11 @@ func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) ([]File, e
 	}
 	for _, img := range p.Images {
 		for _, item := range img.Data {
-			files = append(files, File{
-				Path: img.DataFile(item),
-				Mode: metadataPrivate, Blob: item.Digest,
-			})
+			f := File{Path: img.DataFile(item), Mode: metadataPrivate, Content: item.Content}
+			if f.Content == nil {
+				f.Blob = item.Digest
+			}
+			files = append(files, f)
 		}
 	}
 	for _, d := range p.Attachments {

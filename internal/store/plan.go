@@ -62,14 +62,17 @@ type Image struct {
 	TopLayer *Layer // nil where the image has no layers
 	Created  time.Time
 	Data     []BigData
+	// signatures are in the form in which containers/image keeps them.
+	signatures [][]byte
 }
 
-// BigData is one data item of an image record. Its bytes are the blob Digest of
-// the Source.
+// BigData is one data item of an image record. Its bytes are Content, or, where that
+// is nil, the blob Digest of the Source.
 type BigData struct {
-	Key    string
-	Digest digest.Digest
-	Size   int64
+	Key     string
+	Digest  digest.Digest
+	Size    int64
+	Content []byte
 }
 
 // Selection says which images of an inventory go into the store.

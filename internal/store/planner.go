@@ -25,6 +25,8 @@ type planner struct {
 	claims []claim                 // in the order of the images
 	// contents are the diff IDs that digests of layers, compressed or not, are claimed for.
 	contents map[digest.Digest]digest.Digest
+	// signatures is how many bytes of them stand in records.
+	signatures int
 	// elsewhere is nil where the inventory says where the layers are.
 	elsewhere Elsewhere
 }
@@ -67,14 +69,14 @@ func (p *planner) add(ctx context.Context, src Metadata, img *bundle.Image) erro
 	}
 	rec.setData(manifestKey(img.Digest), img.Digest, len(manifest))
 	rec.setData(storage.ImageDigestBigDataKey, img.Digest, len(manifest))
-	if err := p.addAttachments(ctx, src, img); err != nil {
+	if err := p.addAttachments(ctx, src, rec, img); err != nil {
 		return err
 	}
 	return p.addNames(rec, img)
 }
 
 // addAttachments adds what is attached to img, as far as its manifests are whole.
-func (p *planner) addAttachments(ctx context.Context, src Metadata, img *bundle.Image) error {
+func (p *planner) addAttachments(ctx context.Context, src Metadata, rec *Image, img *bundle.Image) error {
 	for i := range img.Attachments {
 		a := &img.Attachments[i]
 		data, err := readBlob(ctx, src, "reading attachment", a.Digest, img)
@@ -83,6 +85,9 @@ func (p *planner) addAttachments(ctx context.Context, src Metadata, img *bundle.
 		}
 		if err := img.CheckAttachment(a, data); err != nil {
 			return damaged("reading attachment", a.Digest, img, err)
+		}
+		if err := p.addSignatures(ctx, src, rec, img, a, data); err != nil {
+			return err
 		}
 		p.plan.Attachments = append(append(p.plan.Attachments, a.Digest), a.Blobs...)
 	}
@@ -180,6 +185,7 @@ func (p *planner) finish() {
 	p.addDigestLayers()
 	for _, img := range p.plan.Images {
 		slices.Sort(img.Names)
+		img.finishSignatures()
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.names)) {
 		p.plan.References = append(p.plan.References, p.names[name])

@@ -65,11 +65,15 @@ func (l *Layer) compression() archive.Compression {
 func (p *Plan) ImageRecords() ([]byte, error) {
 	records := make([]storage.Image, 0, len(p.Images))
 	for _, img := range p.Images {
+		metadata, err := img.metadata()
+		if err != nil {
+			return nil, err
+		}
 		rec := storage.Image{
 			ID:             img.ID,
 			Names:          img.Names,
 			NamesHistory:   img.Names,
-			Metadata:       "{}",
+			Metadata:       metadata,
 			Created:        img.Created,
 			BigDataSizes:   make(map[string]int64, len(img.Data)),
 			BigDataDigests: make(map[string]digest.Digest, len(img.Data)),

@@ -5,7 +5,6 @@ package policy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +17,8 @@ import (
 	"go.podman.io/image/v5/image"
 	"go.podman.io/image/v5/signature"
 	"go.podman.io/image/v5/types"
+
+	"github.com/nodeseal/nodeseal/bundle"
 )
 
 // ErrRefused is wrapped when the policy does not let an image run.
@@ -120,38 +121,27 @@ func dockerReference(name string) (types.ImageReference, error) {
 	return ref, nil
 }
 
-// The names by which the library knows its forms of signatures in files.
-const (
-	formatSimple   = "simple-signing"
-	formatSigstore = "sigstore-json"
-)
-
 // write writes the image in the form of the dir transport, without its layers.
 func (img Image) write(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "manifest.json"), img.Manifest, 0o600); err != nil {
 		return err //nolint:wrapcheck // names the file
 	}
 	n := 0
-	add := func(format string, data []byte) error {
+	add := func(blob []byte) error {
 		n++
-		blob := append([]byte("\x00"+format+"\n"), data...)
 		return os.WriteFile(filepath.Join(dir, fmt.Sprintf("signature-%d", n)), blob, 0o600)
 	}
 	for _, s := range img.Sigstore {
-		data, err := json.Marshal(struct {
-			MediaType   string            `json:"mimeType"`
-			Payload     []byte            `json:"payload"`
-			Annotations map[string]string `json:"annotations"`
-		}{s.Layer.MediaType, s.Payload, s.Layer.Annotations})
+		blob, err := bundle.SigstoreBlob(s.Layer, s.Payload)
 		if err == nil {
-			err = add(formatSigstore, data)
+			err = add(blob)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	for _, data := range img.Simple {
-		if err := add(formatSimple, data); err != nil {
+		if err := add(bundle.SimpleBlob(data)); err != nil {
 			return err
 		}
 	}
