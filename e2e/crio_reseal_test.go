@@ -25,7 +25,7 @@ func (c *crioProof) testReseal(t *testing.T) {
 	if n.present(next.app) != nil {
 		t.Fatal("the new release is there before it was imported")
 	}
-	n.run("import", next.bundle, "--root", n.path("slots"))
+	n.run("reseal", next.bundle, "--root", n.path("slots"))
 	for _, image := range append(next.all, c.images.all...) {
 		if n.present(image) == nil {
 			t.Errorf("CRI-O, which was not restarted, does not have %s", image)

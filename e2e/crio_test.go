@@ -28,8 +28,8 @@ func TestCRIO(t *testing.T) {
 			t.Run("Reboots", c.testReboots)
 			t.Run("Collection", c.testCollection)
 			t.Run("Load", c.testLoad)
+			t.Run("Reseal", c.testReseal)
 			if format == formatDir {
-				t.Run("Reseal", c.testReseal)
 				t.Run("Damaged", c.testDamagedStores)
 			}
 		})
@@ -52,11 +52,7 @@ type crioProof struct {
 // fill imports a bundle into slot a, sealed.
 func (c *crioProof) fill(n *node, bundle string) {
 	n.t.Helper()
-	if c.format == formatImage {
-		n.run("import", bundle, "--store", n.slot("a"), "--format", c.format)
-		return
-	}
-	n.run("import", bundle, "--root", n.path("slots"))
+	n.run("import", bundle, "--root", n.path("slots"), "--format", c.format)
 }
 
 // sealed is a node with the bundle in slot a, and CRI-O running.
