@@ -21,11 +21,13 @@ const resealRounds = 3
 
 // TestReseal measures reseal of a release that shares 80 % of its layers with the
 // one in the other slot, by count and by bytes, beside a full import of it into
-// an empty slot. Both seal and mount, each on a new file system.
+// an empty slot. Both seal and mount, each on a new file system. NODESEAL_BENCH_FORMAT
+// is the form of the stores, "dir" where it is not set.
 func TestReseal(t *testing.T) {
 	testenv.NeedRoot(t)
 	program := os.Getenv("NODESEAL_BIN")
 	testenv.Require(t, program != "", "the benchmark needs the program in NODESEAL_BIN")
+	format := cmp.Or(os.Getenv("NODESEAL_BENCH_FORMAT"), "dir")
 	before := debian(t, 60)
 	fifth := everyFifth(before)
 	after := renewed(t, 60, fifth)
@@ -43,7 +45,7 @@ func TestReseal(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			slot := func(root, command, bundle string) usage {
 				unix.Sync()
-				return measure(t, exec.Command(program, command, "--quiet", "--gc-threshold=0", "--root", root, bundle))
+				return measure(t, exec.Command(program, command, "--quiet", "--gc-threshold=0", "--format", format, "--root", root, bundle))
 			}
 			whole := slot(filepath.Join(fresh(t), "node"), "import", second.bundle)
 			node := filepath.Join(fresh(t), "node")
