@@ -50,48 +50,57 @@ func tryFrames(t testing.TB, c *corpus, enc *zstd.Encoder, size int) *tried {
 	check(t, err)
 	defer dec.Close()
 	res := &tried{}
+	onThreads(t, c, func(path string) error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			return err
+		}
+		content := make([]byte, size)
+		var frame, plain []byte
+		for {
+			n, err := io.ReadFull(z, content)
+			if n > 0 {
+				start := threadTime()
+				frame = enc.EncodeAll(content[:n], frame[:0])
+				encoded := threadTime()
+				var err error
+				if plain, err = dec.DecodeAll(frame, plain[:0]); err != nil {
+					return err
+				}
+				res.decode.Add(int64(threadTime() - encoded))
+				res.encode.Add(int64(encoded - start))
+				res.compressed.Add(int64(len(frame)))
+			}
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+	return res
+}
+
+// onThreads does work for the compressed file of each layer, as many at once as there are
+// processors, each on a thread that does nothing else meanwhile: see threadTime.
+func onThreads(t testing.TB, c *corpus, work func(path string) error) {
+	t.Helper()
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, l := range c.layers {
 		g.Go(func() error {
-			runtime.LockOSThread() // whose time is taken
+			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			f, err := os.Open(filepath.Join(cacheDir(t), l.Digest.Encoded()))
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			z, err := gzip.NewReader(f)
-			if err != nil {
-				return err
-			}
-			content := make([]byte, size)
-			var frame, plain []byte
-			for {
-				n, err := io.ReadFull(z, content)
-				if n > 0 {
-					start := threadTime()
-					frame = enc.EncodeAll(content[:n], frame[:0])
-					encoded := threadTime()
-					var err error
-					if plain, err = dec.DecodeAll(frame, plain[:0]); err != nil {
-						return err
-					}
-					res.decode.Add(int64(threadTime() - encoded))
-					res.encode.Add(int64(encoded - start))
-					res.compressed.Add(int64(len(frame)))
-				}
-				if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-			}
+			return work(filepath.Join(cacheDir(t), l.Digest.Encoded()))
 		})
 	}
 	check(t, g.Wait())
-	return res
 }
 
 // threadTime is the processor time that this thread took so far.

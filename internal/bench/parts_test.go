@@ -7,14 +7,12 @@ import (
 	"crypto/sha256"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 )
@@ -44,22 +42,15 @@ func measureParts(t testing.TB, c *corpus, level int) (all parts) {
 	enc, err := seekable.NewEncoder(level, runtime.GOMAXPROCS(0))
 	check(t, err)
 	var mu sync.Mutex
-	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, l := range c.layers {
-		g.Go(func() error {
-			runtime.LockOSThread() // whose time is taken
-			defer runtime.UnlockOSThread()
-			p, err := layerParts(filepath.Join(cacheDir(t), l.Digest.Encoded()), enc)
-			mu.Lock()
-			defer mu.Unlock()
-			all.gunzip += p.gunzip
-			all.hashes += p.hashes
-			all.zstd += p.zstd
-			return err
-		})
-	}
-	check(t, g.Wait())
+	onThreads(t, c, func(path string) error {
+		p, err := layerParts(path, enc)
+		mu.Lock()
+		defer mu.Unlock()
+		all.gunzip += p.gunzip
+		all.hashes += p.hashes
+		all.zstd += p.zstd
+		return err
+	})
 	return all
 }
 
