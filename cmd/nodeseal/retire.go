@@ -212,7 +212,7 @@ func (r retireResult) writeText(w io.Writer) error {
 	if r.Already {
 		p.line("OK: nothing to do: slot %s is empty (%s)", r.Slot, r.Path)
 	} else {
-		p.line("OK: slot %s is empty; it held %s (%s)", r.Slot, r.Release, plural(r.Images, "image"))
+		p.line("OK: slot %s is empty; it held %s", r.Slot, r.Release)
 	}
 	if r.Readers > 0 {
 		p.line("%s still read layers that both slots had; the old files are removed by the next command after they end",
