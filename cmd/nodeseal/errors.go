@@ -46,6 +46,8 @@ var (
 	errFound = errors.New("damaged or missing")
 	// errLacks says that a bundle lacks images of a list.
 	errLacks = errors.New("not in the bundle")
+	// errInterrupted says that somebody ended the command.
+	errInterrupted = errors.New("interrupted")
 	// errNotRoot says that a command needs rights that its user has not.
 	errNotRoot = errors.New("it needs root")
 )
@@ -71,6 +73,10 @@ func (a *app) report(err error) int {
 	var child childExit
 	if errors.Is(err, errFound) || errors.Is(err, errPartial) || errors.As(err, &child) {
 		return code // what was found was shown
+	}
+	if code == exitInterrupted {
+		// Which of many waits the end reached first says nothing to anybody.
+		err = errInterrupted
 	}
 	fmt.Fprintf(a.stderr, "nodeseal: %v\n", err)
 	if h := hint(err); h != "" {
@@ -129,7 +135,6 @@ func is(err error, targets ...error) bool {
 func hint(err error) string {
 	var usage usageError
 	var incomplete *incompleteError
-	var stop interrupted
 	var privilege *seal.PrivilegeError
 	var unsupported *seal.UnsupportedError
 	var full *slot.FullError
@@ -164,7 +169,7 @@ func hint(err error) string {
 		return "make room (nodeseal retire, podman image prune), or say with --gc-threshold what kubelet's threshold is"
 	case errors.Is(err, slot.ErrBusy):
 		return "wait for the other command, then run this one again"
-	case errors.As(err, &stop):
+	case errors.Is(err, errInterrupted):
 		return "nothing half-made has a final name; run the same command again to go on"
 	case errors.As(err, &usage):
 		return "nodeseal --help, or nodeseal COMMAND --help"
