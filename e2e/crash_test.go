@@ -116,13 +116,14 @@ func there(pattern string) func(dir string) bool {
 	}
 }
 
-// await returns when the moment has come, or the channel is closed.
+// await returns when the moment has come, or the channel is closed. It looks without
+// a pause: some phases are over in that time.
 func (m moment) await(dir string, over <-chan struct{}) {
 	for !m.seen(dir) {
 		select {
 		case <-over:
 			return
-		case <-time.After(200 * time.Microsecond):
+		default:
 		}
 	}
 	select {

@@ -92,7 +92,10 @@ func open(scratch string, options []string) (*library, error) {
 		return nil, fmt.Errorf("making an empty primary store: %w", err)
 	}
 	lib := &library{scratch: scratch}
-	var err error
+	err := forbidFork(filepath.Join(scratch, "run", "overlay"))
+	if err != nil {
+		return nil, fmt.Errorf("making an empty primary store: %w", err)
+	}
 	lib.store, err = storage.GetStore(storage.StoreOptions{
 		RunRoot:            filepath.Join(scratch, "run"),
 		GraphRoot:          filepath.Join(scratch, "root"),
@@ -103,6 +106,17 @@ func open(scratch string, options []string) (*library, error) {
 		return nil, fmt.Errorf("opening the store with the library: %w", err)
 	}
 	return lib, nil
+}
+
+// forbidFork tells the library, in the words of its own records, that overlay has no
+// mapped lower layers, which nothing here has either. It would try that out in a copy
+// of this process, with its locks and mounts, which a kill at a bad moment leaves
+// behind for ever.
+func forbidFork(records string) error {
+	if err := os.MkdirAll(records, 0o700); err != nil {
+		return err //nolint:wrapcheck // open wraps it
+	}
+	return os.WriteFile(filepath.Join(records, "idmapped-lower-dir-false"), nil, 0o600) //nolint:wrapcheck // open wraps it
 }
 
 func (lib *library) close() error {
