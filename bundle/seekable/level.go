@@ -46,7 +46,7 @@ func tables(level int) int {
 	case zstd.SpeedBetterCompression:
 		return 5 << 20
 	}
-	return 2 << 20
+	return 4 << 20
 }
 
 // fillers is how many buffers there are for frames that are not complete yet,
