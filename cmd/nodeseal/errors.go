@@ -211,6 +211,8 @@ func hint(err error) string {
 		return "make room and run the same command again: it goes on where it was"
 	case errors.Is(err, fs.ErrPermission):
 		return "run it as root"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the name; a stick must be mounted first (lsblk -o NAME,LABEL,MOUNTPOINTS shows it)"
 	}
 	return ""
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/opencontainers/go-digest"
@@ -32,6 +34,9 @@ func runInspectStore(a *app, path, dir string) error {
 	}
 	fsys := os.DirFS(dir)
 	st, err := store.Open(fsys)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", path, seal.ErrNotAStore)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
