@@ -46,6 +46,7 @@ type Source interface {
 	// plain tar where layers are expanded, else the registry's bytes. They are
 	// not proven: who reads them hashes them.
 	OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
-	// OpenTable returns the bytes of a file table. They are not proven.
+	// OpenTable returns the bytes of a file table, held to the digest: the reader's
+	// io.EOF means that they were right. That they are the layer's is not proven.
 	OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
 }

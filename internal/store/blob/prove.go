@@ -7,6 +7,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
+	"github.com/nodeseal/nodeseal/layout"
 )
 
 // Prove compares what a layer turned out to be with what configuration and
@@ -25,7 +26,7 @@ func Prove(l *store.Layer, result *extract.Result) error {
 func Kind(err error) error {
 	var refused *extract.RefusedError
 	if errors.As(err, &refused) || errors.Is(err, bundle.ErrDamaged) || errors.Is(err, bundle.ErrNoBlob) ||
-		errors.Is(err, ErrClaim) || errors.Is(err, ErrCompression) {
+		errors.Is(err, layout.ErrDigest) || errors.Is(err, layout.ErrSize) || errors.Is(err, ErrClaim) || errors.Is(err, ErrCompression) {
 		return store.ErrDamaged
 	}
 	return nil

@@ -119,6 +119,7 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer, size int64) (_ *ext
 		MaxSize:       l.DiffSize,
 		UserNamespace: im.userNS,
 		NoDevices:     im.opts.NoDevices,
+		Prove:         im.repeats.listed,
 	}
 	if l.Table != "" {
 		table, err := im.src.OpenTable(ctx, l.Table)

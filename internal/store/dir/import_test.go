@@ -1,7 +1,9 @@
 package dir_test
 
 import (
+	"archive/tar"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
@@ -326,5 +329,40 @@ func TestSourceFails(t *testing.T) {
 	res, err := dir.Import(t.Context(), src, target, dir.Options{})
 	if err != nil || res.TakenOver+res.Extracted != 4 {
 		t.Errorf("the next run: %+v, %v", res, err)
+	}
+}
+
+// TestTableLiesAlone has a table with a wrong digest that no other file has: nothing
+// is shared by it, and the store has what the layer has. One that two files have is
+// refused.
+func TestTableLiesAlone(t *testing.T) {
+	testenv.NeedRoot(t)
+	t.Parallel()
+	for claim, refused := range map[string]bool{"nobody's": false, "content": true} {
+		src := storetest.NewSource(t, bundle.Expanded)
+		plain := storetest.Tar(t, storetest.File("a", "content"), storetest.File("b", "CONTENT"))
+		src.Add(storetest.Image{Repository: "quay.io/a/b", Layers: [][]byte{plain}})
+		entry := func(name, content string) filetable.Entry {
+			return filetable.Entry{Name: name, Type: tar.TypeReg, Size: 7, SHA256: sha256.Sum256([]byte(content))}
+		}
+		src.Retable(digest.FromBytes(plain), entry("a", "content"), entry("b", claim))
+		target := filepath.Join(t.TempDir(), "store")
+		_, err := dir.Import(t.Context(), src, target, dir.Options{})
+		if refused {
+			if !errors.Is(err, store.ErrDamaged) {
+				t.Errorf("%s: error %v", claim, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := filepath.Glob(filepath.Join(target, "overlay", "*", "diff", "b"))
+		if err != nil || len(found) != 1 {
+			t.Fatal(found, err)
+		}
+		if got, err := os.ReadFile(found[0]); err != nil || string(got) != "CONTENT" {
+			t.Errorf("it holds %q, %v", got, err)
+		}
 	}
 }

@@ -36,6 +36,7 @@ type importer struct {
 	plan    *store.Plan
 	partial *partial
 	work    []*job // unique contents, by diff ID
+	repeats repeats
 	result  Result
 }
 

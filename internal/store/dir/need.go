@@ -55,6 +55,7 @@ func (im *importer) checkNeed(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err //nolint:wrapcheck // needOf's own
 	}
+	im.repeats.end()
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(im.partial.lock.Fd()), &st); err != nil {
 		return fmt.Errorf("asking for free space: %w", err)
@@ -125,6 +126,7 @@ func (im *importer) needOf(ctx context.Context, j *job) (bytes, inodes int64, er
 	defer r.Close()
 	table := filetable.NewReader(r)
 	var files, dirs int64
+	var contents []uint64
 	for {
 		e, err := table.Next()
 		if errors.Is(err, io.EOF) {
@@ -136,6 +138,7 @@ func (im *importer) needOf(ctx context.Context, j *job) (bytes, inodes int64, er
 		switch e.Type {
 		case tar.TypeReg:
 			files++
+			contents = append(contents, shortened(e.SHA256))
 			if bytes += (e.Size + blockSize - 1) / blockSize * blockSize; bytes < 0 {
 				return 0, 0, fail(fmt.Errorf("%w: sizes without end", blob.ErrClaim))
 			}
@@ -146,6 +149,7 @@ func (im *importer) needOf(ctx context.Context, j *job) (bytes, inodes int64, er
 			files++
 		}
 	}
+	im.repeats.add(contents)
 	if j.done != nil {
 		files, bytes, dirs = 0, 0, 0
 	}

@@ -227,7 +227,7 @@ func lyingTables(t *testing.T, change func([]byte) []byte) *storetest.Source {
 	src.Add(storetest.Image{Repository: "quay.io/a/b", Layers: [][]byte{storetest.Tar(t, storetest.File("a", "content"), storetest.File("b", "CONTENT"))}})
 	for _, b := range src.Inventory().Blobs {
 		if b.Kind == bundle.KindFileTable {
-			src.Corrupt(b.Digest, change)
+			src.LieTable(b.Digest, change)
 		}
 	}
 	return src

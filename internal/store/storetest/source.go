@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/layout"
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -30,6 +31,7 @@ type Source struct {
 	// registry are the registry's bytes of layers, by digest, also where the
 	// source has them expanded.
 	registry map[digest.Digest][]byte
+	lies     map[digest.Digest]bool // file tables that are given out for what they are not
 }
 
 // NewSource returns an empty source with layers in the given form.
@@ -38,6 +40,7 @@ func NewSource(t testing.TB, form bundle.LayerForm) *Source {
 		t:        t,
 		inv:      bundle.Inventory{Format: bundle.FormatV1, Layers: form, Encoder: "storetest"},
 		blobs:    make(map[digest.Digest][]byte),
+		lies:     make(map[digest.Digest]bool),
 		kinds:    make(map[digest.Digest]bundle.Blob),
 		registry: make(map[digest.Digest][]byte),
 	}
@@ -212,6 +215,13 @@ func (s *Source) json(kind bundle.BlobKind, v any) digest.Digest {
 	return d
 }
 
+// LieTable replaces the bytes of a file table as if its digest were theirs: what a
+// bundle holds that was made to deceive.
+func (s *Source) LieTable(d digest.Digest, change func([]byte) []byte) {
+	s.Corrupt(d, change)
+	s.lies[d] = true
+}
+
 // Corrupt replaces the bytes of a blob; its digest stays.
 func (s *Source) Corrupt(d digest.Digest, change func([]byte) []byte) {
 	s.blobs[d] = change(slices.Clone(s.blobs[d]))
@@ -282,7 +292,14 @@ func (s *Source) OpenLayer(_ context.Context, d digest.Digest) (io.ReadCloser, e
 
 // OpenTable implements store.Source.
 func (s *Source) OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
-	return s.OpenLayer(ctx, d)
+	r, err := s.OpenLayer(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if s.lies[d] {
+		return r, nil
+	}
+	return io.NopCloser(layout.NewVerifier(r, d, -1)), nil
 }
 
 // WriteDir writes an image for the "dir:" transport of containers/image, with
