@@ -36,7 +36,6 @@ func (im *importer) extractAll(ctx context.Context) error {
 	}
 	im.opts.Progress.Begin(phaseImport, total, progress.Bytes)
 	g, gctx := errgroup.WithContext(ctx)
-	sync := im.newSyncer()
 	var next atomic.Int64
 	for range min(im.opts.Jobs, len(todo)) {
 		g.Go(func() error {
@@ -49,17 +48,14 @@ func (im *importer) extractAll(ctx context.Context) error {
 				if err := im.label.creating(func() error { return w.extractOne(gctx, todo[i]) }); err != nil {
 					return err
 				}
-				sync.finished(todo[i])
+				im.syncer.finished(todo[i])
 			}
 		})
 	}
-	err := g.Wait()
-	if serr := sync.wait(); err == nil {
-		err = serr
+	if err := g.Wait(); err != nil {
+		return err //nolint:wrapcheck // extractOne's own
 	}
-	if err != nil {
-		return err
-	}
+	im.syncer.last()
 	im.opts.Progress.End(phaseImport)
 	for _, j := range im.work {
 		im.result.Files += j.done.Files

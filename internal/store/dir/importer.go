@@ -37,6 +37,7 @@ type importer struct {
 	partial *partial
 	work    []*job // unique contents, by diff ID
 	repeats repeats
+	syncer  *syncer
 	result  Result
 }
 
@@ -78,7 +79,11 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 	if im.partial, err = openPartial(im.target, im.label); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, im.partial.close(err == nil)) }()
+	im.syncer = &syncer{im: im}
+	defer func() {
+		_ = im.syncer.wait() // where it matters, finish has asked
+		err = errors.Join(err, im.partial.close(err == nil))
+	}()
 	steps := []struct {
 		name string
 		do   func(context.Context) error
@@ -163,6 +168,9 @@ func (im *importer) check(ctx context.Context) error {
 
 // finish syncs the store and gives it its name.
 func (im *importer) finish(context.Context) error {
+	if err := im.syncer.wait(); err != nil {
+		return err
+	}
 	if err := im.stampTimes(); err != nil {
 		return err
 	}

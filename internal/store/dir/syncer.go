@@ -8,7 +8,8 @@ import (
 )
 
 // syncer syncs finished layers from time to time beside the extraction, so that
-// a power cut does not cost all of the work.
+// a power cut does not cost all of the work, and the last ones beside what comes after
+// it, so that little is left to be written at the end.
 type syncer struct {
 	im *importer
 
@@ -19,8 +20,6 @@ type syncer struct {
 	err     error
 	group   sync.WaitGroup
 }
-
-func (im *importer) newSyncer() *syncer { return &syncer{im: im} }
 
 // finished says that a layer is extracted and recorded.
 func (s *syncer) finished(j *job) {
@@ -53,7 +52,16 @@ func (s *syncer) sync(batch []*store.Layer) {
 	}
 }
 
-// wait waits for a sync under way and returns the first error.
+// last begins to sync what is finished and not synced yet.
+func (s *syncer) last() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	batch := s.pending
+	s.pending, s.bytes = nil, 0
+	s.group.Go(func() { s.sync(batch) })
+}
+
+// wait waits for syncs under way and returns the first error.
 func (s *syncer) wait() error {
 	s.group.Wait()
 	return s.err
