@@ -17,11 +17,15 @@ func TestAsStandard(t *testing.T) {
 	for i := range b {
 		b[i] = byte(r.Uint32())
 	}
-	for n := range 300 {
+	for n := range 600 {
 		for _, from := range []int{0, 1, 7, 4096} {
 			start := r.Uint64()
-			if got, want := crc64iso.Update(start, b[from:from+n]), crc64.Update(start, table, b[from:from+n]); got != want {
+			want := crc64.Update(start, table, b[from:from+n])
+			if got := crc64iso.Update(start, b[from:from+n]); got != want {
 				t.Fatalf("%d bytes from %d: %x, want %x", n, from, got, want)
+			}
+			if got := crc64iso.UpdateByWords(start, b[from:from+n]); got != want {
+				t.Fatalf("%d bytes from %d, by words: %x, want %x", n, from, got, want)
 			}
 		}
 	}
@@ -46,8 +50,12 @@ func FuzzUpdate(f *testing.F) {
 	f.Add(uint64(0), []byte("123456789"))
 	f.Add(^uint64(0), make([]byte, 200))
 	f.Fuzz(func(t *testing.T, crc uint64, b []byte) {
-		if got, want := crc64iso.Update(crc, b), crc64.Update(crc, table, b); got != want {
+		want := crc64.Update(crc, table, b)
+		if got := crc64iso.Update(crc, b); got != want {
 			t.Errorf("%x, want %x", got, want)
+		}
+		if got := crc64iso.UpdateByWords(crc, b); got != want {
+			t.Errorf("by words: %x, want %x", got, want)
 		}
 	})
 }
@@ -57,6 +65,7 @@ func BenchmarkUpdate(b *testing.B) {
 	data := make([]byte, 64<<10)
 	for name, update := range map[string]func(uint64, []byte) uint64{
 		"here":     crc64iso.Update,
+		"by words": crc64iso.UpdateByWords,
 		"standard": func(crc uint64, p []byte) uint64 { return crc64.Update(crc, table, p) },
 	} {
 		b.Run(name, func(b *testing.B) {
