@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,9 +19,16 @@ func newConfigCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Print the configuration of nodes and clusters",
-		Args:  exactArgs(),
-		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("config: say which configuration: all, machineconfig, units, ... (nodeseal config --help)")}
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			which := strings.Join(names, ", ")
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("config: there is no configuration %q: want one of %s", args[0], which)}
+			}
+			return usageError{fmt.Errorf("config: say which configuration: one of %s (nodeseal config --help)", which)}
 		},
 	}
 	cmd.AddCommand(

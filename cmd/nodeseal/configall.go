@@ -46,7 +46,11 @@ reboot of each node. What would break the cluster is refused, with the reason.`,
 			if err := files.write(output); err != nil {
 				return err
 			}
-			return a.show(writtenFiles{Dir: output, Files: files.names()})
+			out := writtenFiles{Dir: output, Files: files.names()}
+			if out.Left, err = files.left(output); err != nil {
+				return err
+			}
+			return a.show(out)
 		},
 	}
 	o.addFlags(cmd.Flags())
