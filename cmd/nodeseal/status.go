@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,7 +66,7 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	opts := nodestatus.Options{Root: root, Now: time.Now()}
+	opts := nodestatus.Options{Root: root, Now: time.Now(), OtherDisk: o.slots.sysroot != ""}
 	opts.Storage, opts.ConfPath, opts.ConfErr = o.node.storage(&o.slots)
 	if opts.ConfErr == nil {
 		if opts.Node, err = o.node.node(&o.slots); err != nil {
@@ -90,6 +91,9 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 	opts.Scratch = filepath.Join(scratch, "check")
 	status, err := nodestatus.Collect(ctx, opts)
+	if uid := os.Geteuid(); uid != 0 && errors.Is(err, fs.ErrPermission) {
+		return preconditionError{fmt.Errorf("status as user %d: %w", uid, errNotRoot)}
+	}
 	if err != nil {
 		return fmt.Errorf("status: %w", err)
 	}
@@ -101,6 +105,9 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 	}
 	return nil
 }
+
+// few bounds lines of one kind.
+const few = 10
 
 // statusResult is what status prints.
 type statusResult struct {
@@ -123,8 +130,11 @@ func (r statusResult) writeText(w io.Writer) error {
 	}
 	p.line("%s: %s, graph root %s", conf, plural(len(r.Stores), "additional store"), r.GraphRoot)
 	p.line("CRI-O and podman find %d of %s", r.Visible, plural(r.References, "reference"))
-	for _, u := range r.Unseen {
+	for _, u := range r.Unseen[:min(few, len(r.Unseen))] {
 		p.line("UNSEEN   %s: %s", u.What, u.Message)
+	}
+	if len(r.Unseen) > few {
+		p.line("UNSEEN   and %d more, which --json names", len(r.Unseen)-few)
 	}
 	for _, ref := range r.Missing {
 		p.line("MISSING  %s", ref)
@@ -140,6 +150,8 @@ func (r statusResult) writeText(w io.Writer) error {
 		p.line("NOT OK: a reboot with no registry would fail")
 	case len(r.Missing) > 0:
 		p.line("NOT OK: %s missing", plural(len(r.Missing), "reference"))
+	case r.References == 0:
+		p.line("OK, but empty: no slot holds an image; nodeseal import BUNDLE fills one")
 	default:
 		p.line("OK: a reboot needs no registry")
 	}
@@ -179,12 +191,11 @@ func writeSlot(p *printer, s *nodestatus.Slot, asked bool) {
 		return
 	}
 	p.line("  retire would refuse, it is needed by %s:", plural(len(s.Uses), "thing"))
-	const few = 10
 	for _, u := range s.Uses[:min(few, len(s.Uses))] {
 		p.line("    %s", u)
 	}
 	if len(s.Uses) > few {
-		p.line("    and %d more", len(s.Uses)-few)
+		p.line("    and %d more, which --json names", len(s.Uses)-few)
 	}
 }
 

@@ -5,7 +5,9 @@ package nodestatus
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
@@ -27,6 +29,9 @@ type Options struct {
 	Node     slot.Node
 	// NamedErr is why Node has not what a cluster names, which was asked for.
 	NamedErr error
+	// OtherDisk says that Root is on the disk of another machine, which mounts its
+	// slots when it starts.
+	OtherDisk bool
 	// Scratch is a directory for the library's empty primary store. It is made
 	// and removed.
 	Scratch string
@@ -141,8 +146,16 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 	out.Configured = c.names(out.Path)
 	s, err := c.opts.Root.Read(n)
 	if err != nil {
-		out.Release = "unreadable"
-		c.problem(out.Path, "%v", err)
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return err //nolint:wrapcheck // names the slot
+		case !c.opts.Root.Exists(n):
+			out.Release = "not there"
+			c.problem(out.Path, "there is no slot: nodeseal mount makes it, nodeseal import fills it")
+		default:
+			out.Release = "unreadable"
+			c.problem(out.Path, "%v", err)
+		}
 		c.out.Slots = append(c.out.Slots, out)
 		return nil
 	}
@@ -154,7 +167,7 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 	if !s.Store.Empty() {
 		c.slots = append(c.slots, s)
 		if !out.Configured {
-			c.problem(out.Path, "storage.conf does not name it: CRI-O and podman see none of its %d images", out.Images)
+			c.problem(out.Path, "storage.conf does not name it: CRI-O and podman see none of its %d images; nodeseal config makes one that does", out.Images)
 		}
 		if err := c.history(&out, s); err != nil {
 			return err
@@ -185,7 +198,7 @@ func (c *collector) seal(ctx context.Context, out *Slot, s *slot.Slot) error {
 	if !out.Immutable {
 		c.warn(out.Path, "it is not immutable: nodeseal seal %s", out.Path)
 	}
-	if !out.Mounted {
+	if !out.Mounted && !c.opts.OtherDisk {
 		c.warn(out.Path, "it is not mounted read-only: nodeseal mount %s", out.Name)
 	}
 	if rep.ImmutableDiffs > 0 {

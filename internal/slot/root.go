@@ -84,6 +84,12 @@ func (r *Root) Dir() string { return r.dir }
 // Path returns the directory of a slot.
 func (r *Root) Path(n Name) string { return filepath.Join(r.dir, string(n)) }
 
+// Exists reports whether slot n was ever made, valid or not.
+func (r *Root) Exists(n Name) bool {
+	_, err := os.Lstat(r.Path(n))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 func (r *Root) work() string           { return filepath.Join(r.dir, ".work") }
 func (r *Root) prepared(n Name) string { return filepath.Join(r.work(), "new-"+string(n)) }
 func (r *Root) swap(n Name) string     { return filepath.Join(r.work(), "swap-"+string(n)) }

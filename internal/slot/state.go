@@ -88,12 +88,15 @@ func (r *Root) writeTimes(n Name, times Times) error {
 	return nil
 }
 
-// Older returns the slot that was filled first, where both hold something and
-// that is known.
+// Older returns the slot that was filled first, nil where not both are there and
+// hold something, or it is not known.
 func (r *Root) Older() (*Slot, error) {
 	var slots [2]*Slot
 	var times [2]Times
 	for i, n := range Names() {
+		if !r.Exists(n) {
+			return nil, nil //nolint:nilnil // there is none
+		}
 		s, err := r.Read(n)
 		if err != nil {
 			return nil, err
