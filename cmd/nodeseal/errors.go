@@ -13,6 +13,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/base"
+	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
@@ -119,7 +120,7 @@ func isPrecondition(err error) bool {
 		return true // not root
 	}
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
-		is(err, base.ErrNone, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, mirror.ErrNoSpace, seal.ErrBusy, slot.ErrBusy)
+		is(err, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, mirror.ErrNoSpace, seal.ErrBusy, slot.ErrBusy)
 }
 
 func is(err error, targets ...error) bool {
@@ -141,6 +142,8 @@ func hint(err error) string {
 	var inUse *slot.InUseError
 	var unread *sources.IncompleteError
 	var tooFull *dir.UsageError
+	var noRoom *dir.NeedError
+	var noImageRoom *image.NeedError
 	var kernel *image.KernelError
 	var slotImage *slot.ImageError
 	var noBase *missingBaseError
@@ -167,6 +170,10 @@ func hint(err error) string {
 		return "docs/rbac.yaml has an account that may read all of it; where no account may, retire without --cluster asks this node only"
 	case errors.As(err, &tooFull):
 		return "make room (nodeseal retire, podman image prune), or say with --gc-threshold what kubelet's threshold is"
+	case errors.As(err, &noRoom), errors.As(err, &noImageRoom):
+		return "make room (nodeseal retire, nodeseal clean, podman image prune) and run the same command again"
+	case errors.Is(err, carry.ErrBundles):
+		return "leave the one that is meant, or name it: nodeseal import DIR/BUNDLE"
 	case errors.Is(err, slot.ErrBusy):
 		return "wait for the other command, then run this one again"
 	case errors.Is(err, errInterrupted):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -100,7 +101,7 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 		}
 		if !errors.Is(err, slot.ErrBusy) && err.Error() != r.told {
 			r.told = err.Error()
-			a.progress().Say("waiting: " + r.told)
+			a.progress().Say("waiting: " + oneLine(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -108,6 +109,23 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 		case <-time.After(retirePoll):
 		}
 	}
+}
+
+// oneLine is what retire waits for, in a line of the progress.
+func oneLine(err error) string {
+	var inUse *slot.InUseError
+	if !errors.As(err, &inUse) {
+		return err.Error()
+	}
+	const most = 3
+	var uses []string
+	for _, u := range inUse.Uses[:min(most, len(inUse.Uses))] {
+		uses = append(uses, u.String())
+	}
+	if more := len(inUse.Uses) - most; more > 0 {
+		uses = append(uses, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("slot %s is needed: %s", inUse.Slot, strings.Join(uses, "; "))
 }
 
 // retirement is one retire command, which may try several times.
@@ -187,10 +205,29 @@ func slotToRetire(root *slot.Root, args []string) (slot.Name, error) {
 		return "", fmt.Errorf("retiring: %w", err)
 	}
 	if older == nil {
-		return "", preconditionError{errors.New(
-			"retiring: there is no older slot: one of them is empty, or it is not known which was filled first; name the slot")}
+		return "", preconditionError{fmt.Errorf("retiring: there is no older slot: %s", noOlder(root))}
 	}
 	return older.Name, nil
+}
+
+// noOlder says why neither slot is the older one.
+func noOlder(root *slot.Root) string {
+	var held []*slot.Slot
+	for _, n := range slot.Names() {
+		if s, err := root.Read(n); err == nil && !s.Store.Empty() {
+			held = append(held, s)
+		}
+	}
+	switch len(held) {
+	case 0:
+		return "neither holds anything"
+	case 1:
+		s := held[0]
+		return fmt.Sprintf("slot %s is empty, and slot %s holds %s: if that is the one to empty, nodeseal retire %s",
+			s.Name.Other(), s.Name, s.Release(), s.Name)
+	default:
+		return "it is not known which was filled first: name it, nodeseal retire a or b; nodeseal status says what each holds"
+	}
 }
 
 // retireResult is what retire prints.

@@ -58,7 +58,7 @@ func imageReport(file, dir string, changed bool, err error) (Report, error) {
 		return Report{}, err
 	}
 	if r.Mounted {
-		r.Notes = append(r.Notes, "the read-only mount lasts until the machine restarts; nodeseal seal brings it back")
+		r.Notes = append(r.Notes, noteMounted)
 	}
 	return r, nil
 }

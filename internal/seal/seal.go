@@ -193,6 +193,9 @@ func (s *store) state(ctx context.Context) (Report, error) {
 	return found.report(s.dir, at), nil
 }
 
+// noteMounted is what people should know of a mount.
+const noteMounted = "the read-only mount lasts until the machine restarts; a mount unit or nodeseal seal brings it back"
+
 // report puts together what was found, and what it means.
 func (f *survey) report(dir string, at *mounts) Report {
 	r := Report{
@@ -207,7 +210,7 @@ func (f *survey) report(dir string, at *mounts) Report {
 		note("files inside of layers are not protected: the store is not mounted read-only")
 	}
 	if r.Mounted {
-		note("the read-only mount lasts until the machine restarts; a mount unit brings it back")
+		note(noteMounted)
 	}
 	if r.ImmutableDiffs > 0 {
 		note("%d layers have the immutable flag on their contents (chattr -R +i sets it): containers cannot change "+
