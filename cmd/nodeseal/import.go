@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -100,6 +101,9 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	}
 	if err := o.format.check(o.store); err != nil {
 		return err
+	}
+	if o.store != "" && o.slots.sysroot != "" {
+		return usageError{errors.New("--sysroot is about the slots, --store leaves them alone: name the directory on that disk with --store, or fill a slot")}
 	}
 	if err := needRoot(); err != nil {
 		return err
@@ -218,7 +222,7 @@ func importSlot(ctx context.Context, a *app, path string, f *archive.File, src s
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", path, b.blame(err))
 	}
-	out := newFilledResult(res)
+	out := newFilledResult(res, &o.slots)
 	out.addBase(b)
 	return a.show(out)
 }
@@ -252,8 +256,13 @@ type importResult struct {
 	Seal      *seal.Report `json:"seal,omitempty"`
 }
 
-func newFilledResult(f *slot.Filled) importResult {
+func newFilledResult(f *slot.Filled, slots *slotOptions) importResult {
 	out := importResult{Store: f.Path, Slot: f.Slot, Already: f.Already, Seal: f.Seal}
+	if slots.sysroot != "" && f.Seal != nil && f.Seal.FlagsSet() {
+		rep := *f.Seal
+		rep.Notes = []string{"that machine's units mount it read-only when it starts (nodeseal config)"}
+		out.Seal = &rep
+	}
 	if f.Import != nil {
 		out.count(f.Import)
 	}

@@ -68,5 +68,5 @@ func importFile(ctx context.Context, a *app, path string, o *importOptions) erro
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", path, err)
 	}
-	return a.show(newFilledResult(res))
+	return a.show(newFilledResult(res, &o.slots))
 }

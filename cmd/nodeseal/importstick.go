@@ -125,7 +125,7 @@ func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string
 	if err != nil {
 		return nil, fmt.Errorf("importing %s: %w", path, b.blame(err))
 	}
-	out := newFilledResult(res)
+	out := newFilledResult(res, &o.slots)
 	out.addBase(b)
 	return &out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
 type resealOptions struct {
@@ -71,6 +73,9 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 	if o.restart && o.slots.sysroot != "" {
 		return usageError{fmt.Errorf("--restart-crio is about this machine, --sysroot about another one")}
 	}
+	if image.IsImage(path) {
+		return usageError{fmt.Errorf("reseal %s: reseal takes a bundle; nodeseal import %s copies an image into the free slot", path, path)}
+	}
 	root, err := o.slots.open(false)
 	if err != nil {
 		return err
@@ -102,7 +107,7 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 	if err != nil {
 		return fmt.Errorf("resealing with %s: %w", path, b.blame(err))
 	}
-	out := resealResult{importResult: newFilledResult(res)}
+	out := resealResult{importResult: newFilledResult(res, &o.slots)}
 	out.addBase(b)
 	if err := out.lookAtOther(root, res.Slot.Other()); err != nil {
 		return err
@@ -136,7 +141,7 @@ type resealResult struct {
 	// Restarted are the services that were restarted.
 	Restarted []string `json:"restarted,omitempty"`
 
-	takenFrom string // for people
+	takenFrom, extractedFrom string // for people
 }
 
 func (r *resealResult) lookAtOther(root *slot.Root, n slot.Name) error {
@@ -144,9 +149,12 @@ func (r *resealResult) lookAtOther(root *slot.Root, n slot.Name) error {
 	if err != nil {
 		return err //nolint:wrapcheck // names the slot
 	}
-	r.Other, r.OtherRelease, r.takenFrom = n, other.Release(), "slot "+string(n)
+	r.Other, r.OtherRelease, r.takenFrom, r.extractedFrom = n, other.Release(), "slot "+string(n), "the bundle"
 	for _, b := range r.Base {
-		if b != other.Path {
+		switch info, err := os.Stat(b); { //nolint:gosec // a base that was read
+		case err == nil && !info.IsDir() && !image.IsImage(b):
+			r.extractedFrom += " and " + b
+		case b != other.Path:
 			r.takenFrom += ", " + b
 		}
 	}
@@ -160,7 +168,7 @@ func (r resealResult) writeText(w io.Writer) error {
 	}
 	p := &printer{w: w}
 	if r.Taken > 0 {
-		p.line("%s taken from %s and verified, %d extracted from the bundle", plural(r.Taken, "layer"), r.takenFrom, r.Extracted)
+		p.line("%s taken from %s and verified, %d extracted from %s", plural(r.Taken, "layer"), r.takenFrom, r.Extracted, r.extractedFrom)
 	}
 	switch {
 	case r.OtherRelease == "nothing":
@@ -168,7 +176,7 @@ func (r resealResult) writeText(w io.Writer) error {
 	case len(r.OnlyThere) == 0:
 		p.line("slot %s holds %s, and no reference that the new store lacks", r.Other, r.OtherRelease)
 	default:
-		p.line("slot %s still holds %s, with %s that only it has; nodeseal retire %s empties it when nothing needs them",
+		p.line("slot %s still holds %s, with %s that only it has; nodeseal retire %s empties it when nothing needs it any more",
 			r.Other, r.OtherRelease, plural(len(r.OnlyThere), "reference"), r.Other)
 	}
 	if len(r.Restarted) > 0 {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
@@ -40,11 +43,43 @@ func (o *slotOptions) complete(cmd *cobra.Command) {
 
 // open returns the slots.
 func (o *slotOptions) open(noMount bool) (*slot.Root, error) {
+	if err := o.checkSysroot(); err != nil {
+		return nil, err
+	}
 	r, err := slot.Open(o.path(o.root), slot.Options{NoMount: noMount || o.sysroot != ""})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says all
 	}
 	return r, nil
+}
+
+// checkSysroot wants a disk at --sysroot, and makes the path absolute. A name that is not there, or a mount point
+// without its disk, would put the slots on this machine's own disk.
+func (o *slotOptions) checkSysroot() error {
+	if o.sysroot == "" {
+		return nil
+	}
+	// Paths of the disk's storage.conf are compared with those of the slots.
+	abs, err := filepath.Abs(o.sysroot)
+	if err != nil {
+		return fmt.Errorf("--sysroot %s: %w", o.sysroot, err)
+	}
+	o.sysroot = abs
+	entries, err := os.ReadDir(o.sysroot)
+	if err != nil {
+		return preconditionError{fmt.Errorf("--sysroot: %w", err)}
+	}
+	if len(entries) > 0 {
+		return nil
+	}
+	var dir, above unix.Stat_t
+	if err := errors.Join(unix.Stat(o.sysroot, &dir), unix.Stat(filepath.Join(o.sysroot, ".."), &above)); err != nil {
+		return fmt.Errorf("--sysroot %s: %w", o.sysroot, err)
+	}
+	if dir.Dev == above.Dev {
+		return preconditionError{fmt.Errorf("--sysroot %s: it is empty, and no disk is mounted there", o.sysroot)}
+	}
+	return nil
 }
 
 // path returns where a path of the node is on this machine.
