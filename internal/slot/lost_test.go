@@ -1,8 +1,6 @@
 package slot
 
 import (
-	"errors"
-	"slices"
 	"strings"
 	"testing"
 
@@ -57,26 +55,7 @@ func TestNamed(t *testing.T) {
 			tc.entry.From = []bundle.Origin{pod, pod}
 			list := new(imagelist.List)
 			list.Put(tc.entry)
-			node := Node{Stores: []string{r.Path(A), r.Path(B)}, Named: list}
-			uses, err := r.Uses(s, node)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for _, u := range uses {
-				got = append(got, u.String())
-			}
-			if !slices.Equal(got, tc.want) {
-				t.Errorf("uses %q, want %q", got, tc.want)
-			}
-			if len(tc.want) == 0 {
-				return
-			}
-			var inUse *InUseError
-			if _, err := r.Retire(t.Context(), A, node); !errors.As(err, &inUse) || !strings.Contains(err.Error(), tc.want[0]) {
-				t.Errorf("Retire: %v", err)
-			}
-			hold(t, r, A, "release 4.99.1")
+			wantUses(t, r, s, Node{Stores: []string{r.Path(A), r.Path(B)}, Named: list}, tc.want)
 		})
 	}
 }
