@@ -52,30 +52,41 @@ func fileDigest(t *testing.T, path string) digest.Digest {
 	return d
 }
 
-func (imageForm) flags() []string { return []string{"--format", "image"} }
+func (imageForm) prepare(*testing.T, string) {}
+
+func (imageForm) args(dir, bundle string) []string {
+	return []string{"import", "--quiet", "--store", filepath.Join(dir, "store"), bundle, "--format", "image"}
+}
+
+// making is the name, in a directory, of an image that is made there. The file and
+// the mount for the check have more behind it.
+type making string
 
 const (
-	partialImage = ".store.erofs.partial"
+	makingStore = making(".store.erofs")
 	// The probe for EROFS leaves a smaller image.
 	probeSize = 1 << 20
 )
 
-// longer sees an image in the making that has more bytes than some.
-func longer(than int64) func(dir string) bool {
+// begun sees the file of the image.
+func (m making) begun(dir string) bool { return there(string(m) + ".partial")(dir) }
+
+// longer sees an image that has more bytes than some.
+func (m making) longer(than int64) func(dir string) bool {
 	return func(dir string) bool {
-		info, err := os.Stat(filepath.Join(dir, partialImage))
+		info, err := os.Stat(filepath.Join(dir, string(m)+".partial"))
 		return err == nil && info.Size() > than
 	}
 }
 
-// finished sees an image in the making that has its superblock: it is synced,
-// hashed and checked then.
-func finished(dir string) bool {
+// finished sees an image that has its superblock: it is synced, hashed and checked
+// then.
+func (m making) finished(dir string) bool {
 	const offset, magic = 1024, 0xE0F5E1E2
-	if !longer(probeSize)(dir) {
+	if !m.longer(probeSize)(dir) {
 		return false
 	}
-	f, err := os.Open(filepath.Join(dir, partialImage))
+	f, err := os.Open(filepath.Join(dir, string(m)+".partial"))
 	if err != nil {
 		return false
 	}
@@ -87,14 +98,18 @@ func finished(dir string) bool {
 	return binary.LittleEndian.Uint32(word[:]) == magic
 }
 
-// checked sees an image in the making that the library has opened.
-func checked(dir string) bool { return finished(dir) && there(".store.erofs.check/root")(dir) }
+// checked sees an image that the library has opened.
+func (m making) checked(dir string) bool {
+	return m.finished(dir) && there(string(m)+".check/root")(dir)
+}
+
+// seen are what shows how far the image is.
+func (m making) seen() []func(string) bool {
+	return []func(string) bool{start, m.begun, m.longer(probeSize), m.longer(48 << 20), m.finished, m.checked}
+}
 
 func (imageForm) seen() []func(string) bool {
-	return []func(string) bool{
-		start, there(partialImage), longer(probeSize), longer(48 << 20), finished, checked,
-		there("store.erofs.sha256"), there("store.erofs"), there("store"),
-	}
+	return append(makingStore.seen(), there("store.erofs.sha256"), there("store.erofs"), there("store"))
 }
 
 func (imageForm) phases() []string {
@@ -106,8 +121,8 @@ func (imageForm) phase(dir string) string {
 		name string
 		seen func(string) bool
 	}{
-		{"mounted", there("store/nodeseal")}, {"place", there("store.erofs")}, {"check", checked}, {"hash", finished},
-		{"decode", longer(probeSize)}, {"begin", there(partialImage)},
+		{"mounted", there("store/nodeseal")}, {"place", there("store.erofs")}, {"check", makingStore.checked},
+		{"hash", makingStore.finished}, {"decode", makingStore.longer(probeSize)}, {"begin", makingStore.begun},
 	} {
 		if p.seen(dir) {
 			return p.name
@@ -118,7 +133,12 @@ func (imageForm) phase(dir string) string {
 
 func (f imageForm) visible(t *testing.T, dir string) bool {
 	t.Helper()
-	path := filepath.Join(dir, "store.erofs")
+	return f.whole(t, filepath.Join(dir, "store.erofs"))
+}
+
+// whole reports whether there is an image at path; it has to be whole then.
+func (f imageForm) whole(t *testing.T, path string) bool {
+	t.Helper()
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		return false
 	}
@@ -126,21 +146,27 @@ func (f imageForm) visible(t *testing.T, dir string) bool {
 		t.Fatalf("an image is visible that is not whole: %s", d)
 	}
 	sum := string(harness.ReadFile(t, path+".sha256"))
-	if sum != f.digest.Encoded()+"  store.erofs\n" {
+	if sum != f.digest.Encoded()+"  "+filepath.Base(path)+"\n" {
 		t.Fatalf("an image is visible with the digest %q", sum)
 	}
 	return true
 }
 
-func (f imageForm) remove(t *testing.T, dir string) {
+// sealed wants the image of a store to be mounted, whole, and immutable.
+func (f imageForm) sealed(t *testing.T, store string) {
 	t.Helper()
-	store := filepath.Join(dir, "store")
 	if diff := harness.Diff(f.want, harness.ReadTree(t, store), nil); len(diff) > 0 {
 		t.Fatalf("the image is not mounted as it was: %q", diff)
 	}
 	if flags := string(harness.Must(t, "lsattr", store+".erofs")); !strings.Contains(strings.Fields(flags)[0], "i") {
 		t.Errorf("the image is not sealed: %s", flags)
 	}
+}
+
+func (f imageForm) remove(t *testing.T, dir string) {
+	t.Helper()
+	store := filepath.Join(dir, "store")
+	f.sealed(t, store)
 	harness.MustNodeseal(t, "unseal", "--quiet", store)
 	for _, path := range []string{store, store + ".erofs", store + ".erofs.sha256"} {
 		if err := os.RemoveAll(path); err != nil {

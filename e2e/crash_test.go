@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,16 +25,20 @@ const (
 	cuts  = 9
 )
 
-// crash is a bundle that is imported to the directory "store", in one form.
+// crash is a bundle that a command makes a store of, in one form; older is a bundle
+// of few of its images.
 type crash struct {
-	bundle string
-	form   crashForm
+	bundle, older string
+	form          crashForm
 }
 
-// crashForm is a form of a store. The directories are those that hold "store".
+// crashForm is a store that is made, in a form and at a place below a directory that
+// holds nothing else.
 type crashForm interface {
-	// flags are those of import.
-	flags() []string
+	// prepare makes in dir what has to be there before the command runs.
+	prepare(t *testing.T, dir string)
+	// args are the command that makes the store.
+	args(dir, bundle string) []string
 	// seen are what shows that an import has come to one of its phases.
 	seen() []func(dir string) bool
 	// phase names how far an import came, by what it left in dir; phases are those
@@ -65,10 +70,14 @@ func newCrash(t *testing.T, want func(t *testing.T, bundle string) crashForm) *c
 			t.Error(err)
 		}
 	}()
-	c := &crash{bundle: filepath.Join(t.TempDir(), "release.tar.zst")}
-	harness.MustNodeseal(t, "bundle", "--quiet", "-o", c.bundle, "--work", filepath.Join(t.TempDir(), "work"),
-		"--images", harness.WriteFile(t, "images.lst", release.ImagesList()),
-		"--registries-conf", harness.WriteFile(t, "registries.conf", samplerelease.RegistriesConf(addr)))
+	dir := t.TempDir()
+	c := &crash{bundle: filepath.Join(dir, "release.tar.zst"), older: filepath.Join(dir, "older.tar.zst")}
+	images := strings.SplitAfter(release.ImagesList(), "\n")
+	for path, list := range map[string][]string{c.bundle: images, c.older: images[len(images)-6:]} {
+		harness.MustNodeseal(t, "bundle", "--quiet", "-o", path, "--work", filepath.Join(dir, "work"),
+			"--images", harness.WriteFile(t, "images.lst", strings.Join(list, "")),
+			"--registries-conf", harness.WriteFile(t, "registries.conf", samplerelease.RegistriesConf(addr)))
+	}
 	c.form = want(t, c.bundle)
 	return c
 }
@@ -142,7 +151,11 @@ func wantDir(t *testing.T, bundle string) crashForm {
 	return dirForm{harness.ReadTree(t, target)}
 }
 
-func (dirForm) flags() []string { return []string{"--no-mount"} }
+func (dirForm) prepare(*testing.T, string) {}
+
+func (dirForm) args(dir, bundle string) []string {
+	return []string{"import", "--quiet", "--store", filepath.Join(dir, "store"), bundle, "--no-mount"}
+}
 
 func (dirForm) seen() []func(string) bool {
 	return []func(string) bool{
@@ -188,7 +201,7 @@ func (f dirForm) remove(t *testing.T, dir string) {
 	}
 }
 
-// start starts an import to dir/store. The channel is closed when it has ended.
+// start starts the command. The channel is closed when it has ended.
 func (c *crash) start(t *testing.T, dir string) (*exec.Cmd, <-chan struct{}) {
 	t.Helper()
 	cmd := exec.Command(harness.Binary(t), c.args(dir)...)
@@ -203,11 +216,9 @@ func (c *crash) start(t *testing.T, dir string) (*exec.Cmd, <-chan struct{}) {
 	return cmd, over
 }
 
-func (c *crash) args(dir string) []string {
-	return append([]string{"import", "--quiet", "--store", filepath.Join(dir, "store"), c.bundle}, c.form.flags()...)
-}
+func (c *crash) args(dir string) []string { return c.form.args(dir, c.bundle) }
 
-// finish imports once more and wants the whole store and nothing beside it, then
+// finish runs the command once more and wants the whole store and nothing beside it, then
 // takes it away.
 func (c *crash) finish(t *testing.T, dir string) {
 	t.Helper()

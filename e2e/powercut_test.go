@@ -31,6 +31,22 @@ func TestCrashPowerCut(t *testing.T) {
 	}
 }
 
+// TestCrashPowerCutSlots does the same to import and reseal into a slot in the form
+// of an image: after each cut the machine starts and mounts its slots. Both are valid
+// stores, empty or whole, the other one is what it was, and the same command finishes.
+func TestCrashPowerCutSlots(t *testing.T) {
+	c := newCrash(t, wantImage)
+	whole := c.form
+	for _, command := range []string{"import", "reseal"} {
+		t.Run(command, func(t *testing.T) {
+			c.form = newSlotForm(t, command, whole, c.older)
+			for _, fs := range []string{"ext4", "xfs", "btrfs"} {
+				t.Run(fs, func(t *testing.T) { c.testPowerCut(t, fs) })
+			}
+		})
+	}
+}
+
 func (c *crash) testPowerCut(t *testing.T, fs string) {
 	backing := testenv.NeedFSOfSize(t, "xfs", 6<<30)
 	disk := filepath.Join(backing, "disk")
@@ -39,10 +55,11 @@ func (c *crash) testPowerCut(t *testing.T, fs string) {
 	point := t.TempDir()
 	t.Cleanup(func() { _ = exec.Command("umount", "-R", point).Run() }) // where the test fails
 	visible := 0
-	moments := c.moments(t, cuts)
+	moments := c.moments(t, max(cuts, len(c.form.seen())))
 	for i, m := range moments {
 		clone := fmt.Sprintf("%s-%d", disk, i)
 		harness.Must(t, "mount", "-o", "loop", disk, point)
+		c.form.prepare(t, point)
 		cmd, over := c.start(t, point)
 		m.await(point, over)
 		cloneFile(t, disk, clone)

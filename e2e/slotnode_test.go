@@ -136,31 +136,33 @@ func (n *slotNode) must(t *testing.T, args ...string) string {
 	return string(harness.MustNodeseal(t, append(args, "--root", n.root)...).Stdout)
 }
 
+// validStore returns why readers would not take a configured store: each has both
+// lock files, not empty, and records that are JSON.
+func validStore(path string) error {
+	for _, name := range []string{"overlay-layers/layers", "overlay-images/images"} {
+		lock, err := os.ReadFile(filepath.Join(path, name+".lock"))
+		if err != nil || len(lock) != 64 {
+			return fmt.Errorf("%s.lock: %d bytes, %w", name, len(lock), err)
+		}
+		data, err := os.ReadFile(filepath.Join(path, name+".json"))
+		if err != nil || !json.Valid(data) {
+			return fmt.Errorf("%s.json: %d bytes, %w", name, len(data), err)
+		}
+	}
+	return nil
+}
+
 // watch looks at both configured paths, again and again, as a reader does, until
-// the function it returns is called: each has both lock files, not empty, and
-// records that are JSON.
+// the function it returns is called.
 func (n *slotNode) watch(t *testing.T) (stop func()) {
 	t.Helper()
 	done, ended := make(chan struct{}), make(chan int)
-	look := func(path string) error {
-		for _, name := range []string{"overlay-layers/layers", "overlay-images/images"} {
-			lock, err := os.ReadFile(filepath.Join(path, name+".lock"))
-			if err != nil || len(lock) != 64 {
-				return fmt.Errorf("%s.lock: %d bytes, %w", name, len(lock), err)
-			}
-			data, err := os.ReadFile(filepath.Join(path, name+".json"))
-			if err != nil || !json.Valid(data) {
-				return fmt.Errorf("%s.json: %d bytes, %w", name, len(data), err)
-			}
-		}
-		return nil
-	}
 	go func() {
 		looks := 0
 		defer func() { ended <- looks }()
 		for {
 			for _, slot := range []string{"a", "b"} {
-				if err := look(filepath.Join(n.root, slot)); err != nil {
+				if err := validStore(filepath.Join(n.root, slot)); err != nil {
 					t.Errorf("slot %s at some moment: %v", slot, err)
 				}
 			}
