@@ -154,12 +154,18 @@ func retireAsks(t *testing.T, s staging, server *apiserver.Server, reader, narro
 	if got := n.slots(t); got["a"] != 2 || got["b"] != 1 {
 		t.Errorf("slots %v, want all that was there", got)
 	}
-	retireWaits(t, n, server, append(node, reader), fill(needing))
+	// It ends when the last object that needs the slot is gone.
+	n.retireWaits(t, append(node, reader), 2, func() {
+		err := kubeobject.Read(strings.NewReader(fill(needing)), func(o kubeobject.Object) error { return server.Delete(t.Context(), o) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
-// retireWaits is retire --when-safe: it ends when the last object that needs the
-// slot is gone.
-func retireWaits(t *testing.T, n *slotNode, server *apiserver.Server, flags []string, objects string) {
+// retireWaits is retire --when-safe of slot a: it waits while something needs the
+// slot, which keeps its images, and ends when free has taken that away.
+func (n *slotNode) retireWaits(t *testing.T, flags []string, images int, free func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), harness.Binary(t), append([]string{"retire", "a", "--when-safe", "--progress", "plain", "--root", n.root}, flags...)...)
 	stderr, err := cmd.StderrPipe()
@@ -171,25 +177,22 @@ func retireWaits(t *testing.T, n *slotNode, server *apiserver.Server, flags []st
 	}
 	lines, waits := bufio.NewScanner(stderr), false
 	for !waits && lines.Scan() {
-		waits = strings.Contains(lines.Text(), "waiting: slot a is needed")
+		waits = strings.Contains(lines.Text(), "waiting: slot a is needed: ")
 	}
 	if !waits {
 		t.Fatalf("retire --when-safe does not wait: %v", cmd.Wait())
 	}
-	if got := n.slots(t); got["a"] != 2 {
+	if got := n.slots(t); got["a"] != images {
 		t.Errorf("slots %v while it waits", got)
 	}
-	err = kubeobject.Read(strings.NewReader(objects), func(o kubeobject.Object) error { return server.Delete(t.Context(), o) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	free()
 	for lines.Scan() {
 		continue
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("retire --when-safe: %v", err)
 	}
-	if got := n.slots(t); got["a"] != 0 || got["b"] != 1 {
-		t.Errorf("slots %v, want a to be empty", got)
+	if got := n.slots(t); got["a"] != 0 || got["b"] == 0 {
+		t.Errorf("slots %v, want only a to be empty", got)
 	}
 }

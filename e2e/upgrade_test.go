@@ -24,6 +24,7 @@ type upgrade struct {
 	bundles [3]string
 	deltas  [3]string // of the last two, with what is new in each
 	shells  [3]string
+	shared  string // is in all of them
 }
 
 // TestUpgrade is a node's life over three releases, on each file system that
@@ -46,6 +47,7 @@ func TestUpgrade(t *testing.T) {
 	for _, format := range []string{formatDir, formatImage} {
 		t.Run("Kill-"+format, func(t *testing.T) { u.testKill(t, format) })
 		t.Run("Sealed-"+format, func(t *testing.T) { u.testSealed(t, format) })
+		t.Run("WhenSafe-"+format, func(t *testing.T) { u.testWhenSafe(t, format) })
 	}
 	t.Run("Repair", u.testRepair)
 	t.Run("RepairImage", u.testRepairImage)
@@ -59,7 +61,7 @@ func newUpgrade(t *testing.T) *upgrade {
 	addr := harness.Registry(t)
 	refs := harness.RealImages(t, addr, samplerelease.Prefix)
 	conf := harness.WriteFile(t, "registries.conf", samplerelease.RegistriesConf(addr))
-	u := &upgrade{}
+	u := &upgrade{shared: refs["shell"]}
 	dir := t.TempDir()
 	// Three releases that share layers: each has an image of its own, on top of
 	// the shell that all have.
@@ -223,6 +225,38 @@ func (n *slotNode) outran(t *testing.T, after time.Duration, args ...string) boo
 		t.Fatalf("nodeseal %s: %v", strings.Join(args, " "), err)
 	}
 	return err == nil
+}
+
+// testWhenSafe lets retire wait for a container of the old release. One of an image
+// that both releases have, which runs from the old slot too, goes on; what is kept
+// for it is gone when it has ended.
+func (u *upgrade) testWhenSafe(t *testing.T, format string) {
+	n := newSlotNode(t, "ext4")
+	n.must(t, "import", u.bundles[0], "--format", format)
+	n.start(t, "one", u.shells[0])
+	n.start(t, "shared", u.shared)
+	n.must(t, "reseal", u.bundles[1])
+	stop := n.watch(t)
+	defer stop()
+	n.retireWaits(t, []string{"--storage-conf", n.conf}, 3, func() {
+		n.alive(t, "one")
+		n.mustPodman(t, "rm", "--force", "--time", "0", "one")
+	})
+	n.alive(t, "shared")
+	n.start(t, "two", u.shells[1])
+	n.alive(t, "two")
+	n.mustPodman(t, "rm", "--force", "--time", "0", "shared")
+	n.must(t, "clean")
+	if left, err := os.ReadDir(filepath.Join(n.root, ".work")); err != nil || len(left) > 0 {
+		t.Errorf("left in the work directory: %v, %v", left, err)
+	}
+	if _, err := os.Lstat(filepath.Join(n.root, "a.erofs")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the image of the empty slot: %v", err)
+	}
+	n.must(t, "reseal", u.bundles[2])
+	if got := n.slots(t); got["a"] != 3 || got["b"] != 3 {
+		t.Errorf("slots %v at the end", got)
+	}
 }
 
 // testRepair damages a sealed store in every way that the verification is for,
