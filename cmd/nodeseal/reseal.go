@@ -151,7 +151,7 @@ func (r *resealResult) lookAtOther(root *slot.Root, n slot.Name) error {
 	}
 	r.Other, r.OtherRelease, r.takenFrom, r.extractedFrom = n, other.Release(), "slot "+string(n), "the bundle"
 	for _, b := range r.Base {
-		switch info, err := os.Stat(b); { //nolint:gosec // a base that was read
+		switch info, err := os.Stat(b); {
 		case err == nil && !info.IsDir() && !image.IsImage(b):
 			r.extractedFrom += " and " + b
 		case b != other.Path:
