@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -81,7 +82,11 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	case err != nil:
 		return err //nolint:wrapcheck // says all
 	}
-	return a.show(carryResult{res})
+	left, err := config.left(filepath.Join(dir, "config"))
+	if err != nil {
+		return err
+	}
+	return a.show(carryResult{Result: res, Left: left})
 }
 
 // configuration is that of a cluster, or of a machine without one.
@@ -98,7 +103,11 @@ func (o *carryOptions) configuration(ctx context.Context, a *app) (configFiles, 
 }
 
 // carryResult is what carry prints.
-type carryResult struct{ *carry.Result }
+type carryResult struct {
+	*carry.Result
+	// Left are numbered files in config that an earlier run wrote and this one did not.
+	Left []string `json:"left,omitempty"`
+}
 
 func (r carryResult) writeText(w io.Writer) error {
 	p := &printer{w: w}
@@ -110,6 +119,7 @@ func (r carryResult) writeText(w io.Writer) error {
 	if r.Base != "" {
 		p.line("a node needs its base, too: %s", r.Base)
 	}
+	writeLeft(p, filepath.Join(r.Dir, "config"), r.Left)
 	p.line("on a node: sh install.sh, then nodeseal import-stick DIR; %s shows it in pictures", carry.PageFile)
 	return p.err
 }

@@ -47,8 +47,13 @@ func (w writtenFiles) writeText(out io.Writer) error {
 	for _, name := range w.Files {
 		p.line("%s", filepath.Join(w.Dir, name))
 	}
-	for _, name := range w.Left {
-		p.line("%s: of an earlier run, NOT part of this one: remove it, or do not apply it", filepath.Join(w.Dir, name))
-	}
+	writeLeft(p, w.Dir, w.Left)
 	return p.err
+}
+
+// writeLeft says which files in dir are of an earlier run.
+func writeLeft(p *printer, dir string, names []string) {
+	for _, name := range names {
+		p.line("%s: of an earlier run, NOT part of this one: remove it, or do not apply it", filepath.Join(dir, name))
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -80,6 +81,9 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 	}
 	if err != nil {
 		out.Error = err.Error()
+	}
+	if _, serr := os.Stat(dir); errors.Is(serr, fs.ErrNotExist) {
+		return err // there is no stick to leave anything on
 	}
 	if werr := out.leave(dir); werr != nil {
 		a.progress().Warn(werr.Error()) // a stick may be write-protected
