@@ -152,6 +152,9 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 		case !c.opts.Root.Exists(n):
 			out.Release = "not there"
 			c.problem(out.Path, "there is no slot: nodeseal mount makes it, nodeseal import fills it")
+		case errors.As(err, new(*slot.ImageError)) && errors.Is(err, store.ErrDamaged):
+			out.Release = "unreadable"
+			c.problem(out.Path, "%v; nodeseal verify %s --repair BUNDLE makes it anew", err, out.Path)
 		default:
 			out.Release = "unreadable"
 			c.problem(out.Path, "%v", err)
