@@ -48,11 +48,12 @@ const foldSize = 64
 // Bits are reflected, as in hash/crc64: bit 63 is the coefficient of x^0, and to shift
 // right is to multiply by x. Where bits leave at the right, x^64 and more is
 // x^4 + x^3 + x + 1 times what left.
-func Update(crc uint64, b []byte) uint64 { return update(crc, b, folds) }
+func Update(crc uint64, b []byte) uint64 { return update(crc, b, folds()) }
 
-func update(crc uint64, b []byte, folds bool) uint64 {
+// update folds where the processor can.
+func update(crc uint64, b []byte, canFold bool) uint64 {
 	crc = ^crc
-	if folds && len(b) >= 4*foldSize {
+	if canFold && len(b) >= 4*foldSize {
 		acc := [foldSize]byte(b)
 		binary.LittleEndian.PutUint64(acc[:], crc^binary.LittleEndian.Uint64(b))
 		b = b[foldSize:]
