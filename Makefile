@@ -4,6 +4,8 @@ TAGS     := containers_image_openpgp exclude_graphdriver_btrfs
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 BENCH    ?= .
+# Symbols are a third of the binary. A profile wants them: make build STRIP=
+STRIP    ?= -s -w
 
 # The binary runs on RHEL CoreOS from a USB stick: static, without cgo.
 export CGO_ENABLED := 0
@@ -24,7 +26,7 @@ help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/nodeseal, one static binary
-	go build -trimpath -buildvcs=false -tags "$(TAGS)" -ldflags "-X main.version=$(VERSION)" -o bin/nodeseal ./cmd/nodeseal
+	go build -trimpath -buildvcs=false -tags "$(TAGS)" -ldflags "$(STRIP) -X main.version=$(VERSION)" -o bin/nodeseal ./cmd/nodeseal
 
 test: ## Run the unit and command tests; Go is all they need
 	go test -tags "$(TAGS)" ./...

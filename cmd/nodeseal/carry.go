@@ -94,6 +94,9 @@ func (o *carryOptions) configuration(ctx context.Context, a *app) (configFiles, 
 	if len(o.config.pools) > 0 {
 		return o.config.files(ctx, a)
 	}
+	if o.config.node.version != "" {
+		return configFiles{}, usageError{errors.New("--ocp-version needs --pool: without one the stick gets the units of a machine without a cluster")}
+	}
 	s, _, err := o.config.node.unitSettings(ctx, a)
 	if err != nil {
 		return configFiles{}, err
