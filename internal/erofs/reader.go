@@ -52,9 +52,16 @@ func (f File) Extents() (offset, head, tailOffset, tail int64) {
 }
 
 // Open returns the content of a file.
-func (r *Reader) Open(f File) io.Reader {
+func (r *Reader) Open(f File) io.Reader { return r.OpenAt(f, 0) }
+
+// OpenAt returns the content of a file behind its first skip bytes.
+func (r *Reader) OpenAt(f File, skip int64) io.Reader {
 	offset, head, tailOffset, tail := f.Extents()
-	return io.MultiReader(io.NewSectionReader(r.r, offset, head), io.NewSectionReader(r.r, tailOffset, tail))
+	first := min(skip, head)
+	skip -= first
+	return io.MultiReader(
+		io.NewSectionReader(r.r, offset+first, head-first), io.NewSectionReader(r.r, tailOffset+skip, tail-skip),
+	)
 }
 
 // NewReader returns a Reader of an image of size bytes.

@@ -25,7 +25,7 @@ type Content struct {
 	pump   *pump
 	listed filetable.Entry // zero where there is no table
 	left   bool            // there may be more to read
-	crc    hash.Hash64     // nil where the entry has no content
+	crc    hash.Hash64     // nil where the entry has no content, or nobody wants it
 	sum    hash.Hash       // nil where there is nothing to compare with
 	bytes  int64
 	err    error // that Read returned, other than io.EOF
@@ -33,7 +33,7 @@ type Content struct {
 
 func (s *scan) newContent(hdr *tar.Header, listed filetable.Entry, tr *tar.Reader, p *pump) *Content {
 	c := &Content{s: s, listed: listed, tr: tr, pump: p, left: hdr.Size > 0}
-	if c.left {
+	if c.left && !s.known {
 		s.crc.Reset()
 		c.crc = s.crc
 	}
@@ -75,11 +75,13 @@ func (c *Content) take(b []byte) error {
 	c.bytes += int64(len(b))
 	c.s.written += int64(len(b))
 	// A sparse entry has more content than bytes in the tar. A file table says
-	// how much; without one nobody has vouched for it.
-	if c.s.opts.Table == nil && c.s.written > c.pump.read {
+	// how much; without one nobody has vouched for it. A Replay has none.
+	if c.s.opts.Table == nil && !c.s.known && c.s.written > c.pump.read {
 		return ErrExpanding
 	}
-	c.crc.Write(b)
+	if c.crc != nil {
+		c.crc.Write(b)
+	}
 	if c.sum != nil {
 		c.sum.Write(b)
 	}

@@ -46,6 +46,20 @@ func (e *Extractor) Scan(ctx context.Context, stream io.Reader, tree Tree, tarSp
 	return e.run(ctx, s, stream, tarSplit)
 }
 
+// Replay reads a plain tar of which all is known but what its headers say: nothing of
+// it is hashed, contents are read where the tree or the options want them and else
+// skipped. The tar is the stream from its beginning to its end. The Result has no
+// diff ID: that the tar is the layer's is for the caller to know. Sparse files are refused.
+func (e *Extractor) Replay(ctx context.Context, stream io.ReadSeeker, tree Tree, opts Options) (*Result, error) {
+	s := e.newScan(opts)
+	s.tree, s.known = tree, true
+	if err := s.replay(ctx, stream); err != nil {
+		return nil, err
+	}
+	s.result.UIDs, s.result.GIDs = sorted(s.uids), sorted(s.gids)
+	return &s.result, nil
+}
+
 // Modified returns the time of modification of what hdr makes.
 func Modified(hdr *tar.Header) time.Time {
 	if hdr.Typeflag == tar.TypeSymlink {
@@ -111,6 +125,7 @@ const (
 type scan struct {
 	opts    Options
 	tree    Tree
+	known   bool // the tar is proven: contents are skipped
 	buf     []byte
 	crc     hash.Hash64
 	sum     hash.Hash
@@ -181,6 +196,51 @@ func (s *scan) unpack(p *pump, tarSplit io.Writer) error {
 	return s.tree.End() //nolint:wrapcheck // the tree is of this program
 }
 
+// replay reads the headers of the tar to the end of the stream.
+func (s *scan) replay(ctx context.Context, stream io.ReadSeeker) error {
+	tr := tar.NewReader(stream)
+	for {
+		hdr, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err //nolint:wrapcheck // the stream's own, or the caller's
+		}
+		if sparse(hdr) {
+			return refuse(hdr.Name, ErrType)
+		}
+		if _, err := s.entry(hdr, tr, nil); err != nil {
+			return refuse(hdr.Name, err)
+		}
+		s.result.Files++
+	}
+	if err := s.endTable(); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, stream)
+	if err == nil {
+		s.result.DiffSize, err = stream.Seek(0, io.SeekCurrent)
+	}
+	if err != nil {
+		return err //nolint:wrapcheck // the stream's own
+	}
+	return s.tree.End() //nolint:wrapcheck // the tree is of this program
+}
+
+// sparse reports a file whose content the tar has in another form.
+func sparse(hdr *tar.Header) bool {
+	for key := range hdr.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return hdr.Typeflag == tar.TypeGNUSparse
+}
+
 // entry unpacks one entry and proves its content.
 func (s *scan) entry(hdr *tar.Header, tr *tar.Reader, p *pump) (*Content, error) {
 	listed, err := s.compareTable(hdr)
@@ -194,8 +254,10 @@ func (s *scan) entry(hdr *tar.Header, tr *tar.Reader, p *pump) (*Content, error)
 		}
 		return nil, err
 	}
-	if err := content.writeTo(discard); err != nil {
-		return nil, err
+	if !s.known || content.sum != nil {
+		if err := content.writeTo(discard); err != nil {
+			return nil, err
+		}
 	}
 	return content, content.prove(hdr)
 }

@@ -3,6 +3,7 @@ package image
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -21,7 +22,6 @@ import (
 
 // decodeAll decodes all contents of layers, in parallel, largest first.
 func (im *importer) decodeAll(ctx context.Context) error {
-	im.beginBlobs(im.work)
 	err := im.each(ctx, im.work, func(ctx context.Context, w *worker, j *job) error {
 		if err := w.decode(ctx, j); err != nil {
 			return layerError("decoding layer", j, err)
@@ -46,40 +46,48 @@ func (im *importer) decodeAll(ctx context.Context) error {
 	return nil
 }
 
-// beginBlobs begins to read the blobs of jobs.
-func (im *importer) beginBlobs(jobs []*job) {
+// beginBlobs begins to read the blobs of jobs, and the images that are proven.
+func (im *importer) beginBlobs(jobs []*job, donors []*donor) {
 	var total int64
 	for _, j := range jobs {
 		total += j.size
 	}
+	for _, d := range donors {
+		total += d.size
+	}
 	im.opts.Progress.Begin(phaseImport, total, progress.Bytes)
 }
 
-// each does the jobs, the largest first, with one worker for each of opts.Jobs.
+// each does the jobs, the largest first, with one worker for each of opts.Jobs. The
+// images that layers are taken from are proven meanwhile.
 func (im *importer) each(ctx context.Context, jobs []*job, do func(context.Context, *worker, *job) error) error {
 	jobs = slices.Clone(jobs)
 	slices.SortStableFunc(jobs, func(a, b *job) int { return cmp.Compare(b.size, a.size) })
-	g, ctx := errgroup.WithContext(ctx)
-	var next atomic.Int64
-	for range min(im.opts.Jobs, len(jobs)) {
-		g.Go(func() error {
-			w := &worker{im: im, splitBuf: make([]byte, 0, chunkSize)}
-			if im.build != nil {
-				w.writer = im.build.NewWriter()
-			}
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(jobs) {
-					return w.flush()
+	donors := im.unproven(jobs)
+	im.beginBlobs(jobs, donors)
+	return im.proving(ctx, donors, func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		var next atomic.Int64
+		for range min(im.opts.Jobs, len(jobs)) {
+			g.Go(func() error {
+				w := &worker{im: im, splitBuf: make([]byte, 0, chunkSize)}
+				if im.build != nil {
+					w.writer = im.build.NewWriter()
 				}
-				im.opts.Progress.Working(phaseImport, jobs[i].layers[0].DiffID.String())
-				if err := do(ctx, w, jobs[i]); err != nil {
-					return err
+				for {
+					i := int(next.Add(1)) - 1
+					if i >= len(jobs) {
+						return w.flush()
+					}
+					im.opts.Progress.Working(phaseImport, jobs[i].layers[0].DiffID.String())
+					if err := do(ctx, w, jobs[i]); err != nil {
+						return err
+					}
 				}
-			}
-		})
-	}
-	return g.Wait() //nolint:wrapcheck // of this package
+			})
+		}
+		return g.Wait() //nolint:wrapcheck // of this package
+	})
 }
 
 // layerError places an error about the content of a layer.
@@ -96,9 +104,7 @@ type worker struct {
 	gzip      *gzip.Writer
 	splitBuf  []byte
 
-	// While a donor is read:
-	donor *donor
-	from  *donorLayer
+	from *donorLayer // of an image, while that is read
 }
 
 func (w *worker) flush() error {
@@ -127,28 +133,43 @@ func (w *worker) decodeFrom(ctx context.Context, d *donor, j *job) error {
 		return err
 	}
 	defer closeTable()
-	j.split = w.im.splits.create(w.splitBuf)
-	if w.gzip == nil {
-		if w.gzip, err = gzip.NewWriterLevel(j.split, gzip.BestSpeed); err != nil {
-			return fmt.Errorf("compressing tar-split: %w", err)
-		}
-	} else {
-		w.gzip.Reset(j.split)
-	}
 	t := newTree(func(hdr *tar.Header, c *extract.Content) (erofs.Content, error) { return w.content(j, hdr, c) })
 	t.devices = !w.im.opts.NoDevices
 	opts := extract.Options{
 		MaxSize: j.layers[0].DiffSize, Table: table,
 		Prove: func(listed filetable.Entry) bool { return w.im.index.shared(listed.SHA256) },
 	}
-	if j.done, err = w.scan(ctx, d, j, t, w.gzip, opts); err != nil {
-		return err
+	if d != nil && d.file != nil {
+		j.done, j.split, err = w.replay(ctx, d, j, t, opts)
+	} else {
+		j.done, j.split, err = w.scanAndSplit(ctx, d, j, t, opts)
 	}
 	j.root = t.root
-	if err := w.gzip.Close(); err != nil {
-		return fmt.Errorf("compressing tar-split: %w", err)
+	return err
+}
+
+// scanAndSplit scans and makes the tar-split.
+func (w *worker) scanAndSplit(ctx context.Context, d *donor, j *job, t extract.Tree, opts extract.Options) (*extract.Result, split, error) {
+	out := w.im.splits.create(w.splitBuf)
+	fail := func(err error) (*extract.Result, split, error) {
+		return nil, split{}, fmt.Errorf("compressing tar-split: %w", err)
 	}
-	return j.split.close()
+	if w.gzip == nil {
+		var err error
+		if w.gzip, err = gzip.NewWriterLevel(out, splitLevel); err != nil {
+			return fail(err)
+		}
+	} else {
+		w.gzip.Reset(out)
+	}
+	result, err := w.scan(ctx, d, j, t, w.gzip, opts)
+	if err != nil {
+		return nil, split{}, err
+	}
+	if err := errors.Join(w.gzip.Close(), out.close()); err != nil {
+		return fail(err)
+	}
+	return result, split{size: out.size, open: out.reader}, nil
 }
 
 // scan reads the plain tar of a job to its end, and proves it: a donor's, or that in
@@ -190,11 +211,6 @@ func (w *worker) content(j *job, hdr *tar.Header, c *extract.Content) (erofs.Con
 	if hdr.Size == 0 {
 		return 0, nil
 	}
-	var old donorFile
-	there := false
-	if w.from != nil {
-		old, there = w.from.next(hdr.Name)
-	}
 	place, number, ok := w.im.index.find(c.Listed())
 	if !ok || w.im.index.sizes[number] != hdr.Size {
 		return 0, fmt.Errorf("%w: it is not the table of a moment ago", extract.ErrTable)
@@ -203,8 +219,8 @@ func (w *worker) content(j *job, hdr *tar.Header, c *extract.Content) (erofs.Con
 		return place, nil
 	}
 	j.take.numbers = append(j.take.numbers, number)
-	if there && old.Size == hdr.Size {
-		return place, w.reuse(j, place, old, c)
+	if w.from != nil {
+		return place, w.reuse(j, place, hdr)
 	}
 	return place, w.writer.Copy(place, c) //nolint:wrapcheck // the caller wraps it
 }

@@ -55,6 +55,15 @@ func Hash(ctx context.Context, path string, read func(n int64)) (digest.Digest, 
 		return "", 0, fmt.Errorf("hashing the image: %w", err)
 	}
 	defer f.Close()
+	d, size, err := hashOf(ctx, f, read)
+	if err != nil {
+		return "", 0, fmt.Errorf("hashing the image: %w", err)
+	}
+	return d, size, nil
+}
+
+// hashOf returns the digest and the length of what r has.
+func hashOf(ctx context.Context, r io.Reader, read func(n int64)) (digest.Digest, int64, error) {
 	sum := sha256.New()
 	buf := make([]byte, 1<<20)
 	var size int64
@@ -62,7 +71,7 @@ func Hash(ctx context.Context, path string, read func(n int64)) (digest.Digest, 
 		if err := ctx.Err(); err != nil {
 			return "", 0, err //nolint:wrapcheck // the caller's own
 		}
-		n, err := f.Read(buf)
+		n, err := r.Read(buf)
 		sum.Write(buf[:n])
 		size += int64(n)
 		if read != nil {
@@ -72,7 +81,7 @@ func Hash(ctx context.Context, path string, read func(n int64)) (digest.Digest, 
 		case errors.Is(err, io.EOF):
 			return digest.NewDigest(digest.SHA256, sum), size, nil
 		case err != nil:
-			return "", 0, fmt.Errorf("hashing the image: %w", err)
+			return "", 0, err //nolint:wrapcheck // the caller wraps it
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,13 +17,32 @@ import (
 // donor is another store that has layers: an image, or a directory.
 type donor struct {
 	path   string
-	file   *os.File // of an image, else nil
-	size   int64
 	layers map[digest.Digest]string // IDs, by diff ID
+
+	// Of an image:
+	file   *os.File // else nil
+	size   int64
+	digest digest.Digest // that is recorded beside it
+	proven bool          // the file has that digest
 }
 
+// donorError reports an image that is not what was recorded of it: nothing of what was
+// taken from it is of use.
+type donorError struct {
+	donor *donor
+	err   error
+}
+
+// Error implements error.
+func (e *donorError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.donor.path, e.err) }
+
+// Unwrap returns the cause.
+func (e *donorError) Unwrap() error { return e.err }
+
 // openDonor opens the store path: a directory, or an image by its name or by that of
-// the directory at which it belongs. An image is read as a file; it need not be mounted.
+// the directory at which it belongs. An image is read as a file; it need not be
+// mounted, and is of use only with the digest that was recorded when its layers had
+// been proven.
 func openDonor(path string) (*donor, error) {
 	d := &donor{path: path, layers: make(map[digest.Digest]string)}
 	name := path
@@ -33,7 +53,7 @@ func openDonor(path string) (*donor, error) {
 	fsys := os.DirFS(path)
 	switch {
 	case err == nil:
-		if fsys, err = d.useImage(f); err != nil {
+		if fsys, err = d.useImage(name, f); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 	case !errors.Is(err, fs.ErrNotExist) || name == path:
@@ -47,14 +67,24 @@ func openDonor(path string) (*donor, error) {
 	for _, l := range st.Layers {
 		d.layers[l.UncompressedDigest] = l.ID
 	}
+	if d.file != nil {
+		err = d.checkSplits()
+	}
+	if err != nil {
+		d.close()
+		return nil, err
+	}
 	return d, nil
 }
 
 // useImage makes d a donor that is an image.
-func (d *donor) useImage(f *os.File) (fs.FS, error) {
+func (d *donor) useImage(name string, f *os.File) (fs.FS, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the file
+	}
+	if d.digest, err = ReadDigest(name); err != nil {
+		return nil, err
 	}
 	d.file, d.size = f, info.Size()
 	r, err := erofs.NewReader(f, d.size)
@@ -90,30 +120,19 @@ func (r records) ReadFile(name string) ([]byte, error) {
 	return io.ReadAll(r.image.Open(f)) //nolint:wrapcheck // of this program
 }
 
-// openDonors opens what layers are taken from.
-func (im *importer) openDonors() {
-	for _, path := range im.opts.Reuse {
-		d, err := openDonor(path)
-		if err != nil {
-			im.opts.Progress.Warn(fmt.Sprintf("nothing is taken from %s: %v", path, err))
-			continue
-		}
-		im.donors = append(im.donors, d)
+// prove compares the digest of an image with the recorded one, once. read is called
+// with the bytes as they are hashed. The error is a *donorError where it is another one, or cannot be read.
+func (d *donor) prove(ctx context.Context, read func(n int64)) error {
+	got, _, err := hashOf(ctx, io.NewSectionReader(d.file, 0, d.size), read)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() //nolint:wrapcheck // the caller's own
+	case err == nil && got != d.digest:
+		err = fmt.Errorf("its digest is %s, recorded is %s", got, d.digest)
 	}
-}
-
-func (im *importer) closeDonors() {
-	for _, d := range im.donors {
-		d.close()
+	if err != nil {
+		return &donorError{donor: d, err: err}
 	}
-}
-
-// donorOf returns a store that has the content of j, nil where none has.
-func (im *importer) donorOf(j *job) *donor {
-	for _, d := range im.donors {
-		if !j.left && d.layers[j.layers[0].DiffID] != "" {
-			return d
-		}
-	}
+	d.proven = true
 	return nil
 }

@@ -9,73 +9,77 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/opencontainers/go-digest"
-	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
 )
 
 // donorLayer is the plain tar of a layer, put together from the files and the
-// tar-split of a donor. It is an io.Reader for one goroutine; nothing of it is proven.
+// tar-split of a donor. It is an io.ReadSeeker for one goroutine; nothing of it is
+// proven. Seek goes forward within a content, whose rest reads as zeros then: it is
+// for those who skip it.
 type donorLayer struct {
-	image   *erofs.Reader // of a donor that is an image
-	root    *os.Root      // of one that is a directory
-	diff    string
-	split   *os.File // of a directory
-	entries storage.Unpacker
+	donor *donor
+	image *erofs.Reader // of a donor that is an image
+	root  *os.Root      // of one that is a directory
+	diff  string
+	split split // as it is in the image
+	lines *tarSplit
+	gzip  *os.File // of a directory: what lines reads
 
-	part    io.Reader // of the tar
+	pos     int64
+	segment []byte    // of the tar, at pos
+	left    int64     // of the content at pos
+	part    io.Reader // what is left; nil until it is read
 	content *os.File  // that part reads, of a directory
-
-	mu    sync.Mutex
-	ahead []donorFile // contents that were read, until next asks for them
 }
 
-// donorFile is a content of the tar, and where it is in the donor's image.
-type donorFile struct {
-	name string // as the tar has it
-	erofs.File
+// split is a tar-split, compressed.
+type split struct {
+	size int64
+	open func() io.Reader
 }
 
 // openLayer opens what the donor has of the layer with a diff ID.
 func (d *donor) openLayer(diffID digest.Digest) (*donorLayer, error) {
 	id := d.layers[diffID]
-	l := &donorLayer{diff: store.DiffDir(id), part: strings.NewReader("")}
-	split, err := l.open(d, store.TarSplitFile(id))
+	l := &donorLayer{donor: d, diff: store.DiffDir(id)}
+	r, err := l.open(store.TarSplitFile(id))
 	if err == nil {
-		split, err = gzip.NewReader(bufio.NewReaderSize(split, 64<<10))
+		r, err = gzip.NewReader(bufio.NewReaderSize(r, 64<<10))
 	}
 	if err != nil {
 		l.close()
 		return nil, fmt.Errorf("opening its tar-split: %w", err)
 	}
-	l.entries = storage.NewJSONUnpacker(bufio.NewReaderSize(split, 1<<20))
+	l.lines = newTarSplit(r)
 	return l, nil
 }
 
 // open opens the folder of the layer's contents, and its tar-split.
-func (l *donorLayer) open(d *donor, split string) (_ io.Reader, err error) {
+func (l *donorLayer) open(name string) (_ io.Reader, err error) {
+	d := l.donor
 	if d.file == nil {
 		if l.root, err = os.OpenRoot(filepath.Join(d.path, l.diff)); err != nil {
 			return nil, err //nolint:wrapcheck // it names the directory
 		}
-		l.split, err = os.Open(filepath.Join(d.path, split))
-		return l.split, err //nolint:wrapcheck // it names the file
+		l.gzip, err = os.Open(filepath.Join(d.path, name))
+		return l.gzip, err //nolint:wrapcheck // it names the file
 	}
 	if l.image, err = erofs.NewReader(d.file, d.size); err != nil {
 		return nil, err //nolint:wrapcheck // says all
 	}
-	f, err := l.image.Lookup(split)
-	return l.image.Open(f), err //nolint:wrapcheck // it names the file
+	f, err := l.image.Lookup(name)
+	l.split = split{size: f.Size, open: func() io.Reader { return l.image.Open(f) }}
+	return l.split.open(), err //nolint:wrapcheck // it names the file
 }
 
 // close closes what was opened for reading.
 func (l *donorLayer) close() {
-	for _, f := range []*os.File{l.split, l.content} {
+	for _, f := range []*os.File{l.gzip, l.content} {
 		if f != nil {
 			f.Close()
 		}
@@ -85,61 +89,93 @@ func (l *donorLayer) close() {
 	}
 }
 
-// Read implements io.Reader.
-func (l *donorLayer) Read(b []byte) (int, error) {
-	for {
-		n, err := l.part.Read(b)
-		if n > 0 || !errors.Is(err, io.EOF) {
-			return n, err //nolint:wrapcheck // an io.Reader passes errors on
-		}
-		entry, err := l.entries.Next()
-		if err != nil {
-			return 0, err //nolint:wrapcheck // io.EOF is the end
-		}
-		switch {
-		case entry.Type == storage.SegmentType:
-			l.part = strings.NewReader(string(entry.Payload))
-		case entry.Size > 0:
-			if l.part, err = l.openContent(entry.GetName(), entry.Size); err != nil {
-				return 0, err
-			}
-		}
+// advance comes to where there is something to read.
+func (l *donorLayer) advance() (err error) {
+	for err == nil && len(l.segment) == 0 && l.left == 0 {
+		l.segment, l.left, err = l.lines.next()
+		l.part = nil
 	}
+	return err
 }
 
-// openContent opens a content of size bytes that the tar names.
-func (l *donorLayer) openContent(name string, size int64) (io.Reader, error) {
-	below := strings.TrimPrefix(path.Clean(name), "/")
-	if l.image == nil {
-		if l.content != nil {
-			l.content.Close()
-		}
-		var err error
-		l.content, err = l.root.OpenFile(below, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-		return io.LimitReader(l.content, size), err //nolint:wrapcheck // it names the file
+// Read implements io.Reader.
+func (l *donorLayer) Read(b []byte) (n int, err error) {
+	if err := l.advance(); err != nil {
+		return 0, err // io.EOF is the end
 	}
-	f, err := l.image.Lookup(path.Join(l.diff, below))
+	if len(l.segment) > 0 {
+		n = copy(b, l.segment)
+		l.segment = l.segment[n:]
+		l.pos += int64(n)
+		return n, nil
+	}
+	if l.part == nil {
+		if l.part, err = l.openContent(); err != nil {
+			return 0, err
+		}
+	}
+	n, err = l.part.Read(b[:min(int64(len(b)), l.left)])
+	l.pos += int64(n)
+	l.left -= int64(n)
+	if errors.Is(err, io.EOF) {
+		if err = nil; l.left > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return n, err //nolint:wrapcheck // an io.Reader passes errors on
+}
+
+// Seek implements io.Seeker, as far as it is said above.
+func (l *donorLayer) Seek(offset int64, whence int) (int64, error) {
+	if whence != io.SeekCurrent || offset < 0 {
+		return 0, errors.ErrUnsupported
+	}
+	if offset > 0 {
+		if err := l.advance(); err != nil {
+			return 0, err
+		}
+		if len(l.segment) > 0 || offset > l.left {
+			return 0, fmt.Errorf("its tar-split has %d bytes where there are %d", l.left, offset)
+		}
+		l.pos += offset
+		l.left -= offset
+		l.part = zeros{}
+	}
+	return l.pos, nil
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// openContent opens the content that comes next.
+func (l *donorLayer) openContent() (io.Reader, error) {
+	name, err := l.lines.name()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the file
+		return nil, err
+	}
+	if l.image != nil {
+		f, err := l.find(name, l.left)
+		return l.image.Open(f), err
+	}
+	if l.content != nil {
+		l.content.Close()
+	}
+	l.content, err = l.root.OpenFile(below(name), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	return l.content, err //nolint:wrapcheck // it names the file
+}
+
+// find returns the content of size bytes that the tar names, in an image.
+func (l *donorLayer) find(name string, size int64) (erofs.File, error) {
+	f, err := l.image.Lookup(path.Join(l.diff, below(name)))
+	if err != nil {
+		return f, err //nolint:wrapcheck // it names the file
 	}
 	if f.Mode&unix.S_IFMT != unix.S_IFREG || f.Size != size {
-		return nil, fmt.Errorf("%s: it is not the file of %d bytes that it was", name, size)
+		return f, fmt.Errorf("%s: it is not the file of %d bytes that it was", name, size)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ahead = append(l.ahead, donorFile{name, f})
-	return l.image.Open(f), nil
+	return f, nil
 }
 
-// next returns the next content, if it has that name. It is called for all contents,
-// in the order of the tar, and is behind Read: any goroutine may call it.
-func (l *donorLayer) next(name string) (donorFile, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.ahead) == 0 || l.ahead[0].name != name {
-		return donorFile{}, false
-	}
-	f := l.ahead[0]
-	l.ahead = l.ahead[1:]
-	return f, true
-}
+// below is a name of the tar relative to the layer.
+func below(name string) string { return strings.TrimPrefix(path.Clean(name), "/") }

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/check"
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -112,22 +110,17 @@ func (im *importer) prove(ctx context.Context) error {
 // hash computes the digest of the image, as it can be read back.
 func (im *importer) hash(ctx context.Context) error {
 	im.opts.Progress.Begin(phaseHash, im.result.Size, progress.Bytes)
-	sum := sha256.New()
-	buf := make([]byte, 1<<20)
-	for off := int64(0); off < im.result.Size; {
-		if err := ctx.Err(); err != nil {
-			return err //nolint:wrapcheck // the caller's own
-		}
-		n, err := im.out.image.ReadAt(buf[:min(int64(len(buf)), im.result.Size-off)], off)
-		if err != nil && !errors.Is(err, io.EOF) || n == 0 {
-			return fmt.Errorf("reading the image at %d: %w", off, err)
-		}
-		sum.Write(buf[:n])
-		off += int64(n)
-		im.opts.Progress.Add(phaseHash, int64(n))
+	d, size, err := hashOf(ctx, io.NewSectionReader(im.out.image, 0, im.result.Size), func(n int64) {
+		im.opts.Progress.Add(phaseHash, n)
+	})
+	if err == nil && size != im.result.Size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return fmt.Errorf("hashing the image: %w", err)
 	}
 	im.opts.Progress.End(phaseHash)
-	im.digest = digest.NewDigest(digest.SHA256, sum)
+	im.digest = d
 	return nil
 }
 

@@ -48,8 +48,8 @@ type job struct {
 	size   int64        // of the blob
 	table  *chunks      // where the bundle has no file table
 	diffs  []erofs.Node // the diff directories of the layers
-	split  *chunks      // the tar-split, compressed
-	root   *node        // the root directory
+	split  split
+	root   *node // the root directory
 	take   take
 	taken  bool // from a donor
 	left   bool // donors are damaged: it comes from the bundle
@@ -76,11 +76,11 @@ func Import(ctx context.Context, src store.Source, path string, opts Options) (*
 	if os.Geteuid() != 0 || unshare.IsRootless() {
 		return nil, fmt.Errorf("%w: a store image needs root, outside of a user namespace", store.ErrPrecondition)
 	}
-	im := &importer{src: src, opts: opts.withDefaults(), index: newIndex(), result: Result{Path: abs}}
+	im := &importer{src: src, opts: opts.withDefaults(), result: Result{Path: abs}}
 	return im.run(ctx)
 }
 
-// run does the steps of an import, one after another.
+// run does an import.
 func (im *importer) run(ctx context.Context) (result *Result, err error) {
 	if _, err := os.Lstat(im.result.Path); err == nil {
 		return nil, fmt.Errorf("%w: %s", store.ErrExists, im.result.Path)
@@ -93,40 +93,96 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 	if im.out, err = openOutput(im.result.Path); err != nil {
 		return nil, err
 	}
-	im.splits = &chunkFile{f: im.out.splits}
 	im.openDonors()
 	defer im.closeDonors()
 	published := false
 	defer func() { err = errors.Join(err, im.out.close(published)) }()
-	steps := []struct {
-		name string
-		do   func(context.Context) error
-	}{
-		{"probe", im.probe},
-		{"tabulate", im.tabulateAll},
-		{"places", im.makePlaces},
-		{"need", im.checkNeed},
-		{"decode", im.decodeAll},
-		{"clone", im.cloneAll},
-		{"metadata", im.writeMetadata},
-		{"finish", im.finish},
-		{"prove", im.prove},
-		{"publish", func(context.Context) error { return im.out.publish(im.digest) }},
+	if err := im.do(ctx, step{"probe", im.probe}); err != nil {
+		return nil, err
 	}
-	for _, s := range steps {
-		if err := ctx.Err(); err != nil {
-			return nil, err //nolint:wrapcheck // the caller's own
-		}
-		if err := im.opts.step(s.name); err != nil {
-			return nil, err
-		}
-		if err := s.do(ctx); err != nil {
-			return nil, explain(ctx, err)
-		}
+	if err := im.fill(ctx); err != nil {
+		return nil, err
+	}
+	err = im.do(ctx,
+		step{"metadata", im.writeMetadata},
+		step{"finish", im.finish},
+		step{"prove", im.prove},
+		step{"publish", func(context.Context) error { return im.out.publish(im.digest) }},
+	)
+	if err != nil {
+		return nil, err
 	}
 	published = true
 	im.result.Digest = im.digest
 	return &im.result, nil
+}
+
+// fill writes the contents of layers into the image. Where one that layers are taken
+// from turns out to be damaged, it begins anew without that.
+func (im *importer) fill(ctx context.Context) error {
+	for {
+		err := im.do(ctx,
+			step{"begin", im.begin},
+			step{"tabulate", im.tabulateAll},
+			step{"places", im.makePlaces},
+			step{"need", im.checkNeed},
+			step{"decode", im.decodeAll},
+			step{"clone", im.cloneAll},
+		)
+		var damaged *donorError
+		if ctx.Err() != nil || !errors.As(err, &damaged) {
+			return err
+		}
+		im.dropDonor(damaged)
+	}
+}
+
+// step is a part of an import.
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+// do does steps, one after another.
+func (im *importer) do(ctx context.Context, steps ...step) error {
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return err //nolint:wrapcheck // the caller's own
+		}
+		if err := im.opts.step(s.name); err != nil {
+			return err
+		}
+		if err := s.do(ctx); err != nil {
+			return explain(ctx, err)
+		}
+	}
+	return nil
+}
+
+// begin makes all that is written and counted empty.
+func (im *importer) begin(context.Context) error {
+	for _, f := range []*os.File{im.out.image, im.out.spool, im.out.splits} {
+		if err := f.Truncate(0); err != nil {
+			return fmt.Errorf("beginning the image: %w", err)
+		}
+	}
+	im.splits, im.index, im.build, im.tree = &chunkFile{f: im.out.splits}, newIndex(), nil, nil
+	im.work = nil
+	byDiff := make(map[digest.Digest]*job)
+	for _, l := range im.plan.Layers {
+		j := byDiff[l.DiffID]
+		if j == nil {
+			j = &job{size: l.BlobSize}
+			byDiff[l.DiffID] = j
+			im.work = append(im.work, j)
+		}
+		j.layers = append(j.layers, l)
+	}
+	im.result = Result{
+		Path: im.result.Path, Images: len(im.plan.Images), References: len(im.plan.References),
+		Layers: len(im.plan.Layers), Decoded: len(im.work), Skipped: im.plan.Skipped,
+	}
+	return nil
 }
 
 // explain gives an error that the caller's context or a full disk caused its true
@@ -152,17 +208,5 @@ func (im *importer) makePlan(ctx context.Context) error {
 	im.opts.Progress.Add(phasePlan, int64(len(images)))
 	im.opts.Progress.End(phasePlan)
 	im.plan = plan
-	byDiff := make(map[digest.Digest]*job)
-	for _, l := range plan.Layers {
-		j := byDiff[l.DiffID]
-		if j == nil {
-			j = &job{size: l.BlobSize}
-			byDiff[l.DiffID] = j
-			im.work = append(im.work, j)
-		}
-		j.layers = append(j.layers, l)
-	}
-	im.result.Images, im.result.References = len(plan.Images), len(plan.References)
-	im.result.Layers, im.result.Decoded, im.result.Skipped = len(plan.Layers), len(im.work), plan.Skipped
 	return nil
 }

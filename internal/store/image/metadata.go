@@ -90,7 +90,7 @@ type metadataWriter struct {
 
 // writeSplit writes the tar-split of a job, one file for all of its layers.
 func (w *metadataWriter) writeSplit(j *job) error {
-	c, err := w.place(j.split.size, j.split.reader())
+	c, err := w.place(j.split.size, j.split.open())
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (w *metadataWriter) writeSplit(j *job) error {
 			return err //nolint:wrapcheck // it names the file
 		}
 	}
-	j.split = nil
+	j.split = split{}
 	return nil
 }
 

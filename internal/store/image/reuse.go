@@ -12,6 +12,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
+	"github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,16 +58,15 @@ func (w *worker) donorFirst(ctx context.Context, j *job, do func(d *donor) error
 	return do(nil)
 }
 
-// scanDonor reads what a donor has of a job to its end, and proves it: the plain tar
-// has the diff ID, and its contents are those of the table, or nothing is taken.
+// scanDonor reads what a donor has of a job to its end. A directory's is proven as the
+// bundle's: the plain tar has the diff ID, and its contents are those of the table, or
+// nothing is taken.
 func (w *worker) scanDonor(ctx context.Context, d *donor, j *job, t extract.Tree, split io.Writer, opts extract.Options) (*extract.Result, error) {
 	l, err := d.openLayer(j.layers[0].DiffID)
 	if err != nil {
 		return nil, err
 	}
 	defer l.close()
-	w.donor, w.from = d, l
-	defer func() { w.donor, w.from = nil, nil }()
 	result, err := w.extractor.Scan(ctx, l, t, split, opts)
 	if err == nil {
 		err = blob.Prove(j.layers[0], result)
@@ -76,6 +76,29 @@ func (w *worker) scanDonor(ctx context.Context, d *donor, j *job, t extract.Tree
 	}
 	w.im.opts.Progress.Add(phaseImport, j.size)
 	return result, nil
+}
+
+// replay reads what an image has of a job. That it holds the layer of this diff ID is
+// proven by the image's digest, which was recorded when all of its layers had been: so
+// nothing is hashed but contents that other layers have, too, as the tables say: those
+// may be the bundle's word alone.
+func (w *worker) replay(ctx context.Context, d *donor, j *job, t extract.Tree, opts extract.Options) (*extract.Result, split, error) {
+	l, err := d.openLayer(j.layers[0].DiffID)
+	if err != nil {
+		return nil, split{}, err
+	}
+	w.from = l
+	defer func() { w.from = nil }()
+	result, err := w.extractor.Replay(ctx, l, t, opts)
+	if err != nil {
+		return nil, split{}, err //nolint:wrapcheck // the caller tells
+	}
+	result.DiffID = j.layers[0].DiffID
+	if err := blob.Prove(j.layers[0], result); err != nil {
+		return nil, split{}, err //nolint:wrapcheck // says what it compared
+	}
+	w.im.opts.Progress.Add(phaseImport, j.size)
+	return result, l.split, nil
 }
 
 // leave gives back what a job has taken of a donor, where that is damaged: then the
@@ -97,9 +120,12 @@ func (w *worker) leave(d *donor, j *job, cause error) error {
 	return nil
 }
 
-// reuse gives a content the blocks that the donor has of it. The content is read to
-// its end: that it is the one of the table shows there.
-func (w *worker) reuse(j *job, place erofs.Content, old donorFile, c io.Reader) error {
+// reuse gives a content the blocks that the image has of it, and copies the rest.
+func (w *worker) reuse(j *job, place erofs.Content, hdr *tar.Header) error {
+	old, err := w.from.find(hdr.Name, hdr.Size)
+	if err != nil {
+		return err
+	}
 	to, head, err := w.im.build.Extent(place)
 	if err != nil {
 		return err //nolint:wrapcheck // of this program
@@ -110,13 +136,10 @@ func (w *worker) reuse(j *job, place erofs.Content, old donorFile, c io.Reader) 
 		length += erofs.BlockSize
 	}
 	if length > 0 {
-		j.take.add(clone{donor: w.donor, from: from, to: to, length: length})
+		j.take.add(clone{donor: w.from.donor, from: from, to: to, length: length})
 	}
 	skip := min(length, old.Size)
-	if _, err := io.CopyN(io.Discard, c, skip); err != nil {
-		return err //nolint:wrapcheck // about the tar
-	}
-	return w.writer.CopyRest(place, skip, c) //nolint:wrapcheck // the caller wraps it
+	return w.writer.CopyRest(place, skip, w.from.image.OpenAt(old, skip)) //nolint:wrapcheck // the caller wraps it
 }
 
 // zeroPadded reports whether the last block of size bytes at off has zeros behind
@@ -124,7 +147,7 @@ func (w *worker) reuse(j *job, place erofs.Content, old donorFile, c io.Reader) 
 func (w *worker) zeroPadded(off, size int64) bool {
 	var block [erofs.BlockSize]byte
 	rest := block[:erofs.BlockSize-size%erofs.BlockSize]
-	if _, err := w.donor.file.ReadAt(rest, off+size); err != nil {
+	if _, err := w.from.donor.file.ReadAt(rest, off+size); err != nil {
 		return false
 	}
 	return !slices.ContainsFunc(rest, func(b byte) bool { return b != 0 })

@@ -27,12 +27,17 @@ func (im *importer) tabulateAll(ctx context.Context) error {
 	if len(todo) == 0 {
 		return nil
 	}
-	im.beginBlobs(todo)
 	return im.each(ctx, todo, func(ctx context.Context, w *worker, j *job) error {
 		err := w.donorFirst(ctx, j, func(d *donor) error {
 			j.table = im.splits.create(make([]byte, 0, chunkSize))
 			table := filetable.NewWriter(j.table)
-			_, err := w.scan(ctx, d, j, nowhere{}, io.Discard, extract.Options{MaxSize: j.layers[0].DiffSize, Listing: table})
+			opts := extract.Options{MaxSize: j.layers[0].DiffSize, Listing: table}
+			var err error
+			if d != nil && d.file != nil {
+				_, _, err = w.replay(ctx, d, j, nowhere{}, opts)
+			} else {
+				_, err = w.scan(ctx, d, j, nowhere{}, io.Discard, opts)
+			}
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,82 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// openDonors opens what layers are taken from.
+func (im *importer) openDonors() {
+	for _, path := range im.opts.Reuse {
+		d, err := openDonor(path)
+		if err != nil {
+			im.opts.Progress.Warn(fmt.Sprintf("nothing is taken from %s: %v", path, err))
+			continue
+		}
+		im.donors = append(im.donors, d)
+	}
+}
+
+func (im *importer) closeDonors() {
+	for _, d := range im.donors {
+		d.close()
+	}
+}
+
+// dropDonor goes on without a donor that is damaged.
+func (im *importer) dropDonor(damaged *donorError) {
+	im.opts.Progress.Warn(fmt.Sprintf("%v: its layers are taken from the bundle", damaged))
+	im.donors = slices.DeleteFunc(im.donors, func(d *donor) bool { return d == damaged.donor })
+	damaged.donor.close()
+}
+
+// donorOf returns a store that has the content of j, nil where none has.
+func (im *importer) donorOf(j *job) *donor {
+	for _, d := range im.donors {
+		if !j.left && d.layers[j.layers[0].DiffID] != "" {
+			return d
+		}
+	}
+	return nil
+}
+
+// unproven are the images from which jobs take layers, and that are not proven yet.
+func (im *importer) unproven(jobs []*job) []*donor {
+	var out []*donor
+	for _, j := range jobs {
+		if d := im.donorOf(j); d != nil && d.file != nil && !d.proven && !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// proving does something that reads of donors while it hashes them, and returns when
+// both have ended. Whatever do has made of a damaged donor, the error is the
+// *donorError.
+func (im *importer) proving(ctx context.Context, donors []*donor, do func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	hashes, hashing := errgroup.WithContext(ctx)
+	for _, d := range donors {
+		hashes.Go(func() error {
+			return d.prove(hashing, func(n int64) { im.opts.Progress.Add(phaseImport, n) })
+		})
+	}
+	proven := make(chan error, 1)
+	go func() {
+		err := hashes.Wait()
+		if err != nil {
+			cancel() // what is done is in vain
+		}
+		proven <- err
+	}()
+	err := do(ctx)
+	if perr := <-proven; perr != nil {
+		return perr
+	}
+	return err
+}
