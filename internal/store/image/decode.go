@@ -22,6 +22,7 @@ import (
 
 // decodeAll decodes all contents of layers, in parallel, largest first.
 func (im *importer) decodeAll(ctx context.Context) error {
+	im.beginBlobs(im.work)
 	err := im.each(ctx, im.work, func(ctx context.Context, w *worker, j *job) error {
 		if err := w.decode(ctx, j); err != nil {
 			return layerError("decoding layer", j, err)
@@ -46,48 +47,40 @@ func (im *importer) decodeAll(ctx context.Context) error {
 	return nil
 }
 
-// beginBlobs begins to read the blobs of jobs, and the images that are proven.
-func (im *importer) beginBlobs(jobs []*job, donors []*donor) {
+// beginBlobs begins to read the blobs of jobs.
+func (im *importer) beginBlobs(jobs []*job) {
 	var total int64
 	for _, j := range jobs {
 		total += j.size
 	}
-	for _, d := range donors {
-		total += d.size
-	}
 	im.opts.Progress.Begin(phaseImport, total, progress.Bytes)
 }
 
-// each does the jobs, the largest first, with one worker for each of opts.Jobs. The
-// images that layers are taken from are proven meanwhile.
+// each does the jobs, the largest first, with one worker for each of opts.Jobs.
 func (im *importer) each(ctx context.Context, jobs []*job, do func(context.Context, *worker, *job) error) error {
 	jobs = slices.Clone(jobs)
 	slices.SortStableFunc(jobs, func(a, b *job) int { return cmp.Compare(b.size, a.size) })
-	donors := im.unproven(jobs)
-	im.beginBlobs(jobs, donors)
-	return im.proving(ctx, donors, func(ctx context.Context) error {
-		g, ctx := errgroup.WithContext(ctx)
-		var next atomic.Int64
-		for range min(im.opts.Jobs, len(jobs)) {
-			g.Go(func() error {
-				w := &worker{im: im, splitBuf: make([]byte, 0, chunkSize)}
-				if im.build != nil {
-					w.writer = im.build.NewWriter()
+	g, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	for range min(im.opts.Jobs, len(jobs)) {
+		g.Go(func() error {
+			w := &worker{im: im, splitBuf: make([]byte, 0, chunkSize)}
+			if im.build != nil {
+				w.writer = im.build.NewWriter()
+			}
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(jobs) {
+					return w.flush()
 				}
-				for {
-					i := int(next.Add(1)) - 1
-					if i >= len(jobs) {
-						return w.flush()
-					}
-					im.opts.Progress.Working(phaseImport, jobs[i].layers[0].DiffID.String())
-					if err := do(ctx, w, jobs[i]); err != nil {
-						return err
-					}
+				im.opts.Progress.Working(phaseImport, jobs[i].layers[0].DiffID.String())
+				if err := do(ctx, w, jobs[i]); err != nil {
+					return err
 				}
-			})
-		}
-		return g.Wait() //nolint:wrapcheck // of this package
-	})
+			}
+		})
+	}
+	return g.Wait() //nolint:wrapcheck // of this package
 }
 
 // layerError places an error about the content of a layer.
@@ -105,6 +98,7 @@ type worker struct {
 	splitBuf  []byte
 
 	from *donorLayer // of an image, while that is read
+	buf  []byte      // for its contents
 }
 
 func (w *worker) flush() error {
@@ -140,6 +134,7 @@ func (w *worker) decodeFrom(ctx context.Context, d *donor, j *job) error {
 		Prove: func(listed filetable.Entry) bool { return w.im.index.shared(listed.SHA256) },
 	}
 	if d != nil && d.file != nil {
+		opts.Prove = func(filetable.Entry) bool { return false } // content does
 		j.done, j.split, err = w.replay(ctx, d, j, t, opts)
 	} else {
 		j.done, j.split, err = w.scanAndSplit(ctx, d, j, t, opts)
@@ -215,13 +210,13 @@ func (w *worker) content(j *job, hdr *tar.Header, c *extract.Content) (erofs.Con
 	if !ok || w.im.index.sizes[number] != hdr.Size {
 		return 0, fmt.Errorf("%w: it is not the table of a moment ago", extract.ErrTable)
 	}
+	if w.from != nil {
+		return place, w.reuse(j, place, number, hdr, c.Listed())
+	}
 	if !w.im.index.take(number) {
 		return place, nil
 	}
 	j.take.numbers = append(j.take.numbers, number)
-	if w.from != nil {
-		return place, w.reuse(j, place, hdr)
-	}
 	return place, w.writer.Copy(place, c) //nolint:wrapcheck // the caller wraps it
 }
 

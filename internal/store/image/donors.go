@@ -43,34 +43,32 @@ func (im *importer) donorOf(j *job) *donor {
 	return nil
 }
 
-// unproven are the images from which jobs take layers, and that are not proven yet.
-func (im *importer) unproven(jobs []*job) []*donor {
+// needed are the images from which layers are to be taken.
+func (im *importer) needed() []*donor {
 	var out []*donor
-	for _, j := range jobs {
-		if d := im.donorOf(j); d != nil && d.file != nil && !d.proven && !slices.Contains(out, d) {
+	for _, j := range im.work {
+		if d := im.donorOf(j); d != nil && d.file != nil && !slices.Contains(out, d) {
 			out = append(out, d)
 		}
 	}
 	return out
 }
 
-// proving does something that reads of donors while it hashes them, and returns when
-// both have ended. Whatever do has made of a damaged donor, the error is the
-// *donorError.
-func (im *importer) proving(ctx context.Context, donors []*donor, do func(context.Context) error) error {
+// proving makes an image while it hashes those that layers are taken from, and returns
+// when all that has ended. Whatever was made of one that is damaged: the error is
+// its *donorError then.
+func (im *importer) proving(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	hashes, hashing := errgroup.WithContext(ctx)
-	for _, d := range donors {
-		hashes.Go(func() error {
-			return d.prove(hashing, func(n int64) { im.opts.Progress.Add(phaseImport, n) })
-		})
+	for _, d := range im.needed() {
+		hashes.Go(func() error { return d.prove(hashing) })
 	}
 	proven := make(chan error, 1)
 	go func() {
 		err := hashes.Wait()
 		if err != nil {
-			cancel() // what is done is in vain
+			cancel() // what is made is in vain
 		}
 		proven <- err
 	}()

@@ -100,15 +100,10 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 	if err := im.do(ctx, step{"probe", im.probe}); err != nil {
 		return nil, err
 	}
-	if err := im.fill(ctx); err != nil {
+	if err := im.make(ctx); err != nil {
 		return nil, err
 	}
-	err = im.do(ctx,
-		step{"metadata", im.writeMetadata},
-		step{"finish", im.finish},
-		step{"prove", im.prove},
-		step{"publish", func(context.Context) error { return im.out.publish(im.digest) }},
-	)
+	err = im.do(ctx, step{"publish", func(context.Context) error { return im.out.publish(im.digest) }})
 	if err != nil {
 		return nil, err
 	}
@@ -117,18 +112,25 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 	return &im.result, nil
 }
 
-// fill writes the contents of layers into the image. Where one that layers are taken
-// from turns out to be damaged, it begins anew without that.
-func (im *importer) fill(ctx context.Context) error {
+// make makes the image, and proves it and those that layers are taken from. Where one of
+// them turns out to be damaged, it begins anew without that.
+func (im *importer) make(ctx context.Context) error {
 	for {
-		err := im.do(ctx,
-			step{"begin", im.begin},
-			step{"tabulate", im.tabulateAll},
-			step{"places", im.makePlaces},
-			step{"need", im.checkNeed},
-			step{"decode", im.decodeAll},
-			step{"clone", im.cloneAll},
-		)
+		if err := im.do(ctx, step{"begin", im.begin}); err != nil {
+			return err
+		}
+		err := im.proving(ctx, func(ctx context.Context) error {
+			return im.do(ctx,
+				step{"tabulate", im.tabulateAll},
+				step{"places", im.makePlaces},
+				step{"need", im.checkNeed},
+				step{"decode", im.decodeAll},
+				step{"clone", im.cloneAll},
+				step{"metadata", im.writeMetadata},
+				step{"finish", im.finish},
+				step{"prove", im.prove},
+			)
+		})
 		var damaged *donorError
 		if ctx.Err() != nil || !errors.As(err, &damaged) {
 			return err
@@ -161,10 +163,8 @@ func (im *importer) do(ctx context.Context, steps ...step) error {
 
 // begin makes all that is written and counted empty.
 func (im *importer) begin(context.Context) error {
-	for _, f := range []*os.File{im.out.image, im.out.spool, im.out.splits} {
-		if err := f.Truncate(0); err != nil {
-			return fmt.Errorf("beginning the image: %w", err)
-		}
+	if err := im.out.clear(); err != nil {
+		return err
 	}
 	im.splits, im.index, im.build, im.tree = &chunkFile{f: im.out.splits}, newIndex(), nil, nil
 	im.work = nil

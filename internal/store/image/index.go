@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/nodeseal/nodeseal/internal/erofs"
@@ -21,19 +22,28 @@ const maxContents = 1<<31 - 1
 // which they were added. It takes about 60 bytes for each, without pointers. After
 // reserve it may be used by many goroutines at once.
 type index struct {
-	keys  []key
-	sizes []int64
-	files []uint32        // that name the content; until reserve
-	many  []uint32        // a bit for each content that more than one file names; after reserve
-	taken []atomic.Uint32 // a bit for each content that somebody writes
-	place []erofs.Content // after reserve
-	bytes int64           // of all contents
-	slots []uint32        // open addressing: 0 is free, else the number + 1
+	keys   []key
+	sizes  []int64
+	files  []uint32        // that name the content; until reserve
+	many   []uint32        // a bit for each content that more than one file names; after reserve
+	taken  []atomic.Uint32 // a bit for each content that somebody writes
+	places []erofs.Content // after reserve
+	bytes  int64           // of all contents
+	slots  []uint32        // open addressing: 0 is free, else the number + 1
+
+	mu     sync.Mutex
+	proven map[int]place // where in a donor's image a content was found
+}
+
+// place is where blocks of a donor's image are.
+type place struct {
+	donor *donor
+	at    int64
 }
 
 const firstSlots = 1 << 12
 
-func newIndex() *index { return &index{slots: make([]uint32, firstSlots)} }
+func newIndex() *index { return &index{slots: make([]uint32, firstSlots), proven: make(map[int]place)} }
 
 // slot returns where the number of k is or belongs.
 func (x *index) slot(k *key) uint32 {
@@ -78,7 +88,7 @@ func (x *index) grow() {
 
 // reserve gives every content its place, in the order of their adding.
 func (x *index) reserve(b *erofs.Builder) error {
-	x.place = make([]erofs.Content, len(x.keys))
+	x.places = make([]erofs.Content, len(x.keys))
 	x.taken = make([]atomic.Uint32, (len(x.keys)+31)/32)
 	x.many = make([]uint32, (len(x.keys)+31)/32)
 	for i := range x.keys {
@@ -89,7 +99,7 @@ func (x *index) reserve(b *erofs.Builder) error {
 		if err != nil {
 			return fmt.Errorf("place of a file: %w", err)
 		}
-		x.place[i] = c
+		x.places[i] = c
 	}
 	x.files = nil
 	return nil
@@ -101,14 +111,31 @@ func (x *index) find(k key) (place erofs.Content, number int, ok bool) {
 	if n == 0 {
 		return 0, 0, false
 	}
-	return x.place[n-1], int(n - 1), true
+	return x.places[n-1], int(n - 1), true
 }
 
 // shared reports whether more than one file names a content, as the tables say, or
 // none.
 func (x *index) shared(k key) bool {
 	n := x.slots[x.slot(&k)]
-	return n == 0 || x.many[(n-1)/32]&(1<<((n-1)%32)) != 0
+	return n == 0 || x.isShared(int(n-1))
+}
+
+// isShared is shared of a number.
+func (x *index) isShared(number int) bool { return x.many[number/32]&(1<<(number%32)) != 0 }
+
+// provenAt reports whether setProven was called for a content and a place.
+func (x *index) provenAt(number int, at place) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.proven[number] == at
+}
+
+// setProven says that a content is what a place holds.
+func (x *index) setProven(number int, at place) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.proven[number] = at
 }
 
 // untake takes take back.

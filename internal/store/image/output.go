@@ -47,17 +47,29 @@ func openOutput(target string) (*output, error) {
 		return nil, err
 	}
 	o := &output{target: target, image: f}
-	err = errors.Join(f.Truncate(0), check.Remove(workName(target)))
-	if err == nil {
-		o.spool, err = nameless(spoolName(target))
-	}
+	o.spool, err = nameless(spoolName(target))
 	if err == nil {
 		o.splits, err = nameless(splitsName(target))
+	}
+	if err == nil {
+		err = o.clear()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making the image: %w", err), o.close(false))
 	}
 	return o, nil
+}
+
+// clear makes the files empty again.
+func (o *output) clear() error {
+	err := check.Remove(workName(o.target)) // first: it may have a mount of the image
+	for _, f := range []*os.File{o.image, o.spool, o.splits} {
+		err = errors.Join(err, f.Truncate(0))
+	}
+	if err != nil {
+		return fmt.Errorf("clearing the image: %w", err)
+	}
+	return nil
 }
 
 // openLocked opens or makes a file and locks it. It is still the file of that name

@@ -3,6 +3,7 @@ package image
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -120,12 +121,52 @@ func (w *worker) leave(d *donor, j *job, cause error) error {
 	return nil
 }
 
-// reuse gives a content the blocks that the image has of it, and copies the rest.
-func (w *worker) reuse(j *job, place erofs.Content, hdr *tar.Header) error {
+// reuse gives a content the blocks that the image has of it, and copies the rest,
+// where nobody has written it.
+func (w *worker) reuse(j *job, to erofs.Content, number int, hdr *tar.Header, listed key) error {
 	old, err := w.from.find(hdr.Name, hdr.Size)
 	if err != nil {
 		return err
 	}
+	if w.im.index.isShared(number) {
+		if err := w.proveContent(number, old, listed); err != nil {
+			return err
+		}
+	}
+	if !w.im.index.take(number) {
+		return nil
+	}
+	j.take.numbers = append(j.take.numbers, number)
+	return w.cloneContent(j, to, old)
+}
+
+// proveContent compares a content of the image with what the file table lists. It may
+// be that another layer's file gets what stands here: that the image is proven says
+// nothing about that. Files with the same blocks, as the image has them, are hashed once.
+func (w *worker) proveContent(number int, old erofs.File, listed key) error {
+	at, _, _, tail := old.Extents()
+	where := place{donor: w.from.donor, at: at}
+	if tail == 0 && w.im.index.provenAt(number, where) {
+		return nil
+	}
+	if w.buf == nil {
+		w.buf = make([]byte, 256<<10)
+	}
+	sum := sha256.New()
+	if _, err := io.CopyBuffer(sum, struct{ io.Reader }{w.from.image.Open(old)}, w.buf); err != nil {
+		return fmt.Errorf("reading a content: %w", err)
+	}
+	if got := key(sum.Sum(nil)); got != listed {
+		return fmt.Errorf("%w: it claims the hash of another content, sha256:%x, for sha256:%x", extract.ErrTable, listed, got)
+	}
+	if tail == 0 {
+		w.im.index.setProven(number, where)
+	}
+	return nil
+}
+
+// cloneContent gives a content the blocks of a file of the image, and copies the rest.
+func (w *worker) cloneContent(j *job, place erofs.Content, old erofs.File) error {
 	to, head, err := w.im.build.Extent(place)
 	if err != nil {
 		return err //nolint:wrapcheck // of this program

@@ -27,6 +27,7 @@ func (im *importer) tabulateAll(ctx context.Context) error {
 	if len(todo) == 0 {
 		return nil
 	}
+	im.beginBlobs(todo)
 	return im.each(ctx, todo, func(ctx context.Context, w *worker, j *job) error {
 		err := w.donorFirst(ctx, j, func(d *donor) error {
 			j.table = im.splits.create(make([]byte, 0, chunkSize))
