@@ -50,7 +50,7 @@ type treeWriter struct {
 	dirs  *stream
 	meta  *stream
 	start int64 // of meta
-	tails *tailReader
+	tails *pageReader
 	ino   uint32
 	buf   []byte
 }
@@ -61,7 +61,7 @@ func (b *Builder) writeTree(ctx context.Context, p plan) error {
 		dirs:    newStream(b.image, p.dirs<<blockBits),
 		meta:    newStream(b.image, p.meta<<blockBits),
 		start:   p.meta << blockBits,
-		tails:   &tailReader{r: b.spool},
+		tails:   &pageReader{r: b.spool},
 	}
 	if err := b.walk(ctx, w.inode); err != nil {
 		return err

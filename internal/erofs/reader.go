@@ -3,7 +3,6 @@ package erofs
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,7 +15,7 @@ import (
 // those who take them from there instead of mounting it. It reads what a Builder
 // writes, refuses layouts that it does not, and holds everything to the bounds of
 // the image: one that is damaged or made up gives wrong files or ErrImage. A Reader is
-// for one goroutine.
+// for one goroutine, keeps up to 4 MiB, and what it has read once it may not read again.
 type Reader struct {
 	r    io.ReaderAt
 	size int64
@@ -27,6 +26,7 @@ type Reader struct {
 	aboveAt string
 	block   [BlockSize]byte
 	names   [][]byte
+	pages   pageReader
 }
 
 // File is an inode of an image.
@@ -66,7 +66,7 @@ func (r *Reader) OpenAt(f File, skip int64) io.Reader {
 
 // NewReader returns a Reader of an image of size bytes.
 func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
-	im := &Reader{r: r, size: size}
+	im := &Reader{r: r, size: size, pages: pageReader{r: r}}
 	b := make([]byte, superSize)
 	if err := im.read(b, superOffset); err != nil {
 		return nil, err
@@ -89,9 +89,11 @@ func (r *Reader) read(b []byte, off int64) error {
 	if off < 0 || off > r.size-int64(len(b)) {
 		return fmt.Errorf("%w: it points behind its end", ErrImage)
 	}
-	if _, err := r.r.ReadAt(b, off); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the image at %d: %w", off, err)
+	data, err := r.pages.read(off, len(b))
+	if err != nil {
+		return fmt.Errorf("image: %w", err)
 	}
+	copy(b, data)
 	return nil
 }
 

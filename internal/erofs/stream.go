@@ -57,10 +57,11 @@ const (
 	windowCount = 1024
 )
 
-// tailReader reads tails from the spool by pages. Tails of one directory mostly lie
-// together there, but a content that many files name may lie anywhere: larger windows
-// gain nothing for the former and cost much for the latter.
-type tailReader struct {
+// pageReader reads small pieces by pages: tails from the spool, directories and inodes
+// from an image. Those of one directory mostly lie together, but a content that many
+// files name may lie anywhere: larger windows gain nothing for the former and cost much
+// for the latter.
+type pageReader struct {
 	r       io.ReaderAt
 	windows [windowCount]window
 	buf     []byte
@@ -72,12 +73,12 @@ type window struct {
 }
 
 // read returns n bytes at off. They are good until the next call.
-func (t *tailReader) read(off int64, n int) ([]byte, error) {
+func (t *pageReader) read(off int64, n int) ([]byte, error) {
 	t.buf = t.buf[:0]
 	for n > 0 {
 		data, err := t.window(1 + off/windowSize)
 		if err != nil {
-			return nil, fmt.Errorf("read the spool at %d: %w", off, err)
+			return nil, fmt.Errorf("read at %d: %w", off, err)
 		}
 		part := data[off%windowSize:]
 		part = part[:min(n, len(part))]
@@ -90,7 +91,7 @@ func (t *tailReader) read(off int64, n int) ([]byte, error) {
 	return t.buf, nil
 }
 
-func (t *tailReader) window(number int64) ([]byte, error) {
+func (t *pageReader) window(number int64) ([]byte, error) {
 	w := &t.windows[number%windowCount]
 	if w.number == number {
 		return w.data, nil

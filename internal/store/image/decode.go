@@ -64,7 +64,7 @@ func (im *importer) each(ctx context.Context, jobs []*job, do func(context.Conte
 	var next atomic.Int64
 	for range min(im.opts.Jobs, len(jobs)) {
 		g.Go(func() error {
-			w := &worker{im: im, splitBuf: make([]byte, 0, chunkSize)}
+			w := &worker{im: im, splitBuf: make([]byte, 0, chunkSize), images: make(map[*donor]*erofs.Reader)}
 			if im.build != nil {
 				w.writer = im.build.NewWriter()
 			}
@@ -97,8 +97,9 @@ type worker struct {
 	gzip      *gzip.Writer
 	splitBuf  []byte
 
-	from *donorLayer // of an image, while that is read
-	buf  []byte      // for its contents
+	from   *donorLayer // of an image, while that is read
+	images map[*donor]*erofs.Reader
+	buf    []byte // for its contents
 }
 
 func (w *worker) flush() error {

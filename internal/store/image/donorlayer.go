@@ -43,10 +43,11 @@ type split struct {
 	open func() io.Reader
 }
 
-// openLayer opens what the donor has of the layer with a diff ID.
-func (d *donor) openLayer(diffID digest.Digest) (*donorLayer, error) {
+// openLayer opens what the donor has of the layer with a diff ID. image reads that of a
+// donor that is one.
+func (d *donor) openLayer(diffID digest.Digest, image *erofs.Reader) (*donorLayer, error) {
 	id := d.layers[diffID]
-	l := &donorLayer{donor: d, diff: store.DiffDir(id)}
+	l := &donorLayer{donor: d, image: image, diff: store.DiffDir(id)}
 	r, err := l.open(store.TarSplitFile(id))
 	if err == nil {
 		r, err = gzip.NewReader(bufio.NewReaderSize(r, 64<<10))
@@ -61,16 +62,12 @@ func (d *donor) openLayer(diffID digest.Digest) (*donorLayer, error) {
 
 // open opens the folder of the layer's contents, and its tar-split.
 func (l *donorLayer) open(name string) (_ io.Reader, err error) {
-	d := l.donor
-	if d.file == nil {
-		if l.root, err = os.OpenRoot(filepath.Join(d.path, l.diff)); err != nil {
+	if l.image == nil {
+		if l.root, err = os.OpenRoot(filepath.Join(l.donor.path, l.diff)); err != nil {
 			return nil, err //nolint:wrapcheck // it names the directory
 		}
-		l.gzip, err = os.Open(filepath.Join(d.path, name))
+		l.gzip, err = os.Open(filepath.Join(l.donor.path, name))
 		return l.gzip, err //nolint:wrapcheck // it names the file
-	}
-	if l.image, err = erofs.NewReader(d.file, d.size); err != nil {
-		return nil, err //nolint:wrapcheck // says all
 	}
 	f, err := l.image.Lookup(name)
 	l.split = split{size: f.Size, open: func() io.Reader { return l.image.Open(f) }}

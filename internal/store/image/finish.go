@@ -107,12 +107,12 @@ func (im *importer) prove(ctx context.Context) error {
 	return g.Wait() //nolint:wrapcheck // of this package
 }
 
-// hash computes the digest of the image, as it can be read back.
+// hash computes the digest of the image, as it can be read back; of blocks that it
+// shares, as they are where they come from.
 func (im *importer) hash(ctx context.Context) error {
 	im.opts.Progress.Begin(phaseHash, im.result.Size, progress.Bytes)
-	d, size, err := hashOf(ctx, io.NewSectionReader(im.out.image, 0, im.result.Size), func(n int64) {
-		im.opts.Progress.Add(phaseHash, n)
-	})
+	r := &clonedReader{image: im.out.image, cloned: im.cloned, size: im.result.Size}
+	d, size, err := hashOf(ctx, r, func(n int64) { im.opts.Progress.Add(phaseHash, n) })
 	if err == nil && size != im.result.Size {
 		err = io.ErrUnexpectedEOF
 	}

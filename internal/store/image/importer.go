@@ -39,6 +39,7 @@ type importer struct {
 	tree   *skeleton
 	digest digest.Digest
 	donors []*donor
+	cloned []clone // blocks that the image shares with donors
 	result Result
 }
 
@@ -167,7 +168,7 @@ func (im *importer) begin(context.Context) error {
 		return err
 	}
 	im.splits, im.index, im.build, im.tree = &chunkFile{f: im.out.splits}, newIndex(), nil, nil
-	im.work = nil
+	im.work, im.cloned = nil, nil
 	byDiff := make(map[digest.Digest]*job)
 	for _, l := range im.plan.Layers {
 		j := byDiff[l.DiffID]

@@ -63,7 +63,7 @@ func (w *worker) donorFirst(ctx context.Context, j *job, do func(d *donor) error
 // bundle's: the plain tar has the diff ID, and its contents are those of the table, or
 // nothing is taken.
 func (w *worker) scanDonor(ctx context.Context, d *donor, j *job, t extract.Tree, split io.Writer, opts extract.Options) (*extract.Result, error) {
-	l, err := d.openLayer(j.layers[0].DiffID)
+	l, err := d.openLayer(j.layers[0].DiffID, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,14 @@ func (w *worker) scanDonor(ctx context.Context, d *donor, j *job, t extract.Tree
 // nothing is hashed but contents that other layers have, too, as the tables say: those
 // may be the bundle's word alone.
 func (w *worker) replay(ctx context.Context, d *donor, j *job, t extract.Tree, opts extract.Options) (*extract.Result, split, error) {
-	l, err := d.openLayer(j.layers[0].DiffID)
+	if w.images[d] == nil {
+		r, err := erofs.NewReader(d.file, d.size)
+		if err != nil {
+			return nil, split{}, err //nolint:wrapcheck // says all
+		}
+		w.images[d] = r
+	}
+	l, err := d.openLayer(j.layers[0].DiffID, w.images[d])
 	if err != nil {
 		return nil, split{}, err
 	}
@@ -216,6 +223,7 @@ func (im *importer) cloneAll(ctx context.Context) error {
 		if shared {
 			err := cloneRange(im.out.image, c)
 			if err == nil {
+				im.cloned = append(im.cloned, c)
 				continue
 			}
 			if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EIO) {
@@ -229,6 +237,40 @@ func (im *importer) cloneAll(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// clonedReader reads an image from its beginning: what it shares with others from
+// those. They have just been read, and a page of one file is none of another, though
+// the block is.
+type clonedReader struct {
+	image  io.ReaderAt
+	cloned []clone // in the order of the image
+	pos    int64
+	size   int64
+}
+
+// Read implements io.Reader.
+func (r *clonedReader) Read(b []byte) (n int, err error) {
+	end := r.size
+	if len(r.cloned) > 0 {
+		if c := r.cloned[0]; r.pos >= c.to {
+			left := c.to + c.length - r.pos
+			n, err = c.donor.file.ReadAt(b[:min(int64(len(b)), left)], c.from+r.pos-c.to)
+			if r.pos += int64(n); int64(n) == left {
+				r.cloned, err = r.cloned[1:], nil
+			}
+			return n, err //nolint:wrapcheck // the caller wraps it
+		}
+		end = r.cloned[0].to
+	}
+	n, err = r.image.ReadAt(b[:min(int64(len(b)), end-r.pos)], r.pos)
+	if r.pos += int64(n); r.pos < r.size && n > 0 {
+		err = nil
+	}
+	if r.pos == r.size && err == nil {
+		err = io.EOF
+	}
+	return n, err //nolint:wrapcheck // the caller wraps it
 }
 
 func cloneRange(to *os.File, c clone) error {
