@@ -56,6 +56,14 @@ func readOwn(t testing.TB, image string, tr tree) {
 		if data, err := io.ReadAll(r.Open(got)); err != nil || !bytes.Equal(data, want.data) {
 			t.Errorf("%q has %d bytes, other ones than the %d wanted (%v)", short(p), len(data), len(want.data), err)
 		}
+		for _, skip := range []int64{1, head - 1, head, got.Size - 1, got.Size} {
+			if skip < 0 || skip > got.Size {
+				continue
+			}
+			if data, err := io.ReadAll(r.OpenAt(got, skip)); err != nil || !bytes.Equal(data, want.data[skip:]) {
+				t.Errorf("%q behind %d bytes of %d: %d bytes, other ones than wanted (%v)", short(p), skip, got.Size, len(data), err)
+			}
+		}
 	}
 	if _, err := r.Lookup("/a"); !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("lookup of an absolute path: %v", err)

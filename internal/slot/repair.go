@@ -27,8 +27,8 @@ func (e *OtherBundleError) Error() string {
 func (e *OtherBundleError) Unwrap() error { return store.ErrPrecondition }
 
 // Repair makes the store of slot n anew beside it and exchanges the two: layers
-// that verify are taken from the damaged store and from the other slot, the
-// rest comes from src, the bundle that the slot was filled from. Containers that
+// that verify are taken from the damaged store, where it is a directory, and from the
+// other slot, the rest comes from src, the bundle that the slot was filled from. Containers that
 // run from whole layers go on. It may be called again after it was interrupted
 // or killed. A slot of another bundle gives an *OtherBundleError; where the slot
 // itself cannot tell any more, the time file does.
@@ -53,9 +53,12 @@ func (r *Root) Repair(ctx context.Context, src store.Source, n Name, opts FillOp
 	if want != "" && want != id {
 		return nil, &OtherBundleError{Path: r.Path(n), Want: want, Got: id}
 	}
-	opts.reuse(r.Path(n), r.Path(n.Other()))
 	opts.Now = state[n].Filled
 	opts.Image = r.hasImage(n)
+	opts.reuse(r.Path(n.Other()))
+	if !opts.Image { // of one that is damaged nothing is proven
+		opts.reuse(r.Path(n))
+	}
 	return r.fill(ctx, src, n, opts)
 }
 
@@ -80,7 +83,9 @@ func RepairStore(ctx context.Context, src store.Source, path string, noMount boo
 		}
 	}
 	r := &Root{mounts: !noMount}
-	opts.reuse(abs)
+	if !opts.Image {
+		opts.reuse(abs)
+	}
 	out, err := r.prepare(ctx, src, at, opts)
 	if err != nil {
 		return nil, err

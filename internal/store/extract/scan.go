@@ -49,7 +49,8 @@ func (e *Extractor) Scan(ctx context.Context, stream io.Reader, tree Tree, tarSp
 // Replay reads a plain tar of which all is known but what its headers say: nothing of
 // it is hashed, contents are read where the tree or the options want them and else
 // skipped. The tar is the stream from its beginning to its end. The Result has no
-// diff ID: that the tar is the layer's is for the caller to know. Sparse files are refused.
+// diff ID: that the tar is the layer's is for the caller to know. Sparse files, and what has a
+// size without being a file, are refused.
 func (e *Extractor) Replay(ctx context.Context, stream io.ReadSeeker, tree Tree, opts Options) (*Result, error) {
 	s := e.newScan(opts)
 	s.tree, s.known = tree, true
@@ -210,7 +211,7 @@ func (s *scan) replay(ctx context.Context, stream io.ReadSeeker) error {
 		if err != nil {
 			return err //nolint:wrapcheck // the stream's own, or the caller's
 		}
-		if sparse(hdr) {
+		if sparse(hdr) || hdr.Size > 0 && hdr.Typeflag != tar.TypeReg {
 			return refuse(hdr.Name, ErrType)
 		}
 		if _, err := s.entry(hdr, tr, nil); err != nil {

@@ -29,7 +29,7 @@ func (t *tree) Create(hdr *tar.Header, name string, c *extract.Content) error {
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
 		return t.special(hdr, parent, base)
 	case tar.TypeXGlobalHeader:
-		remove(parent, base)
+		t.remove(parent, base)
 		return nil
 	default:
 		return fmt.Errorf("%w: type %q", extract.ErrType, hdr.Typeflag)
@@ -38,7 +38,7 @@ func (t *tree) Create(hdr *tar.Header, name string, c *extract.Content) error {
 
 // put puts a new node with the header's attributes in place of what is there.
 func (t *tree) put(hdr *tar.Header, parent *node, base string, n *node) error {
-	remove(parent, base)
+	t.remove(parent, base)
 	n.mode = uint16(hdr.Mode & 0o7777)
 	parent.add(base, n)
 	n.own(hdr)
@@ -59,7 +59,7 @@ func (t *tree) directory(hdr *tar.Header, parent *node, name string) error {
 	base := path.Base(name)
 	n := parent.children[base]
 	if n == nil || !n.dir() {
-		remove(parent, base)
+		t.remove(parent, base)
 		n = newDir(uint16(hdr.Mode & 0o7777))
 		parent.add(base, n)
 	}
@@ -110,7 +110,7 @@ func (t *tree) hardLink(hdr *tar.Header, parent *node, base string) error {
 	if dir.children[path.Base(target)] == nil {
 		return fail(unix.ENOENT)
 	}
-	remove(parent, base)
+	t.remove(parent, base)
 	n := dir.children[path.Base(target)]
 	switch {
 	case n == nil: // it was removed just now

@@ -17,13 +17,19 @@ import (
 // donor is another store that has layers: an image, or a directory.
 type donor struct {
 	path   string
-	layers map[digest.Digest]string // IDs, by diff ID
+	layers map[digest.Digest]stored // by diff ID
 
 	// Of an image:
 	file   *os.File // else nil
 	size   int64
 	digest digest.Digest // that is recorded beside it
 	proven bool          // the file has that digest
+}
+
+// stored is a layer as a donor's records have it.
+type stored struct {
+	id   string
+	size int64 // of its plain tar
 }
 
 // donorError reports an image that is not what was recorded of it: nothing of what was
@@ -44,7 +50,7 @@ func (e *donorError) Unwrap() error { return e.err }
 // mounted, and is of use only with the digest that was recorded when its layers had
 // been proven.
 func openDonor(path string) (*donor, error) {
-	d := &donor{path: path, layers: make(map[digest.Digest]string)}
+	d := &donor{path: path, layers: make(map[digest.Digest]stored)}
 	name := path
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		name += Suffix
@@ -65,7 +71,7 @@ func openDonor(path string) (*donor, error) {
 		return nil, err //nolint:wrapcheck // says all
 	}
 	for _, l := range st.Layers {
-		d.layers[l.UncompressedDigest] = l.ID
+		d.layers[l.UncompressedDigest] = stored{id: l.ID, size: l.UncompressedSize}
 	}
 	if d.file != nil {
 		err = d.checkSplits()

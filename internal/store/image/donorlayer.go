@@ -46,7 +46,7 @@ type split struct {
 // openLayer opens what the donor has of the layer with a diff ID. image reads that of a
 // donor that is one.
 func (d *donor) openLayer(diffID digest.Digest, image *erofs.Reader) (*donorLayer, error) {
-	id := d.layers[diffID]
+	id := d.layers[diffID].id
 	l := &donorLayer{donor: d, image: image, diff: store.DiffDir(id)}
 	r, err := l.open(store.TarSplitFile(id))
 	if err == nil {

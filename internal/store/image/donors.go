@@ -36,7 +36,7 @@ func (im *importer) dropDonor(damaged *donorError) {
 // donorOf returns a store that has the content of j, nil where none has.
 func (im *importer) donorOf(j *job) *donor {
 	for _, d := range im.donors {
-		if !j.left && d.layers[j.layers[0].DiffID] != "" {
+		if !j.left && d.layers[j.layers[0].DiffID].id != "" {
 			return d
 		}
 	}

@@ -25,8 +25,8 @@ func (d *donor) checkSplits() error {
 		return err //nolint:wrapcheck // says all
 	}
 	var largest erofs.File
-	for _, id := range slices.Sorted(maps.Values(d.layers)) {
-		f, err := r.Lookup(store.TarSplitFile(id))
+	for _, diffID := range slices.Sorted(maps.Keys(d.layers)) {
+		f, err := r.Lookup(store.TarSplitFile(d.layers[diffID].id))
 		if err != nil {
 			return err //nolint:wrapcheck // it names the file
 		}

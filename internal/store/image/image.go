@@ -34,8 +34,10 @@ type Options struct {
 	NoDevices bool
 	// Reuse are other stores, directories or images, whose layers are taken where they
 	// have the same contents: blocks of an image are shared where the file system can,
-	// else copied. What is taken is verified as what is decoded, and is decoded from
-	// the source where it is damaged. The image is the same to the byte.
+	// else copied. Layers of a directory are verified as those that are decoded, each
+	// by its diff ID; an image has to have the digest that was recorded beside it when
+	// its layers had been. What is damaged is decoded from the source: a layer of
+	// a directory, all of an image. The image is the same to the byte.
 	Reuse []string
 	// MaxUsage is the largest part of the image's file system, in percent, that may
 	// be in use afterwards: where kubelet begins to remove images. 0 is no bound but

@@ -82,8 +82,9 @@ func (w *worker) scanDonor(ctx context.Context, d *donor, j *job, t extract.Tree
 // replay reads what an image has of a job. That it holds the layer of this diff ID is
 // proven by the image's digest, which was recorded when all of its layers had been: so
 // nothing is hashed but contents that other layers have, too, as the tables say: those
-// may be the bundle's word alone.
-func (w *worker) replay(ctx context.Context, d *donor, j *job, t extract.Tree, opts extract.Options) (*extract.Result, split, error) {
+// may be the bundle's word alone. Contents are found by their names, so a layer in which
+// one name stands for several files is not taken.
+func (w *worker) replay(ctx context.Context, d *donor, j *job, t *tree, opts extract.Options) (*extract.Result, split, error) {
 	if w.images[d] == nil {
 		r, err := erofs.NewReader(d.file, d.size)
 		if err != nil {
@@ -101,6 +102,12 @@ func (w *worker) replay(ctx context.Context, d *donor, j *job, t extract.Tree, o
 	if err != nil {
 		return nil, split{}, err //nolint:wrapcheck // the caller tells
 	}
+	switch size := d.layers[j.layers[0].DiffID].size; {
+	case t.replaced:
+		return nil, split{}, errors.New("it has several files of one name")
+	case result.DiffSize != size:
+		return nil, split{}, fmt.Errorf("its plain tar has %d bytes, recorded are %d", result.DiffSize, size)
+	}
 	result.DiffID = j.layers[0].DiffID
 	if err := blob.Prove(j.layers[0], result); err != nil {
 		return nil, split{}, err //nolint:wrapcheck // says what it compared
@@ -110,10 +117,14 @@ func (w *worker) replay(ctx context.Context, d *donor, j *job, t extract.Tree, o
 }
 
 // leave gives back what a job has taken of a donor, where that is damaged: then the
-// bundle has it.
+// bundle has it. An image's layer that cannot be taken may still be whole.
 func (w *worker) leave(d *donor, j *job, cause error) error {
-	w.im.opts.Progress.Warn(fmt.Sprintf("layer %s of %s is damaged there (%v): it is taken from the bundle",
-		j.layers[0].DiffID, d.path, cause))
+	if d.file != nil {
+		w.im.opts.Progress.Say(fmt.Sprintf("layer %s is taken from the bundle, not from %s: %v", j.layers[0].DiffID, d.path, cause))
+	} else {
+		w.im.opts.Progress.Warn(fmt.Sprintf("layer %s of %s is damaged there (%v): it is taken from the bundle",
+			j.layers[0].DiffID, d.path, cause))
+	}
 	j.left = true
 	// What is still held would otherwise be written later, over what is right.
 	if w.writer != nil {

@@ -35,7 +35,9 @@ func (im *importer) tabulateAll(ctx context.Context) error {
 			opts := extract.Options{MaxSize: j.layers[0].DiffSize, Listing: table}
 			var err error
 			if d != nil && d.file != nil {
-				_, _, err = w.replay(ctx, d, j, nowhere{}, opts)
+				t := newTree(func(*tartar.Header, *extract.Content) (erofs.Content, error) { return 0, nil })
+				t.devices = true
+				_, _, err = w.replay(ctx, d, j, t, opts)
 			} else {
 				_, err = w.scan(ctx, d, j, nowhere{}, io.Discard, opts)
 			}

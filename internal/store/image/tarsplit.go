@@ -45,7 +45,9 @@ func (s *tarSplit) next() (segment []byte, size int64, err error) {
 	// In a name the quotes would be escaped.
 	if _, rest, ok := bytes.Cut(s.line, []byte(`,"size":`)); ok {
 		digits, _, _ := bytes.Cut(rest, []byte{','})
-		size, err = strconv.ParseInt(string(digits), 10, 64)
+		var n uint64
+		n, err = strconv.ParseUint(string(digits), 10, 63)
+		size = int64(n)
 	}
 	return nil, size, err //nolint:wrapcheck // says all
 }

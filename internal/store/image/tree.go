@@ -48,6 +48,8 @@ type tree struct {
 	devices bool     // device nodes are wanted
 	listed  []listed // directories of the tar, in its order
 	implied []string // directories that only names of the tar imply
+
+	replaced bool // a name has come to mean another file
 }
 
 // listed is a directory whose time is set at the end, when nothing replaces it
@@ -164,10 +166,11 @@ func (t *tree) mkdirAll(name string) (*node, error) {
 
 // remove takes a name out of a directory. What was below it is in no directory any
 // more, also where something still holds a directory of it.
-func remove(parent *node, name string) {
+func (t *tree) remove(parent *node, name string) {
 	n := parent.children[name]
 	delete(parent.children, name)
 	if n != nil {
+		t.replaced = true
 		clearTree(n)
 	}
 }
