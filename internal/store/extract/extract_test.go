@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	. "github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 	"github.com/opencontainers/go-digest"
+	fork "github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sys/unix"
 )
 
@@ -279,4 +281,54 @@ func FuzzLayer(f *testing.F) {
 			t.Fatalf("result %+v of %d bytes", res, len(plain))
 		}
 	})
+}
+
+// names is a Tree that keeps what it is asked for.
+type names struct{ got []string }
+
+func (n *names) add(what, name string) error { n.got = append(n.got, what+" "+name); return nil }
+
+func (n *names) Create(hdr *fork.Header, name string, _ *extract.Content) error {
+	return n.add(string(hdr.Typeflag), name)
+}
+
+func (n *names) Whiteout(_ *fork.Header, parent, name string) error {
+	return n.add("whiteout", parent+"/"+name)
+}
+func (n *names) Opaque(dir string) error { return n.add("opaque", dir) }
+func (n *names) Root(*fork.Header) error { return n.add("root", "") }
+func (n *names) End() error              { return n.add("end", "") }
+
+// TestReplay holds that Replay tells what Scan does, but for the diff ID.
+func TestReplay(t *testing.T) {
+	for _, plain := range append(Everything(t), Strange(t)...) {
+		var e extract.Extractor
+		var scanned, replayed names
+		var listings [2]bytes.Buffer
+		options := func(i int) extract.Options {
+			return extract.Options{Listing: filetable.NewWriter(&listings[i])}
+		}
+		scan, replay := options(0), options(1)
+		want, err := e.Scan(t.Context(), bytes.NewReader(plain), &scanned, io.Discard, scan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.Replay(t.Context(), bytes.NewReader(plain), &replayed, replay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.DiffID = ""
+		if !reflect.DeepEqual(got, want) || !slices.Equal(replayed.got, scanned.got) {
+			t.Errorf("replay: %+v, %q; scan: %+v, %q", got, replayed.got, want, scanned.got)
+		}
+		if err := errors.Join(scan.Listing.Close(), replay.Listing.Close()); err != nil || !bytes.Equal(listings[0].Bytes(), listings[1].Bytes()) {
+			t.Errorf("the listings differ (%v)", err)
+		}
+		if _, err := e.Replay(t.Context(), bytes.NewReader(plain), &replayed, extract.Options{}); err != nil {
+			t.Errorf("without a listing: %v", err)
+		}
+	}
+	if _, err := new(extract.Extractor).Replay(t.Context(), bytes.NewReader(gnuSparse(t)), &names{}, extract.Options{}); err == nil {
+		t.Error("a sparse file was replayed")
+	}
 }

@@ -13,7 +13,9 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 	"github.com/opencontainers/go-digest"
+	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,12 +29,13 @@ type donorLayer struct {
 	root  *os.Root      // of one that is a directory
 	diff  string
 	split split // as it is in the image
-	lines *tarSplit
+	lines *tarsplit.Reader
 	gzip  *os.File // of a directory: what lines reads
 
 	pos     int64
 	segment []byte    // of the tar, at pos
-	left    int64     // of the content at pos
+	name    string    // of the content at pos
+	left    int64     // of it
 	part    io.Reader // what is left; nil until it is read
 	content *os.File  // that part reads, of a directory
 }
@@ -56,7 +59,7 @@ func (d *donor) openLayer(diffID digest.Digest, image *erofs.Reader) (*donorLaye
 		l.close()
 		return nil, fmt.Errorf("opening its tar-split: %w", err)
 	}
-	l.lines = newTarSplit(r)
+	l.lines = tarsplit.NewReader(r)
 	return l, nil
 }
 
@@ -87,12 +90,21 @@ func (l *donorLayer) close() {
 }
 
 // advance comes to where there is something to read.
-func (l *donorLayer) advance() (err error) {
-	for err == nil && len(l.segment) == 0 && l.left == 0 {
-		l.segment, l.left, err = l.lines.next()
-		l.part = nil
+func (l *donorLayer) advance() error {
+	for len(l.segment) == 0 && l.left == 0 {
+		entry, err := l.lines.Next()
+		switch {
+		case err != nil:
+			return err //nolint:wrapcheck // io.EOF is the end
+		case entry.Type == storage.SegmentType:
+			l.segment = entry.Payload
+		case entry.Size < 0:
+			return fmt.Errorf("its tar-split has a file of %d bytes", entry.Size)
+		default:
+			l.name, l.left, l.part = entry.GetName(), entry.Size, nil
+		}
 	}
-	return err
+	return nil
 }
 
 // Read implements io.Reader.
@@ -147,18 +159,15 @@ func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 // openContent opens the content that comes next.
 func (l *donorLayer) openContent() (io.Reader, error) {
-	name, err := l.lines.name()
-	if err != nil {
-		return nil, err
-	}
 	if l.image != nil {
-		f, err := l.find(name, l.left)
+		f, err := l.find(l.name, l.left)
 		return l.image.Open(f), err
 	}
 	if l.content != nil {
 		l.content.Close()
 	}
-	l.content, err = l.root.OpenFile(below(name), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	var err error
+	l.content, err = l.root.OpenFile(below(l.name), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	return l.content, err //nolint:wrapcheck // it names the file
 }
 

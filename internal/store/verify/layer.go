@@ -20,6 +20,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
+	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -108,7 +109,7 @@ func (v *layerCheck) rebuild(ctx context.Context, tarSplit io.Reader, want diges
 	hash := sha256.New()
 	stream := &rebuilt{
 		ctx: ctx, root: v.root, read: read, damage: v.finding, opened: v.opened, sums: sums, file: -1,
-		split: &entries{lines: bufio.NewReaderSize(zr, 256<<10)},
+		split: tarsplit.NewReader(zr),
 	}
 	defer stream.close()
 	hashed := io.TeeReader(stream, hash)

@@ -1,4 +1,4 @@
-package verify
+package tarsplit
 
 import (
 	"bufio"
@@ -13,8 +13,8 @@ import (
 	"github.com/vbatts/tar-split/tar/storage"
 )
 
-// FuzzEntries compares the reader of lines with a JSON decoder.
-func FuzzEntries(f *testing.F) {
+// FuzzReader compares the reader of lines with a JSON decoder.
+func FuzzReader(f *testing.F) {
 	for _, e := range []storage.Entry{
 		{Type: storage.FileType, Name: "etc/hosts", Size: 12, Payload: []byte("12345678"), Position: 3},
 		{Type: storage.FileType, Name: "a<b>&\"\\ü", Payload: nil, Position: 1},
@@ -36,7 +36,7 @@ func FuzzEntries(f *testing.F) {
 		}
 		var want storage.Entry
 		wantErr := json.Unmarshal(line, &want)
-		got, err := (&entries{lines: bufio.NewReaderSize(bytes.NewReader(append(line, '\n')), 16)}).Next()
+		got, err := (&Reader{lines: bufio.NewReaderSize(bytes.NewReader(append(line, '\n')), 16)}).Next()
 		if len(bytes.TrimSpace(line)) == 0 {
 			if !errors.Is(err, io.EOF) {
 				t.Fatalf("an empty line: %v", err)
@@ -59,7 +59,7 @@ func FuzzEntries(f *testing.F) {
 	})
 }
 
-func TestEntries(t *testing.T) {
+func TestReader(t *testing.T) {
 	var text bytes.Buffer
 	var want []storage.Entry
 	for i := range 100 {
@@ -72,7 +72,7 @@ func TestEntries(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := &entries{lines: bufio.NewReaderSize(&text, 512)}
+	r := &Reader{lines: bufio.NewReaderSize(&text, 512)}
 	for i, w := range want {
 		got, err := r.Next()
 		if err != nil || got.Name != w.Name || got.Size != w.Size || got.Position != w.Position || !bytes.Equal(got.Payload, w.Payload) {

@@ -1,4 +1,6 @@
-package verify
+// Package tarsplit reads what package storage of tar-split writes, in a fraction of the
+// time.
+package tarsplit
 
 import (
 	"bufio"
@@ -16,18 +18,21 @@ import (
 // maxEntry bounds the line of one entry, in bytes.
 const maxEntry = 64 << 20
 
-// entries reads a tar-split, one entry a line. Lines as every writer makes them
+// Reader reads a tar-split, plain, one entry a line. Lines as every writer makes them
 // are read without a JSON decoder, which would take a third of the time that
-// hashing takes; others by one.
-type entries struct {
+// hashing takes; others by one. Like every storage.Unpacker it is for one goroutine.
+type Reader struct {
 	lines *bufio.Reader
 	// entry and payload are used again by each call.
 	entry   storage.Entry
 	payload []byte
 }
 
+// NewReader returns a Reader of r, which it reads in pieces of 256 KiB.
+func NewReader(r io.Reader) *Reader { return &Reader{lines: bufio.NewReaderSize(r, 256<<10)} }
+
 // Next implements storage.Unpacker. The entry is valid until the next call.
-func (e *entries) Next() (*storage.Entry, error) {
+func (e *Reader) Next() (*storage.Entry, error) {
 	line, err := e.lines.ReadSlice('\n')
 	for errors.Is(err, bufio.ErrBufferFull) {
 		long := bytes.Clone(line)
@@ -58,7 +63,7 @@ func (e *entries) Next() (*storage.Entry, error) {
 
 // plain reads a line in the form that encoding/json gives an entry, and reports
 // whether it has that form.
-func (e *entries) plain(line []byte) bool {
+func (e *Reader) plain(line []byte) bool {
 	rest, ok := bytes.CutPrefix(line, []byte(`{"type":`))
 	kind, rest, ok2 := number(rest)
 	if !ok || !ok2 {
