@@ -28,7 +28,7 @@ func (im *importer) closeDonors() {
 
 // dropDonor goes on without a donor that is damaged.
 func (im *importer) dropDonor(damaged *donorError) {
-	im.opts.Progress.Warn(fmt.Sprintf("%v: its layers are taken from the bundle", damaged))
+	im.opts.Progress.Warn(fmt.Sprintf("nothing is taken from %s, which is damaged: %v", damaged.donor.path, damaged.err))
 	im.donors = slices.DeleteFunc(im.donors, func(d *donor) bool { return d == damaged.donor })
 	damaged.donor.close()
 }
