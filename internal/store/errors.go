@@ -1,11 +1,13 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -20,6 +22,18 @@ var (
 	// ErrBusy is wrapped where another import works on the same store.
 	ErrBusy = errors.New("another import works on this store")
 )
+
+// Explain gives an error that the end of ctx or a full disk caused its true name: it
+// wraps the error of ctx, or ErrPrecondition.
+func Explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("%w (%w)", ctx.Err(), err)
+	}
+	if !errors.Is(err, ErrPrecondition) && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) {
+		return fmt.Errorf("%w: %w", ErrPrecondition, err)
+	}
+	return err
+}
 
 // Error places a failure: which image, which content. It wraps Err, and Kind
 // where that is set.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -82,7 +83,12 @@ type Selection struct {
 	// Architecture is the node's, in Go's words ("amd64"). Where one reference
 	// has images for several platforms, this one is taken.
 	Architecture string
+	// Progress receives the phase "plan", in images; it may be nil.
+	Progress progress.Func
 }
+
+// phasePlan is the phase of progress that a plan is.
+const phasePlan = "plan"
 
 // NewPlan reads and verifies the manifests and configurations of the selected
 // images and plans their store. Nothing is believed: the manifest has its
@@ -111,6 +117,7 @@ func NewPlan(ctx context.Context, src Metadata, sel Selection) (*Plan, error) {
 		return nil, err
 	}
 	p.plan.Skipped = skipped
+	sel.Progress.Begin(phasePlan, int64(len(chosen)), progress.Count)
 	for _, img := range chosen {
 		if err := ctx.Err(); err != nil {
 			return nil, err //nolint:wrapcheck // the caller's own
@@ -118,9 +125,28 @@ func NewPlan(ctx context.Context, src Metadata, sel Selection) (*Plan, error) {
 		if err := p.add(ctx, src, img); err != nil {
 			return nil, err
 		}
+		sel.Progress.Add(phasePlan, 1)
 	}
 	p.finish()
+	sel.Progress.End(phasePlan)
 	return p.plan, nil
+}
+
+// Contents returns the layers by their contents: those with the same diff ID together,
+// in the order of the plan.
+func (p *Plan) Contents() [][]*Layer {
+	var out [][]*Layer
+	at := make(map[digest.Digest]int)
+	for _, l := range p.Layers {
+		i, ok := at[l.DiffID]
+		if !ok {
+			i = len(out)
+			at[l.DiffID] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], l)
+	}
+	return out
 }
 
 // choose applies sel to the images.

@@ -36,18 +36,25 @@ type Plain struct {
 	out    io.Reader
 	closer func()
 	want   digest.Digest // of the blob; "" where it is the plain tar
+	size   int64         // of the blob where it is the plain tar, 0 where nobody says
 }
 
-// rawReader hashes a blob and keeps its error apart from a decoder's.
+// rawReader counts and hashes a blob and keeps its error apart from a decoder's.
 type rawReader struct {
 	r    io.Reader
-	hash hash.Hash
+	read func(n int64)
+	n    int64
+	hash hash.Hash // nil where another one proves the bytes
 	err  error
 }
 
 // Read implements io.Reader.
 func (r *rawReader) Read(b []byte) (int, error) {
 	n, err := r.r.Read(b)
+	r.n += int64(n)
+	if r.read != nil {
+		r.read(int64(n))
+	}
 	if r.hash != nil {
 		r.hash.Write(b[:n])
 	}
@@ -58,11 +65,12 @@ func (r *rawReader) Read(b []byte) (int, error) {
 }
 
 // Open looks at the first bytes of a blob of l and decompresses it where it is
-// compressed. Close must be called; it does not close the blob.
-func Open(blob io.Reader, l *store.Layer) (*Plain, error) {
-	p := &Plain{raw: &rawReader{r: blob}, closer: func() {}}
+// compressed. read is called with the bytes of the blob as they are read, it may be
+// nil. Close must be called; it does not close the blob.
+func Open(blob io.Reader, l *store.Layer, read func(n int64)) (*Plain, error) {
+	p := &Plain{raw: &rawReader{r: blob, read: read}, closer: func() {}}
 	if l.Blob == l.DiffID {
-		p.out = p.raw
+		p.out, p.size = p.raw, l.BlobSize
 		return p, nil
 	}
 	p.raw.hash, p.want = sha256.New(), l.Blob
@@ -99,10 +107,14 @@ func (p *Plain) Read(b []byte) (int, error) {
 	return n, fmt.Errorf("%w: %w", ErrCompression, err)
 }
 
-// Finish reads what is left of the blob, and proves its digest. It is called
-// after the end of the plain tar.
+// Finish reads what is left of the blob, and proves its digest; of a plain tar, which
+// proves itself, the length that the inventory claims. It is called after the end of
+// the plain tar.
 func (p *Plain) Finish() error {
 	if p.want == "" {
+		if p.size != 0 && p.raw.n != p.size {
+			return fmt.Errorf("%w: its blob has %d bytes, the inventory says %d", ErrClaim, p.raw.n, p.size)
+		}
 		return nil
 	}
 	if _, err := io.Copy(io.Discard, p.in); err != nil {

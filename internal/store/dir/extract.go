@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -80,7 +79,7 @@ type worker struct {
 func (w *worker) extractOne(ctx context.Context, j *job) error {
 	im, l := w.im, j.layers[0]
 	im.opts.Progress.Working(phaseImport, l.DiffID.String())
-	result, err := w.unpack(ctx, l, j.size)
+	result, err := w.unpack(ctx, l)
 	if err == nil {
 		err = blob.Prove(l, result)
 	}
@@ -98,15 +97,14 @@ func (w *worker) extractOne(ctx context.Context, j *job) error {
 }
 
 // unpack extracts the content of l into its diff directory.
-func (w *worker) unpack(ctx context.Context, l *store.Layer, size int64) (_ *extract.Result, err error) {
+func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result, err error) {
 	im := w.im
 	raw, err := im.src.OpenLayer(ctx, l.Blob)
 	if err != nil {
 		return nil, fmt.Errorf("opening its blob: %w", err)
 	}
 	defer raw.Close()
-	counted := &countingReader{r: raw, progress: im.opts.Progress}
-	plain, err := blob.Open(counted, l)
+	plain, err := blob.Open(raw, l, func(n int64) { im.opts.Progress.Add(phaseImport, n) })
 	if err != nil {
 		return nil, err
 	}
@@ -137,9 +135,6 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer, size int64) (_ *ext
 	result, err := w.extractor.Layer(ctx, plain, diff, w.split.gzip, opts)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // extractOne wraps it
-	}
-	if size != 0 && counted.n != size && l.Blob == l.DiffID {
-		return nil, fmt.Errorf("%w: its blob has %d bytes, the inventory says %d", blob.ErrClaim, counted.n, size)
 	}
 	return result, plain.Finish()
 }
@@ -181,19 +176,4 @@ func (im *importer) mkdir(name string) error {
 		return fmt.Errorf("making the store's folders: %w", err)
 	}
 	return nil
-}
-
-// countingReader reports what is read of a blob.
-type countingReader struct {
-	r        io.Reader
-	progress progress.Func
-	n        int64
-}
-
-// Read implements io.Reader.
-func (c *countingReader) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.n += int64(n)
-	c.progress.Add(phaseImport, int64(n))
-	return n, err //nolint:wrapcheck // an io.Reader passes errors on
 }

@@ -12,14 +12,11 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/check"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
-	"github.com/opencontainers/go-digest"
 	"go.podman.io/storage/pkg/unshare"
-	"golang.org/x/sys/unix"
 )
 
 // The phases of progress.
 const (
-	phasePlan   = "plan"
 	phaseTake   = "take"
 	phaseImport = "import"
 	phaseCheck  = "check"
@@ -106,47 +103,25 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 			return nil, err
 		}
 		if err := s.do(ctx); err != nil {
-			return nil, im.explain(ctx, err)
+			return nil, store.Explain(ctx, err)
 		}
 	}
 	return &im.result, nil
 }
 
-// explain gives an error that the caller's context or a full disk caused its
-// true name.
-func (im *importer) explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-		return fmt.Errorf("%w (%w)", ctx.Err(), err)
-	}
-	if !errors.Is(err, store.ErrPrecondition) && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) {
-		return fmt.Errorf("%w: %w", store.ErrPrecondition, err)
-	}
-	return err
-}
-
 // makePlan verifies manifests and configurations and finds the unique contents.
-func (im *importer) makePlan(ctx context.Context) error {
-	images := im.src.Inventory().Images
-	im.opts.Progress.Begin(phasePlan, int64(len(images)), progress.Count)
-	plan, err := store.NewPlan(ctx, im.src, store.Selection{Want: im.opts.Want, Architecture: im.opts.Architecture})
+func (im *importer) makePlan(ctx context.Context) (err error) {
+	im.plan, err = store.NewPlan(ctx, im.src, store.Selection{
+		Want: im.opts.Want, Architecture: im.opts.Architecture, Progress: im.opts.Progress,
+	})
 	if err != nil {
 		return fmt.Errorf("planning the store: %w", err)
 	}
-	im.opts.Progress.Add(phasePlan, int64(len(images)))
-	im.opts.Progress.End(phasePlan)
-	im.plan = plan
-	byDiff := make(map[digest.Digest]*job)
-	for _, l := range plan.Layers {
-		j := byDiff[l.DiffID]
-		if j == nil {
-			j = &job{size: l.BlobSize}
-			byDiff[l.DiffID] = j
-			im.work = append(im.work, j)
-		}
-		j.layers = append(j.layers, l)
+	for _, layers := range im.plan.Contents() {
+		im.work = append(im.work, &job{layers: layers, size: layers[0].BlobSize})
 	}
-	im.result.Images, im.result.References = len(plan.Images), len(plan.References)
-	im.result.Layers, im.result.Skipped = len(plan.Layers), plan.Skipped
+	im.result.Images, im.result.References = len(im.plan.Images), len(im.plan.References)
+	im.result.Layers, im.result.Skipped = len(im.plan.Layers), im.plan.Skipped
 	return nil
 }
 

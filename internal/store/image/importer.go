@@ -9,17 +9,14 @@ import (
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/erofs"
-	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/storage/pkg/unshare"
-	"golang.org/x/sys/unix"
 )
 
 // The phases of progress.
 const (
-	phasePlan   = "plan"
 	phaseCopy   = "copy"
 	phaseImport = "import"
 	phaseHash   = "hash"
@@ -156,7 +153,7 @@ func (im *importer) do(ctx context.Context, steps ...step) error {
 			return err
 		}
 		if err := s.do(ctx); err != nil {
-			return explain(ctx, err)
+			return store.Explain(ctx, err)
 		}
 	}
 	return nil
@@ -169,15 +166,8 @@ func (im *importer) begin(context.Context) error {
 	}
 	im.splits, im.index, im.build, im.tree = &chunkFile{f: im.out.splits}, newIndex(), nil, nil
 	im.work, im.cloned = nil, nil
-	byDiff := make(map[digest.Digest]*job)
-	for _, l := range im.plan.Layers {
-		j := byDiff[l.DiffID]
-		if j == nil {
-			j = &job{size: l.BlobSize}
-			byDiff[l.DiffID] = j
-			im.work = append(im.work, j)
-		}
-		j.layers = append(j.layers, l)
+	for _, layers := range im.plan.Contents() {
+		im.work = append(im.work, &job{layers: layers, size: layers[0].BlobSize})
 	}
 	im.result = Result{
 		Path: im.result.Path, Images: len(im.plan.Images), References: len(im.plan.References),
@@ -186,28 +176,13 @@ func (im *importer) begin(context.Context) error {
 	return nil
 }
 
-// explain gives an error that the caller's context or a full disk caused its true
-// name.
-func explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-		return fmt.Errorf("%w (%w)", ctx.Err(), err)
-	}
-	if !errors.Is(err, store.ErrPrecondition) && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) {
-		return fmt.Errorf("%w: %w", store.ErrPrecondition, err)
-	}
-	return err
-}
-
-// makePlan verifies manifests and configurations and finds the unique contents.
-func (im *importer) makePlan(ctx context.Context) error {
-	images := im.src.Inventory().Images
-	im.opts.Progress.Begin(phasePlan, int64(len(images)), progress.Count)
-	plan, err := store.NewPlan(ctx, im.src, store.Selection{Want: im.opts.Want, Architecture: im.opts.Architecture})
+// makePlan verifies manifests and configurations.
+func (im *importer) makePlan(ctx context.Context) (err error) {
+	im.plan, err = store.NewPlan(ctx, im.src, store.Selection{
+		Want: im.opts.Want, Architecture: im.opts.Architecture, Progress: im.opts.Progress,
+	})
 	if err != nil {
 		return fmt.Errorf("planning the store: %w", err)
 	}
-	im.opts.Progress.Add(phasePlan, int64(len(images)))
-	im.opts.Progress.End(phasePlan)
-	im.plan = plan
 	return nil
 }

@@ -63,7 +63,7 @@ func Install(ctx context.Context, from, path string, want digest.Digest, opts Op
 			return nil, err //nolint:wrapcheck // the caller's own
 		}
 		if err := step(ctx); err != nil {
-			return nil, explain(ctx, err)
+			return nil, store.Explain(ctx, err)
 		}
 	}
 	published = true
