@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -117,14 +118,15 @@ func (r *run) openSample(ctx context.Context, j *job) (io.ReadCloser, func() int
 		return nil, nil, err
 	}
 	var n int64
-	plain, err := newDecompressor(&countingReader{r: body, count: func(more int64) { n += more }})
+	in := bufio.NewReaderSize(&countingReader{r: body, count: func(more int64) { n += more }}, copyBuffer)
+	plain, err := newDecompressor(in)
 	if err != nil {
 		return nil, nil, errors.Join(err, body.Close())
 	}
 	return struct {
 		io.Reader
 		io.Closer
-	}{plain, body}, func() int64 { return n }, nil
+	}{plain, body}, func() int64 { return n - int64(in.Buffered()) }, nil
 }
 
 // newRun opens the work directory for a run. The caller closes it.
