@@ -37,7 +37,7 @@ func (c *crioProof) testDamagedStores(t *testing.T) {
 			if err := os.RemoveAll(n.slot("a")); err != nil {
 				t.Fatal(err)
 			}
-		}, says: "no such file or directory", status: "no such file or directory"},
+		}, says: "no such file or directory", status: "there is no slot"},
 		{name: "damaged images.json", damage: func(t *testing.T, n *node) {
 			if err := os.WriteFile(n.slot("a/overlay-images/images.json"), []byte(`[{"id":`), 0o600); err != nil {
 				t.Fatal(err)
