@@ -182,6 +182,7 @@ func (u *upgrade) testKill(t *testing.T, format string) {
 	reseals := timed("reseal", u.bundles[1])
 	retires := timed(retire...)
 	const moments = 12
+	killed := 0 // of retire
 	for i := range moments {
 		// Whole or delta: one goes on where the other was killed.
 		bundle := []string{u.bundles[1], u.deltas[1]}[i%2]
@@ -200,8 +201,12 @@ func (u *upgrade) testKill(t *testing.T, format string) {
 			if n.outran(t, retires*time.Duration(k+1)/5, retire...) {
 				break
 			}
+			killed++
 		}
 		n.must(t, retire...)
+	}
+	if killed == 0 {
+		t.Error("retire was never killed")
 	}
 	n.must(t, "mount")
 	n.must(t, "clean")

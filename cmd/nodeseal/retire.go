@@ -223,8 +223,8 @@ func noOlder(root *slot.Root) string {
 		return "neither holds anything"
 	case 1:
 		s := held[0]
-		return fmt.Sprintf("slot %s is empty, and slot %s holds %s: if that is the one to empty, nodeseal retire %s",
-			s.Name.Other(), s.Name, s.Release(), s.Name)
+		return fmt.Sprintf("slot %s is empty, and slot %s alone holds images (%s): a reboot needs them",
+			s.Name.Other(), s.Name, s.Release())
 	default:
 		return "it is not known which was filled first: name it, nodeseal retire a or b; nodeseal status says what each holds"
 	}

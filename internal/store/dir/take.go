@@ -62,6 +62,9 @@ func (im *importer) takeFrom(ctx context.Context, path string) error {
 			total += j.layers[0].DiffSize
 		}
 	}
+	if len(todo) == 0 {
+		return nil
+	}
 	slices.SortStableFunc(todo, func(a, b *job) int { return cmp.Compare(b.layers[0].DiffSize, a.layers[0].DiffSize) })
 	im.opts.Progress.Begin(phaseTake, total, progress.Bytes)
 	g, ctx := errgroup.WithContext(ctx)

@@ -126,7 +126,8 @@ func (r records) ReadFile(name string) ([]byte, error) {
 	return io.ReadAll(r.image.Open(f)) //nolint:wrapcheck // of this program
 }
 
-// prove compares the digest of an image with the recorded one, once. The error is a *donorError where it is another one, or cannot be read.
+// prove compares the digest of an image with the recorded one, once. The error is a
+// *donorError where it is another one, or where the image cannot be read.
 func (d *donor) prove(ctx context.Context) error {
 	if d.proven {
 		return nil
