@@ -107,14 +107,15 @@ func (b *Reader) decodeFrame(i int, compressed, buffer []byte) (c, content []byt
 	return compressed, content, nil
 }
 
-// Read implements io.Reader.
-func (r *tarReader) Read(p []byte) (int, error) {
+// next returns what is left of the present frame, or of the one after it: at least one
+// byte, valid until next is called when all of it was taken. io.EOF is the end of the range.
+func (r *tarReader) next() ([]byte, error) {
 	for len(r.current) == 0 {
 		if r.err != nil {
-			return 0, r.err
+			return nil, r.err
 		}
 		if r.left == 0 {
-			return 0, io.EOF
+			return nil, io.EOF
 		}
 		if r.whole != nil {
 			select {
@@ -126,14 +127,25 @@ func (r *tarReader) Read(p []byte) (int, error) {
 		d, ok := <-r.results
 		if !ok {
 			r.err = r.cause()
-			return 0, r.err
+			return nil, r.err
 		}
 		r.current, r.whole, r.err = d.content, d.buffer, d.err
 	}
-	n := copy(p, r.current)
+	return r.current, nil
+}
+
+// take takes n bytes of what next returned.
+func (r *tarReader) take(n int) {
 	r.current = r.current[n:]
 	r.left -= int64(n)
-	return n, nil
+}
+
+// Read implements io.Reader.
+func (r *tarReader) Read(p []byte) (int, error) {
+	piece, err := r.next()
+	n := copy(p, piece)
+	r.take(n)
+	return n, err
 }
 
 // Close ends the decoding. Reads after it fail or end early.

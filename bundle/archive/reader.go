@@ -228,7 +228,7 @@ func (b *Reader) ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error) 
 // OpenLayer returns the bytes of a layer blob as the bundle holds them: the
 // plain tar where the layers are expanded, else the registry's bytes. Frames
 // are decoded ahead. The bytes are not proven to have the digest: the caller
-// hashes them. The caller closes the reader.
+// hashes them. The caller closes the reader, which is an io.WriterTo too.
 func (b *Reader) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 	return b.open(ctx, d)
 }
@@ -312,30 +312,65 @@ type memberReader struct {
 
 // Read implements io.Reader.
 func (r *memberReader) Read(p []byte) (int, error) {
-	if r.left == 0 {
-		var pad [tarBlock]byte
-		zeros := pad[:padding(r.m.size)]
-		if _, err := io.ReadFull(r.r, zeros); err != nil {
-			return 0, r.b.damage(r.m, err)
+	piece, err := r.next()
+	n := copy(p, piece)
+	r.take(n)
+	return n, err
+}
+
+// WriteTo implements io.WriterTo: w gets the decoded frames as they are. An error of w is
+// returned as it is.
+func (r *memberReader) WriteTo(w io.Writer) (written int64, err error) {
+	for {
+		piece, err := r.next()
+		if errors.Is(err, io.EOF) {
+			return written, nil
 		}
-		if !bytes.Equal(zeros, make([]byte, len(zeros))) {
-			return 0, r.b.damage(r.m, fmt.Errorf("%w: bytes behind its end", bundle.ErrDamaged))
+		if err != nil {
+			return written, err
 		}
-		r.m.size = 0 // the padding was read
-		return 0, io.EOF
+		n, err := w.Write(piece)
+		r.take(n)
+		written += int64(n)
+		if err != nil {
+			return written, err //nolint:wrapcheck // the caller's own writer
+		}
 	}
-	n, err := r.r.Read(p[:min(int64(len(p)), r.left)])
-	r.left -= int64(n)
+}
+
+// next returns the next bytes of the content, at least one, valid until all of them
+// are taken. io.EOF is its end, behind which nothing but padding was.
+func (r *memberReader) next() ([]byte, error) {
+	if r.left == 0 {
+		return nil, r.end()
+	}
+	piece, err := r.r.next()
 	if errors.Is(err, io.EOF) {
-		err = nil
-		if n == 0 {
-			err = fmt.Errorf("%w: it ends early", bundle.ErrDamaged)
-		}
+		err = fmt.Errorf("%w: it ends early", bundle.ErrDamaged)
 	}
 	if err != nil {
-		err = r.b.damage(r.m, err)
+		return nil, r.b.damage(r.m, err)
 	}
-	return n, err
+	return piece[:min(int64(len(piece)), r.left)], nil
+}
+
+func (r *memberReader) take(n int) {
+	r.r.take(n)
+	r.left -= int64(n)
+}
+
+// end reads the padding and returns io.EOF.
+func (r *memberReader) end() error {
+	var pad [tarBlock]byte
+	zeros := pad[:padding(r.m.size)]
+	if _, err := io.ReadFull(r.r, zeros); err != nil {
+		return r.b.damage(r.m, err)
+	}
+	if !bytes.Equal(zeros, make([]byte, len(zeros))) {
+		return r.b.damage(r.m, fmt.Errorf("%w: bytes behind its end", bundle.ErrDamaged))
+	}
+	r.m.size = 0 // the padding was read
+	return io.EOF
 }
 
 // Close implements io.Closer.

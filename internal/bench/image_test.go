@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
@@ -43,13 +41,15 @@ func imagePair(t *testing.T, s *importSet, w way) {
 	}
 	dir := fresh(t)
 	image, other := filepath.Join(dir, "store.erofs"), filepath.Join(dir, "other")
-	warm(t, s.bundle)
+	ready(t, s.bundle)
 	ours := s.imageInto(t, image)
-	switch unix.Sync(); w.name {
+	switch w.name {
 	case "skopeo", "library":
-		warm(t, s.layout)
+		ready(t, s.layout)
 	case "podman":
-		warm(t, s.archive)
+		ready(t, s.archive)
+	default:
+		ready(t, s.bundle)
 	}
 	theirs := w.run(t, s, other)
 	t.Logf("%-8s %s | image %s | wall %.2f cpu %.2f | load %s", w.name, theirs, ours,

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
@@ -72,13 +70,17 @@ func pair(t *testing.T, s *importSet, w way) {
 		s.docker(t)
 	}
 	dir := fresh(t)
-	warm(t, s.bundle)
+	ready(t, s.bundle)
 	ours := s.importInto(t, filepath.Join(dir, "store"))
-	switch unix.Sync(); w.name {
+	switch w.name {
 	case "skopeo", "library":
-		warm(t, s.layout)
+		ready(t, s.layout)
 	case "podman":
-		warm(t, s.archive)
+		ready(t, s.archive)
+	case "cp":
+		ready(t, filepath.Join(dir, "store"))
+	default:
+		ready(t, s.bundle)
 	}
 	other := filepath.Join(dir, "other")
 	// Where skopeo and podman remember what layers were pulled before.
@@ -99,7 +101,7 @@ func TestImportJobs(t *testing.T) {
 	for _, jobs := range []int{1, 2, 4, 8, 16} {
 		t.Run(fmt.Sprint(jobs), func(t *testing.T) {
 			dir := fresh(t)
-			warm(t, s.bundle)
+			ready(t, s.bundle)
 			t.Logf("--jobs %-2d %s", jobs, s.importInto(t, filepath.Join(dir, "store"), fmt.Sprintf("--jobs=%d", jobs)))
 		})
 	}

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,6 @@ import (
 	"testing"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
@@ -101,45 +101,28 @@ func (s *importSet) docker(t testing.TB) {
 	check(t, os.Rename(s.archive+".part", s.archive))
 }
 
-// warm reads what a way reads, so that no way waits for it: the disk's speed
-// would be measured, not the way's.
-func warm(t testing.TB, paths ...string) {
-	t.Helper()
-	for _, root := range paths {
-		check(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
-				return err
-			}
-			f, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			_, err = io.Copy(io.Discard, f)
-			return errors.Join(err, f.Close())
-		}))
-	}
-}
-
 // fsVar names the type of the file systems that stores are written to; it is
-// ext4 where it is not set.
+// ext4 where it is not set. "disk" is the one of TMPDIR, as it is.
 const fsVar = "NODESEAL_BENCH_FS"
+
+// fsSize is what the disk of a node has; it takes no room before it is used.
+const fsSize = 100 << 30
 
 // fresh returns a directory on a new file system. Nothing was ever deleted
 // there: ext4 does not give an inode out again for minutes after its file was
-// deleted, and each new file looks at all of those.
+// deleted, and each new file looks at all of those. Who measures on a disk waits.
 func fresh(t testing.TB) string {
 	t.Helper()
-	fsType := os.Getenv(fsVar)
-	if fsType == "" {
-		fsType = "ext4"
+	fsType := cmp.Or(os.Getenv(fsVar), "ext4")
+	if fsType == "disk" {
+		return t.TempDir()
 	}
-	dir := testenv.NeedFSOfSize(t, fsType, 24<<30)
+	dir := testenv.NeedFSOfSize(t, fsType, fsSize)
 	source, err := exec.Command(testenv.NeedTool(t, "findmnt"), "-n", "-o", "SOURCE", dir).Output()
 	check(t, err)
 	// Without a second page cache below it.
 	_, _, err = run(exec.Command(testenv.NeedTool(t, "losetup"), "--direct-io=on", strings.TrimSpace(string(source))))
 	check(t, err)
-	unix.Sync()
 	return dir
 }
 

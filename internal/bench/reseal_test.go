@@ -11,8 +11,6 @@ import (
 	"slices"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
@@ -44,7 +42,8 @@ func TestReseal(t *testing.T) {
 	for i := range resealRounds {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			slot := func(root, command, bundle string) usage {
-				unix.Sync()
+				check(t, os.MkdirAll(root, 0o755))
+				ready(t, bundle, root)
 				return measure(t, exec.Command(program, command, "--quiet", "--gc-threshold=0", "--format", format, "--root", root, bundle))
 			}
 			whole := slot(filepath.Join(fresh(t), "node"), "import", second.bundle)

@@ -51,17 +51,21 @@ type rawReader struct {
 // Read implements io.Reader.
 func (r *rawReader) Read(b []byte) (int, error) {
 	n, err := r.r.Read(b)
-	r.n += int64(n)
-	if r.read != nil {
-		r.read(int64(n))
-	}
-	if r.hash != nil {
-		r.hash.Write(b[:n])
-	}
+	r.count(b[:n])
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}
 	return n, err //nolint:wrapcheck // an io.Reader passes errors on
+}
+
+func (r *rawReader) count(b []byte) {
+	r.n += int64(len(b))
+	if r.read != nil {
+		r.read(int64(len(b)))
+	}
+	if r.hash != nil {
+		r.hash.Write(b)
+	}
 }
 
 // Open looks at the first bytes of a blob of l and decompresses it where it is
@@ -97,6 +101,36 @@ func Open(blob io.Reader, l *store.Layer, read func(n int64)) (*Plain, error) {
 	}
 	return p, nil
 }
+
+// Tar returns the reader of the plain tar: an io.WriterTo, which passes on what the blob's
+// reader has without copying it, where that is one and the blob is the plain tar.
+func (p *Plain) Tar() io.Reader {
+	if from, ok := p.raw.r.(io.WriterTo); ok && p.in == nil {
+		return &rawWriter{rawReader: p.raw, from: from}
+	}
+	return p
+}
+
+// rawWriter is a rawReader of a blob that can write itself.
+type rawWriter struct {
+	*rawReader
+	from io.WriterTo
+}
+
+// WriteTo implements io.WriterTo.
+func (r *rawWriter) WriteTo(w io.Writer) (int64, error) {
+	return r.from.WriteTo(writer(func(b []byte) (int, error) { //nolint:wrapcheck // the blob's own error, or w's
+		n, err := w.Write(b)
+		r.count(b[:n])
+		return n, err //nolint:wrapcheck // the caller's own writer
+	}))
+}
+
+// writer is an io.Writer.
+type writer func(b []byte) (int, error)
+
+// Write implements io.Writer.
+func (w writer) Write(b []byte) (int, error) { return w(b) }
 
 // Read implements io.Reader.
 func (p *Plain) Read(b []byte) (int, error) {

@@ -132,7 +132,7 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.split.close()) }()
-	result, err := w.extractor.Layer(ctx, plain, diff, w.split.gzip, opts)
+	result, err := w.extractor.Layer(ctx, plain.Tar(), diff, w.split.gzip, opts)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // extractOne wraps it
 	}

@@ -28,11 +28,12 @@ type Content struct {
 	crc    hash.Hash64     // nil where the entry has no content, or nobody wants it
 	sum    hash.Hash       // nil where there is nothing to compare with
 	bytes  int64
+	lent   bool  // the tar has it as it is: its pieces need not be copied
 	err    error // that Read returned, other than io.EOF
 }
 
 func (s *scan) newContent(hdr *tar.Header, listed filetable.Entry, tr *tar.Reader, p *pump) *Content {
-	c := &Content{s: s, listed: listed, tr: tr, pump: p, left: hdr.Size > 0}
+	c := &Content{s: s, listed: listed, tr: tr, pump: p, left: hdr.Size > 0, lent: p != nil && !sparse(hdr)}
 	if c.left && !s.known {
 		s.crc.Reset()
 		c.crc = s.crc
@@ -55,19 +56,40 @@ func (c *Content) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := c.tr.Read(b)
-	if n > 0 {
-		if c.err = c.take(b[:n]); c.err != nil {
-			return 0, c.err
+	return n, c.account(b[:n], err)
+}
+
+// next returns the next piece, valid until the next call.
+func (c *Content) next() ([]byte, error) {
+	if !c.lent {
+		n, err := c.Read(c.s.buf)
+		return c.s.buf[:n], err
+	}
+	if !c.left {
+		return nil, io.EOF
+	}
+	// The tar reader asks the pump once, for at most this much, and looks at no byte.
+	c.pump.lend, c.pump.lent = true, nil
+	_, err := c.tr.Read(c.s.buf)
+	c.pump.lend = false
+	return c.pump.lent, c.account(c.pump.lent, err)
+}
+
+// account hashes a piece that the tar reader returned with err.
+func (c *Content) account(piece []byte, err error) error {
+	if len(piece) > 0 {
+		if c.err = c.take(piece); c.err != nil {
+			return c.err
 		}
 	}
 	switch {
 	case errors.Is(err, io.EOF):
 		c.left = false
-		return n, io.EOF
+		return io.EOF
 	case err != nil:
 		c.err = &RefusedError{Err: err}
 	}
-	return n, c.err
+	return c.err
 }
 
 // take hashes one piece.
@@ -91,14 +113,14 @@ func (c *Content) take(b []byte) error {
 // writeTo reads what is left of the content and writes it to fd.
 func (c *Content) writeTo(fd int) error {
 	for c.left {
-		n, err := c.Read(c.s.buf)
+		piece, err := c.next()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		if fd == discard {
 			continue
 		}
-		if err := writeAll(fd, c.s.buf[:n]); err != nil {
+		if err := writeAll(fd, piece); err != nil {
 			return err
 		}
 	}

@@ -76,15 +76,17 @@ type Result struct {
 }
 
 // Extractor unpacks layers, one after another: it keeps its buffers from one to
-// the next, about 4 MiB. The zero value is ready. It is for one goroutine.
+// the next, about 4 MiB where streams cannot write themselves. The zero value is ready.
+// It is for one goroutine.
 type Extractor struct {
-	buf    []byte
-	chunks [][]byte
+	buf     []byte
+	readBuf []byte // of the pump
 }
 
 // Layer unpacks the plain tar stream into the empty directory dir and writes
 // its tar-split, as uncompressed JSON lines, to tarSplit. It reads the stream
-// to its end and does not close it. The Result's DiffID is what the stream has;
+// to its end and does not close it; one that is an io.WriterTo is not copied on its
+// way. The Result's DiffID is what the stream has;
 // comparing it is the caller's: until then the tree is not proven.
 //
 // An error about the tar is a *RefusedError; where the stream fails it is the

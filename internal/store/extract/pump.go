@@ -6,98 +6,115 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
 )
 
 const (
-	// chunkSize is how much the pump reads at once.
+	// chunkSize is how much the pump hashes and hands over at once.
 	chunkSize = 1 << 20
-	// chunksAhead is how many chunks wait for the tar reader.
+	// chunksAhead is how many chunks are with the tar reader, or wait for it, while
+	// the next one is hashed.
 	chunksAhead = 2
+	// readSize is how much is read at once of a stream that cannot write itself.
+	readSize = 4 << 20
 )
 
-// pump reads and hashes a stream in a goroutine of its own, ahead of its
-// reader. It is an io.Reader for one goroutine.
+// pump hashes a stream in a goroutine of its own, ahead of its reader. It is an io.Reader
+// for one goroutine. A stream that is an io.WriterTo is not copied on its way.
 type pump struct {
-	chunks *[][]byte // all that exist; the goroutine's
 	cancel context.CancelFunc
-	full   chan []byte // what was read and hashed
-	empty  chan []byte // to be used again
+	full   chan []byte   // what was hashed
+	used   chan struct{} // a token for each chunk that the reader is done with
 	done   sync.WaitGroup
 
 	// Of the reader.
-	chunk, rest []byte
-	read        int64
-	failed      error // that Read returned, other than io.EOF
+	chunk  []byte // what is left of the present one
+	begun  bool   // there is a present one
+	read   int64
+	lend   bool   // Read does not copy: what it would have is in lent
+	lent   []byte // valid until the next Read
+	failed error  // that Read returned, other than io.EOF
 
 	// Of the goroutine, and of everyone once full is closed.
-	hash hash.Hash
-	size int64
-	err  error
+	ctx     context.Context //nolint:containedctx // of the goroutine that the pump is
+	maxSize int64
+	handed  int // chunks that are not yet used
+	hash    hash.Hash
+	size    int64
+	err     error
 }
 
-// startPump starts to read src. stop must be called, after which the chunks are
-// the Extractor's again.
+// startPump starts to read src. stop must be called, after which the Extractor's buffer
+// is free again.
 func (e *Extractor) startPump(ctx context.Context, src io.Reader, maxSize int64) *pump {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &pump{
-		chunks: &e.chunks,
-		cancel: cancel,
-		full:   make(chan []byte, chunksAhead),
-		empty:  make(chan []byte, chunksAhead+2),
-		hash:   sha256.New(),
+		ctx: ctx, cancel: cancel, maxSize: maxSize,
+		full: make(chan []byte, chunksAhead),
+		used: make(chan struct{}, chunksAhead),
+		hash: sha256.New(),
 	}
-	for i := range chunksAhead + 2 {
-		if i < len(e.chunks) {
-			p.empty <- e.chunks[i]
+	p.done.Go(func() {
+		defer close(p.full)
+		if whole, ok := src.(io.WriterTo); ok {
+			_, p.err = whole.WriteTo(p)
 		} else {
-			p.empty <- nil // to be made when it is needed
+			p.err = e.copyTo(p, src)
 		}
-	}
-	p.done.Go(func() { p.run(ctx, src, maxSize) })
+	})
 	return p
 }
 
-// run reads until the end, an error, or stop.
-func (p *pump) run(ctx context.Context, src io.Reader, maxSize int64) {
-	defer close(p.full)
+// copyTo copies src, in large pieces, to the pump.
+func (e *Extractor) copyTo(p *pump, src io.Reader) error {
+	if e.readBuf == nil {
+		e.readBuf = make([]byte, readSize)
+	}
 	for {
-		var chunk []byte
-		select {
-		case chunk = <-p.empty:
-		case <-ctx.Done():
-			p.err = ctx.Err()
-			return
-		}
-		if chunk == nil {
-			chunk = make([]byte, chunkSize)
-			*p.chunks = append(*p.chunks, chunk)
-		}
-		n, err := fill(src, chunk[:chunkSize])
-		p.size += int64(n)
-		if maxSize > 0 && p.size > maxSize {
-			p.err = &RefusedError{Err: ErrTooLong}
-			return
-		}
-		p.hash.Write(chunk[:n])
-		if n > 0 {
-			select {
-			case p.full <- chunk[:n]:
-			case <-ctx.Done():
-				p.err = ctx.Err()
-				return
-			}
+		n, err := fill(src, e.readBuf)
+		if _, err := p.Write(e.readBuf[:n]); err != nil {
+			return err
 		}
 		if errors.Is(err, io.EOF) {
-			return
+			return nil
 		}
 		if err != nil {
-			p.err = err
-			return
+			return err
 		}
 	}
+}
+
+// Write hashes b and hands it to the reader. It returns when the reader is done with it.
+func (p *pump) Write(b []byte) (int, error) {
+	for chunk := range slices.Chunk(b, chunkSize) {
+		p.size += int64(len(chunk))
+		if p.maxSize > 0 && p.size > p.maxSize {
+			return 0, &RefusedError{Err: ErrTooLong}
+		}
+		p.hash.Write(chunk)
+		if err := p.await(chunksAhead - 1); err != nil {
+			return 0, err
+		}
+		p.full <- chunk // has room for all that are not yet used
+		p.handed++
+	}
+	return len(b), p.await(0)
+}
+
+// await waits until at most n chunks are not yet used.
+func (p *pump) await(n int) error {
+	for p.handed > n {
+		select {
+		case <-p.used:
+			p.handed--
+		case <-p.ctx.Done():
+			return p.ctx.Err() //nolint:wrapcheck // the caller's own
+		}
+	}
+	return nil
 }
 
 // fill reads until b is full or src has an error. Unlike io.ReadFull it leaves
@@ -113,10 +130,10 @@ func fill(src io.Reader, b []byte) (n int, err error) {
 
 // Read implements io.Reader.
 func (p *pump) Read(b []byte) (int, error) {
-	if len(p.rest) == 0 {
-		if p.chunk != nil {
-			p.empty <- p.chunk
-			p.chunk = nil
+	if len(p.chunk) == 0 {
+		if p.begun {
+			p.used <- struct{}{} // has room for all chunks that there are
+			p.begun = false
 		}
 		chunk, ok := <-p.full
 		if !ok {
@@ -126,10 +143,15 @@ func (p *pump) Read(b []byte) (int, error) {
 			}
 			return 0, io.EOF
 		}
-		p.chunk, p.rest = chunk, chunk
+		p.chunk, p.begun = chunk, true
 	}
-	n := copy(b, p.rest)
-	p.rest = p.rest[n:]
+	n := min(len(b), len(p.chunk))
+	if p.lend {
+		p.lent = p.chunk[:n]
+	} else {
+		copy(b, p.chunk)
+	}
+	p.chunk = p.chunk[n:]
 	p.read += int64(n)
 	return n, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 	"github.com/vbatts/tar-split/archive/tar"
 	"github.com/vbatts/tar-split/tar/storage"
 )
@@ -12,17 +13,17 @@ import (
 // splitter writes a tar-split: all of a tar but the contents of its files, as
 // JSON lines, from which with the files the tar can be made again.
 type splitter struct {
-	p storage.Packer
+	w *tarsplit.Writer
 }
 
-func newSplitter(w io.Writer) *splitter { return &splitter{p: storage.NewJSONPacker(w)} }
+func newSplitter(w io.Writer) *splitter { return &splitter{w: tarsplit.NewWriter(w)} }
 
 // segment adds raw bytes of the tar.
 func (s *splitter) segment(raw []byte) error {
 	if len(raw) == 0 {
 		return nil
 	}
-	if _, err := s.p.AddEntry(storage.Entry{Type: storage.SegmentType, Payload: raw}); err != nil {
+	if _, err := s.w.AddEntry(storage.Entry{Type: storage.SegmentType, Payload: raw}); err != nil {
 		return fmt.Errorf("writing tar-split: %w", err)
 	}
 	return nil
@@ -32,7 +33,7 @@ func (s *splitter) segment(raw []byte) error {
 func (s *splitter) file(hdr *tar.Header, checksum []byte) error {
 	e := storage.Entry{Type: storage.FileType, Size: hdr.Size, Payload: checksum}
 	e.SetName(hdr.Name)
-	_, err := s.p.AddEntry(e)
+	_, err := s.w.AddEntry(e)
 	if errors.Is(err, storage.ErrDuplicatePath) {
 		// The library cannot keep such a layer either.
 		return ErrTwice

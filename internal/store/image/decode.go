@@ -185,7 +185,7 @@ func (w *worker) scan(ctx context.Context, d *donor, j *job, t extract.Tree, spl
 		return nil, err //nolint:wrapcheck // says what it did
 	}
 	defer plain.Close()
-	result, err := w.extractor.Scan(ctx, plain, t, split, opts)
+	result, err := w.extractor.Scan(ctx, plain.Tar(), t, split, opts)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller wraps it
 	}

@@ -1,4 +1,4 @@
-// Package tarsplit reads what package storage of tar-split writes, in a fraction of the
+// Package tarsplit reads and writes what package storage of tar-split does, in a fraction of the
 // time.
 package tarsplit
 
