@@ -4,24 +4,20 @@ package bench
 
 import (
 	"archive/tar"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
-	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
 // importSet is a corpus in the forms that the ways to import read.
@@ -99,31 +95,6 @@ func (s *importSet) docker(t testing.TB) {
 	again(t, modeLibrary, s.layout, root, fmt.Sprint(len(s.refs)))
 	s.save(t, root, s.archive+".part")
 	check(t, os.Rename(s.archive+".part", s.archive))
-}
-
-// fsVar names the type of the file systems that stores are written to; it is
-// ext4 where it is not set. "disk" is the one of TMPDIR, as it is.
-const fsVar = "NODESEAL_BENCH_FS"
-
-// fsSize is what the disk of a node has; it takes no room before it is used.
-const fsSize = 100 << 30
-
-// fresh returns a directory on a new file system. Nothing was ever deleted
-// there: ext4 does not give an inode out again for minutes after its file was
-// deleted, and each new file looks at all of those. Who measures on a disk waits.
-func fresh(t testing.TB) string {
-	t.Helper()
-	fsType := cmp.Or(os.Getenv(fsVar), "ext4")
-	if fsType == "disk" {
-		return t.TempDir()
-	}
-	dir := testenv.NeedFSOfSize(t, fsType, fsSize)
-	source, err := exec.Command(testenv.NeedTool(t, "findmnt"), "-n", "-o", "SOURCE", dir).Output()
-	check(t, err)
-	// Without a second page cache below it.
-	_, _, err = run(exec.Command(testenv.NeedTool(t, "losetup"), "--direct-io=on", strings.TrimSpace(string(source))))
-	check(t, err)
-	return dir
 }
 
 // eachLayer calls read with every layer of a bundle, jobs at once.

@@ -24,17 +24,24 @@ func NeedFS(t testing.TB, fsType string) string {
 func NeedFSOfSize(t testing.TB, fsType string, size int64) string {
 	t.Helper()
 	NeedRoot(t)
-	dir := t.TempDir()
-	point := filepath.Join(dir, fsType)
+	if quiet, ok := mkfsFlags(fsType); ok {
+		image := filepath.Join(t.TempDir(), "image")
+		makeImage(t, image, size, NeedTool(t, "mkfs."+fsType), quiet)
+		return Mount(t, fsType, "-o", "loop", image)
+	}
+	return Mount(t, fsType, fsType)
+}
+
+// Mount mounts a file system with the options and the source that mount has before the
+// mount point, and returns where. The mount and all mounts below go away at the end of
+// the test.
+func Mount(t testing.TB, fsType string, args ...string) string {
+	t.Helper()
+	point := filepath.Join(t.TempDir(), fsType)
 	if err := os.Mkdir(point, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-t", fsType, fsType, point}
-	if quiet, ok := mkfsFlags(fsType); ok {
-		image := filepath.Join(dir, "image")
-		makeImage(t, image, size, NeedTool(t, "mkfs."+fsType), quiet)
-		args = []string{"-t", fsType, "-o", "loop", image, point}
-	}
+	args = append(append([]string{"-t", fsType}, args...), point)
 	out, err := exec.Command(NeedTool(t, "mount"), args...).CombinedOutput()
 	Require(t, err == nil, "the test needs to mount %s: %v: %s", fsType, err, out)
 	t.Cleanup(func() { unmount(t, point) })
