@@ -72,8 +72,7 @@ func (u *unpacker) regular(hdr *tar.Header, parent dir, a at, content *Content) 
 	if err != nil {
 		return err
 	}
-	// A change of owner clears the set-id bits.
-	if mode&u.umask != 0 || u.acl || (mode&0o7000 != 0) || chowned {
+	if u.otherMode(mode, chowned) {
 		if err := chmod(a, mode); err != nil {
 			return err
 		}
@@ -84,8 +83,15 @@ func (u *unpacker) regular(hdr *tar.Header, parent dir, a at, content *Content) 
 	return u.setXattrs(a, hdr)
 }
 
+// otherMode reports whether a file that was created with mode may have another one now. A
+// change of owner clears the set-id bits.
+func (u *unpacker) otherMode(mode uint32, chowned bool) bool {
+	return mode&u.umask != 0 || u.acl || mode&0o7000 != 0 || chowned
+}
+
 func (u *unpacker) directory(hdr *tar.Header, parent dir, a at, inside string) error {
 	mode := uint32(hdr.Mode) & 0o7777
+	existed := false
 	err := unix.Mkdirat(a.fd, a.name, mode)
 	if errors.Is(err, unix.EEXIST) {
 		var st unix.Stat_t
@@ -94,6 +100,7 @@ func (u *unpacker) directory(hdr *tar.Header, parent dir, a at, inside string) e
 		}
 		// The group may change, which files in it inherit.
 		u.stale = true
+		existed = true
 		if err = nil; st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			if err := u.remove(a); err != nil {
 				return err
@@ -105,11 +112,14 @@ func (u *unpacker) directory(hdr *tar.Header, parent dir, a at, inside string) e
 	if err != nil {
 		return os.NewSyscallError("mkdirat", err)
 	}
-	if _, err := u.chown(a, hdr, parent); err != nil {
+	chowned, err := u.chown(a, hdr, parent)
+	if err != nil {
 		return err
 	}
-	if err := chmod(a, mode); err != nil {
-		return err
+	if existed || parent.setgid || u.otherMode(mode, chowned) {
+		if err := chmod(a, mode); err != nil {
+			return err
+		}
 	}
 	u.listed = append(u.listed, dirTime{path: inside, hdr: hdr})
 	return u.setXattrs(a, hdr)

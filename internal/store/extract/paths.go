@@ -24,6 +24,8 @@ type dir struct {
 	fd int
 	// gid is the group that new files may inherit from it.
 	gid uint32
+	// setgid says that new directories inherit that bit.
+	setgid bool
 }
 
 // maxDirs is how many directories may stay open from one entry to the next.
@@ -54,7 +56,7 @@ func (c *dirCache) get(name string) (dir, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return dir{}, errors.Join(os.NewSyscallError("fstat", err), unix.Close(fd))
 	}
-	d := dir{fd: fd, gid: st.Gid}
+	d := dir{fd: fd, gid: st.Gid, setgid: st.Mode&unix.S_ISGID != 0}
 	c.open[name] = d
 	return d, nil
 }

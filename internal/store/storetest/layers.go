@@ -38,6 +38,7 @@ func Everything(t testing.TB) [][]byte {
 		Dir("setgid/").Perm(0o2775).Owner(0, 50),
 		File("setgid/inherits", "root's own group"),
 		Dir("setgid/sub/").Perm(0o755),
+		Dir("setgid-root/").Perm(0o2755), Dir("setgid-root/sub/").Perm(0o755),
 		Device("dev-null", 1, 3).Perm(0o666).Owner(0, 6),
 		{Header: tar.Header{Typeflag: tar.TypeBlock, Name: "loop0", Mode: 0o660, Devmajor: 7}},
 		{Header: tar.Header{Typeflag: tar.TypeFifo, Name: "fifo", Mode: 0o640, Uid: 11}},
