@@ -48,6 +48,11 @@ var ways = []way{
 	{"cp", func(t *testing.T, _ *importSet, dir string) usage {
 		return viaCp(t, filepath.Join(filepath.Dir(dir), "store"), dir)
 	}},
+	// As import does, it ends when what it made is on the disk.
+	{"cp-sync", func(t *testing.T, _ *importSet, dir string) usage {
+		u := viaCp(t, filepath.Join(filepath.Dir(dir), "store"), dir)
+		return u.plus(measure(t, exec.Command(testenv.NeedTool(t, "sync"), "-f", dir)))
+	}},
 }
 
 // TestImport measures the ways to get images into a store: every way has an
@@ -77,7 +82,7 @@ func pair(t *testing.T, s *importSet, w way) {
 		ready(t, s.layout)
 	case "podman":
 		ready(t, s.archive)
-	case "cp":
+	case "cp", "cp-sync":
 		ready(t, filepath.Join(dir, "store"))
 	default:
 		ready(t, s.bundle)
