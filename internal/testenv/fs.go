@@ -34,7 +34,7 @@ func NeedFSOfSize(t testing.TB, fsType string, size int64) string {
 
 // Mount mounts a file system with the options and the source that mount has before the
 // mount point, and returns where. The mount and all mounts below go away at the end of
-// the test.
+// the test. It needs root.
 func Mount(t testing.TB, fsType string, args ...string) string {
 	t.Helper()
 	point := filepath.Join(t.TempDir(), fsType)

@@ -70,8 +70,11 @@ func (c *Content) next() ([]byte, error) {
 	}
 	// The tar reader asks the pump once, for at most this much, and looks at no byte.
 	c.pump.lend, c.pump.lent = true, nil
-	_, err := c.tr.Read(c.s.buf)
+	n, err := c.tr.Read(c.s.buf)
 	c.pump.lend = false
+	if n != len(c.pump.lent) {
+		return nil, fmt.Errorf("the tar reader has %d bytes, not the %d that it was lent", n, len(c.pump.lent))
+	}
 	return c.pump.lent, c.account(c.pump.lent, err)
 }
 

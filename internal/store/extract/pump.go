@@ -104,17 +104,17 @@ func (p *pump) Write(b []byte) (int, error) {
 	return len(b), p.await(0)
 }
 
-// await waits until at most n chunks are not yet used.
+// await waits until at most n chunks are not yet used. The end of the work counts at once, also
+// where there is nothing to wait for.
 func (p *pump) await(n int) error {
-	for p.handed > n {
+	for p.ctx.Err() == nil && p.handed > n {
 		select {
 		case <-p.used:
 			p.handed--
 		case <-p.ctx.Done():
-			return p.ctx.Err() //nolint:wrapcheck // the caller's own
 		}
 	}
-	return nil
+	return p.ctx.Err() //nolint:wrapcheck // the caller's own
 }
 
 // fill reads until b is full or src has an error. Unlike io.ReadFull it leaves
