@@ -228,5 +228,5 @@ func (c contextReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, context.Cause(c.ctx)
 	}
-	return c.r.Read(p) //nolint:wrapcheck // io.EOF must pass
+	return c.r.Read(p)
 }

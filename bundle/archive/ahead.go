@@ -13,7 +13,7 @@ const aheadBuffer = 256 << 10
 // where that is worth it. It reads no more once it returned.
 func copyAhead(w io.Writer, r io.Reader, size int64) (n int64, err error) {
 	if size <= aheadBuffer {
-		return io.CopyBuffer(onlyWriter{w}, onlyReader{r}, make([]byte, size+1)) //nolint:wrapcheck // the caller's own
+		return io.CopyBuffer(onlyWriter{w}, onlyReader{r}, make([]byte, size+1))
 	}
 	free, filled := make(chan []byte, 3), make(chan piece, 3)
 	for range cap(free) {

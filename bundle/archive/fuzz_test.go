@@ -74,7 +74,7 @@ func readWhole(t *testing.T, r *archive.Reader, b bundle.Blob) error {
 	t.Helper()
 	if b.Kind.Small() {
 		_, err := r.ReadBlob(t.Context(), b.Digest)
-		return err //nolint:wrapcheck // the test prints it
+		return err
 	}
 	open := r.OpenLayer
 	if b.Kind == bundle.KindFileTable {
@@ -82,7 +82,7 @@ func readWhole(t *testing.T, r *archive.Reader, b bundle.Blob) error {
 	}
 	blob, err := open(t.Context(), b.Digest)
 	if err != nil {
-		return err //nolint:wrapcheck // the test prints it
+		return err
 	}
 	_, err = io.Copy(io.Discard, layout.NewVerifier(blob, b.Digest, b.Size))
 	return errors.Join(err, blob.Close())

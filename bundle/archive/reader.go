@@ -333,7 +333,7 @@ func (r *memberReader) WriteTo(w io.Writer) (written int64, err error) {
 		r.take(n)
 		written += int64(n)
 		if err != nil {
-			return written, err //nolint:wrapcheck // the caller's own writer
+			return written, err
 		}
 	}
 }

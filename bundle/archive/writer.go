@@ -95,7 +95,7 @@ func (w *writer) Write(p []byte) (int, error) {
 		w.written(int64(n))
 	}
 	w.err = err
-	return n, err //nolint:wrapcheck // wrapped by finish and blob
+	return n, err
 }
 
 // hashBeside is from how many bytes on it is worth to hash them on another
@@ -130,7 +130,7 @@ func (w *writer) blob(ctx context.Context, b bundle.Blob, src Content) error {
 	if b.Kind.Small() {
 		data, err := src.ReadBlob(ctx, b.Digest)
 		if err != nil {
-			return err //nolint:wrapcheck // wrapped by Write
+			return err
 		}
 		if int64(len(data)) != b.Size {
 			return fmt.Errorf("%d bytes, the inventory says %d", len(data), b.Size)
@@ -145,7 +145,7 @@ func (w *writer) blob(ctx context.Context, b bundle.Blob, src Content) error {
 	w.content(head)
 	r, frames, err := src.OpenFrames(ctx, b.Digest)
 	if err != nil {
-		return err //nolint:wrapcheck // wrapped by Write
+		return err
 	}
 	if len(frames) == 0 {
 		err = w.makeFrames(ctx, b, r)
@@ -236,7 +236,7 @@ func (w *writer) finish() error {
 // content: what a seekable.Writer for OpenFrames needs at its end.
 func PadContent(w io.Writer, size int64) error {
 	_, err := w.Write(make([]byte, padding(size)))
-	return err //nolint:wrapcheck // of the caller's own writer
+	return err
 }
 
 // onlyWriter and onlyReader hide other methods, so that io.CopyBuffer uses its buffer.

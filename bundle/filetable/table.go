@@ -71,7 +71,7 @@ func (t *Writer) Close() error {
 	if t.err != nil {
 		return t.err
 	}
-	return t.w.Flush() //nolint:wrapcheck // of the caller's own writer
+	return t.w.Flush()
 }
 
 // errTable is the cause of a DamageError about a file table.

@@ -65,7 +65,7 @@ func runAudit(ctx context.Context, a *app, o *auditOptions) error {
 	for _, f := range a.files(o.objects) {
 		r, err := f.Open()
 		if err != nil {
-			return err //nolint:wrapcheck // names the file
+			return err
 		}
 		err = errors.Join(kubeobject.Read(r, func(obj kubeobject.Object) error { recorder.Add(obj); return nil }), r.Close())
 		if err != nil {
@@ -89,7 +89,7 @@ func runAudit(ctx context.Context, a *app, o *auditOptions) error {
 	if o.html != "" {
 		var page bytes.Buffer
 		if err := report.HTML(&page, rep); err != nil {
-			return err //nolint:wrapcheck // says what was written
+			return err
 		}
 		if err := atomicfile.WriteBytes(o.html, 0o644, page.Bytes()); err != nil {
 			return fmt.Errorf("writing %s: %w", o.html, err)
@@ -118,7 +118,7 @@ func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
 	case o.bundle != "":
 		f, err := archive.OpenFile(ctx, o.bundle)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // names the file
+			return nil, err
 		}
 		defer f.Close() //nolint:errcheck // read only
 		return audit.HeldInventory("bundle "+o.bundle, f.Inventory()), nil
@@ -162,5 +162,5 @@ func (a *app) showAudit(rep audit.Report) error {
 type auditResult struct{ audit.Report }
 
 func (r auditResult) writeText(w io.Writer) error {
-	return report.Text(w, r.Report) //nolint:wrapcheck // says what was written
+	return report.Text(w, r.Report)
 }

@@ -76,7 +76,7 @@ func (b *based) open(ctx context.Context, paths []string) error {
 			return preconditionError{&missingBaseError{path, err}}
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // says all
+			return err
 		}
 		b.places = append(b.places, p)
 	}
@@ -99,11 +99,11 @@ func (e *missingBaseError) Unwrap() error { return e.err }
 func (b *based) search(ctx context.Context, a *app, path string, stores []string) error {
 	_, file, err := split.Find(path)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	names, err := carry.Bundles(filepath.Dir(file))
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	candidates := slices.Clone(stores)
 	for _, name := range names {
@@ -115,7 +115,7 @@ func (b *based) search(ctx context.Context, a *app, path string, stores []string
 		p, err := base.Open(ctx, path)
 		switch {
 		case ctx.Err() != nil:
-			return context.Cause(ctx) //nolint:wrapcheck // the reason is what counts
+			return context.Cause(ctx)
 		case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, bundle.ErrDamaged):
 		case err != nil:
 			a.progress().Warn(fmt.Sprintf("nothing is taken from %s: %v", path, err))
@@ -150,14 +150,14 @@ func (b *based) blame(err error) error {
 	if b.from == nil || err == nil {
 		return err
 	}
-	return b.from.Blame(err) //nolint:wrapcheck // adds what is known
+	return b.from.Blame(err)
 }
 
 // stores are the stores that a node has for a base.
 func (o *slotOptions) stores() ([]string, error) {
 	root, err := slot.Open(o.path(o.root), slot.Options{})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	var out []string
 	for _, n := range slot.Names() {

@@ -80,7 +80,7 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	case errors.Is(err, carry.ErrParts):
 		return usageError{err}
 	case err != nil:
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	left, err := config.left(filepath.Join(dir, "config"))
 	if err != nil {

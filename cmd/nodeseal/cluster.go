@@ -31,7 +31,7 @@ func (o *clusterOptions) client(a *app) (*cluster.Client, error) {
 	}
 	client, err := cluster.New(cfg)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what was prepared
+		return nil, err
 	}
 	client.Progress = a.progress()
 	return client, nil

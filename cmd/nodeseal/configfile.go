@@ -18,7 +18,7 @@ type configFile struct {
 
 func (c configFile) writeText(w io.Writer) error {
 	_, err := io.WriteString(w, c.Content)
-	return err //nolint:wrapcheck // wrapped by show
+	return err
 }
 
 // readAllClose reads r to its end and closes it. name is for the error.

@@ -19,11 +19,11 @@ func (c configFiles) writeText(w io.Writer) error {
 	for i, f := range c.Files {
 		if i > 0 {
 			if _, err := io.WriteString(w, "\n"); err != nil {
-				return err //nolint:wrapcheck // wrapped by show
+				return err
 			}
 		}
 		if _, err := fmt.Fprintf(w, "# %s\n%s", f.Name, f.Content); err != nil {
-			return err //nolint:wrapcheck // wrapped by show
+			return err
 		}
 	}
 	return nil

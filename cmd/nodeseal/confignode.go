@@ -146,7 +146,7 @@ func (o *configNodeOptions) settings(ctx context.Context, a *app) (machine.Setti
 	}
 	conf, err := r.Conf()
 	if err != nil {
-		return s, v, err //nolint:wrapcheck // says all
+		return s, v, err
 	}
 	s.Registries = []machine.File{
 		{Path: nodeconfig.RegistriesConfFile, Mode: 0o644, Content: conf},
@@ -200,7 +200,7 @@ func readPublicKey(a *app, path string) ([]byte, error) {
 func digestReferences(ctx context.Context, path string) ([]string, error) {
 	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	var refs []string

@@ -222,11 +222,11 @@ func nodeFiles(s machine.Settings) (configFiles, error) {
 	var out configFiles
 	files, err := s.Files()
 	if err != nil {
-		return out, err //nolint:wrapcheck // says all
+		return out, err
 	}
 	units, err := s.Units()
 	if err != nil {
-		return out, err //nolint:wrapcheck // says all
+		return out, err
 	}
 	for _, f := range files {
 		out.Files = append(out.Files, configFile{Name: f.Path, Content: string(f.Content)})

@@ -86,11 +86,11 @@ func runConfigRegistries(ctx context.Context, a *app, o *configRegistriesOptions
 	}
 	conf, err := r.Conf()
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	text, err := nodeconfig.ServeUnit{Stores: dirs, Address: o.address}.Text()
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	files := configFiles{Files: []configFile{
 		{Name: nodeconfig.RegistriesConfFile, Content: string(conf)},
@@ -109,7 +109,7 @@ func runConfigRegistries(ctx context.Context, a *app, o *configRegistriesOptions
 func bundleRepositories(ctx context.Context, path string) ([]string, error) {
 	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	var names []string

@@ -55,7 +55,7 @@ upgrade. The bundle has them where nodeseal bundle found them: in the cluster, w
 func bundleSignatures(ctx context.Context, path string) ([]manifest.ReleaseSignature, error) {
 	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	return releaseSignatures(f.Inventory(), func(d digest.Digest) ([]byte, error) { return f.ReadBlob(ctx, d) })

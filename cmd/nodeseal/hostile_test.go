@@ -57,7 +57,7 @@ func TestHostileImages(t *testing.T) {
 			layer, err := content.AddTar(func(w *tar.Writer) error {
 				for _, h := range c.entries {
 					if err := w.WriteHeader(h); err != nil {
-						return err //nolint:wrapcheck // the test prints it
+						return err
 					}
 				}
 				return nil
@@ -163,7 +163,7 @@ type contents struct{ *storetest.Source }
 // OpenFrames implements archive.Content.
 func (c contents) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
 	r, err := c.OpenLayer(ctx, d)
-	return r, nil, err //nolint:wrapcheck // the test prints it
+	return r, nil, err
 }
 
 func writeBundle(t *testing.T, path string, src *storetest.Source) {

@@ -117,7 +117,7 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	}
 	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	if err := o.key.check(path, f.RawInventory()); err != nil {
@@ -125,7 +125,7 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	}
 	src, err := base.Whole(f)
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	if src, err = o.part.choose(a, path, src); err != nil {
 		return err
@@ -167,7 +167,7 @@ func importStore(ctx context.Context, a *app, path string, f *archive.File, src 
 	if out.Already {
 		// A run before may have been killed behind the rename.
 		if _, err := dir.Clean(o.store); err != nil {
-			return err //nolint:wrapcheck // says all
+			return err
 		}
 	} else {
 		b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, true)

@@ -25,7 +25,7 @@ func (o *formatOptions) signImage(path string) (string, error) {
 	}
 	sig, err := signature.Sign(sum, key)
 	if err != nil {
-		return "", err //nolint:wrapcheck // says all
+		return "", err
 	}
 	if err := atomicfile.WriteBytes(path+signature.Suffix, 0o644, sig); err != nil {
 		return "", fmt.Errorf("signature: %w", err)
@@ -53,7 +53,7 @@ func importFile(ctx context.Context, a *app, path string, o *importOptions) erro
 	}
 	want, err := image.ParseDigest(path+image.DigestSuffix, sum)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	root, err := o.slots.open(o.noMount)
 	if err != nil {

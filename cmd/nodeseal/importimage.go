@@ -105,7 +105,7 @@ func (o *formatOptions) inSlot(ctx context.Context, root *slot.Root) (bool, erro
 func mountable(ctx context.Context, dir string) (bool, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return false, err //nolint:wrapcheck // names the directory
+		return false, err
 	}
 	for {
 		if _, err := os.Stat(abs); err == nil || abs == filepath.Dir(abs) {
@@ -118,14 +118,14 @@ func mountable(ctx context.Context, dir string) (bool, error) {
 	if errors.As(err, &kernel) {
 		return false, nil
 	}
-	return err == nil, err //nolint:wrapcheck // says what it did
+	return err == nil, err
 }
 
 // imageOf returns the image of the store in a directory, whether there is one or not.
 func imageOf(store string) (string, error) {
 	abs, err := filepath.Abs(store)
 	if err != nil {
-		return "", err //nolint:wrapcheck // names the directory
+		return "", err
 	}
 	return abs + image.Suffix, nil
 }
@@ -153,7 +153,7 @@ func importImage(ctx context.Context, a *app, path string, f *archive.File, src 
 			return takeImage(ctx, a, path, src, o)
 		}
 		if err := image.CheckPoint(o.store); err != nil {
-			return err //nolint:wrapcheck // names the directory
+			return err
 		}
 	}
 	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, false)
@@ -191,7 +191,7 @@ func takeImage(ctx context.Context, a *app, path string, src store.Source, o *im
 	}
 	// What an interrupted run before has left is of no use any more.
 	if _, err := image.Clean(file); err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	point, rep, err := placeImage(file, o)
 	if err != nil {
@@ -211,23 +211,23 @@ func takeImage(ctx context.Context, a *app, path string, src store.Source, o *im
 func placeImage(file string, o *importOptions) (string, *seal.Report, error) {
 	point, err := filepath.Abs(o.store)
 	if err != nil {
-		return "", nil, err //nolint:wrapcheck // names the directory
+		return "", nil, err
 	}
 	mounted, err := isMounted(point)
 	if err == nil && !mounted {
 		err = image.MakePoint(point)
 	}
 	if err != nil {
-		return point, nil, err //nolint:wrapcheck // names the directory
+		return point, nil, err
 	}
 	if !o.noSeal {
 		rep, err := seal.Image(file, point, seal.Options{NoMount: o.noMount, Label: dir.Label()})
-		return point, &rep, err //nolint:wrapcheck // names the image
+		return point, &rep, err
 	}
 	if !o.noMount {
 		err = seal.MountImage(file, point, dir.Label())
 	}
-	return point, nil, err //nolint:wrapcheck // names the image
+	return point, nil, err
 }
 
 // isMounted reports whether an image is mounted at point.
@@ -235,5 +235,5 @@ func isMounted(point string) (bool, error) {
 	if _, err := os.Lstat(point); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return seal.ImageMounted(point) //nolint:wrapcheck // says what it did
+	return seal.ImageMounted(point)
 }

@@ -98,7 +98,7 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string) (*importResult, error) {
 	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	if err := o.key.check(path, f.RawInventory()); err != nil {
@@ -114,7 +114,7 @@ func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string
 	}
 	src, err := base.Whole(f)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	if opts.Image, err = o.form.inSlot(ctx, root); err != nil {
 		return nil, err

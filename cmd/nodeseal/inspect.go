@@ -32,7 +32,7 @@ With --json, the inventory and the sums.`,
 			}
 			f, err := archive.OpenFile(cmd.Context(), args[0])
 			if err != nil {
-				return err //nolint:wrapcheck // names the file
+				return err
 			}
 			defer f.Close() //nolint:errcheck // read only
 			return a.show(inspectResult{

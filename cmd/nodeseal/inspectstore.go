@@ -18,7 +18,7 @@ import (
 func runInspectImage(a *app, path string) error {
 	m, err := seal.OpenImage(path, "")
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	defer m.Close()
 	return runInspectStore(a, path, m.Dir())

@@ -54,7 +54,7 @@ func runList(ctx context.Context, a *app, o *listCommandOptions) error {
 	if o.output != "" {
 		var plain bytes.Buffer
 		if err := imagelist.WritePlain(&plain, found.List); err != nil {
-			return err //nolint:wrapcheck // of a buffer there is none
+			return err
 		}
 		if err := atomicfile.WriteBytes(o.output, 0o644, plain.Bytes()); err != nil {
 			return fmt.Errorf("writing %s: %w", o.output, err)
@@ -92,7 +92,7 @@ type listResult struct {
 
 func (r listResult) writeText(w io.Writer) error {
 	if r.output == "" {
-		return imagelist.WritePlain(w, r.List()) //nolint:wrapcheck // show says what was written
+		return imagelist.WritePlain(w, r.List())
 	}
 	p := &printer{w: w}
 	resolved := len(r.Images) - len(r.Unresolved)

@@ -62,7 +62,7 @@ func (o *listOptions) gather(ctx context.Context, a *app, registry *registryOpti
 	for _, dir := range o.stores {
 		store, err := nodestore.Open(dir)
 		if err != nil {
-			return nil, nil, err //nolint:wrapcheck // names the directory
+			return nil, nil, err
 		}
 		s.Stores = append(s.Stores, store)
 	}
@@ -76,7 +76,7 @@ func (o *listOptions) gather(ctx context.Context, a *app, registry *registryOpti
 	res, err := s.Gather(ctx)
 	switch {
 	case err != nil:
-		return nil, nil, err //nolint:wrapcheck // names the source
+		return nil, nil, err
 	case res.List.Len() == 0 && len(res.Problems) == 0:
 		return nil, nil, fmt.Errorf("the list of images is empty")
 	}

@@ -56,7 +56,7 @@ func anySlots(_ *cobra.Command, args []string) error {
 func runMount(ctx context.Context, a *app, dir string, args []string, mount bool) error {
 	root, err := slot.Open(dir, slot.Options{})
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	names := slot.Names()
 	if len(args) > 0 {

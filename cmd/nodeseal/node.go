@@ -51,7 +51,7 @@ func (o *nodeOptions) storage(slots *slotOptions) (nodeconfig.Storage, string, e
 		return conf, path, nil
 	}
 	conf, err := nodeconfig.ReadStorage(nil)
-	return conf, "", err //nolint:wrapcheck // an empty text is valid
+	return conf, "", err
 }
 
 // node returns what may need a slot.

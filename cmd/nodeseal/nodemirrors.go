@@ -39,7 +39,7 @@ func (o *configRegistriesOptions) fromCluster(ctx context.Context, a *app, m *mi
 	}
 	client, err := cluster.New(cfg)
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	client.Progress = a.progress()
 	var failed error
@@ -50,7 +50,7 @@ func (o *configRegistriesOptions) fromCluster(ctx context.Context, a *app, m *mi
 		failed = errors.Join(failed, m.add(obj))
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	for _, p := range problems {
 		if _, mirrors := pullsOf(p.From.Kind); mirrors {
@@ -70,7 +70,7 @@ func (m *mirrorReader) add(o kubeobject.Object) error {
 	}
 	facts, err := objects.Extract(o)
 	if err != nil {
-		return err //nolint:wrapcheck // names the object
+		return err
 	}
 	for _, f := range facts.Mirrors {
 		m.found = append(m.found, nodeconfig.MirroredSource{

@@ -87,12 +87,12 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 	opts.Reuse = true
 	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	src, err := base.Whole(f)
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	if opts.Image, err = o.format.inSlot(ctx, root); err != nil {
 		return err
@@ -147,7 +147,7 @@ type resealResult struct {
 func (r *resealResult) lookAtOther(root *slot.Root, n slot.Name) error {
 	other, err := root.Read(n)
 	if err != nil {
-		return err //nolint:wrapcheck // names the slot
+		return err
 	}
 	r.Other, r.OtherRelease, r.takenFrom, r.extractedFrom = n, other.Release(), "slot "+string(n), "the bundle"
 	for _, b := range r.Base {
@@ -159,7 +159,7 @@ func (r *resealResult) lookAtOther(root *slot.Root, n slot.Name) error {
 		}
 	}
 	r.OnlyThere, err = root.Held(other)
-	return err //nolint:wrapcheck // names the slot
+	return err
 }
 
 func (r resealResult) writeText(w io.Writer) error {

@@ -151,7 +151,7 @@ func (r *retirement) try(ctx context.Context) (*slot.Retired, error) {
 	if node.Named, err = r.needed(ctx, node); err != nil {
 		return nil, err
 	}
-	return r.root.Retire(ctx, r.name, node) //nolint:wrapcheck // says all
+	return r.root.Retire(ctx, r.name, node)
 }
 
 // needed asks the cluster and reads the files, where they were named. While the
@@ -159,19 +159,19 @@ func (r *retirement) try(ctx context.Context) (*slot.Retired, error) {
 // later it asks it now and then.
 func (r *retirement) needed(ctx context.Context, node slot.Node) (*imagelist.List, error) {
 	if !r.o.needed.given() {
-		return nil, nil //nolint:nilnil // nobody names anything
+		return nil, nil
 	}
 	s, err := r.root.Read(r.name)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the slot
+		return nil, err
 	}
 	if s.Store.Empty() {
-		return nil, nil //nolint:nilnil // there is nothing to need
+		return nil, nil
 	}
 	if r.o.whenSafe {
 		uses, err := r.root.Uses(s, node)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // says what was read
+			return nil, err
 		}
 		if len(uses) > 0 {
 			return nil, &slot.InUseError{Slot: r.name, Uses: uses}

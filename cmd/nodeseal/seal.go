@@ -48,7 +48,7 @@ func runSeal(ctx context.Context, a *app, store string, o seal.Options) error {
 		rep, err = seal.Seal(ctx, store, o)
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // names the store
+		return err
 	}
 	return a.show(sealResult{rep})
 }
@@ -62,7 +62,7 @@ func runUnseal(ctx context.Context, a *app, store string) error {
 		rep, err = seal.Unseal(ctx, store)
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // names the store
+		return err
 	}
 	return a.show(sealResult{rep})
 }

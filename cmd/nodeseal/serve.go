@@ -126,7 +126,7 @@ func runServe(ctx context.Context, a *app, o *serveOptions) error {
 		<-told
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	return nil // systemd's SIGTERM, or Ctrl-C: the way in which this ends
 }

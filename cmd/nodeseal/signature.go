@@ -58,7 +58,7 @@ func (o *keyOptions) check(path string, raw []byte) error {
 // readSignKey reads a private key; nil where none is named.
 func readSignKey(path string) (crypto.Signer, error) {
 	if path == "" {
-		return nil, nil //nolint:nilnil // as said
+		return nil, nil
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -75,13 +75,13 @@ func readSince(ctx context.Context, path string) (*mirror.Since, error) {
 	if inv == nil {
 		f, err := archive.OpenFile(ctx, path)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // names the file
+			return nil, err
 		}
 		defer f.Close() //nolint:errcheck // read only
 		inv, raw = f.Inventory(), f.RawInventory()
 	}
 	if raw, err = inv.WholeBytes(raw); err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	return &mirror.Since{Inventory: inv.Whole(), ID: digest.FromBytes(raw)}, nil
 }
@@ -91,19 +91,19 @@ func readSince(ctx context.Context, path string) (*mirror.Since, error) {
 func readInventory(path string) (*bundle.Inventory, []byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, nil //nolint:nilerr // it may be in parts
+		return nil, nil, nil // it may be in parts
 	}
 	defer f.Close()
 	r := bufio.NewReader(io.LimitReader(f, bundle.MaxInventory+1))
 	if first, err := r.Peek(1); err != nil || first[0] != '{' {
-		return nil, nil, nil //nolint:nilerr // who reads it says so
+		return nil, nil, nil // who reads it says so
 	}
 	raw, err := io.ReadAll(r)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading inventory: %w", err)
 	}
 	inv, err := bundle.ParseInventory(strings.NewReader(string(raw)))
-	return inv, raw, err //nolint:wrapcheck // says all
+	return inv, raw, err
 }
 
 // baseResult is what is left to a base. Bytes are those of the layers as a bundle

@@ -48,7 +48,7 @@ func (o *slotOptions) open(noMount bool) (*slot.Root, error) {
 	}
 	r, err := slot.Open(o.path(o.root), slot.Options{NoMount: noMount || o.sysroot != ""})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	return r, nil
 }

@@ -118,7 +118,7 @@ type statusResult struct {
 
 func (r statusResult) writeText(w io.Writer) error {
 	if r.metrics {
-		return r.WriteMetrics(w) //nolint:wrapcheck // wrapped by show
+		return r.WriteMetrics(w)
 	}
 	p := &printer{w: w}
 	for i := range r.Slots {

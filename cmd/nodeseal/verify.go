@@ -76,7 +76,7 @@ of it is whole and the bundle, exchanged in one step, and sealed again.`,
 func runVerify(ctx context.Context, a *app, path string, lists []string, key *keyOptions, base *baseOptions) error {
 	f, size, err := archive.OpenBytes(path)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	defer f.Close()
 	var wanted *imagelist.List

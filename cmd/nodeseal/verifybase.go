@@ -49,7 +49,7 @@ func (b *verifiedBase) ok() bool { return len(b.Missing) == 0 && len(b.Damage) =
 func verifyBase(ctx context.Context, a *app, path string, inv *bundle.Inventory, o *baseOptions) (*verifiedBase, error) {
 	result := newBaseResult(inv)
 	if result == nil {
-		return nil, nil //nolint:nilnil // as said
+		return nil, nil
 	}
 	out := &verifiedBase{baseResult: *result}
 	if len(o.paths) == 0 {
@@ -60,12 +60,12 @@ func verifyBase(ctx context.Context, a *app, path string, inv *bundle.Inventory,
 		return out, nil // that was told
 	}
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	src, err := base.Whole(f)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	b, err := o.complete(ctx, a, path, f, src, nil, base.Options{})
 	var missing *base.MissingError
@@ -84,7 +84,7 @@ func verifyBase(ctx context.Context, a *app, path string, inv *bundle.Inventory,
 	report.Begin(phaseVerifyBase, b.from.Bytes(), progress.Bytes)
 	damaged, err := b.from.Verify(ctx, runtime.GOMAXPROCS(0), func(n int64) { report.Add(phaseVerifyBase, n) })
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller's own
+		return nil, err
 	}
 	report.End(phaseVerifyBase)
 	out.Verified, out.Paths = true, b.from.Paths()

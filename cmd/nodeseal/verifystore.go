@@ -77,7 +77,7 @@ func storedInventory(path string) (*bundle.Inventory, error) {
 	if file, ok := imageFile(path); ok {
 		m, err := seal.OpenImage(file, "")
 		if err != nil {
-			return nil, err //nolint:wrapcheck // names the file
+			return nil, err
 		}
 		defer m.Close()
 		dir = m.Dir()
@@ -108,7 +108,7 @@ func verifyStore(ctx context.Context, a *app, path string) (*image.Verified, err
 		// A slot that cannot be read is one whose damage was found.
 		if s, err := root.Read(name); err == nil && s.ID != "" {
 			if err := root.Verified(s, time.Now(), len(rep.Findings)); err != nil {
-				return nil, err //nolint:wrapcheck // says all
+				return nil, err
 			}
 		}
 	}
@@ -127,7 +127,7 @@ func verifyForm(ctx context.Context, a *app, path string) (*image.Verified, erro
 	if !ok {
 		rep, err := verify.Store(ctx, path, layers)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // names the store
+			return nil, err
 		}
 		report.End(phaseVerify)
 		return &image.Verified{Report: rep}, nil
@@ -136,7 +136,7 @@ func verifyForm(ctx context.Context, a *app, path string) (*image.Verified, erro
 	opts.Total, opts.Read = follow(phaseHash)
 	rep, err := image.Verify(ctx, file, opts)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the image
+		return nil, err
 	}
 	report.End(phaseHash)
 	return rep, nil
@@ -146,12 +146,12 @@ func verifyForm(ctx context.Context, a *app, path string) (*image.Verified, erro
 func repairStore(ctx context.Context, a *app, path, from string, o *baseOptions) (*slot.Filled, error) {
 	f, err := archive.OpenFile(ctx, from)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	src, err := base.Whole(f)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	stores := []string{path}
 	if root, name, ok := slot.Find(path, slot.Options{}); ok {
@@ -179,13 +179,13 @@ func repairStore(ctx context.Context, a *app, path, from string, o *baseOptions)
 func sealOf(ctx context.Context, path string) (seal.Report, error) {
 	file, ok := hasImage(path)
 	if !ok {
-		return seal.State(ctx, path) //nolint:wrapcheck // names the store
+		return seal.State(ctx, path)
 	}
 	rep, err := seal.ImageState(file, path)
 	if err == nil && !rep.Mounted {
 		rep.Mounted, err = seal.Mounted(path)
 	}
-	return rep, err //nolint:wrapcheck // names the store
+	return rep, err
 }
 
 // storeResult is what verify prints about a store. Bytes are those of the

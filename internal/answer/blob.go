@@ -67,7 +67,7 @@ func (h *Handler) layer(w http.ResponseWriter, r *http.Request, d digest.Digest)
 		return errBlobUnknown(d, "the store has lost what the layer is rebuilt from")
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // names the layer's files
+		return err
 	}
 	defer rebuild.Close() //nolint:errcheck // read only
 	head.Set("Content-Type", octets)
@@ -113,8 +113,8 @@ func (p *patient) Write(data []byte) (int, error) {
 	if p.left -= len(data); p.left < 0 {
 		p.left = part
 		if err := p.control.SetWriteDeadline(p.now().Add(patience)); err != nil {
-			return 0, err //nolint:wrapcheck // the connection's own
+			return 0, err
 		}
 	}
-	return p.w.Write(data) //nolint:wrapcheck // the connection's own
+	return p.w.Write(data)
 }

@@ -128,7 +128,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 	}
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
-	return n, err //nolint:wrapcheck // the connection's own
+	return n, err
 }
 
 // Unwrap is for http.ResponseController.

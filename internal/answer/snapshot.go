@@ -124,9 +124,9 @@ func (s *snapshot) attachment(d digest.Digest) ([]byte, error) {
 func (s *snapshot) manifest(d digest.Digest) ([]byte, error) {
 	return s.first(func(v *view) ([]byte, error) {
 		if v.attachments[d] {
-			return v.store.Attachment(d) //nolint:wrapcheck // says all
+			return v.store.Attachment(d)
 		}
-		return v.store.Manifest(d) //nolint:wrapcheck // says all
+		return v.store.Manifest(d)
 	})
 }
 
@@ -135,10 +135,10 @@ func (s *snapshot) manifest(d digest.Digest) ([]byte, error) {
 func (s *snapshot) blob(d digest.Digest) ([]byte, error) {
 	return s.first(func(v *view) ([]byte, error) {
 		if id, ok := v.configs[d]; ok {
-			return v.store.Config(id) //nolint:wrapcheck // says all
+			return v.store.Config(id)
 		}
 		if _, ok := v.attachments[d]; ok {
-			return v.store.Attachment(d) //nolint:wrapcheck // says all
+			return v.store.Attachment(d)
 		}
 		return nil, store.ErrUnknown
 	})

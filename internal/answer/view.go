@@ -115,7 +115,7 @@ func (v *view) addInventory() error {
 		return nil
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	inv, err := bundle.ParseInventory(bytes.NewReader(raw))
 	if err != nil {

@@ -73,7 +73,7 @@ func (p *Place) Close() error {
 	if p.file == nil {
 		return nil
 	}
-	return p.file.Close() //nolint:wrapcheck // names the file
+	return p.file.Close()
 }
 
 // wanted is a layer that somebody else has to give.

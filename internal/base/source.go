@@ -24,7 +24,7 @@ func Whole(src store.Source) (store.Source, error) {
 	}
 	raw, err := inv.WholeBytes(src.RawInventory())
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	return &whole{Source: src, inv: inv.Whole(), raw: raw}, nil
 }
@@ -165,15 +165,15 @@ func (s *Source) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser,
 	if f, ok := s.places[d]; ok {
 		return f.open(ctx)
 	}
-	return s.Source.OpenLayer(ctx, d) //nolint:wrapcheck // says all
+	return s.Source.OpenLayer(ctx, d)
 }
 
 // OpenTable implements store.Source.
 func (s *Source) OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 	if p, ok := s.tables[d]; ok {
-		return p.file.OpenTable(ctx, d) //nolint:wrapcheck // says all
+		return p.file.OpenTable(ctx, d)
 	}
-	return s.Source.OpenTable(ctx, d) //nolint:wrapcheck // says all
+	return s.Source.OpenTable(ctx, d)
 }
 
 // Layers is how many layers come from other places.

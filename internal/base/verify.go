@@ -42,7 +42,7 @@ func (s *Source) Verify(ctx context.Context, jobs int, read func(n int64)) ([]*D
 	}
 	err := g.Wait()
 	slices.SortFunc(damaged, func(a, b *DamagedError) int { return cmp.Compare(a.Layer, b.Layer) })
-	return damaged, err //nolint:wrapcheck // the caller's own
+	return damaged, err
 }
 
 // Bytes is the sum of what Verify tells read.
@@ -62,7 +62,7 @@ func (f *found) check(ctx context.Context) error {
 	defer r.Close()
 	sum := digest.SHA256.Digester()
 	if _, err := io.CopyBuffer(struct{ io.Writer }{sum.Hash()}, struct{ io.Reader }{r}, make([]byte, 256<<10)); err != nil {
-		return err //nolint:wrapcheck // names the place
+		return err
 	}
 	if sum.Digest() != f.at.Blob {
 		return fmt.Errorf("%w: it is %s", store.ErrDamaged, sum.Digest())
@@ -72,7 +72,7 @@ func (f *found) check(ctx context.Context) error {
 	}
 	t, err := f.place.file.OpenTable(ctx, f.at.Table)
 	if err != nil {
-		return err //nolint:wrapcheck // names the blob
+		return err
 	}
 	defer t.Close()
 	if _, err := io.Copy(io.Discard, t); err != nil {

@@ -90,7 +90,7 @@ func (f *filler) copyInto(ctx context.Context, out *os.File, it item) error {
 	same := true
 	for off := int64(0); off < it.size; off += block {
 		if err := ctx.Err(); err != nil {
-			return err //nolint:wrapcheck // the caller's own
+			return err
 		}
 		n := int(min(block, it.size-off))
 		if _, err := it.from.ReadAt(want[:n], off); err != nil && !errors.Is(err, io.EOF) {
@@ -134,7 +134,7 @@ func (f *filler) compare(ctx context.Context, path string, it item) (string, err
 	have, want := make([]byte, block), make([]byte, block)
 	for off := int64(0); off < it.size; off += block {
 		if err := ctx.Err(); err != nil {
-			return "", err //nolint:wrapcheck // the caller's own
+			return "", err
 		}
 		n := int(min(block, it.size-off))
 		if _, err := it.from.ReadAt(want[:n], off); err != nil && !errors.Is(err, io.EOF) {

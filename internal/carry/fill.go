@@ -97,17 +97,17 @@ type filler struct {
 func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 	src, err := archive.OpenFile(ctx, opts.Bundle)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	defer src.Close() //nolint:errcheck // read only
 	data, size, err := archive.OpenBytes(opts.Bundle)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	defer data.Close()
 	_, base, err := split.Find(opts.Bundle)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	f := &filler{dir: dir, progress: opts.Progress, sums: map[string]string{}}
 	name := filepath.Base(base)

@@ -38,9 +38,9 @@ func (d *demo) container(ctx context.Context) error {
 
 func (d *demo) podman(ctx context.Context, img samplerelease.Image) (runimage.Result, error) {
 	if err := runimage.PodmanUsable(ctx); err != nil {
-		return runimage.Result{}, err //nolint:wrapcheck // says all
+		return runimage.Result{}, err
 	}
-	return runimage.RunPodman(ctx, d.path(StoreDir), img.Ref, nil, d.Dir) //nolint:wrapcheck // says all
+	return runimage.RunPodman(ctx, d.path(StoreDir), img.Ref, nil, d.Dir)
 }
 
 func (d *demo) ownContainer(ctx context.Context, img samplerelease.Image) (runimage.Result, error) {
@@ -50,7 +50,7 @@ func (d *demo) ownContainer(ctx context.Context, img samplerelease.Image) (runim
 		parent = store.LayerID(parent, diffID)
 		lowers = append([]string{filepath.Join(d.path(StoreDir), store.DiffDir(parent))}, lowers...)
 	}
-	return runimage.Run(ctx, runimage.Spec{ //nolint:wrapcheck // says all
+	return runimage.Run(ctx, runimage.Spec{
 		Lowers: lowers, Args: append([]string{"/usr/bin/" + samplerelease.WriterImage}, d.ProgramArgs...), Scratch: d.Dir,
 	})
 }
@@ -102,5 +102,5 @@ func Container(w io.Writer) error {
 		names[i] = n.Name
 	}
 	_, err = fmt.Fprintf(w, "%s files of its image; network interfaces: %s\n", strings.Join(done, ", "), strings.Join(names, " "))
-	return err //nolint:wrapcheck // of the caller's own writer
+	return err
 }

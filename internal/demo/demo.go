@@ -94,12 +94,12 @@ func (d *demo) publish(ctx context.Context) (func() error, error) {
 		SingleUID: !d.FullMapping,
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	d.release = release
 	addr, stop, err := release.Serve(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	d.registry = addr
 	for name, text := range map[string]string{
@@ -120,17 +120,17 @@ func (d *demo) bundle(ctx context.Context) error {
 	d.Report.Begin("nodeseal bundle --images images.lst -o release.tar.zst")
 	list, err := file.Parse(strings.NewReader(d.release.ImagesList()), ListFile)
 	if err != nil {
-		return err //nolint:wrapcheck // names the line
+		return err
 	}
 	client, err := pull.New(pull.Options{RegistriesConf: d.path(RegistriesFile), AuthFile: d.path(authFile)})
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	res, err := mirror.Run(ctx, list, client, mirror.Options{
 		Output: d.path(BundleFile), Work: d.path(workDir), Encoders: runtime.GOMAXPROCS(0), Progress: d.Progress,
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // names the image
+		return err
 	}
 	u := res.Inventory.Usage()
 	d.Report.Done(fmt.Sprintf("%d images, %d layers, %s in a bundle of %s",
@@ -143,12 +143,12 @@ func (d *demo) verify(ctx context.Context) error {
 	d.Report.Begin("nodeseal verify release.tar.zst")
 	f, size, err := archive.OpenBytes(d.path(BundleFile))
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	defer f.Close()
 	rep, err := archive.Verify(ctx, f, size, archive.VerifyOptions{Jobs: runtime.GOMAXPROCS(0)})
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	if len(rep.Damage) > 0 {
 		return rep.Damage[0]
@@ -162,12 +162,12 @@ func (d *demo) imports(ctx context.Context) error {
 	d.Report.Begin("nodeseal import release.tar.zst --store store")
 	f, err := archive.OpenFile(ctx, d.path(BundleFile))
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	res, err := dir.Import(ctx, f, d.path(StoreDir), dir.Options{Progress: d.Progress})
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	d.Report.Done(fmt.Sprintf("%d references resolved by the storage library, %d files", res.References, res.Files))
 	return nil
@@ -188,7 +188,7 @@ func (d *demo) seal(ctx context.Context) error {
 		d.Report.Skip(err.Error())
 		return d.sum()
 	case err != nil:
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	d.Report.Done(fmt.Sprintf("%d files and directories immutable, the store mounted read-only", rep.Immutable))
 	return d.sum()

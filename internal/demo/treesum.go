@@ -20,18 +20,18 @@ func treeSum(root string) (string, error) {
 		}
 		info, err := e.Info()
 		if err != nil {
-			return err //nolint:wrapcheck // names the file
+			return err
 		}
 		rel, err := filepath.Rel(root, path)
 		if err != nil {
-			return err //nolint:wrapcheck // names both
+			return err
 		}
 		fmt.Fprintf(sum, "%q %v %d %d\n", rel, info.Mode(), info.Size(), info.ModTime().UnixNano())
 		switch {
 		case e.Type() == fs.ModeSymlink:
 			target, err := os.Readlink(path)
 			fmt.Fprintf(sum, "%q\n", target)
-			return err //nolint:wrapcheck // names the file
+			return err
 		case e.Type().IsRegular():
 			return sumFile(sum, path)
 		}
@@ -46,9 +46,9 @@ func treeSum(root string) (string, error) {
 func sumFile(w io.Writer, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	defer f.Close()
 	_, err = io.Copy(w, f)
-	return err //nolint:wrapcheck // names the file
+	return err
 }

@@ -98,7 +98,7 @@ func (r *run) write(ctx context.Context, inv *bundle.Inventory, a *assembly, res
 		r.o.Progress.Add(PhaseWrite, n)
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	if err := f.Commit(); err != nil {
 		return fmt.Errorf("bundle: %w", err)
@@ -157,7 +157,7 @@ func (a *assembly) addImage(img *bundle.Image, form bundle.LayerForm) error {
 	}
 	readable, err := img.Readable()
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	d := digest.FromBytes(readable)
 	a.readable[d] = readable
@@ -203,7 +203,7 @@ func (a *assembly) addSmall(d digest.Digest, kind bundle.BlobKind) error {
 	}
 	data, err := a.work.Small(d)
 	if err != nil {
-		return err //nolint:wrapcheck // names the blob
+		return err
 	}
 	a.blobs[d] = bundle.Blob{Digest: d, Size: int64(len(data)), Kind: kind}
 	return nil
@@ -246,14 +246,14 @@ func (a *assembly) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) 
 	if data, ok := a.readable[d]; ok {
 		return data, nil
 	}
-	return a.work.Small(d) //nolint:wrapcheck // names the blob
+	return a.work.Small(d)
 }
 
 // OpenFrames implements archive.Content.
 func (a *assembly) OpenFrames(_ context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
 	p := a.places[d]
 	if p.table {
-		return a.work.OpenTable(p.compressed, p.blob) //nolint:wrapcheck // says all
+		return a.work.OpenTable(p.compressed, p.blob)
 	}
-	return a.work.OpenLayer(p.compressed, p.blob, p.form) //nolint:wrapcheck // says all
+	return a.work.OpenLayer(p.compressed, p.blob, p.form)
 }

@@ -194,7 +194,7 @@ func (f *finder) sigstore(ctx context.Context, subject digest.Digest) error {
 		f.problem(err)
 		return nil
 	case err != nil:
-		return err //nolint:wrapcheck // a pull.Error says all
+		return err
 	}
 	return f.add(ctx, subject, bundle.Attachment{Kind: bundle.AttachmentSigstore, Tag: tag}, m)
 }
@@ -207,7 +207,7 @@ func (f *finder) referrers(ctx context.Context, subject digest.Digest) error {
 		f.problem(err)
 		return nil
 	case err != nil:
-		return err //nolint:wrapcheck // a pull.Error says all
+		return err
 	case len(found) > maxReferrers:
 		f.problem(fmt.Errorf("%d referrers, of which the first %d are carried", len(found), maxReferrers))
 		found = found[:maxReferrers]
@@ -223,7 +223,7 @@ func (f *finder) referrers(ctx context.Context, subject digest.Digest) error {
 			continue
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // a pull.Error says all
+			return err
 		}
 		err = f.add(ctx, subject, bundle.Attachment{Kind: bundle.AttachmentReferrer}, m)
 		if err != nil && !temporary(err) {

@@ -100,7 +100,7 @@ func (r *run) sample(ctx context.Context, images []bundle.Image, now func() time
 		return r.work.Record(j.layer.Digest, j.blob, r.o.Layers) != nil
 	})
 	if len(jobs) == 0 {
-		return nil, nil //nolint:nilnil // as said
+		return nil, nil
 	}
 	var layers []sample.Layer
 	for i := range min(samples, len(jobs)) {

@@ -26,7 +26,7 @@ func newDecompressor(r io.Reader) (io.ReadCloser, error) {
 	in := bufio.NewReaderSize(r, copyBuffer)
 	magic, err := in.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err //nolint:wrapcheck // the source's own
+		return nil, err
 	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
@@ -91,7 +91,7 @@ func (t *tableMaker) finish(err error) (*workdir.Table, error) {
 	t.PipeWriter.CloseWithError(err)
 	res := <-t.result
 	if err != nil && errors.Is(res.err, err) {
-		return nil, nil //nolint:nilnil // the caller has the error
+		return nil, nil
 	}
 	return res.rec, res.err
 }

@@ -88,7 +88,7 @@ func (r *run) fetchLayer(ctx context.Context, ref string, j *job) (*made, error)
 func (r *run) plainLayer(ctx context.Context, j *job) (*made, error) {
 	src, ok := r.src.(PlainSource)
 	if !ok || r.o.Layers != bundle.Expanded {
-		return nil, nil //nolint:nilnil // as said
+		return nil, nil
 	}
 	in, ok, err := src.PlainLayer(ctx, j.layer.DiffID)
 	if err != nil || !ok {
@@ -117,7 +117,7 @@ func keepLayer(j *job, in *compressedReader, verified io.Reader) (*made, error) 
 	var err error
 	m.record.Size, err = io.CopyBuffer(onlyWriter{out}, onlyReader{verified}, make([]byte, min(copyBuffer, j.layer.Size+1)))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a pull.Error, or names the blob
+		return nil, err
 	}
 	if in.kept == nil {
 		m.record.Inline = workdir.NewInline(small.Bytes())
@@ -151,7 +151,7 @@ func (r *run) makeLayer(ctx context.Context, j *job, in io.Reader, plain bool) (
 // first as a bad gzip or tar stream, and only at their end as another digest.
 func blame(in io.Reader, err error) error {
 	if _, readErr := io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{in}, make([]byte, copyBuffer)); isWrong(readErr) {
-		return readErr //nolint:wrapcheck // names the blob
+		return readErr
 	}
 	return err
 }
@@ -222,7 +222,7 @@ func (r *run) openCompressed(ctx context.Context, ref string, j *job) (*compress
 		if c.kept != nil {
 			c.kept.Close()
 		}
-		return nil, err //nolint:wrapcheck // a pull.Error says all
+		return nil, err
 	}
 	c.body = body
 	r.fetched.reused.Add(c.resumed)
@@ -257,7 +257,7 @@ type countingReader struct {
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.count(int64(n))
-	return n, err //nolint:wrapcheck // io.EOF must pass
+	return n, err
 }
 
 // onlyWriter and onlyReader hide other methods, so that io.CopyBuffer uses its buffer.

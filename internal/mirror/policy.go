@@ -35,9 +35,9 @@ func (s *signatures) addSigstore(manifest []byte, contents map[digest.Digest][]b
 func (r *run) checkPolicy(ctx context.Context, img *bundle.Image, s *signatures) error {
 	manifest, err := r.work.Small(img.Digest)
 	if err != nil {
-		return err //nolint:wrapcheck // names the blob
+		return err
 	}
 	check := policy.Image{Manifest: manifest, Sigstore: s.sigstore, Simple: s.simple}
 	// A name that has the list's digest stands for the instance that is taken of it.
-	return r.o.Policy.Check(ctx, append([]string{img.Ref}, img.Names...), check) //nolint:wrapcheck // says all
+	return r.o.Policy.Check(ctx, append([]string{img.Ref}, img.Names...), check)
 }

@@ -65,7 +65,7 @@ func (r *run) failed(ctx context.Context, ref string, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return context.Cause(ctx) //nolint:wrapcheck // the reason is what counts
+		return context.Cause(ctx)
 	case r.o.KeepGoing && !isLocal(err):
 		r.failures.add(ref, err)
 		r.o.Progress.Warn(fmt.Sprintf("image %s is left out: %v", ref, err))
@@ -85,7 +85,7 @@ func isLocal(err error) bool {
 func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, error) {
 	m, err := r.src.Manifest(ctx, e.Ref)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a pull.Error says all
+		return nil, err
 	}
 	name, asked := imagelist.Split(e.Ref)
 	repo := imagelist.Repository(name)
@@ -118,7 +118,7 @@ func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, e
 		instanceRef := repo + "@" + desc.Digest.String()
 		im, err := r.src.Manifest(ctx, instanceRef)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // a pull.Error says all
+			return nil, err
 		}
 		img, err := r.image(ctx, instanceRef, im.Bytes, im.MediaType)
 		if err != nil {
@@ -136,7 +136,7 @@ func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, e
 func (r *run) image(ctx context.Context, ref string, manifest []byte, mediaType string) (bundle.Image, error) {
 	desc, err := bundle.ManifestConfig(manifest, mediaType)
 	if err != nil {
-		return bundle.Image{}, err //nolint:wrapcheck // says all
+		return bundle.Image{}, err
 	}
 	config, err := r.fetchSmall(ctx, ref, desc.Digest, desc.Size)
 	if err != nil {
@@ -144,7 +144,7 @@ func (r *run) image(ctx context.Context, ref string, manifest []byte, mediaType 
 	}
 	img, err := bundle.DescribeImage(manifest, mediaType, config)
 	if err != nil {
-		return bundle.Image{}, err //nolint:wrapcheck // says all
+		return bundle.Image{}, err
 	}
 	return img, r.work.PutSmall(img.Digest, manifest)
 }
@@ -158,7 +158,7 @@ func (r *run) fetchSmall(ctx context.Context, ref string, d digest.Digest, size 
 	err = r.retryWrong(d, func() error {
 		body, err := r.src.Blob(ctx, ref, d, size, 0)
 		if err != nil {
-			return err //nolint:wrapcheck // a pull.Error says all
+			return err
 		}
 		data, err = workdir.ReadSmall(body, d, size)
 		return firstError(err, body.Close())

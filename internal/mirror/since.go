@@ -39,7 +39,7 @@ type layerPair struct{ digest, diffID digest.Digest }
 
 func newSince(s *Since, form bundle.LayerForm) (*since, error) {
 	if s == nil {
-		return nil, nil //nolint:nilnil // as said
+		return nil, nil
 	}
 	if s.Inventory.Layers != form {
 		return nil, &FormError{Since: s.Inventory.Layers, Wanted: form}

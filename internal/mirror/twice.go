@@ -44,10 +44,10 @@ func (r *run) twice(ctx context.Context, n int, do func(ctx context.Context, i i
 			})
 		}
 		if err := group.Wait(); err != nil {
-			return err //nolint:wrapcheck // of done
+			return err
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx) //nolint:wrapcheck // the reason is what counts
+			return context.Cause(ctx)
 		}
 		slices.Sort(later)
 		items = later

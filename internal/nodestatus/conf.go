@@ -53,13 +53,13 @@ func (c *collector) told(path string) bool {
 // image.
 func validStore(path string) error {
 	if _, err := os.Stat(path); err != nil {
-		return err //nolint:wrapcheck // it names the path
+		return err
 	}
 	if err := store.CheckLocks(os.DirFS(path)); err != nil {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	_, err := store.Open(os.DirFS(path))
-	return err //nolint:wrapcheck // it names the file
+	return err
 }
 
 // visible asks the library which images CRI-O and podman see.
@@ -87,7 +87,7 @@ func (c *collector) visible(ctx context.Context, stores []string) error {
 	}
 	unseen, err := check.Visible(ctx, stores, c.opts.Scratch, want)
 	if ctx.Err() != nil {
-		return ctx.Err() //nolint:wrapcheck // the caller's own
+		return ctx.Err()
 	}
 	if err != nil {
 		c.problem(c.opts.ConfPath, "the stores cannot be opened together: %v", err)

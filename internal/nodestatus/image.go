@@ -9,14 +9,14 @@ import (
 // isImage reports whether a slot's store is an image, also one without its file.
 func (c *collector) isImage(s *slot.Slot) (bool, error) {
 	mounted, err := seal.ImageMounted(s.Path)
-	return s.Image != "" || mounted, err //nolint:wrapcheck // the caller names the slot
+	return s.Image != "" || mounted, err
 }
 
 // image looks at the image of a slot.
 func (c *collector) image(out *Slot, s *slot.Slot) (seal.Report, error) {
 	var err error
 	if out.Source, err = seal.ImageSource(s.Path); err != nil {
-		return seal.Report{}, err //nolint:wrapcheck // the caller names the slot
+		return seal.Report{}, err
 	}
 	if out.Image = s.Image; s.Image == "" {
 		c.problem(s.Path, "the file of its image is gone: the slot is empty after a restart")
@@ -25,5 +25,5 @@ func (c *collector) image(out *Slot, s *slot.Slot) (seal.Report, error) {
 	if out.Digest, err = image.ReadDigest(s.Image); err != nil {
 		c.warn(s.Image, "%v: nodeseal verify %s --repair BUNDLE records it anew", err, s.Path)
 	}
-	return seal.ImageState(s.Image, s.Path) //nolint:wrapcheck // the caller names the slot
+	return seal.ImageState(s.Image, s.Path)
 }

@@ -148,7 +148,7 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 	if err != nil {
 		switch {
 		case errors.Is(err, fs.ErrPermission):
-			return err //nolint:wrapcheck // names the slot
+			return err
 		case !c.opts.Root.Exists(n):
 			out.Release = "not there"
 			c.problem(out.Path, "there is no slot: nodeseal mount makes it, nodeseal import fills it")
@@ -214,7 +214,7 @@ func (c *collector) seal(ctx context.Context, out *Slot, s *slot.Slot) error {
 func (c *collector) history(out *Slot, s *slot.Slot) error {
 	times, err := c.opts.Root.Times(s)
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	out.Filled, out.Verified, out.Damage = times.Filled, times.Verified, times.Damage
 	if !times.Verified.IsZero() {

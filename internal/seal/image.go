@@ -222,5 +222,5 @@ func topMount(dir string) (*mountinfo.Info, error) {
 	if at.under.Mountpoint == abs {
 		return at.under, nil
 	}
-	return nil, nil //nolint:nilnil // nothing is mounted there
+	return nil, nil // nothing is mounted there
 }

@@ -74,7 +74,7 @@ func protect(ctx context.Context, path string, mount, need bool) (seal.Report, e
 	if !need && errors.As(err, &unsupported) {
 		return rep, nil
 	}
-	return rep, err //nolint:wrapcheck // it names the store
+	return rep, err
 }
 
 // discard removes a store that no reader can find.
@@ -124,7 +124,7 @@ func (r *Root) makeEmpty(ctx context.Context, n Name) (string, error) {
 		return "", err
 	}
 	if err := dir.WriteEmpty(path); err != nil {
-		return "", err //nolint:wrapcheck // it says what it did
+		return "", err
 	}
 	if _, err := protect(ctx, path, false, false); err != nil {
 		return "", err

@@ -120,7 +120,7 @@ func (r *Root) prepare(ctx context.Context, src store.Source, at places, opts Fi
 	}
 	if !done {
 		if out.Import, err = dir.Import(ctx, src, at.prepared, opts.Import); err != nil {
-			return nil, err //nolint:wrapcheck // says all
+			return nil, err
 		}
 	}
 	if err := r.step("seal"); err != nil {
@@ -131,7 +131,7 @@ func (r *Root) prepare(ctx context.Context, src store.Source, at places, opts Fi
 			return nil, err
 		}
 	}
-	return out, ctx.Err() //nolint:wrapcheck // the caller's own
+	return out, ctx.Err()
 }
 
 // finish puts the prepared store in place. It takes moments, and is not
@@ -188,7 +188,7 @@ func (r *Root) clearDir(ctx context.Context, n Name) (removed []string, err erro
 	if found {
 		removed = append(removed, dir.PartialName(path))
 	}
-	return removed, err //nolint:wrapcheck // says all
+	return removed, err
 }
 
 // takePrepared reports whether an earlier run has finished the store of src at

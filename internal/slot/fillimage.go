@@ -29,13 +29,13 @@ func (r *Root) prepareImage(ctx context.Context, src store.Source, at places, op
 	}
 	if !done {
 		if out.Image, err = image.Import(ctx, src, at.preparedFile(), opts.imageOptions()); err != nil {
-			return nil, err //nolint:wrapcheck // says all
+			return nil, err
 		}
 	}
 	if err := r.step("seal"); err != nil {
 		return nil, err
 	}
-	return out, ctx.Err() //nolint:wrapcheck // the caller's own
+	return out, ctx.Err()
 }
 
 // takePreparedImage reports whether an earlier run has finished the image of src at
@@ -83,10 +83,10 @@ func (r *Root) clearImage(n Name) (removed []string, err error) {
 	path := r.places(n).preparedFile()
 	if isFile(path) {
 		if err := image.Remove(path); err != nil {
-			return nil, err //nolint:wrapcheck // says all
+			return nil, err
 		}
 		removed = append(removed, path)
 	}
 	found, err := image.Clean(path)
-	return append(removed, found...), err //nolint:wrapcheck // says all
+	return append(removed, found...), err
 }

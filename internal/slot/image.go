@@ -53,7 +53,7 @@ func mounted(path string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return ok, err //nolint:wrapcheck // it says what it did
+	return ok, err
 }
 
 // readImage reads a slot whose store is an image, mounted or not.
@@ -109,23 +109,23 @@ func (r *Root) mountImage(n Name) error {
 func placeMount(file, point string, replace bool) error {
 	m, err := seal.OpenImage(file, dir.Label())
 	if err != nil {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	defer m.Close()
 	if err := usable(m.Dir()); err != nil {
 		return err
 	}
 	if replace {
-		return m.Replace(point) //nolint:wrapcheck // it names the file
+		return m.Replace(point)
 	}
 	if err := image.CheckPoint(point); err != nil {
 		return fmt.Errorf("a directory with a store has its place: %w", err)
 	}
 	// A mount of the empty store over itself would stay below.
 	if err := seal.Unmount(point); err != nil {
-		return err //nolint:wrapcheck // it names the directory
+		return err
 	}
-	return m.Place(point) //nolint:wrapcheck // it names the file
+	return m.Place(point)
 }
 
 // usable says whether readers can open the store in a directory: one of which they
@@ -149,7 +149,7 @@ func usable(path string) error {
 func flag(file string) error {
 	var unsupported *seal.UnsupportedError
 	if _, err := seal.FlagImage(file, true); err != nil && !errors.As(err, &unsupported) {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	return nil
 }
@@ -200,7 +200,7 @@ func (r *Root) putImage(ctx context.Context, at places) error {
 	if err := errors.Join(syncDir(filepath.Dir(at.file())), image.Remove(at.preparedFile())); err != nil {
 		return fail(err)
 	}
-	return ctx.Err() //nolint:wrapcheck // finish has none
+	return ctx.Err()
 }
 
 // showImage seals and mounts the image of at, as opts say.
@@ -215,10 +215,10 @@ func (r *Root) showImage(at places, opts FillOptions) (*seal.Report, error) {
 		}
 	}
 	if opts.NoSeal {
-		return nil, nil //nolint:nilnil // as Filled has it
+		return nil, nil
 	}
 	rep, err := seal.Image(at.file(), at.path, seal.Options{NoMount: true})
-	return &rep, err //nolint:wrapcheck // it names the image
+	return &rep, err
 }
 
 // takeImage takes the image of a slot away: readers see the empty store below it.
@@ -276,7 +276,7 @@ func (r *Root) sweepImages() (removed []string, err error) {
 				continue
 			}
 			if err := image.Remove(path); err != nil {
-				return removed, err //nolint:wrapcheck // it names the image
+				return removed, err
 			}
 			removed = append(removed, path)
 		}

@@ -90,7 +90,7 @@ func (r *Root) mount(n Name) error {
 	if !r.mounts {
 		return nil
 	}
-	return seal.Mount(r.Path(n)) //nolint:wrapcheck // it names the slot
+	return seal.Mount(r.Path(n))
 }
 
 // Mount makes missing slots and mounts the given ones read-only: a directory over
@@ -132,7 +132,7 @@ func (r *Root) Unmount(names ...Name) error {
 // directory over itself.
 func unmountAll(path string) error {
 	if err := seal.UnmountImage(path); err != nil {
-		return err //nolint:wrapcheck // it names the directory
+		return err
 	}
-	return seal.Unmount(path) //nolint:wrapcheck // it names the directory
+	return seal.Unmount(path)
 }

@@ -46,7 +46,7 @@ func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opt
 	}
 	out := &Filled{Slot: free, Path: at.path}
 	if out.Image, err = image.Install(ctx, file, at.preparedFile(), want, opts.imageOptions()); err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	id, err := inventoryOf(at.preparedFile())
 	if err != nil {
@@ -71,7 +71,7 @@ func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opt
 func inventoryOf(file string) (digest.Digest, error) {
 	m, err := seal.OpenImage(file, "")
 	if err != nil {
-		return "", err //nolint:wrapcheck // it names the file
+		return "", err
 	}
 	defer m.Close()
 	stored, err := store.OpenStored(os.DirFS(m.Dir()))

@@ -37,7 +37,7 @@ func (r *Root) keep(s *Slot, mounts []string) error {
 func (r *Root) sweepKept(ctx context.Context) (removed []string, err error) {
 	lists, err := filepath.Glob(filepath.Join(r.work(), keptPrefix+"*.json"))
 	if err != nil || len(lists) == 0 {
-		return nil, err //nolint:wrapcheck // the pattern is valid
+		return nil, err
 	}
 	live, err := liveMounts("/proc")
 	if err != nil {

@@ -95,14 +95,14 @@ func (r *Root) Older() (*Slot, error) {
 	var times [2]Times
 	for i, n := range Names() {
 		if !r.Exists(n) {
-			return nil, nil //nolint:nilnil // there is none
+			return nil, nil // there is none
 		}
 		s, err := r.Read(n)
 		if err != nil {
 			return nil, err
 		}
 		if s.Store.Empty() {
-			return nil, nil //nolint:nilnil // there is none
+			return nil, nil // there is none
 		}
 		if slots[i] = s; s.ID != "" {
 			if times[i], err = r.Times(s); err != nil {
@@ -112,7 +112,7 @@ func (r *Root) Older() (*Slot, error) {
 	}
 	switch a, b := times[0].Filled, times[1].Filled; {
 	case a.IsZero() || b.IsZero() || a.Equal(b):
-		return nil, nil //nolint:nilnil // it is not known
+		return nil, nil // it is not known
 	case a.Before(b):
 		return slots[0], nil
 	default:

@@ -120,7 +120,7 @@ func NewPlan(ctx context.Context, src Metadata, sel Selection) (*Plan, error) {
 	sel.Progress.Begin(phasePlan, int64(len(chosen)), progress.Count)
 	for _, img := range chosen {
 		if err := ctx.Err(); err != nil {
-			return nil, err //nolint:wrapcheck // the caller's own
+			return nil, err
 		}
 		if err := p.add(ctx, src, img); err != nil {
 			return nil, err

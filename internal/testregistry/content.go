@@ -67,7 +67,7 @@ func (c *Content) AddLayer(paths ...string) (Layer, error) {
 func AddTree(w *tar.Writer, prefix, path string) error {
 	return filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return nil //nolint:nilerr // left out
+			return nil // left out
 		}
 		return addFile(w, prefix, path, d)
 	})
@@ -122,7 +122,7 @@ func (c *counter) Write(p []byte) (int, error) {
 func addFile(w *tar.Writer, prefix, path string, d fs.DirEntry) error {
 	info, err := d.Info()
 	if err != nil {
-		return nil //nolint:nilerr // left out
+		return nil // left out
 	}
 	h := &tar.Header{Name: prefix + strings.TrimPrefix(path, "/"), Mode: int64(info.Mode().Perm())}
 	switch {
@@ -131,12 +131,12 @@ func addFile(w *tar.Writer, prefix, path string, d fs.DirEntry) error {
 	case info.Mode()&fs.ModeSymlink != 0:
 		h.Typeflag = tar.TypeSymlink
 		if h.Linkname, err = os.Readlink(path); err != nil {
-			return nil //nolint:nilerr // left out
+			return nil // left out
 		}
 	case info.Mode().IsRegular():
 		f, err := os.Open(path)
 		if err != nil {
-			return nil //nolint:nilerr // left out
+			return nil // left out
 		}
 		defer f.Close()
 		h.Typeflag, h.Size = tar.TypeReg, info.Size()

@@ -251,7 +251,7 @@ func (l *limited) Write(p []byte) (int, error) {
 		if err != nil {
 			return sent, err
 		}
-		l.ResponseWriter.(http.Flusher).Flush() //nolint:forcetypeassert,errcheck // every server's writer is one
+		l.ResponseWriter.(http.Flusher).Flush() //nolint:errcheck // every server's writer is one
 	}
 	return sent, nil
 }

@@ -103,7 +103,7 @@ func (l *lastByte) Write(p []byte) (int, error) {
 		p = p[:n-1]
 	}
 	if _, err := l.w.Write(p); err != nil {
-		return 0, err //nolint:wrapcheck // the caller's own writer
+		return 0, err
 	}
 	return n, nil
 }

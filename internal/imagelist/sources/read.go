@@ -32,7 +32,7 @@ func ReadFile(f File, add func(kubeobject.Object)) (doc *imagelist.Document, lis
 	switch form := kubeobject.Sniff(head); {
 	case form == kubeobject.Plain:
 		list, err = file.Parse(br, f.Name)
-		return nil, list, err //nolint:wrapcheck // names file and line
+		return nil, list, err
 	case form == kubeobject.JSON && bytes.Contains(head, []byte(`"`+imagelist.FormatV1+`"`)):
 		if doc, err = imagelist.ReadDocument(br); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", f.Name, err)

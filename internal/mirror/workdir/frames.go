@@ -63,7 +63,7 @@ func (s *spill) Write(p []byte) (int, error) {
 		}
 		s.small = nil
 	}
-	return s.file.Write(p) //nolint:wrapcheck // names the file
+	return s.file.Write(p)
 }
 
 // End writes what is left of size bytes of content and returns the frames.
@@ -93,7 +93,7 @@ func (f *FramesFile) commit() (*Inline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("frames: %w", err)
 	}
-	return nil, nil //nolint:nilnil // it is in the file
+	return nil, nil // it is in the file
 }
 
 // Abort removes the file. After commit it does nothing.

@@ -123,7 +123,7 @@ func (s Settings) Files() ([]File, error) {
 	if s.StorageConf != nil {
 		conf, err := nodeconfig.StorageConf(s.StorageConf, s.Stores())
 		if err != nil {
-			return nil, err //nolint:wrapcheck // says all
+			return nil, err
 		}
 		add(StorageConfFile, conf)
 	}

@@ -38,7 +38,7 @@ func (s Settings) Units() ([]Unit, error) {
 	}
 	serve, err := nodeconfig.ServeUnit{Stores: s.Stores(), Address: s.Address}.Text()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	units := []Unit{{Name: nodeconfig.ServeUnitName, Text: serve, Enabled: true}}
 	texts := []unitText{s.slotsUnit()}

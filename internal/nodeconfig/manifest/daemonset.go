@@ -42,7 +42,7 @@ func DaemonSet(pools []string, in Installer, s machine.Settings) ([]byte, error)
 		return nil, machine.Refuse("--image %q: want the image with nodeseal in it that the nodes can pull, as in registry.example/tools/nodeseal:1", in.Image)
 	}
 	if err := s.Check(); err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	labels := map[string]string{
 		"pod-security.kubernetes.io/enforce":             "privileged",

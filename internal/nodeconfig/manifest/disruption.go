@@ -53,7 +53,7 @@ func NodeDisruptionPolicy(v Version, s machine.Settings) ([]byte, error) {
 	}
 	units, err := s.Units()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	reload := func(service string) []action { return []action{{Type: "Reload", Reload: &target{service}}} }
 	policy := disruptionPolicy{Files: []disruptionFile{

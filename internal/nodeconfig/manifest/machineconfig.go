@@ -51,11 +51,11 @@ func MachineConfig(pool string, s machine.Settings) ([]byte, error) {
 func ignitionConfig(s machine.Settings) (types.Config, error) {
 	files, err := s.Files()
 	if err != nil {
-		return types.Config{}, err //nolint:wrapcheck // says all
+		return types.Config{}, err
 	}
 	units, err := s.Units()
 	if err != nil {
-		return types.Config{}, err //nolint:wrapcheck // says all
+		return types.Config{}, err
 	}
 	config := types.Config{Ignition: types.Ignition{Version: types.MaxVersion.String()}}
 	for _, f := range files {

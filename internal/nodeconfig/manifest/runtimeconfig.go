@@ -38,7 +38,7 @@ func ContainerRuntimeConfig(pool string, v Version, s machine.Settings) ([]byte,
 			"the storage.conf of config machineconfig does the same", minorStores, v)
 	}
 	if err := s.Check(); err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	crc := containerRuntimeConfig{
 		typeMeta: typeMeta{APIVersion: groupMachineConfig + "/v1", Kind: "ContainerRuntimeConfig"},

@@ -60,7 +60,7 @@ func StorageConf(v Version, from []byte) ([]byte, error) {
 	}
 	conf, err := nodeconfig.ReadStorage(from)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	const old = "/var/run/containers/storage"
 	if v.AtLeast(minorTemplate) && conf.RunRoot == old {

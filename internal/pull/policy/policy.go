@@ -124,7 +124,7 @@ func dockerReference(name string) (types.ImageReference, error) {
 // write writes the image in the form of the dir transport, without its layers.
 func (img Image) write(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "manifest.json"), img.Manifest, 0o600); err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	n := 0
 	add := func(blob []byte) error {

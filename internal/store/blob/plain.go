@@ -55,7 +55,7 @@ func (r *rawReader) Read(b []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}
-	return n, err //nolint:wrapcheck // an io.Reader passes errors on
+	return n, err
 }
 
 func (r *rawReader) count(b []byte) {
@@ -119,10 +119,10 @@ type rawWriter struct {
 
 // WriteTo implements io.WriterTo.
 func (r *rawWriter) WriteTo(w io.Writer) (int64, error) {
-	return r.from.WriteTo(writer(func(b []byte) (int, error) { //nolint:wrapcheck // the blob's own error, or w's
+	return r.from.WriteTo(writer(func(b []byte) (int, error) {
 		n, err := w.Write(b)
 		r.count(b[:n])
-		return n, err //nolint:wrapcheck // the caller's own writer
+		return n, err
 	}))
 }
 
@@ -136,7 +136,7 @@ func (w writer) Write(b []byte) (int, error) { return w(b) }
 func (p *Plain) Read(b []byte) (int, error) {
 	n, err := p.out.Read(b)
 	if err == nil || errors.Is(err, io.EOF) || p.raw.err != nil {
-		return n, err //nolint:wrapcheck // an io.Reader passes errors on
+		return n, err
 	}
 	return n, fmt.Errorf("%w: %w", ErrCompression, err)
 }

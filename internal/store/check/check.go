@@ -59,7 +59,7 @@ func Store(ctx context.Context, dir, scratch string, opts Options) (err error) {
 	images := make(map[string]*storage.Image)
 	for _, ref := range opts.References {
 		if err := ctx.Err(); err != nil {
-			return err //nolint:wrapcheck // the caller's own
+			return err
 		}
 		img, err := lib.resolve(ref)
 		if err != nil {
@@ -114,9 +114,9 @@ func open(scratch string, options []string) (*library, error) {
 // behind for ever.
 func forbidFork(records string) error {
 	if err := os.MkdirAll(records, 0o700); err != nil {
-		return err //nolint:wrapcheck // open wraps it
+		return err
 	}
-	return os.WriteFile(filepath.Join(records, "idmapped-lower-dir-false"), nil, 0o600) //nolint:wrapcheck // open wraps it
+	return os.WriteFile(filepath.Join(records, "idmapped-lower-dir-false"), nil, 0o600)
 }
 
 func (lib *library) close() error {
@@ -132,14 +132,14 @@ func (lib *library) close() error {
 func (lib *library) resolve(ref store.Reference) (*storage.Image, error) {
 	img, err := lib.store.Image(ref.Name)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // Store wraps it
+		return nil, err
 	}
 	if img.ID != ref.ImageID {
 		return nil, fmt.Errorf("it is image %s, want %s", img.ID, ref.ImageID)
 	}
 	byDigest, err := lib.store.ImagesByDigest(ref.Digest)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // Store wraps it
+		return nil, err
 	}
 	if !slices.ContainsFunc(byDigest, func(i *storage.Image) bool { return i.ID == img.ID }) {
 		return nil, fmt.Errorf("the image is not found by its digest %s", ref.Digest)

@@ -47,7 +47,7 @@ func Visible(ctx context.Context, stores []string, scratch string, refs []store.
 	}
 	for _, ref := range refs {
 		if err := ctx.Err(); err != nil {
-			return nil, err //nolint:wrapcheck // the caller's own
+			return nil, err
 		}
 		switch id, ok := ids[ref.Name]; {
 		case !ok:

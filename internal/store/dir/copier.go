@@ -36,7 +36,7 @@ func (c *copier) copy(from, to folder, name string) error {
 	}
 	path := filepath.Join(to.path, name)
 	if first := c.seen[st.Ino]; first != "" {
-		return os.Link(first, path) //nolint:wrapcheck // linkTree wraps it
+		return os.Link(first, path)
 	}
 	if st.Nlink > 1 {
 		c.seen[st.Ino] = path
@@ -64,7 +64,7 @@ func (c *copier) copy(from, to folder, name string) error {
 // attributes gives the file at target those of the file at source.
 func (c *copier) attributes(source, target string, st *unix.Stat_t) error {
 	if err := os.Lchown(target, int(st.Uid), int(st.Gid)); err != nil {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		if err := unix.Chmod(target, st.Mode&0o7777); err != nil {
@@ -86,17 +86,17 @@ func (c *copier) attributes(source, target string, st *unix.Stat_t) error {
 func copyFile(from, to string) (err error) {
 	source, err := os.Open(from)
 	if err != nil {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	defer source.Close()
 	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
 	if unix.IoctlFileClone(int(target.Fd()), int(source.Fd())) == nil {
 		return nil
 	}
 	_, err = io.Copy(target, source)
-	return err //nolint:wrapcheck // it names the file
+	return err
 }

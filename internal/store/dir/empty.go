@@ -16,21 +16,21 @@ func WriteEmpty(target string) error {
 	label := newLabeller()
 	err := label.creating(func() error {
 		if err := os.Mkdir(target, 0o700); err != nil {
-			return err //nolint:wrapcheck // wrapped below
+			return err
 		}
 		for _, f := range store.EmptyFiles() {
 			path := filepath.Join(target, f.Path)
 			if f.Dir {
 				if err := os.Mkdir(path, os.FileMode(f.Mode)); err != nil {
-					return err //nolint:wrapcheck // wrapped below
+					return err
 				}
 				continue
 			}
 			if err := os.WriteFile(path, f.Content, os.FileMode(f.Mode)); err != nil {
-				return err //nolint:wrapcheck // wrapped below
+				return err
 			}
 			if err := os.Chmod(path, os.FileMode(f.Mode)); err != nil {
-				return err //nolint:wrapcheck // wrapped below
+				return err
 			}
 		}
 		return nil

@@ -52,7 +52,7 @@ func (im *importer) extractAll(ctx context.Context) error {
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return err //nolint:wrapcheck // extractOne's own
+		return err
 	}
 	im.syncer.last()
 	im.opts.Progress.End(phaseImport)
@@ -134,7 +134,7 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result,
 	defer func() { err = errors.Join(err, w.split.close()) }()
 	result, err := w.extractor.Layer(ctx, plain.Tar(), diff, w.split.gzip, opts)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // extractOne wraps it
+		return nil, err
 	}
 	return result, plain.Finish()
 }

@@ -97,7 +97,7 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 	}
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {
-			return nil, err //nolint:wrapcheck // the caller's own
+			return nil, err
 		}
 		if err := im.opts.step(s.name); err != nil {
 			return nil, err

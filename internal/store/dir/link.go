@@ -20,7 +20,7 @@ func (im *importer) linkAll(ctx context.Context) error {
 		for _, j := range im.work {
 			for _, l := range j.layers[1:] {
 				if err := ctx.Err(); err != nil {
-					return err //nolint:wrapcheck // the caller's own
+					return err
 				}
 				if err := im.linkLayer(j.layers[0], l); err != nil {
 					return &store.Error{Op: "linking layer", Image: l.Image, Digest: l.DiffID, Err: err}
@@ -83,7 +83,7 @@ func (f folder) close() { _ = unix.Close(f.fd) } // it is synced with the file s
 type placer func(from, to folder, name string) error
 
 func hardLink(from, to folder, name string) error {
-	return unix.Linkat(from.fd, name, to.fd, name, 0) //nolint:wrapcheck // linkTree wraps it
+	return unix.Linkat(from.fd, name, to.fd, name, 0)
 }
 
 // linkTree fills the empty directory to with what from has: directories of its

@@ -41,16 +41,16 @@ func (im *importer) writeFile(ctx context.Context, f store.File, made map[string
 	path := filepath.Join(im.partial.store, filepath.FromSlash(f.Path))
 	if dir := filepath.Dir(path); !made[dir] {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err //nolint:wrapcheck // the caller wraps it
+			return err
 		}
 		made[dir] = true
 	}
 	if f.Link != "" {
-		return os.Symlink(f.Link, path) //nolint:wrapcheck // the caller wraps it
+		return os.Symlink(f.Link, path)
 	}
 	if f.Dir {
 		if err := os.Mkdir(path, os.FileMode(f.Mode)); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err //nolint:wrapcheck // the caller wraps it
+			return err
 		}
 		return nil
 	}
@@ -62,9 +62,9 @@ func (im *importer) writeFile(ctx context.Context, f store.File, made map[string
 		}
 	}
 	if err := os.WriteFile(path, content, os.FileMode(f.Mode)); err != nil {
-		return err //nolint:wrapcheck // the caller wraps it
+		return err
 	}
-	return os.Chmod(path, os.FileMode(f.Mode)) //nolint:wrapcheck // the caller wraps it
+	return os.Chmod(path, os.FileMode(f.Mode))
 }
 
 // stampTimes sets the time of everything outside of the layers' contents to the

@@ -53,7 +53,7 @@ func (im *importer) checkNeed(ctx context.Context) error {
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return err //nolint:wrapcheck // needOf's own
+		return err
 	}
 	im.repeats.end()
 	var st unix.Statfs_t

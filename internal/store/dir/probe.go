@@ -50,7 +50,7 @@ func (im *importer) probe(context.Context) error {
 		try("overlay", check.Probe(filepath.Join(scratch, "overlay")))
 	}
 	if err := check.Remove(scratch); err != nil {
-		return err //nolint:wrapcheck // it says what it did
+		return err
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("%w: %s cannot hold a store: %w", store.ErrPrecondition, filepath.Dir(im.target), errors.Join(errs...))
@@ -62,10 +62,10 @@ func (im *importer) probe(context.Context) error {
 func (im *importer) probeLinks(fd int) error {
 	f, err := unix.Openat(fd, "file", unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return err //nolint:wrapcheck // probe wraps it
+		return err
 	}
 	if err := unix.Close(f); err != nil {
-		return err //nolint:wrapcheck // probe wraps it
+		return err
 	}
-	return unix.Linkat(fd, "file", fd, "link", 0) //nolint:wrapcheck // probe wraps it
+	return unix.Linkat(fd, "file", fd, "link", 0)
 }

@@ -63,7 +63,7 @@ func (im *importer) readRecord(j *job) (*extract.Result, error) {
 		data, err = os.ReadFile(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil // there is none
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading record: %w", err)
@@ -75,7 +75,7 @@ func (im *importer) readRecord(j *job) (*extract.Result, error) {
 	var r record
 	if json.Unmarshal(data, &r) != nil || r.Format != recordFormat || r.UserNS != im.userNS || r.Layer == nil ||
 		r.Layer.DiffID != j.layers[0].DiffID || (!synced && r.Boot != boot) {
-		return nil, nil //nolint:nilnil // it does not count
+		return nil, nil // it does not count
 	}
 	return r.Layer, nil
 }

@@ -82,7 +82,7 @@ func (im *importer) takeFrom(ctx context.Context, path string) error {
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return err //nolint:wrapcheck // takeOne's own
+		return err
 	}
 	im.opts.Progress.End(phaseTake)
 	im.result.Taken += int(taken.Load())
@@ -172,10 +172,10 @@ func (im *importer) copyLayer(d *donor, l *store.Layer) error {
 func openDonor(path, beside string) (*donor, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // takeFrom says what it is about
+		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(abs, store.OverlayDir)); err != nil {
-		return nil, err //nolint:wrapcheck // takeFrom says what it is about
+		return nil, err
 	}
 	d := &donor{path: abs, layers: make(map[digest.Digest]string)}
 	// A store that is to be repaired may have damaged records.
@@ -219,14 +219,14 @@ func (d *donor) open(path string) (*os.File, error) {
 	if d.tree != nil {
 		rel, err := filepath.Rel(d.base, path)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // base is above path
+			return nil, err
 		}
 		fd, err := unix.Openat(int(d.tree.Fd()), rel, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err == nil {
 			return os.NewFile(uintptr(fd), path), nil
 		}
 	}
-	return os.Open(path) //nolint:wrapcheck // it names the file
+	return os.Open(path)
 }
 
 // commonDir returns the longest directory above both paths.

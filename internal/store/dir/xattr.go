@@ -33,11 +33,11 @@ func listXattrs(f folder) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err //nolint:wrapcheck // copyXattrs wraps it
+		return nil, err
 	}
 	buf := make([]byte, size)
 	if size, err = unix.Flistxattr(f.fd, buf); err != nil {
-		return nil, err //nolint:wrapcheck // copyXattrs wraps it
+		return nil, err
 	}
 	var names []string
 	for name := range bytes.SplitSeq(buf[:size], []byte{0}) {
@@ -51,11 +51,11 @@ func listXattrs(f folder) ([]string, error) {
 func getXattr(f folder, name string) ([]byte, error) {
 	size, err := unix.Fgetxattr(f.fd, name, nil)
 	if err != nil || size == 0 {
-		return nil, err //nolint:wrapcheck // copyXattrs wraps it
+		return nil, err
 	}
 	buf := make([]byte, size)
 	size, err = unix.Fgetxattr(f.fd, name, buf)
-	return buf[:max(size, 0)], err //nolint:wrapcheck // copyXattrs wraps it
+	return buf[:max(size, 0)], err
 }
 
 // copyPathXattrs is copyXattrs for files of all kinds, which are not followed.

@@ -154,13 +154,13 @@ func (u *unpacker) remove(a at) error {
 func removeTree(a at) error {
 	fd, err := unix.Openat(a.fd, a.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err //nolint:wrapcheck // remove wraps it
+		return err
 	}
 	f := os.NewFile(uintptr(fd), a.name)
 	defer f.Close()
 	entries, err := f.ReadDir(-1)
 	if err != nil {
-		return err //nolint:wrapcheck // remove wraps it
+		return err
 	}
 	for _, e := range entries {
 		below := at{fd: fd, name: e.Name()}
@@ -170,8 +170,8 @@ func removeTree(a at) error {
 			err = unix.Unlinkat(fd, below.name, 0)
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // remove wraps it
+			return err
 		}
 	}
-	return unix.Unlinkat(a.fd, a.name, unix.AT_REMOVEDIR) //nolint:wrapcheck // remove wraps it
+	return unix.Unlinkat(a.fd, a.name, unix.AT_REMOVEDIR)
 }

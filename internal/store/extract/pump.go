@@ -114,7 +114,7 @@ func (p *pump) await(n int) error {
 		case <-p.ctx.Done():
 		}
 	}
-	return p.ctx.Err() //nolint:wrapcheck // the caller's own
+	return p.ctx.Err()
 }
 
 // fill reads until b is full or src has an error. Unlike io.ReadFull it leaves
@@ -125,7 +125,7 @@ func fill(src io.Reader, b []byte) (n int, err error) {
 		nn, err = src.Read(b[n:])
 		n += nn
 	}
-	return n, err //nolint:wrapcheck // the source's own
+	return n, err
 }
 
 // Read implements io.Reader.

@@ -194,7 +194,7 @@ func (s *scan) unpack(p *pump, tarSplit io.Writer) error {
 	if err := split.rest(tr.RawBytes(), p, s.buf); err != nil {
 		return err
 	}
-	return s.tree.End() //nolint:wrapcheck // the tree is of this program
+	return s.tree.End()
 }
 
 // replay reads the headers of the tar to the end of the stream.
@@ -209,7 +209,7 @@ func (s *scan) replay(ctx context.Context, stream io.ReadSeeker) error {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // the stream's own, or the caller's
+			return err
 		}
 		if sparse(hdr) || hdr.Size > 0 && hdr.Typeflag != tar.TypeReg {
 			return refuse(hdr.Name, ErrType)
@@ -227,9 +227,9 @@ func (s *scan) replay(ctx context.Context, stream io.ReadSeeker) error {
 		s.result.DiffSize, err = stream.Seek(0, io.SeekCurrent)
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // the stream's own
+		return err
 	}
-	return s.tree.End() //nolint:wrapcheck // the tree is of this program
+	return s.tree.End()
 }
 
 // sparse reports a file whose content the tar has in another form.

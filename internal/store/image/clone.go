@@ -54,7 +54,7 @@ func (im *importer) cloneAll(ctx context.Context) error {
 	shared := true
 	for _, c := range merged.clones {
 		if err := ctx.Err(); err != nil {
-			return err //nolint:wrapcheck // the caller's own
+			return err
 		}
 		if shared {
 			err := cloneRange(im.out.image, c)
@@ -95,7 +95,7 @@ func (r *clonedReader) Read(b []byte) (n int, err error) {
 			if r.pos += int64(n); int64(n) == left {
 				r.cloned, err = r.cloned[1:], nil
 			}
-			return n, err //nolint:wrapcheck // the caller wraps it
+			return n, err
 		}
 		end = r.cloned[0].to
 	}
@@ -106,11 +106,11 @@ func (r *clonedReader) Read(b []byte) (n int, err error) {
 	if r.pos == r.size && err == nil {
 		err = io.EOF
 	}
-	return n, err //nolint:wrapcheck // the caller wraps it
+	return n, err
 }
 
 func cloneRange(to *os.File, c clone) error {
-	return unix.IoctlFileCloneRange(int(to.Fd()), &unix.FileCloneRange{ //nolint:wrapcheck // the caller wraps it
+	return unix.IoctlFileCloneRange(int(to.Fd()), &unix.FileCloneRange{
 		Src_fd: int64(c.donor.file.Fd()), Src_offset: uint64(c.from), Src_length: uint64(c.length), Dest_offset: uint64(c.to),
 	})
 }

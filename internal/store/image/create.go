@@ -100,7 +100,7 @@ func (t *tree) special(hdr *tar.Header, parent *node, base string) error {
 func (t *tree) hardLink(hdr *tar.Header, parent *node, base string) error {
 	target, err := extract.LinkTarget(hdr)
 	if err != nil {
-		return err //nolint:wrapcheck // it names the target
+		return err
 	}
 	fail := func(err error) error { return fmt.Errorf("hard link to %q: %w", hdr.Linkname, err) }
 	dir, err := t.find(path.Dir(target))

@@ -80,7 +80,7 @@ func (im *importer) each(ctx context.Context, jobs []*job, do func(context.Conte
 			}
 		})
 	}
-	return g.Wait() //nolint:wrapcheck // of this package
+	return g.Wait()
 }
 
 // layerError places an error about the content of a layer.
@@ -182,17 +182,17 @@ func (w *worker) scan(ctx context.Context, d *donor, j *job, t extract.Tree, spl
 	defer r.Close()
 	plain, err := blob.Open(r, l, func(n int64) { w.im.opts.Progress.Add(phaseImport, n) })
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	defer plain.Close()
 	result, err := w.extractor.Scan(ctx, plain.Tar(), t, split, opts)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller wraps it
+		return nil, err
 	}
 	if err := plain.Finish(); err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
-	return result, blob.Prove(l, result) //nolint:wrapcheck // says what it compared
+	return result, blob.Prove(l, result)
 }
 
 // content returns the place of a file's content, and writes it where nobody has.
@@ -214,7 +214,7 @@ func (w *worker) content(j *job, hdr *tar.Header, c *extract.Content) (erofs.Con
 		return place, nil
 	}
 	j.take.numbers = append(j.take.numbers, number)
-	return place, w.writer.Copy(place, c) //nolint:wrapcheck // the caller wraps it
+	return place, w.writer.Copy(place, c)
 }
 
 // openTable opens the file table of a job: the bundle's, or the one made here.

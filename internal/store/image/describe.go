@@ -27,7 +27,7 @@ func (im *importer) describeDir(n *node, at erofs.Node) error {
 		if below.dir() {
 			d, err := im.build.Dir(at, name, below.attr())
 			if err != nil {
-				return err //nolint:wrapcheck // it names the file
+				return err
 			}
 			if err := im.describeDir(below, d); err != nil {
 				return err
@@ -36,7 +36,7 @@ func (im *importer) describeDir(n *node, at erofs.Node) error {
 		}
 		if below.placed {
 			if err := im.build.Link(at, name, below.inode); err != nil {
-				return err //nolint:wrapcheck // it names the file
+				return err
 			}
 			continue
 		}
@@ -53,11 +53,11 @@ func (im *importer) describeDir(n *node, at erofs.Node) error {
 func (im *importer) describeFile(n *node, at erofs.Node, name string) (erofs.Node, error) {
 	switch n.kind {
 	case unix.S_IFREG:
-		return im.build.File(at, name, n.attr(), n.data) //nolint:wrapcheck // it names the file
+		return im.build.File(at, name, n.attr(), n.data)
 	case unix.S_IFLNK:
-		return im.build.Symlink(at, name, n.attr(), n.target) //nolint:wrapcheck // it names the file
+		return im.build.Symlink(at, name, n.attr(), n.target)
 	default:
-		return im.build.Special(at, name, n.attr(), erofs.Special(n.kind), n.dev) //nolint:wrapcheck // it names the file
+		return im.build.Special(at, name, n.attr(), erofs.Special(n.kind), n.dev)
 	}
 }
 

@@ -69,7 +69,7 @@ func hashOf(ctx context.Context, r io.Reader, read func(n int64)) (digest.Digest
 	var size int64
 	for {
 		if err := ctx.Err(); err != nil {
-			return "", 0, err //nolint:wrapcheck // the caller's own
+			return "", 0, err
 		}
 		n, err := r.Read(buf)
 		sum.Write(buf[:n])
@@ -81,7 +81,7 @@ func hashOf(ctx context.Context, r io.Reader, read func(n int64)) (digest.Digest
 		case errors.Is(err, io.EOF):
 			return digest.NewDigest(digest.SHA256, sum), size, nil
 		case err != nil:
-			return "", 0, err //nolint:wrapcheck // the caller wraps it
+			return "", 0, err
 		}
 	}
 }

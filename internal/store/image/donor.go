@@ -63,12 +63,12 @@ func openDonor(path string) (*donor, error) {
 			return nil, errors.Join(err, f.Close())
 		}
 	case !errors.Is(err, fs.ErrNotExist) || name == path:
-		return nil, err //nolint:wrapcheck // it names the file
+		return nil, err
 	}
 	st, err := store.Open(fsys)
 	if err != nil {
 		d.close()
-		return nil, err //nolint:wrapcheck // says all
+		return nil, err
 	}
 	for _, l := range st.Layers {
 		d.layers[l.UncompressedDigest] = stored{id: l.ID, size: l.UncompressedSize}
@@ -87,14 +87,14 @@ func openDonor(path string) (*donor, error) {
 func (d *donor) useImage(name string, f *os.File) (fs.FS, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the file
+		return nil, err
 	}
 	if d.digest, err = ReadDigest(name); err != nil {
 		return nil, err
 	}
 	d.file, d.size = f, info.Size()
 	r, err := erofs.NewReader(f, d.size)
-	return records{r}, err //nolint:wrapcheck // says all
+	return records{r}, err
 }
 
 func (d *donor) close() {
@@ -118,12 +118,12 @@ const maxRecords = 1 << 30
 func (r records) ReadFile(name string) ([]byte, error) {
 	f, err := r.image.Lookup(name)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the file
+		return nil, err
 	}
 	if f.Mode&unix.S_IFMT != unix.S_IFREG || f.Size > maxRecords {
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrInvalid)
 	}
-	return io.ReadAll(r.image.Open(f)) //nolint:wrapcheck // of this program
+	return io.ReadAll(r.image.Open(f))
 }
 
 // prove compares the digest of an image with the recorded one, once. The error is a
@@ -135,7 +135,7 @@ func (d *donor) prove(ctx context.Context) error {
 	got, _, err := hashOf(ctx, io.NewSectionReader(d.file, 0, d.size), nil)
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err() //nolint:wrapcheck // the caller's own
+		return ctx.Err()
 	case err == nil && got != d.digest:
 		err = fmt.Errorf("its digest is %s, recorded is %s", got, d.digest)
 	}

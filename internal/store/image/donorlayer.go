@@ -67,14 +67,14 @@ func (d *donor) openLayer(diffID digest.Digest, image *erofs.Reader) (*donorLaye
 func (l *donorLayer) open(name string) (_ io.Reader, err error) {
 	if l.image == nil {
 		if l.root, err = os.OpenRoot(filepath.Join(l.donor.path, l.diff)); err != nil {
-			return nil, err //nolint:wrapcheck // it names the directory
+			return nil, err
 		}
 		l.gzip, err = os.Open(filepath.Join(l.donor.path, name))
-		return l.gzip, err //nolint:wrapcheck // it names the file
+		return l.gzip, err
 	}
 	f, err := l.image.Lookup(name)
 	l.split = split{size: f.Size, open: func() io.Reader { return l.image.Open(f) }}
-	return l.split.open(), err //nolint:wrapcheck // it names the file
+	return l.split.open(), err
 }
 
 // close closes what was opened for reading.
@@ -95,7 +95,7 @@ func (l *donorLayer) advance() error {
 		entry, err := l.lines.Next()
 		switch {
 		case err != nil:
-			return err //nolint:wrapcheck // io.EOF is the end
+			return err // io.EOF is the end
 		case entry.Type == storage.SegmentType:
 			l.segment = entry.Payload
 		case entry.Size < 0:
@@ -131,7 +131,7 @@ func (l *donorLayer) Read(b []byte) (n int, err error) {
 			err = io.ErrUnexpectedEOF
 		}
 	}
-	return n, err //nolint:wrapcheck // an io.Reader passes errors on
+	return n, err
 }
 
 // Seek implements io.Seeker, as far as it is said above.
@@ -168,14 +168,14 @@ func (l *donorLayer) openContent() (io.Reader, error) {
 	}
 	var err error
 	l.content, err = l.root.OpenFile(below(l.name), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	return l.content, err //nolint:wrapcheck // it names the file
+	return l.content, err
 }
 
 // find returns the content of size bytes that the tar names, in an image.
 func (l *donorLayer) find(name string, size int64) (erofs.File, error) {
 	f, err := l.image.Lookup(path.Join(l.diff, below(name)))
 	if err != nil {
-		return f, err //nolint:wrapcheck // it names the file
+		return f, err
 	}
 	if f.Mode&unix.S_IFMT != unix.S_IFREG || f.Size != size {
 		return f, fmt.Errorf("%s: it is not the file of %d bytes that it was", name, size)

@@ -22,13 +22,13 @@ const splitLevel = gzip.BestSpeed
 func (d *donor) checkSplits() error {
 	r, err := erofs.NewReader(d.file, d.size)
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	var largest erofs.File
 	for _, diffID := range slices.Sorted(maps.Keys(d.layers)) {
 		f, err := r.Lookup(store.TarSplitFile(d.layers[diffID].id))
 		if err != nil {
-			return err //nolint:wrapcheck // it names the file
+			return err
 		}
 		if f.Size <= 1<<20 && f.Size > largest.Size {
 			largest = f
@@ -55,7 +55,7 @@ func (d *donor) checkSplits() error {
 func recompress(split []byte) ([]byte, error) {
 	plain, err := gzip.NewReader(bytes.NewReader(split))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller wraps it
+		return nil, err
 	}
 	var out bytes.Buffer
 	w, err := gzip.NewWriterLevel(&out, splitLevel)
@@ -63,5 +63,5 @@ func recompress(split []byte) ([]byte, error) {
 		_, err = io.Copy(w, plain)
 		err = errors.Join(err, w.Close())
 	}
-	return out.Bytes(), err //nolint:wrapcheck // the caller wraps it
+	return out.Bytes(), err
 }

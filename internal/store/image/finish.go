@@ -78,7 +78,7 @@ func (im *importer) probe(ctx context.Context) error {
 	if err := check.Probe(filepath.Join(work, "overlay")); err != nil {
 		return fmt.Errorf("%w: %s cannot be used to check a store: %w", store.ErrPrecondition, filepath.Dir(im.result.Path), err)
 	}
-	return check.Remove(work) //nolint:wrapcheck // it says what it did
+	return check.Remove(work)
 }
 
 // finish writes the tree.
@@ -104,7 +104,7 @@ func (im *importer) prove(ctx context.Context) error {
 	})
 	g.Go(func() error { return im.hash(ctx) })
 	g.Go(func() error { return im.check(ctx) })
-	return g.Wait() //nolint:wrapcheck // of this package
+	return g.Wait()
 }
 
 // hash computes the digest of the image, as it can be read back; of blocks that it
@@ -147,5 +147,5 @@ func (im *importer) checkMounted(ctx context.Context, point string) error {
 	}
 	im.opts.Progress.End(phaseCheck)
 	// Before the image has its name: from then on nothing but the image is there.
-	return check.Remove(workName(im.result.Path)) //nolint:wrapcheck // it says what it did
+	return check.Remove(workName(im.result.Path))
 }

@@ -147,7 +147,7 @@ type step struct {
 func (im *importer) do(ctx context.Context, steps ...step) error {
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {
-			return err //nolint:wrapcheck // the caller's own
+			return err
 		}
 		if err := im.opts.step(s.name); err != nil {
 			return err

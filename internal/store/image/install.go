@@ -60,7 +60,7 @@ func Install(ctx context.Context, from, path string, want digest.Digest, opts Op
 		func(context.Context) error { return im.out.publish(want) },
 	} {
 		if err := ctx.Err(); err != nil {
-			return nil, err //nolint:wrapcheck // the caller's own
+			return nil, err
 		}
 		if err := step(ctx); err != nil {
 			return nil, store.Explain(ctx, err)
@@ -95,7 +95,7 @@ func (im *importer) copy(ctx context.Context, from string) error {
 	buf := make([]byte, 1<<20)
 	for {
 		if err := ctx.Err(); err != nil {
-			return err //nolint:wrapcheck // the caller's own
+			return err
 		}
 		n, err := src.Read(buf)
 		sum.Write(buf[:n])

@@ -107,7 +107,7 @@ func (w *metadataWriter) writeSplit(j *job) error {
 			err = w.im.build.Link(dir, path.Base(name), file)
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // it names the file
+			return err
 		}
 	}
 	j.split = split{}
@@ -125,10 +125,10 @@ func (w *metadataWriter) write(ctx context.Context, f store.File) error {
 	case f.Link != "":
 		attr.Mode = 0o777
 		_, err = w.im.build.Symlink(dir, name, attr, f.Link)
-		return err //nolint:wrapcheck // the caller wraps it
+		return err
 	case f.Dir:
 		_, err = w.im.build.Dir(dir, name, attr)
-		return err //nolint:wrapcheck // the caller wraps it
+		return err
 	}
 	data := f.Content
 	if f.Blob != "" {
@@ -140,7 +140,7 @@ func (w *metadataWriter) write(ctx context.Context, f store.File) error {
 	if err == nil {
 		_, err = w.im.build.File(dir, name, attr, c)
 	}
-	return err //nolint:wrapcheck // the caller wraps it
+	return err
 }
 
 // content returns the place of data, and writes it where nothing of the metadata has
@@ -161,5 +161,5 @@ func (w *metadataWriter) place(size int64, r io.Reader) (erofs.Content, error) {
 	if err == nil {
 		err = w.writer.Copy(c, r)
 	}
-	return c, err //nolint:wrapcheck // the caller wraps it
+	return c, err
 }

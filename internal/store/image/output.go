@@ -103,11 +103,11 @@ func openLocked(name string) (*os.File, error) {
 // nameless makes a file without a name.
 func nameless(name string) (*os.File, error) {
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err //nolint:wrapcheck // openOutput wraps it
+		return nil, err
 	}
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // openOutput wraps it
+		return nil, err
 	}
 	if err := os.Remove(name); err != nil {
 		return nil, errors.Join(err, f.Close())

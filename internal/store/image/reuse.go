@@ -46,7 +46,7 @@ func (w *worker) scanDonor(ctx context.Context, d *donor, j *job, t extract.Tree
 		err = blob.Prove(j.layers[0], result)
 	}
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller tells
+		return nil, err
 	}
 	w.im.opts.Progress.Add(phaseImport, j.size)
 	return result, nil
@@ -61,7 +61,7 @@ func (w *worker) replay(ctx context.Context, d *donor, j *job, t *tree, opts ext
 	if w.images[d] == nil {
 		r, err := erofs.NewReader(d.file, d.size)
 		if err != nil {
-			return nil, split{}, err //nolint:wrapcheck // says all
+			return nil, split{}, err
 		}
 		w.images[d] = r
 	}
@@ -73,7 +73,7 @@ func (w *worker) replay(ctx context.Context, d *donor, j *job, t *tree, opts ext
 	defer func() { w.from = nil }()
 	result, err := w.extractor.Replay(ctx, l, t, opts)
 	if err != nil {
-		return nil, split{}, err //nolint:wrapcheck // the caller tells
+		return nil, split{}, err
 	}
 	switch size := d.layers[j.layers[0].DiffID].size; {
 	case t.replaced:
@@ -83,7 +83,7 @@ func (w *worker) replay(ctx context.Context, d *donor, j *job, t *tree, opts ext
 	}
 	result.DiffID = j.layers[0].DiffID
 	if err := blob.Prove(j.layers[0], result); err != nil {
-		return nil, split{}, err //nolint:wrapcheck // says what it compared
+		return nil, split{}, err
 	}
 	w.im.opts.Progress.Add(phaseImport, j.size)
 	return result, l.split, nil
@@ -160,7 +160,7 @@ func (w *worker) proveContent(number int, old erofs.File, listed key) error {
 func (w *worker) cloneContent(j *job, place erofs.Content, old erofs.File) error {
 	to, head, err := w.im.build.Extent(place)
 	if err != nil {
-		return err //nolint:wrapcheck // of this program
+		return err
 	}
 	from, oldHead, _, _ := old.Extents()
 	length := old.Size &^ (erofs.BlockSize - 1)
@@ -171,7 +171,7 @@ func (w *worker) cloneContent(j *job, place erofs.Content, old erofs.File) error
 		j.take.add(clone{donor: w.from.donor, from: from, to: to, length: length})
 	}
 	skip := min(length, old.Size)
-	return w.writer.CopyRest(place, skip, w.from.image.OpenAt(old, skip)) //nolint:wrapcheck // the caller wraps it
+	return w.writer.CopyRest(place, skip, w.from.image.OpenAt(old, skip))
 }
 
 // zeroPadded reports whether the last block of size bytes at off has zeros behind

@@ -103,7 +103,7 @@ func (im *importer) readTable(ctx context.Context, j *job) error {
 			return nil
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // says what is wrong
+			return err
 		}
 		if e.Type != tar.TypeReg || e.Size == 0 {
 			continue

@@ -92,7 +92,7 @@ func verifyMounted(ctx context.Context, file string, opts verify.Options, whole 
 	if err != nil && ctx.Err() == nil && corrupt(err) {
 		return found(fmt.Errorf("its store cannot be read: %w", err))
 	}
-	return rep, err //nolint:wrapcheck // says all
+	return rep, err
 }
 
 // corrupt reports what a file system says that is damaged.

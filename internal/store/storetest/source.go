@@ -235,7 +235,7 @@ func (s *Source) Retable(diffID digest.Digest, entries ...filetable.Entry) {
 	layer.Table = s.addTable(func(w *filetable.Writer) error {
 		for _, e := range entries {
 			if err := w.Add(e); err != nil {
-				return err //nolint:wrapcheck // the test prints it
+				return err
 			}
 		}
 		return nil

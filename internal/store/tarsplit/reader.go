@@ -47,9 +47,9 @@ func (e *Reader) Next() (*storage.Entry, error) {
 	case len(line) == 0 && err == nil:
 		return e.Next() // an empty line
 	case len(line) == 0:
-		return nil, err //nolint:wrapcheck // io.EOF is the end
+		return nil, err // io.EOF is the end
 	case err != nil && !errors.Is(err, io.EOF):
-		return nil, err //nolint:wrapcheck // the caller says what it reads
+		return nil, err
 	}
 	if e.plain(line) {
 		return &e.entry, nil

@@ -44,7 +44,7 @@ func (w *Writer) AddEntry(e storage.Entry) (int, error) {
 		return -1, err
 	}
 	if _, err := w.w.Write(w.line); err != nil {
-		return -1, err //nolint:wrapcheck // the caller's own writer
+		return -1, err
 	}
 	w.position++
 	return e.Position, nil

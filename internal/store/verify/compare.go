@@ -28,7 +28,7 @@ func (v *layerCheck) compare(ctx context.Context) error {
 // wanted; nil is the root, which is compared elsewhere.
 func (v *layerCheck) walk(ctx context.Context, name string, parent int, ino uint64, w *wanted) error {
 	if err := ctx.Err(); err != nil {
-		return err //nolint:wrapcheck // the caller's own
+		return err
 	}
 	fd, err := unix.Openat(parent, path.Base(name), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NOATIME, 0)
 	if err != nil {
@@ -115,7 +115,7 @@ func (v *layerCheck) compareOne(w *wanted, name string, fd int, base string) err
 func readLink(fd int, base string) (string, error) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Readlinkat(fd, base, buf[:])
-	return string(buf[:max(n, 0)]), err //nolint:wrapcheck // the caller says what it wants
+	return string(buf[:max(n, 0)]), err
 }
 
 // compareXattrs compares extended attributes: those that the tar has must be

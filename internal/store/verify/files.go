@@ -124,7 +124,7 @@ func (c *checker) file(name string, want store.File) error {
 	data, err := os.ReadFile(at)
 	switch {
 	case err != nil:
-		return err //nolint:wrapcheck // it names the file
+		return err
 	case want.Blob != "" && digest.FromBytes(data) != want.Blob:
 		return fmt.Errorf("its digest is %s, want %s", digest.FromBytes(data), want.Blob)
 	case want.Blob == "" && !bytes.Equal(data, want.Content):
@@ -168,7 +168,7 @@ func (c *checker) foreign(want map[string]store.File) error {
 		}
 		name, err := filepath.Rel(c.dir, at)
 		if err != nil {
-			return err //nolint:wrapcheck // wrapped below
+			return err
 		}
 		name = filepath.ToSlash(name)
 		if name == "." {

@@ -144,7 +144,7 @@ func (v *layerCheck) rebuild(ctx context.Context, tarSplit io.Reader, want diges
 func (v *layerCheck) broken(ctx context.Context, stream *rebuilt, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err() //nolint:wrapcheck // the caller's own
+		return ctx.Err()
 	case stream.machine != nil:
 		return fmt.Errorf("reading the layer's contents: %w", stream.machine)
 	}

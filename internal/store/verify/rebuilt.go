@@ -63,11 +63,11 @@ func (r *rebuilt) Read(b []byte) (int, error) {
 // next takes the next entry of the tar-split.
 func (r *rebuilt) next() error {
 	if err := r.ctx.Err(); err != nil {
-		return err //nolint:wrapcheck // the caller's own
+		return err
 	}
 	entry, err := r.split.Next()
 	if err != nil {
-		return err //nolint:wrapcheck // io.EOF is the end
+		return err // io.EOF is the end
 	}
 	if entry.Type == storage.SegmentType {
 		r.segment = entry.Payload

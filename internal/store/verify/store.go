@@ -194,7 +194,7 @@ func (c *checker) makePlan(ctx context.Context, stored *store.Stored) error {
 		c.plan = plan
 		return nil
 	case ctx.Err() != nil:
-		return ctx.Err() //nolint:wrapcheck // the caller's own
+		return ctx.Err()
 	case errors.Is(err, store.ErrDamaged):
 		c.finding(store.OwnDir+"/inventory.json", err)
 		return nil
@@ -230,7 +230,7 @@ func (c *checker) contents(ctx context.Context) error {
 	}
 	if err := g.Wait(); err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err() //nolint:wrapcheck // the caller's own
+			return ctx.Err()
 		}
 		return fmt.Errorf("verifying %s: %w", c.dir, err)
 	}
