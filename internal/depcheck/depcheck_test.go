@@ -44,7 +44,8 @@ func TestPublicPackages(t *testing.T) {
 		"github.com/klauspost/compress",
 		"golang.org/x/sys/unix",
 		"golang.org/x/sync",
-		module + "/internal/atomicfile", // a leaf, see TestLeaves
+		module + "/internal/atomicfile", // leaves, see TestLeaves
+		module + "/internal/safefile",
 	}
 	tests := map[string][]string{
 		"./layout":     append(slices.Clone(libraries), module+"/layout"),
@@ -73,7 +74,7 @@ func TestPublicPackages(t *testing.T) {
 // nothing of this module.
 func TestLeaves(t *testing.T) {
 	t.Parallel()
-	for _, leaf := range []string{"./internal/atomicfile", "./internal/progress"} {
+	for _, leaf := range []string{"./internal/atomicfile", "./internal/progress", "./internal/safefile"} {
 		for _, dep := range goList(t, "-deps", leaf) {
 			if within(dep, module) && dep != module+strings.TrimPrefix(leaf, ".") {
 				t.Errorf("%s imports %s: a leaf imports nothing of this module", leaf, dep)
