@@ -22,13 +22,14 @@ type ReadAtCloser interface {
 }
 
 // OpenFile opens the bundle at path: a file, or one in parts (split.Find), named
-// without a number or by any part. The caller closes it.
-func OpenFile(ctx context.Context, path string) (*File, error) {
+// without a number or by any part. The errors are those of NewReader and OpenBytes.
+// The caller closes it.
+func OpenFile(ctx context.Context, path string, opts ...Option) (*File, error) {
 	f, size, err := OpenBytes(path)
 	if err != nil {
 		return nil, err
 	}
-	r, err := NewReader(ctx, f, size)
+	r, err := NewReader(ctx, f, size, opts...)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)

@@ -20,6 +20,8 @@ import (
 type VerifyOptions struct {
 	// Jobs is how many frames are decoded at the same time.
 	Jobs int
+	// Trust is the check of WithTrust; it may be nil. Its error ends Verify before the blobs are read.
+	Trust func(rawInventory []byte) error
 	// Read is called with the number of bytes of the file that were checked
 	// since its last call; it may be nil.
 	Read func(n int64)
@@ -41,17 +43,26 @@ type Report struct {
 	Images []string
 }
 
+// Same is a check for WithTrust that holds a bundle to the inventory of the report, for a
+// file that is opened again after it was verified.
+func (r *Report) Same(rawInventory []byte) error {
+	if !bytes.Equal(rawInventory, r.RawInventory) {
+		return fmt.Errorf("%w: its inventory changed since it was verified", bundle.ErrDamaged)
+	}
+	return nil
+}
+
 // Verify reads the whole bundle in the first size bytes of r, rehashes every
 // blob and compares everything that can be computed: frames, seek table,
 // checksum, tar headers, file tables, the chain from each manifest to its diff
-// IDs, and the index. It goes on after damage. The error is of r, of ctx, or
+// IDs, and the index. It goes on after damage. The error is of r, of ctx, of opts.Trust, or
 // wraps bundle.ErrInventory or bundle.ErrDamaged where nothing of the bundle can be read.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) (*Report, error) {
-	b, err := NewReader(ctx, r, size)
+	b, err := NewReader(ctx, r, size, WithTrust(opts.Trust))
 	var broken error
 	if errors.Is(err, bundle.ErrDamaged) {
 		broken = err
-		b, err = salvage(ctx, r, size)
+		b, err = salvage(ctx, r, size, opts)
 	}
 	if err != nil {
 		return nil, errors.Join(broken, err)
@@ -75,7 +86,7 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) 
 
 // salvage opens a bundle whose seek table or length is wrong by the frames that
 // can be found from its start.
-func salvage(ctx context.Context, r io.ReaderAt, size int64) (*Reader, error) {
+func salvage(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) (*Reader, error) {
 	var frames []seekable.Frame
 	for off := int64(0); off < size; {
 		f, err := seekable.Scan(r, off, size)
@@ -95,6 +106,7 @@ func salvage(ctx context.Context, r io.ReaderAt, size int64) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.trust = opts.Trust
 	return b, b.readHead(ctx)
 }
 

@@ -115,14 +115,11 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if image.IsImage(path) {
 		return importFile(ctx, a, path, o)
 	}
-	f, err := archive.OpenFile(ctx, path)
+	f, err := archive.OpenFile(ctx, path, archive.WithTrust(o.key.trust(path)))
 	if err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // read only
-	if err := o.key.check(path, f.RawInventory()); err != nil {
-		return err
-	}
 	src, err := base.Whole(f)
 	if err != nil {
 		return err

@@ -96,14 +96,11 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 
 // importFrom imports the bundle at path.
 func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string) (*importResult, error) {
-	f, err := archive.OpenFile(ctx, path)
+	f, err := archive.OpenFile(ctx, path, archive.WithTrust(o.key.trust(path)))
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
-	if err := o.key.check(path, f.RawInventory()); err != nil {
-		return nil, err
-	}
 	root, err := o.slots.open(false)
 	if err != nil {
 		return nil, err

@@ -24,6 +24,11 @@ func (o *keyOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.path, "key", "", "public key `FILE` (PEM) that must have signed the bundle; the signature lies beside it, as NAME.tar.zst"+signature.Suffix)
 }
 
+// trust returns the check of the bundle at path for archive.WithTrust.
+func (o *keyOptions) trust(path string) func(rawInventory []byte) error {
+	return func(raw []byte) error { return o.check(path, raw) }
+}
+
 // check holds the bundle at path, whose inventory.json is raw, to the key. It
 // does nothing where no key was named.
 func (o *keyOptions) check(path string, raw []byte) error {

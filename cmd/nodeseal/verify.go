@@ -88,8 +88,9 @@ func runVerify(ctx context.Context, a *app, path string, lists []string, key *ke
 	report := a.progress()
 	report.Begin(phaseVerify, size, progress.Bytes)
 	rep, err := archive.Verify(ctx, f, size, archive.VerifyOptions{
-		Jobs: runtime.GOMAXPROCS(0),
-		Read: func(n int64) { report.Add(phaseVerify, n) },
+		Jobs:  runtime.GOMAXPROCS(0),
+		Trust: key.trust(path),
+		Read:  func(n int64) { report.Add(phaseVerify, n) },
 	})
 	var parts []*split.Error
 	if errors.Is(err, bundle.ErrDamaged) || (err == nil && len(rep.Damage) > 0) {
@@ -105,15 +106,12 @@ func runVerify(ctx context.Context, a *app, path string, lists []string, key *ke
 		return err
 	}
 	report.End(phaseVerify)
-	if err := key.check(path, rep.RawInventory); err != nil {
-		return err
-	}
 	out := newVerifyResult(path, rep)
 	out.Signed = key.path != ""
 	for _, part := range parts {
 		out.Parts = append(out.Parts, partItem{Part: part.Part, Error: part.Err.Error()})
 	}
-	if out.Base, err = verifyBase(ctx, a, path, rep.Inventory, base); err != nil {
+	if out.Base, err = verifyBase(ctx, a, path, rep, base); err != nil {
 		return err
 	}
 	out.OK = out.OK && (out.Base == nil || out.Base.ok())

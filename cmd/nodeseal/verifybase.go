@@ -46,8 +46,8 @@ func (b *verifiedBase) ok() bool { return len(b.Missing) == 0 && len(b.Damage) =
 // verifyBase reads every layer that the bundle at path leaves to its base, where
 // --base says who has it; else only what is left is said. It is nil where the
 // bundle has no base.
-func verifyBase(ctx context.Context, a *app, path string, inv *bundle.Inventory, o *baseOptions) (*verifiedBase, error) {
-	result := newBaseResult(inv)
+func verifyBase(ctx context.Context, a *app, path string, rep *archive.Report, o *baseOptions) (*verifiedBase, error) {
+	result := newBaseResult(rep.Inventory)
 	if result == nil {
 		return nil, nil
 	}
@@ -55,7 +55,7 @@ func verifyBase(ctx context.Context, a *app, path string, inv *bundle.Inventory,
 	if len(o.paths) == 0 {
 		return out, nil
 	}
-	f, err := archive.OpenFile(ctx, path)
+	f, err := archive.OpenFile(ctx, path, archive.WithTrust(rep.Same))
 	if errors.Is(err, bundle.ErrDamaged) {
 		return out, nil // that was told
 	}

@@ -1,0 +1,97 @@
+package archive_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"testing"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
+)
+
+// The check decides before anything of the inventory is parsed: an inventory that
+// is no JSON reaches it, and its refusal is what the caller gets.
+func TestTrustBeforeParsing(t *testing.T) {
+	t.Parallel()
+	raw := []byte("not JSON at all")
+	file := rawBundle(t, raw)
+	refused := errors.New("refused")
+	var got []byte
+	check := func(data []byte) error {
+		got = bytes.Clone(data)
+		return refused
+	}
+	_, err := archive.NewReader(t.Context(), bytes.NewReader(file), int64(len(file)), archive.WithTrust(check))
+	if !errors.Is(err, refused) || !bytes.Equal(got, raw) {
+		t.Errorf("opened: %v; the check got %q", err, got)
+	}
+	_, err = archive.Verify(t.Context(), bytes.NewReader(file), int64(len(file)), archive.VerifyOptions{Trust: check})
+	if !errors.Is(err, refused) {
+		t.Errorf("verified: %v", err)
+	}
+	// Without a seek table the bundle is read from its start: the check comes first there too.
+	cut := file[:len(file)-4]
+	_, err = archive.Verify(t.Context(), bytes.NewReader(cut), int64(len(cut)), archive.VerifyOptions{Trust: check})
+	if !errors.Is(err, refused) {
+		t.Errorf("verified without its seek table: %v", err)
+	}
+	for _, opts := range [][]archive.Option{nil, {archive.WithTrust(nil)}, {archive.WithTrust(func([]byte) error { return nil })}} {
+		if _, err := archive.NewReader(t.Context(), bytes.NewReader(file), int64(len(file)), opts...); !errors.Is(err, bundle.ErrInventory) {
+			t.Errorf("a check that believes it: %v", err)
+		}
+	}
+}
+
+// A bundle that was verified and is opened again must be the same one.
+func TestReportSame(t *testing.T) {
+	t.Parallel()
+	file := writeSample(t, 1, 1000)
+	rep, err := archive.Verify(t.Context(), bytes.NewReader(file), int64(len(file)), archive.VerifyOptions{})
+	must(t, err)
+	must(t, rep.Same(rep.RawInventory))
+	if err := rep.Same([]byte("{}")); !errors.Is(err, bundle.ErrDamaged) {
+		t.Errorf("another inventory: %v", err)
+	}
+}
+
+// rawBundle returns a file with the frames, checksum and seek table of a bundle,
+// whose tar has inventory as its only member.
+func rawBundle(t testing.TB, inventory []byte) []byte {
+	t.Helper()
+	enc, err := seekable.NewEncoder(1, 1)
+	must(t, err)
+	content := tarOf(t, "inventory.json", inventory)
+	var out []byte
+	var frames []seekable.Frame
+	for len(content) > 0 {
+		n := min(len(content), seekable.FrameSize)
+		frame := enc.Encode(content[:n], nil)
+		frames = append(frames, seekable.Frame{Compressed: int64(len(frame)), Content: int64(n)})
+		out, content = append(out, frame...), content[n:]
+	}
+	return closeBundle(t, out, frames)
+}
+
+// tarOf returns a tar with one member.
+func tarOf(t testing.TB, name string, content []byte) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	must(t, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o444, Size: int64(len(content)), Format: tar.FormatUSTAR}))
+	must(t, writeAll(w, content))
+	must(t, w.Close())
+	return buf.Bytes()
+}
+
+// closeBundle appends the checksum frame and the seek table.
+func closeBundle(t testing.TB, out []byte, frames []seekable.Frame) []byte {
+	t.Helper()
+	n := len(out)
+	out = seekable.AppendChecksum(out, sha256.Sum256(out))
+	out, err := seekable.AppendTable(out, append(frames, seekable.Frame{Compressed: int64(len(out) - n)}))
+	must(t, err)
+	return out
+}
