@@ -23,7 +23,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
-	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/layout"
@@ -141,9 +140,8 @@ func hint(err error) string {
 	var full *slot.FullError
 	var inUse *slot.InUseError
 	var unread *sources.IncompleteError
-	var tooFull *dir.UsageError
-	var noRoom *dir.NeedError
-	var noImageRoom *image.NeedError
+	var tooFull *store.UsageError
+	var noRoom *store.NeedError
 	var kernel *image.KernelError
 	var slotImage *slot.ImageError
 	var noBase *missingBaseError
@@ -170,7 +168,7 @@ func hint(err error) string {
 		return "docs/rbac.yaml has an account that may read all of it; where no account may, retire without --cluster asks this node only"
 	case errors.As(err, &tooFull):
 		return "make room (nodeseal retire, podman image prune), or say with --gc-threshold what kubelet's threshold is"
-	case errors.As(err, &noRoom), errors.As(err, &noImageRoom):
+	case errors.As(err, &noRoom):
 		return "make room (nodeseal retire, nodeseal clean, podman image prune) and run the same command again"
 	case errors.Is(err, carry.ErrBundles):
 		return "leave the one that is meant, or name it: nodeseal import DIR/BUNDLE"

@@ -8,8 +8,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/slot"
-	"github.com/nodeseal/nodeseal/internal/store/dir"
-	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/nodeseal/nodeseal/internal/store"
 )
 
 // TestHints holds the exit codes of preconditions, and that each says what to do.
@@ -18,9 +17,8 @@ func TestHints(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&dir.NeedError{Bytes: 2, FreeBytes: 1}, "make room"},
-		{&image.NeedError{Bytes: 2, Free: 1}, "make room"},
-		{&dir.UsageError{Size: 1}, "--gc-threshold"},
+		{&store.NeedError{Need: store.Need{Bytes: 2}, FreeBytes: 1}, "make room"},
+		{&store.UsageError{Size: 1}, "--gc-threshold"},
 		{carry.ErrBundles, "nodeseal import DIR/BUNDLE"},
 		{&slot.FullError{}, "nodeseal retire SLOT"},
 		{slot.ErrBusy, "wait for the other command"},

@@ -172,14 +172,14 @@ func importStore(ctx context.Context, a *app, path string, f *archive.File, src 
 			return fmt.Errorf("importing %w", err)
 		}
 		defer b.close()
-		res, err := dir.Import(ctx, b.src, o.store, dir.Options{
+		res, err := dir.Import(ctx, b.src, o.store, store.ImportOptions{
 			Jobs: o.jobs, NoDevices: o.part.noDevices, Reuse: b.stores(), Progress: a.progress(),
 		})
 		if err != nil {
 			return fmt.Errorf("importing %s: %w", path, b.blame(err))
 		}
 		out.Store = res.Path
-		out.count(res)
+		out.count(&res.Counts)
 		out.addBase(b)
 	}
 	if !o.noSeal {
@@ -214,7 +214,7 @@ func importSlot(ctx context.Context, a *app, path string, f *archive.File, src s
 		return fmt.Errorf("importing %w", err)
 	}
 	defer b.close()
-	opts.NoSeal, opts.Import.NoDevices, opts.Import.Reuse = o.noSeal, o.part.noDevices, b.stores()
+	opts.NoSeal, opts.NoDevices, opts.Reuse = o.noSeal, o.part.noDevices, b.stores()
 	res, err := root.Fill(ctx, b.src, opts)
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", path, b.blame(err))
@@ -260,22 +260,16 @@ func newFilledResult(f *slot.Filled, slots *slotOptions) importResult {
 		rep.Notes = []string{"that machine's units mount it read-only when it starts (nodeseal config)"}
 		out.Seal = &rep
 	}
-	if f.Import != nil {
-		out.count(f.Import)
+	if f.Counts != nil {
+		out.count(f.Counts)
 	}
 	if f.Image != nil {
-		out.countImage(f.Image)
+		out.Digest, out.ImageBytes = f.Image.Digest, f.Image.Size
 	}
 	if file, ok := hasImage(f.Path); ok {
 		out.Image = file
 	}
 	return out
-}
-
-func (r *importResult) countImage(res *image.Result) {
-	r.Images, r.References, r.Layers = res.Images, res.References, res.Layers
-	r.Files, r.Bytes, r.Taken, r.Extracted = res.Files, res.Bytes, res.Taken, res.Decoded-res.Taken
-	r.Digest, r.ImageBytes = res.Digest, res.Size
 }
 
 // addBase adds what came from the base, where anything was done.
@@ -285,7 +279,7 @@ func (r *importResult) addBase(b *based) {
 	}
 }
 
-func (r *importResult) count(res *dir.Result) {
+func (r *importResult) count(res *store.Counts) {
 	r.Images, r.References, r.Layers = res.Images, res.References, res.Layers
 	r.Files, r.Bytes, r.TakenOver = res.Files, res.Bytes, res.TakenOver
 	r.Taken, r.Extracted = res.Taken, res.Extracted

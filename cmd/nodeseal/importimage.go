@@ -162,13 +162,12 @@ func importImage(ctx context.Context, a *app, path string, f *archive.File, src 
 	}
 	defer b.close()
 	limitMemory(image.MemoryLimit(o.jobs))
-	res, err := image.Import(ctx, b.src, file, image.Options{Jobs: o.jobs, NoDevices: o.part.noDevices, Progress: a.progress()})
+	res, err := image.Import(ctx, b.src, file, store.ImportOptions{Jobs: o.jobs, NoDevices: o.part.noDevices, Progress: a.progress()})
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", path, b.blame(err))
 	}
-	out := importResult{Store: res.Path}
-	out.countImage(res)
-	out.Image = res.Path
+	out := importResult{Store: res.Path, Image: res.Path, Digest: res.Digest, ImageBytes: res.Size}
+	out.count(&res.Counts)
 	out.addBase(b)
 	if o.format.out != "" {
 		if out.Signature, err = o.format.signImage(res.Path); err != nil {

@@ -121,7 +121,7 @@ func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string
 		return nil, fmt.Errorf("importing %w", err)
 	}
 	defer b.close()
-	opts.Import.Reuse = b.stores()
+	opts.Reuse = b.stores()
 	res, err := root.Fill(ctx, b.src, opts)
 	if err != nil {
 		return nil, fmt.Errorf("importing %s: %w", path, b.blame(err))

@@ -84,7 +84,7 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 	if err != nil {
 		return err
 	}
-	opts.Reuse = true
+	opts.FromOtherSlot = true
 	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 		return fmt.Errorf("resealing with %w", err)
 	}
 	defer b.close()
-	opts.Import.Reuse = b.stores()
+	opts.Reuse = b.stores()
 	res, err := root.Fill(ctx, b.src, opts)
 	if err != nil {
 		return fmt.Errorf("resealing with %s: %w", path, b.blame(err))

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/internal/slot"
-	"github.com/nodeseal/nodeseal/internal/store/dir"
+	"github.com/nodeseal/nodeseal/internal/store"
 )
 
 // gcThreshold is kubelet's default imageGCHighThresholdPercent.
@@ -96,7 +96,7 @@ func (o *slotOptions) fillOptions(a *app, jobs int) (slot.FillOptions, error) {
 		return slot.FillOptions{}, usageError{fmt.Errorf("--gc-threshold %d: want 0 to 100", o.threshold)}
 	}
 	return slot.FillOptions{
-		Import: dir.Options{Jobs: jobs, Progress: a.progress(), MaxUsage: o.threshold},
-		Now:    time.Now(),
+		ImportOptions: store.ImportOptions{Jobs: jobs, Progress: a.progress(), MaxUsage: o.threshold},
+		Now:           time.Now(),
 	}, nil
 }

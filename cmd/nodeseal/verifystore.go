@@ -18,7 +18,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
-	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/store/verify"
 	"github.com/nodeseal/nodeseal/internal/ui"
@@ -162,7 +161,7 @@ func repairStore(ctx context.Context, a *app, path, from string, o *baseOptions)
 		return nil, err
 	}
 	defer b.close()
-	opts := slot.FillOptions{Import: dir.Options{Progress: a.progress(), Reuse: b.stores()}}
+	opts := slot.FillOptions{ImportOptions: store.ImportOptions{Progress: a.progress(), Reuse: b.stores()}}
 	rep, err := sealOf(ctx, path)
 	noMount := err == nil && !rep.Mounted
 	if root, name, ok := slot.Find(path, slot.Options{NoMount: noMount}); ok {
@@ -243,11 +242,8 @@ func (r *storeResult) repaired(after *storeResult, res *slot.Filled) {
 	r.OK, r.Repaired, r.Left, r.Seal = after.OK, after.OK, after.Damage, res.Seal
 	r.Images, r.Layers, r.Bytes = after.Images, after.Layers, after.Bytes
 	r.Image, r.Digest, r.Recorded = after.Image, after.Digest, after.Recorded
-	if res.Import != nil {
-		r.Taken, r.Extracted = res.Import.Taken, res.Import.Extracted
-	}
-	if res.Image != nil {
-		r.Taken, r.Extracted = res.Image.Taken, res.Image.Decoded-res.Image.Taken
+	if res.Counts != nil {
+		r.Taken, r.Extracted = res.Counts.Taken, res.Counts.Extracted
 	}
 }
 

@@ -218,7 +218,7 @@ func TestStore(t *testing.T) {
 	testenv.NeedRoot(t)
 	old := release(t, bundle.Expanded, "old")
 	target := filepath.Join(t.TempDir(), "store")
-	_, err := dir.Import(t.Context(), old, target, dir.Options{})
+	_, err := dir.Import(t.Context(), old, target, store.ImportOptions{})
 	must(t, err)
 	path := write(t, old, nil)
 	full := release(t, bundle.Expanded, "new")

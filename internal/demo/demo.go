@@ -19,6 +19,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/samplerelease"
 	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
@@ -165,7 +166,7 @@ func (d *demo) imports(ctx context.Context) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // read only
-	res, err := dir.Import(ctx, f, d.path(StoreDir), dir.Options{Progress: d.Progress})
+	res, err := dir.Import(ctx, f, d.path(StoreDir), store.ImportOptions{Progress: d.Progress})
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func BenchmarkReseal(b *testing.B) {
 			}
 			for n, src := range sources {
 				began, used := time.Now(), processorTime(b)
-				if _, err := r.Fill(b.Context(), src, FillOptions{Now: clock(n + 1), Reuse: true}); err != nil {
+				if _, err := r.Fill(b.Context(), src, FillOptions{Now: clock(n + 1), FromOtherSlot: true}); err != nil {
 					b.Fatal(err)
 				}
 				cpu, wall = processorTime(b)-used, time.Since(began)

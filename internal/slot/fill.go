@@ -19,13 +19,13 @@ import (
 
 // FillOptions change how a slot is filled.
 type FillOptions struct {
-	// Import are the importer's. Its Reuse are stores to take layers from besides
-	// those that are taken here.
-	Import dir.Options
+	// ImportOptions are the importer's. Their Reuse are stores to take layers from
+	// besides those that are taken here.
+	store.ImportOptions
 	// Image makes the store an image. Its import begins anew after a kill.
 	Image bool
-	// Reuse takes layers that the other slot has from there, verified.
-	Reuse bool
+	// FromOtherSlot takes layers that the other slot has from there, verified.
+	FromOtherSlot bool
 	// NoSeal leaves the store unsealed and unmounted.
 	NoSeal bool
 	// Now is the time that is remembered for the slot.
@@ -34,8 +34,8 @@ type FillOptions struct {
 
 // reuse puts stores before those that layers are taken from.
 func (o *FillOptions) reuse(paths ...string) {
-	rest := slices.DeleteFunc(slices.Clone(o.Import.Reuse), func(p string) bool { return slices.Contains(paths, p) })
-	o.Import.Reuse = append(paths, rest...)
+	rest := slices.DeleteFunc(slices.Clone(o.Reuse), func(p string) bool { return slices.Contains(paths, p) })
+	o.Reuse = append(paths, rest...)
 }
 
 // Filled says what Fill or Repair did.
@@ -44,10 +44,10 @@ type Filled struct {
 	Path string
 	// Already says that a slot holds the bundle; nothing was done.
 	Already bool
-	// Import, or Image where the store is an image, is nil where nothing was
+	// Counts, and Image of a store that is an image, are nil if nothing was
 	// imported: Already, or a run before had finished the import.
-	Import *dir.Result
-	Image  *image.Result
+	Counts *store.Counts
+	Image  *image.Facts
 	// Seal is nil with NoSeal or Already.
 	Seal *seal.Report
 }
@@ -73,7 +73,7 @@ func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*F
 	if err != nil || already != nil {
 		return already, err
 	}
-	if opts.Reuse {
+	if opts.FromOtherSlot {
 		opts.reuse(r.Path(free.Other()))
 	}
 	return r.fill(ctx, src, free, opts)
@@ -119,9 +119,11 @@ func (r *Root) prepare(ctx context.Context, src store.Source, at places, opts Fi
 		return nil, err
 	}
 	if !done {
-		if out.Import, err = dir.Import(ctx, src, at.prepared, opts.Import); err != nil {
+		res, err := dir.Import(ctx, src, at.prepared, opts.ImportOptions)
+		if err != nil {
 			return nil, err
 		}
+		out.Counts = &res.Counts
 	}
 	if err := r.step("seal"); err != nil {
 		return nil, err

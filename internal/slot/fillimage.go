@@ -11,14 +11,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
-// imageOptions are the importer's for an image.
-func (o *FillOptions) imageOptions() image.Options {
-	return image.Options{
-		Want: o.Import.Want, Architecture: o.Import.Architecture, Jobs: o.Import.Jobs, NoDevices: o.Import.NoDevices,
-		Reuse: o.Import.Reuse, MaxUsage: o.Import.MaxUsage, Progress: o.Import.Progress,
-	}
-}
-
 // prepareImage makes the image at at.preparedFile. It takes over what an earlier
 // run has finished.
 func (r *Root) prepareImage(ctx context.Context, src store.Source, at places, opts FillOptions) (*Filled, error) {
@@ -28,9 +20,11 @@ func (r *Root) prepareImage(ctx context.Context, src store.Source, at places, op
 		return nil, err
 	}
 	if !done {
-		if out.Image, err = image.Import(ctx, src, at.preparedFile(), opts.imageOptions()); err != nil {
+		res, err := image.Import(ctx, src, at.preparedFile(), opts.ImportOptions)
+		if err != nil {
 			return nil, err
 		}
+		out.Counts, out.Image = &res.Counts, &res.Facts
 	}
 	if err := r.step("seal"); err != nil {
 		return nil, err

@@ -197,7 +197,7 @@ func TestImageLost(t *testing.T) {
 func TestInstall(t *testing.T) {
 	r := newRoot(t)
 	file := filepath.Join(t.TempDir(), "release.erofs")
-	made, err := image.Import(t.Context(), release(t, 1), file, image.Options{})
+	made, err := image.Import(t.Context(), release(t, 1), file, store.ImportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestInstall(t *testing.T) {
 	hold(t, r, A, "nothing")
 	noLeftOvers(t, r)
 	out, err := r.Install(t.Context(), file, made.Digest, FillOptions{Now: clock(1)})
-	if err != nil || out.Slot != A || out.Image == nil || out.Image.Images != 2 || out.Seal == nil {
+	if err != nil || out.Slot != A || out.Image == nil || out.Counts == nil || out.Counts.Images != 2 || out.Seal == nil {
 		t.Fatalf("Install: %+v, %v", out, err)
 	}
 	hold(t, r, A, "release 4.99.1")

@@ -44,10 +44,11 @@ func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opt
 	if _, err := r.clearImage(free); err != nil {
 		return nil, err
 	}
-	out := &Filled{Slot: free, Path: at.path}
-	if out.Image, err = image.Install(ctx, file, at.preparedFile(), want, opts.imageOptions()); err != nil {
+	res, err := image.Install(ctx, file, at.preparedFile(), want, opts.ImportOptions)
+	if err != nil {
 		return nil, err
 	}
+	out := &Filled{Slot: free, Path: at.path, Counts: &res.Counts, Image: &res.Facts}
 	id, err := inventoryOf(at.preparedFile())
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
@@ -20,7 +21,7 @@ func TestNoCopyOfTheProcess(t *testing.T) {
 	src := storetest.NewSource(t, bundle.Expanded)
 	storetest.Images(t, src)
 	// The last step of an import is this package's Store, with a mount.
-	if _, err := dir.Import(t.Context(), src, filepath.Join(t.TempDir(), "store"), dir.Options{}); err != nil {
+	if _, err := dir.Import(t.Context(), src, filepath.Join(t.TempDir(), "store"), store.ImportOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	var ended unix.Rusage

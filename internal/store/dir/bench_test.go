@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
@@ -30,7 +31,7 @@ func BenchmarkTinyImages(b *testing.B) {
 			parent := b.TempDir()
 			for i := 0; b.Loop(); i++ {
 				target := filepath.Join(parent, fmt.Sprint(i))
-				if _, err := dir.Import(b.Context(), src, target, dir.Options{}); err != nil {
+				if _, err := dir.Import(b.Context(), src, target, store.ImportOptions{}); err != nil {
 					b.Fatal(err)
 				}
 				b.StopTimer()

@@ -28,7 +28,7 @@ var steps = []string{"probe", "recover", "need", "extract", "record", "link", "m
 func reference(t *testing.T, src store.Source) []string {
 	t.Helper()
 	target := filepath.Join(t.TempDir(), "reference")
-	if _, err := dir.Import(t.Context(), src, target, dir.Options{}); err != nil {
+	if _, err := dir.Import(t.Context(), src, target, store.ImportOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return storetest.DescribeTree(t, target, storetest.TreeOptions{})
@@ -40,7 +40,7 @@ func finish(t *testing.T, src store.Source, target string, want []string) *dir.R
 	if _, err := os.Lstat(target); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("a store is visible before it is whole: %v", err)
 	}
-	res, err := dir.Import(t.Context(), src, target, dir.Options{})
+	res, err := dir.Import(t.Context(), src, target, store.ImportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,14 +63,14 @@ func TestFailureAtEveryStep(t *testing.T) {
 			target := filepath.Join(t.TempDir(), "store")
 			broken := errors.New("broken on purpose")
 			calls := 0
-			opts := dir.WithStep(dir.Options{Jobs: 1, SyncEvery: 1}, func(name string) error {
+			opts, before := store.ImportOptions{Jobs: 1, SyncEvery: 1}, func(name string) error {
 				// Of the records the third fails.
 				if calls++; name == step && (name != "record" || calls > 7) {
 					return broken
 				}
 				return nil
-			})
-			if _, err := dir.Import(t.Context(), src, target, opts); !errors.Is(err, broken) {
+			}
+			if _, err := dir.ImportStepwise(t.Context(), src, target, opts, before); !errors.Is(err, broken) {
 				t.Fatalf("error %v", err)
 			}
 			res := finish(t, src, target, want)
@@ -88,13 +88,13 @@ func TestPowerCut(t *testing.T) {
 	want := reference(t, src)
 	target := filepath.Join(t.TempDir(), "store")
 	broken := errors.New("broken on purpose")
-	opts := dir.WithStep(dir.Options{Jobs: 1, SyncEvery: 1}, func(name string) error {
+	opts, before := store.ImportOptions{Jobs: 1, SyncEvery: 1}, func(name string) error {
 		if name == "check" {
 			return broken
 		}
 		return nil
-	})
-	if _, err := dir.Import(t.Context(), src, target, opts); !errors.Is(err, broken) {
+	}
+	if _, err := dir.ImportStepwise(t.Context(), src, target, opts, before); !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
 	records, err := filepath.Glob(filepath.Join(dir.PartialName(target), "records", "*"))
@@ -136,13 +136,13 @@ func TestRecordsOutliveTheirLayers(t *testing.T) {
 	want := reference(t, src)
 	target := filepath.Join(t.TempDir(), "store")
 	broken := errors.New("broken on purpose")
-	opts := dir.WithStep(dir.Options{}, func(name string) error {
+	opts, before := store.ImportOptions{}, func(name string) error {
 		if name == "rename" {
 			return broken
 		}
 		return nil
-	})
-	if _, err := dir.Import(t.Context(), src, target, opts); !errors.Is(err, broken) {
+	}
+	if _, err := dir.ImportStepwise(t.Context(), src, target, opts, before); !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(filepath.Join(dir.PartialName(target), "store")); err != nil {
@@ -161,13 +161,13 @@ func TestTornRecord(t *testing.T) {
 	want := reference(t, src)
 	target := filepath.Join(t.TempDir(), "store")
 	broken := errors.New("broken on purpose")
-	opts := dir.WithStep(dir.Options{}, func(name string) error {
+	opts, before := store.ImportOptions{}, func(name string) error {
 		if name == "link" {
 			return broken
 		}
 		return nil
-	})
-	if _, err := dir.Import(t.Context(), src, target, opts); !errors.Is(err, broken) {
+	}
+	if _, err := dir.ImportStepwise(t.Context(), src, target, opts, before); !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
 	records, err := filepath.Glob(filepath.Join(dir.PartialName(target), "records", "*"))
@@ -189,19 +189,19 @@ func TestTwoAtOnce(t *testing.T) {
 	src := storetest.NewSource(t, bundle.Expanded)
 	storetest.Images(t, src)
 	target := filepath.Join(t.TempDir(), "store")
-	opts := dir.WithStep(dir.Options{}, func(name string) error {
+	opts, before := store.ImportOptions{}, func(name string) error {
 		if name != "extract" {
 			return nil
 		}
-		if _, err := dir.Import(t.Context(), src, target, dir.Options{}); !errors.Is(err, store.ErrBusy) {
+		if _, err := dir.Import(t.Context(), src, target, store.ImportOptions{}); !errors.Is(err, store.ErrBusy) {
 			t.Errorf("a second import beside the first: %v", err)
 		}
 		if _, err := dir.Clean(target); !errors.Is(err, store.ErrBusy) {
 			t.Errorf("cleaning beside an import: %v", err)
 		}
 		return nil
-	})
-	if _, err := dir.Import(t.Context(), src, target, opts); err != nil {
+	}
+	if _, err := dir.ImportStepwise(t.Context(), src, target, opts, before); err != nil {
 		t.Fatal(err)
 	}
 	if removed, err := dir.Clean(target); removed || err != nil {
@@ -225,15 +225,15 @@ func TestKillChild(t *testing.T) {
 	src := storetest.NewSource(t, bundle.Expanded)
 	storetest.Images(t, src)
 	call, _ := strconv.Atoi(os.Getenv(childCall))
-	opts := dir.WithStep(dir.Options{Jobs: 2, SyncEvery: 1}, func(name string) error {
+	opts, before := store.ImportOptions{Jobs: 2, SyncEvery: 1}, func(name string) error {
 		if name == os.Getenv(childStep) {
 			if call--; call <= 0 {
 				return unix.Kill(os.Getpid(), unix.SIGKILL)
 			}
 		}
 		return nil
-	})
-	if _, err := dir.Import(t.Context(), src, target, opts); err != nil {
+	}
+	if _, err := dir.ImportStepwise(t.Context(), src, target, opts, before); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -84,7 +84,7 @@ func (w *worker) extractOne(ctx context.Context, j *job) error {
 		err = blob.Prove(l, result)
 	}
 	if err == nil {
-		err = im.opts.step("record")
+		err = im.step("record")
 	}
 	if err == nil {
 		j.done = result

@@ -41,7 +41,7 @@ func TestTwoImportsAreTheSame(t *testing.T) {
 		src := storetest.NewSource(t, bundle.Expanded)
 		storetest.Images(t, src)
 		target := filepath.Join(t.TempDir(), "store")
-		if _, err := dir.Import(t.Context(), src, target, dir.Options{Jobs: jobs}); err != nil {
+		if _, err := dir.Import(t.Context(), src, target, store.ImportOptions{Jobs: jobs}); err != nil {
 			t.Fatal(err)
 		}
 		trees = append(trees, storetest.DescribeTree(t, target, storetest.TreeOptions{}))
@@ -59,7 +59,7 @@ func TestResultAndProgress(t *testing.T) {
 	done, totals := make(map[string]int64), make(map[string]int64)
 	events := make(chan progress.Event, 10_000)
 	target := filepath.Join(t.TempDir(), "missing", "parent", "store")
-	res, err := dir.Import(t.Context(), src, target, dir.Options{Progress: func(e progress.Event) { events <- e }})
+	res, err := dir.Import(t.Context(), src, target, store.ImportOptions{Progress: func(e progress.Event) { events <- e }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestResultAndProgress(t *testing.T) {
 	if _, err := s.Manifest(digest.FromString("nothing")); !errors.Is(err, store.ErrUnknown) {
 		t.Errorf("a manifest that is not there: %v", err)
 	}
-	if _, err := dir.Import(t.Context(), src, target, dir.Options{}); !errors.Is(err, store.ErrExists) {
+	if _, err := dir.Import(t.Context(), src, target, store.ImportOptions{}); !errors.Is(err, store.ErrExists) {
 		t.Errorf("a second import: %v", err)
 	}
 }
@@ -106,7 +106,7 @@ func TestSelection(t *testing.T) {
 	src := storetest.NewSource(t, bundle.Original)
 	storetest.Images(t, src)
 	target := filepath.Join(t.TempDir(), "store")
-	_, err := dir.Import(t.Context(), src, target, dir.Options{
+	_, err := dir.Import(t.Context(), src, target, store.ImportOptions{
 		Want: func(img *bundle.Image) bool { return strings.Contains(img.Ref, "twin") },
 	})
 	if err != nil {
@@ -184,7 +184,7 @@ func TestDamageIsRefused(t *testing.T) {
 	for name, src := range damaging(t) {
 		t.Run(name, func(t *testing.T) {
 			parent := t.TempDir()
-			_, err := dir.Import(t.Context(), src, filepath.Join(parent, "store"), dir.Options{})
+			_, err := dir.Import(t.Context(), src, filepath.Join(parent, "store"), store.ImportOptions{})
 			if !errors.Is(err, store.ErrDamaged) {
 				t.Errorf("error %v, want one of damage", err)
 			}
@@ -206,7 +206,7 @@ func TestTooManyLayers(t *testing.T) {
 	}
 	src := storetest.NewSource(t, bundle.Expanded)
 	src.Add(storetest.Image{Repository: "quay.io/a/deep", Layers: layers})
-	_, err := dir.Import(t.Context(), src, filepath.Join(t.TempDir(), "store"), dir.Options{})
+	_, err := dir.Import(t.Context(), src, filepath.Join(t.TempDir(), "store"), store.ImportOptions{})
 	if !errors.Is(err, store.ErrPrecondition) {
 		t.Errorf("error %v", err)
 	}
@@ -224,7 +224,7 @@ func TestMostLayers(t *testing.T) {
 	}
 	src := storetest.NewSource(t, bundle.Expanded)
 	src.Add(storetest.Image{Repository: "quay.io/a/deep", Layers: layers})
-	if _, err := dir.Import(t.Context(), src, filepath.Join(t.TempDir(), "store"), dir.Options{}); err != nil {
+	if _, err := dir.Import(t.Context(), src, filepath.Join(t.TempDir(), "store"), store.ImportOptions{}); err != nil {
 		t.Errorf("with %d layers: %v", store.MaxDepth, err)
 	}
 	mount := testenv.NeedTool(t, "mount")
@@ -261,7 +261,7 @@ func TestExpandsWithoutEnd(t *testing.T) {
 	src.Add(storetest.Image{Repository: "quay.io/a/bomb", Compression: "gzip", Layers: [][]byte{
 		storetest.Tar(t, storetest.File("zeros", strings.Repeat("\x00", 100<<20))),
 	}})
-	_, err := dir.Import(t.Context(), src, filepath.Join(parent, "store"), dir.Options{})
+	_, err := dir.Import(t.Context(), src, filepath.Join(parent, "store"), store.ImportOptions{})
 	if !errors.Is(err, store.ErrPrecondition) || !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("error %v", err)
 	}
@@ -308,7 +308,7 @@ func TestSourceFails(t *testing.T) {
 			return stick
 		}
 		return nil
-	}}, target, dir.Options{})
+	}}, target, store.ImportOptions{})
 	var place *store.Error
 	if !errors.Is(err, stick) || errors.Is(err, store.ErrDamaged) || !errors.As(err, &place) || place.Digest == "" || place.Image == "" {
 		t.Errorf("error %v", err)
@@ -319,14 +319,14 @@ func TestSourceFails(t *testing.T) {
 			cancel()
 		}
 		return nil
-	}}, target, dir.Options{})
+	}}, target, store.ImportOptions{})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Lstat(target); !errors.Is(err, os.ErrNotExist) {
 		t.Error("there is a store")
 	}
-	res, err := dir.Import(t.Context(), src, target, dir.Options{})
+	res, err := dir.Import(t.Context(), src, target, store.ImportOptions{})
 	if err != nil || res.TakenOver+res.Extracted != 4 {
 		t.Errorf("the next run: %+v, %v", res, err)
 	}
@@ -347,7 +347,7 @@ func TestTableLiesAlone(t *testing.T) {
 		}
 		src.Retable(digest.FromBytes(plain), entry("a", "content"), entry("b", claim))
 		target := filepath.Join(t.TempDir(), "store")
-		_, err := dir.Import(t.Context(), src, target, dir.Options{})
+		_, err := dir.Import(t.Context(), src, target, store.ImportOptions{})
 		if refused {
 			if !errors.Is(err, store.ErrDamaged) {
 				t.Errorf("%s: error %v", claim, err)

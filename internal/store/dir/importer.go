@@ -25,7 +25,8 @@ const (
 // importer is one import.
 type importer struct {
 	src    store.Source
-	opts   Options
+	opts   store.ImportOptions
+	step   func(name string) error
 	target string
 	userNS bool
 	label  labeller
@@ -47,7 +48,7 @@ type job struct {
 	done   *extract.Result
 }
 
-func newImporter(src store.Source, target string, opts Options) (*importer, error) {
+func newImporter(src store.Source, target string, opts store.ImportOptions) (*importer, error) {
 	abs, err := filepath.Abs(target)
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", target, err)
@@ -99,7 +100,7 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := im.opts.step(s.name); err != nil {
+		if err := im.step(s.name); err != nil {
 			return nil, err
 		}
 		if err := s.do(ctx); err != nil {
@@ -152,7 +153,7 @@ func (im *importer) finish(context.Context) error {
 	if err := im.partial.sync(); err != nil {
 		return err
 	}
-	if err := im.opts.step("rename"); err != nil {
+	if err := im.step("rename"); err != nil {
 		return err
 	}
 	return im.partial.publish(im.target)

@@ -109,7 +109,7 @@ func TestStrangeAsTheLibrary(t *testing.T) {
 func importInto(t testing.TB, src *storetest.Source) string {
 	t.Helper()
 	target := filepath.Join(t.TempDir(), "store")
-	if _, err := dir.Import(t.Context(), src, target, dir.Options{Jobs: 4}); err != nil {
+	if _, err := dir.Import(t.Context(), src, target, store.ImportOptions{Jobs: 4}); err != nil {
 		t.Fatal(err)
 	}
 	return target

@@ -130,7 +130,7 @@ func (im *importer) takeOne(ctx context.Context, d *donor, j *job) (bool, error)
 	if err := blob.Prove(l, result); err != nil {
 		return false, im.leave(d, l, err)
 	}
-	if err := im.opts.step("record"); err != nil {
+	if err := im.step("record"); err != nil {
 		return fail(err)
 	}
 	j.done = result

@@ -35,7 +35,7 @@ func takeSource(t *testing.T, version string) (*storetest.Source, string) {
 	return src, store.DiffDir(store.LayerID("", img.Layers[0].DiffID))
 }
 
-func importTo(t *testing.T, src store.Source, target string, opts dir.Options) *dir.Result {
+func importTo(t *testing.T, src store.Source, target string, opts store.ImportOptions) *dir.Result {
 	t.Helper()
 	res, err := dir.Import(t.Context(), src, target, opts)
 	if err != nil {
@@ -56,17 +56,17 @@ func TestTake(t *testing.T) {
 			root := testenv.NeedFS(t, fs)
 			oldSource, shared := takeSource(t, "old")
 			old := filepath.Join(root, "a")
-			importTo(t, oldSource, old, dir.Options{})
+			importTo(t, oldSource, old, store.ImportOptions{})
 			if _, err := seal.Seal(t.Context(), old, seal.Options{}); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = seal.Unmount(old) })
 			src, _ := takeSource(t, "new")
 			linked, copied := filepath.Join(root, "work", "b"), filepath.Join(t.TempDir(), "copied")
-			if res := importTo(t, src, linked, dir.Options{Reuse: []string{old}}); res.Taken != 1 || res.Extracted != 1 {
+			if res := importTo(t, src, linked, store.ImportOptions{Reuse: []string{old}}); res.Taken != 1 || res.Extracted != 1 {
 				t.Errorf("linked: taken %d, extracted %d", res.Taken, res.Extracted)
 			}
-			if res := importTo(t, src, copied, dir.Options{Reuse: []string{old}}); res.Taken != 1 {
+			if res := importTo(t, src, copied, store.ImportOptions{Reuse: []string{old}}); res.Taken != 1 {
 				t.Errorf("copied: taken %d", res.Taken)
 			}
 			if !same(t, filepath.Join(old, shared, "big"), filepath.Join(linked, shared, "big")) {
@@ -78,7 +78,7 @@ func TestTake(t *testing.T) {
 				}
 			}
 			fresh := filepath.Join(t.TempDir(), "fresh")
-			importTo(t, src, fresh, dir.Options{})
+			importTo(t, src, fresh, store.ImportOptions{})
 			want := describe(t, fresh)
 			for _, dir := range []string{linked, copied} {
 				if diff := storetest.Diff(want, describe(t, dir)); diff != "" {
@@ -95,13 +95,13 @@ func TestTakeDamaged(t *testing.T) {
 	root := t.TempDir()
 	oldSource, shared := takeSource(t, "old")
 	old := filepath.Join(root, "a")
-	importTo(t, oldSource, old, dir.Options{})
+	importTo(t, oldSource, old, store.ImportOptions{})
 	if err := os.WriteFile(filepath.Join(old, shared, "big"), []byte(strings.Repeat("SHARED", 100_000)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	src, _ := takeSource(t, "new")
 	warned := false
-	res := importTo(t, src, filepath.Join(root, "b"), dir.Options{
+	res := importTo(t, src, filepath.Join(root, "b"), store.ImportOptions{
 		Reuse:    []string{filepath.Join(root, "no store"), old},
 		Progress: func(e progress.Event) { warned = warned || strings.Contains(e.Message, "damaged there") },
 	})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -35,7 +36,7 @@ func BenchmarkManyFiles(b *testing.B) {
 			src := newManyFiles(b, files/benchLayers)
 			b.ResetTimer()
 			for i := 0; b.Loop(); i++ {
-				res, err := image.Import(b.Context(), src, filepath.Join(b.TempDir(), "store.erofs"), image.Options{})
+				res, err := image.Import(b.Context(), src, filepath.Join(b.TempDir(), "store.erofs"), store.ImportOptions{})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -42,6 +42,7 @@ func (im *importer) decodeAll(ctx context.Context) error {
 		im.result.Bytes += j.done.DiffSize
 		if j.taken {
 			im.result.Taken++
+			im.result.Extracted--
 		}
 	}
 	return nil

@@ -69,8 +69,8 @@ func TestHostile(t *testing.T) {
 			src := storetest.NewSource(t, bundle.Expanded)
 			src.Add(storetest.Image{Repository: "quay.io/a/b", Layers: [][]byte{layer}})
 			parent := t.TempDir()
-			_, want := dir.Import(t.Context(), src, filepath.Join(parent, "store"), dir.Options{})
-			_, got := image.Import(t.Context(), src, filepath.Join(parent, "store.erofs"), image.Options{})
+			_, want := dir.Import(t.Context(), src, filepath.Join(parent, "store"), store.ImportOptions{})
+			_, got := image.Import(t.Context(), src, filepath.Join(parent, "store.erofs"), store.ImportOptions{})
 			if !errors.Is(got, store.ErrDamaged) || !errors.Is(want, store.ErrDamaged) || cause(got) != cause(want) {
 				t.Errorf("error %v, want %v", got, want)
 			}
@@ -85,7 +85,7 @@ func TestNoDevices(t *testing.T) {
 	src := storetest.NewSource(t, bundle.Expanded)
 	src.Add(storetest.Image{Repository: "quay.io/a/b", Layers: [][]byte{storetest.Tar(t, storetest.Device("null", 1, 3))}})
 	parent := t.TempDir()
-	_, err := image.Import(t.Context(), src, filepath.Join(parent, "store.erofs"), image.Options{NoDevices: true})
+	_, err := image.Import(t.Context(), src, filepath.Join(parent, "store.erofs"), store.ImportOptions{NoDevices: true})
 	if !errors.Is(err, extract.ErrDevice) || !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("error %v", err)
 	}
@@ -147,7 +147,7 @@ func TestSourceFails(t *testing.T) {
 				return stick
 			}
 			return nil
-		}}, path, image.Options{})
+		}}, path, store.ImportOptions{})
 		var place *store.Error
 		if !errors.Is(err, stick) || errors.Is(err, store.ErrDamaged) || !errors.As(err, &place) || place.Digest == "" || place.Image == "" {
 			t.Errorf("error %v", err)
@@ -159,13 +159,13 @@ func TestSourceFails(t *testing.T) {
 				cancel()
 			}
 			return nil
-		}}, path, image.Options{})
+		}}, path, store.ImportOptions{})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 		wantNothing(t, parent)
 		importImage(t, src, path, 0)
-		if _, err := image.Import(t.Context(), src, path, image.Options{}); !errors.Is(err, store.ErrExists) {
+		if _, err := image.Import(t.Context(), src, path, store.ImportOptions{}); !errors.Is(err, store.ErrExists) {
 			t.Errorf("a second import: %v", err)
 		}
 		cancel()
@@ -194,7 +194,7 @@ func TestTableLies(t *testing.T) {
 	} {
 		src := lyingTables(t, change)
 		parent := t.TempDir()
-		if _, err := image.Import(t.Context(), src, filepath.Join(parent, "store.erofs"), image.Options{}); !errors.Is(err, store.ErrDamaged) {
+		if _, err := image.Import(t.Context(), src, filepath.Join(parent, "store.erofs"), store.ImportOptions{}); !errors.Is(err, store.ErrDamaged) {
 			t.Errorf("%s: error %v", name, err)
 		}
 		wantNothing(t, parent)

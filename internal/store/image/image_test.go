@@ -41,7 +41,7 @@ func needEROFS(t testing.TB) {
 
 func importImage(t testing.TB, src store.Source, path string, jobs int) *image.Result {
 	t.Helper()
-	res, err := image.Import(t.Context(), src, path, image.Options{Jobs: jobs})
+	res, err := image.Import(t.Context(), src, path, store.ImportOptions{Jobs: jobs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestAsDirectory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			parent := t.TempDir()
 			want, path := filepath.Join(parent, "store"), filepath.Join(parent, "store.erofs")
-			if _, err := dir.Import(t.Context(), src, want, dir.Options{}); err != nil {
+			if _, err := dir.Import(t.Context(), src, want, store.ImportOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			res := importImage(t, src, path, 3)
@@ -190,7 +190,7 @@ func TestResultAndProgress(t *testing.T) {
 	done, totals := make(map[string]int64), make(map[string]int64)
 	events := make(chan progress.Event, 100_000)
 	path := filepath.Join(t.TempDir(), "missing", "store.erofs")
-	res, err := image.Import(t.Context(), src, path, image.Options{Progress: func(e progress.Event) { events <- e }})
+	res, err := image.Import(t.Context(), src, path, store.ImportOptions{Progress: func(e progress.Event) { events <- e }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestResultAndProgress(t *testing.T) {
 			t.Errorf("phase %s: %d of %d", phase, done[phase], totals[phase])
 		}
 	}
-	if res.Images != 5 || res.References != 7 || res.Decoded != 4 || res.Layers <= res.Decoded || res.Files == 0 ||
+	if res.Images != 5 || res.References != 7 || res.Extracted != 4 || res.Layers <= res.Extracted || res.Files == 0 ||
 		res.Contents == 0 || res.Inodes == 0 || res.Bytes != totals["import"] {
 		t.Errorf("result %+v", res)
 	}
@@ -255,7 +255,7 @@ func TestBusy(t *testing.T) {
 				<-release
 			}
 			return stopped
-		}}, path, image.Options{Jobs: 1})
+		}}, path, store.ImportOptions{Jobs: 1})
 		failed <- err
 	}()
 	select {
@@ -263,7 +263,7 @@ func TestBusy(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the first import does not begin")
 	}
-	if _, err := image.Import(t.Context(), src, path, image.Options{}); !errors.Is(err, store.ErrBusy) {
+	if _, err := image.Import(t.Context(), src, path, store.ImportOptions{}); !errors.Is(err, store.ErrBusy) {
 		t.Errorf("error %v", err)
 	}
 	close(release)

@@ -26,7 +26,7 @@ const (
 // importer is one import.
 type importer struct {
 	src    store.Source
-	opts   Options
+	opts   store.ImportOptions
 	plan   *store.Plan
 	work   []*job // unique contents, in the order of the plan
 	out    *output
@@ -66,7 +66,7 @@ type job struct {
 // imports to it, store.ErrPrecondition where the machine lacks something,
 // store.ErrDamaged where the source is damaged or hostile; those about an image or
 // its content are *store.Error. When ctx ends, its error is returned.
-func Import(ctx context.Context, src store.Source, path string, opts Options) (*Result, error) {
+func Import(ctx context.Context, src store.Source, path string, opts store.ImportOptions) (*Result, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", path, err)
@@ -74,7 +74,7 @@ func Import(ctx context.Context, src store.Source, path string, opts Options) (*
 	if os.Geteuid() != 0 || unshare.IsRootless() {
 		return nil, fmt.Errorf("%w: a store image needs root, outside of a user namespace", store.ErrPrecondition)
 	}
-	im := &importer{src: src, opts: opts.withDefaults(), result: Result{Path: abs}}
+	im := &importer{src: src, opts: opts.WithDefaults(), result: Result{Path: abs}}
 	return im.run(ctx)
 }
 
@@ -149,9 +149,6 @@ func (im *importer) do(ctx context.Context, steps ...step) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := im.opts.step(s.name); err != nil {
-			return err
-		}
 		if err := s.do(ctx); err != nil {
 			return store.Explain(ctx, err)
 		}
@@ -169,10 +166,10 @@ func (im *importer) begin(context.Context) error {
 	for _, layers := range im.plan.Contents() {
 		im.work = append(im.work, &job{layers: layers, size: layers[0].BlobSize})
 	}
-	im.result = Result{
-		Path: im.result.Path, Images: len(im.plan.Images), References: len(im.plan.References),
-		Layers: len(im.plan.Layers), Decoded: len(im.work), Skipped: im.plan.Skipped,
-	}
+	im.result = Result{Path: im.result.Path, Counts: store.Counts{
+		Images: len(im.plan.Images), References: len(im.plan.References),
+		Layers: len(im.plan.Layers), Extracted: len(im.work), Skipped: im.plan.Skipped,
+	}}
 	return nil
 }
 

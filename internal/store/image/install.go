@@ -13,7 +13,6 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
-	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/verify"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -37,7 +36,7 @@ func IsImage(path string) bool {
 // before that nothing has the name path. Nothing of it is mounted before it has
 // shown to have the digest want: else the error wraps store.ErrDamaged, as that of an
 // image with no store for this machine. The other errors are those of Import.
-func Install(ctx context.Context, from, path string, want digest.Digest, opts Options) (_ *Result, err error) {
+func Install(ctx context.Context, from, path string, want digest.Digest, opts store.ImportOptions) (_ *Result, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", path, err)
@@ -47,7 +46,7 @@ func Install(ctx context.Context, from, path string, want digest.Digest, opts Op
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("looking for %s: %w", abs, err)
 	}
-	im := &importer{opts: opts.withDefaults(), digest: want, result: Result{Path: abs, Digest: want}}
+	im := &importer{opts: opts.WithDefaults(), digest: want, result: Result{Path: abs, Facts: Facts{Digest: want}}}
 	if im.out, err = openOutput(abs); err != nil {
 		return nil, err
 	}
@@ -145,20 +144,5 @@ func (im *importer) checkCopy(ctx context.Context) error {
 
 // room compares what the image will take with what its file system has.
 func (im *importer) room(size int64) error {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(im.out.image.Fd()), &st); err != nil {
-		return fmt.Errorf("asking for free space: %w", err)
-	}
-	need := &NeedError{Path: im.result.Path, Bytes: size, Free: int64(st.Bavail) * st.Bsize}
-	if need.Bytes > need.Free {
-		return need
-	}
-	usage := &dir.UsageError{
-		Path: im.result.Path, Percent: im.opts.MaxUsage, Bytes: need.Bytes,
-		Used: int64(st.Blocks-st.Bfree) * st.Bsize, Size: int64(st.Blocks) * st.Bsize,
-	}
-	if usage.Exceeded() {
-		return usage
-	}
-	return nil
+	return store.Room(int(im.out.image.Fd()), im.result.Path, store.Need{Bytes: size}, im.opts.MaxUsage)
 }

@@ -62,7 +62,7 @@ func TestReuse(t *testing.T) {
 				at := testenv.NeedFS(t, fs)
 				want := importImage(t, release(t, form, 2), filepath.Join(at, "want.erofs"), 2)
 				importImage(t, release(t, form, 1), filepath.Join(at, "old.erofs"), 2)
-				if _, err := dir.Import(t.Context(), release(t, form, 1), filepath.Join(at, "dir"), dir.Options{}); err != nil {
+				if _, err := dir.Import(t.Context(), release(t, form, 1), filepath.Join(at, "dir"), store.ImportOptions{}); err != nil {
 					t.Fatal(err)
 				}
 				for _, donor := range []string{"old.erofs", "old", "dir"} {
@@ -72,14 +72,14 @@ func TestReuse(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					got, err := image.Import(t.Context(), release(t, form, 2), path, image.Options{
+					got, err := image.Import(t.Context(), release(t, form, 2), path, store.ImportOptions{
 						Reuse: []string{filepath.Join(at, "none"), filepath.Join(at, donor)},
 					})
 					if err != nil {
 						t.Fatal(err)
 					}
-					if got.Digest != want.Digest || got.Taken == 0 || got.Taken == got.Decoded {
-						t.Errorf("from %s: %s, %d of %d taken; want %s", donor, got.Digest, got.Taken, got.Decoded, want.Digest)
+					if got.Digest != want.Digest || got.Taken == 0 || got.Extracted == 0 {
+						t.Errorf("from %s: %s, %d taken, %d extracted; want %s", donor, got.Digest, got.Taken, got.Extracted, want.Digest)
 					}
 					if donor != "dir" && got.Reused < 100_000 {
 						t.Errorf("from %s: %d bytes are blocks of the other", donor, got.Reused)
@@ -115,7 +115,7 @@ func TestReuseDamaged(t *testing.T) {
 		writeFile(t, old, data)
 		path := filepath.Join(at, fmt.Sprintf("new-%d.erofs", i))
 		form := []bundle.LayerForm{bundle.Expanded, bundle.Original}[i/2%2]
-		got, warnings := reuse(t, release(t, form, 2), path, image.Options{Reuse: []string{old}, Jobs: 1 + i%3})
+		got, warnings := reuse(t, release(t, form, 2), path, store.ImportOptions{Reuse: []string{old}, Jobs: 1 + i%3})
 		if form == bundle.Expanded && got.Digest != want.Digest {
 			t.Errorf("damage at %d%%: the image is another one", 100*i/steps)
 		}
@@ -131,7 +131,7 @@ func TestReuseDamaged(t *testing.T) {
 }
 
 // reuse imports, and counts the warnings.
-func reuse(t testing.TB, src *storetest.Source, path string, opts image.Options) (*image.Result, int64) {
+func reuse(t testing.TB, src *storetest.Source, path string, opts store.ImportOptions) (*image.Result, int64) {
 	t.Helper()
 	var warnings atomic.Int64
 	opts.Progress = func(e progress.Event) {
@@ -179,7 +179,7 @@ func TestReuseUnproven(t *testing.T) {
 	}
 	for i, donors := range [][]string{{lone}, {other}, {other, lone, old}} {
 		path := filepath.Join(at, fmt.Sprintf("new-%d.erofs", i))
-		got, warnings := reuse(t, release(t, bundle.Expanded, 2), path, image.Options{Reuse: donors})
+		got, warnings := reuse(t, release(t, bundle.Expanded, 2), path, store.ImportOptions{Reuse: donors})
 		taken := i == 2
 		if got.Digest != want.Digest || warnings == 0 || (got.Taken > 0) != taken {
 			t.Errorf("from %v: %s, %d taken, %d warnings; want %s", donors, got.Digest, got.Taken, warnings, want.Digest)
@@ -208,7 +208,7 @@ func TestReuseLyingTable(t *testing.T) {
 			src.Add(storetest.Image{Repository: "example.com/new", Layers: [][]byte{taken, fresh}})
 			src.Retable(digest.FromBytes(taken), entry("taken", claims[0]), entry("again", claims[1]))
 			src.Retable(digest.FromBytes(fresh), entry("fresh", claims[2]))
-			_, err := image.Import(t.Context(), src, filepath.Join(at, fmt.Sprintf("new-%d.erofs", i)), image.Options{Reuse: []string{old}})
+			_, err := image.Import(t.Context(), src, filepath.Join(at, fmt.Sprintf("new-%d.erofs", i)), store.ImportOptions{Reuse: []string{old}})
 			if honest := i == 0; honest != (err == nil) || err != nil && !errors.Is(err, store.ErrDamaged) {
 				t.Errorf("%d bytes, claims %v: %v", size, claims, err)
 			}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/erofs"
-	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	tartar "github.com/vbatts/tar-split/archive/tar"
@@ -119,21 +118,6 @@ func (im *importer) readTable(ctx context.Context, j *job) error {
 
 // maxSize bounds the sum of all contents: EROFS ends at 16 TiB.
 const maxSize = 16 << 40
-
-// NeedError reports too little room for an image. It wraps store.ErrPrecondition.
-type NeedError struct {
-	Path string
-	// Bytes are needed at least, Free are there.
-	Bytes, Free int64
-}
-
-// Error implements error.
-func (e *NeedError) Error() string {
-	return fmt.Sprintf("%s: the image needs %d MiB, %d MiB are free", e.Path, e.Bytes>>20, e.Free>>20)
-}
-
-// Unwrap returns store.ErrPrecondition.
-func (e *NeedError) Unwrap() error { return store.ErrPrecondition }
 
 // checkNeed compares the least that the image will take with what is free.
 func (im *importer) checkNeed(context.Context) error {

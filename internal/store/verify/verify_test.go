@@ -45,7 +45,7 @@ func newStore(t *testing.T) (path, base, above string) {
 	src.Add(storetest.Image{Repository: "example.com/upper", Layers: [][]byte{lower, upper}, Index: true, Tags: []string{"v1"}})
 	baseID := store.LayerID("", first.Layers[0].DiffID)
 	path = filepath.Join(t.TempDir(), "store")
-	if _, err := dir.Import(t.Context(), src, path, dir.Options{}); err != nil {
+	if _, err := dir.Import(t.Context(), src, path, store.ImportOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	found, err := filepath.Glob(filepath.Join(path, "overlay", "*", "lower"))
