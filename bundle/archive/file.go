@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/nodeseal/nodeseal/bundle/split"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 // File is a bundle in a file.
@@ -22,8 +22,9 @@ type ReadAtCloser interface {
 }
 
 // OpenFile opens the bundle at path: a file, or one in parts (split.Find), named
-// without a number or by any part. The errors are those of NewReader and OpenBytes.
-// The caller closes it.
+// without a number or by any part. All are regular files: nothing follows a link,
+// or waits for a pipe. The errors are those of NewReader and OpenBytes. The caller
+// closes it.
 func OpenFile(ctx context.Context, path string, opts ...Option) (*File, error) {
 	f, size, err := OpenBytes(path)
 	if err != nil {
@@ -55,14 +56,11 @@ func OpenBytes(path string) (ReadAtCloser, int64, error) {
 		}
 		return f, parts.Size, nil
 	}
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if err != nil {
 		return nil, 0, fmt.Errorf("opening bundle: %w", err)
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", path)
-	}
 	if err != nil {
 		f.Close()
 		return nil, 0, fmt.Errorf("opening bundle: %w", err)

@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 const (
@@ -112,7 +113,7 @@ func Find(path string) (*List, string, error) {
 			return nil, path, nil
 		}
 	}
-	f, err := os.Open(base + Suffix)
+	f, err := safefile.Open(base + Suffix)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && base == path:
 		return nil, path, nil
@@ -143,7 +144,8 @@ type File struct {
 }
 
 // Open opens the parts beside the list. All that are missing or of another
-// size are named, each as an *Error.
+// size are named, each as an *Error. Parts are regular files and no links, else the
+// error wraps safefile.ErrNotRegular.
 func Open(p *List, base string) (*File, error) {
 	out := &File{}
 	var errs []error
@@ -165,7 +167,7 @@ func Open(p *List, base string) (*File, error) {
 }
 
 func openPart(path string, part Part) (*os.File, error) {
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Error{Part: part.Name, Err: errors.New("it is missing")}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
@@ -41,7 +42,7 @@ func importFile(ctx context.Context, a *app, path string, o *importOptions) erro
 	case len(o.part.images) > 0 || len(o.base.paths) > 0 || o.part.noDevices:
 		return usageError{errors.New("an image is whole: --images, --base and --no-devices are for bundles")}
 	}
-	sum, err := os.ReadFile(path + image.DigestSuffix)
+	sum, err := safefile.ReadFile(path+image.DigestSuffix, image.MaxDigest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return preconditionError{fmt.Errorf("importing %s: %w: copy it from where the image was made", path, err)}
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/bundle/archive"
-	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
 )
@@ -162,12 +161,5 @@ func (r stickResult) leave(dir string) error {
 	if err := r.writeText(&text); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, "result-"+filepath.Base(r.Node)+".txt")
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text.Bytes()) {
-		return nil
-	}
-	if err := atomicfile.WriteBytes(path, 0o644, text.Bytes()); err != nil {
-		return fmt.Errorf("leaving the result: %w", err)
-	}
-	return nil
+	return carry.LeaveResult(dir, r.Node, text.Bytes())
 }

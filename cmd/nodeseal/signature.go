@@ -15,7 +15,11 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
+
+// maxSignature bounds the signature beside a bundle, in bytes.
+const maxSignature = 64 << 10
 
 // keyOptions say whose signature a bundle must have.
 type keyOptions struct{ path string }
@@ -47,7 +51,7 @@ func (o *keyOptions) check(path string, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	sig, err := os.ReadFile(sigPath)
+	sig, err := safefile.ReadFile(sigPath, maxSignature)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w: there is no %s", path, signature.ErrMismatch, sigPath)
 	}

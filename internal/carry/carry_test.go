@@ -16,6 +16,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 // options make a bundle without images, signed, and a program that notes how it
@@ -210,7 +211,12 @@ func TestGoesOn(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "x.partial"), half, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f := &filler{dir: dir}
+	root, err := safefile.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	f := &filler{dir: dir, root: root}
 	if _, err := f.put(t.Context(), contentItem("x", 0o644, data)); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +234,12 @@ func TestRefused(t *testing.T) {
 	if _, err := Fill(t.Context(), dir, opts); !errors.Is(err, ErrForeign) {
 		t.Errorf("another bundle: %v", err)
 	}
-	f := &filler{dir: dir}
+	root, err := safefile.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	f := &filler{dir: dir, root: root}
 	if err := f.preflight([]item{{name: "x", size: 1 << 60}}); !errors.Is(err, ErrSpace) {
 		t.Errorf("no room: %v", err)
 	}

@@ -10,11 +10,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 // block is how much is compared, copied and read back at once, in bytes.
@@ -36,23 +37,22 @@ func contentItem(name string, perm fs.FileMode, content []byte) item {
 // of its bytes. What a killed run had written is gone on with. It has its final
 // name when it was read back from the device and is what the source gave.
 func (f *filler) put(ctx context.Context, it item) (sum string, err error) {
-	path := filepath.Join(f.dir, filepath.FromSlash(it.name))
 	f.progress.Working(phase, it.name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return "", fmt.Errorf("writing %s: %w", it.name, err)
+	if err := f.root.MkdirAll(path.Dir(it.name), 0o755); err != nil {
+		return "", refused(it.name, err)
 	}
-	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && info.Size() == it.size {
-		if sum, err := f.compare(ctx, path, it); err == nil {
+	if info, err := f.root.Lstat(it.name); err == nil && info.Mode().IsRegular() && info.Size() == it.size {
+		if sum, err := f.compare(ctx, it.name, it); err == nil {
 			f.progress.Add(phase, it.size)
 			return sum, nil
 		} else if !errors.Is(err, errDiffers) {
 			return "", err
 		}
 	}
-	temp := path + atomicfile.Suffix
-	out, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE, it.perm)
+	temp := it.name + atomicfile.Suffix
+	out, err := f.root.Resume(temp, it.perm)
 	if err != nil {
-		return "", fmt.Errorf("writing %s: %w", it.name, err)
+		return "", refused(it.name, err)
 	}
 	defer func() {
 		if out != nil {
@@ -72,15 +72,25 @@ func (f *filler) put(ctx context.Context, it item) (sum string, err error) {
 	}
 	sum, err = f.compare(ctx, temp, it)
 	if errors.Is(err, errDiffers) {
-		return "", errors.Join(fmt.Errorf("%s: %w", it.name, ErrMedium), os.Remove(temp))
+		return "", errors.Join(fmt.Errorf("%s: %w", it.name, ErrMedium), f.root.Remove(temp))
 	}
 	if err != nil {
 		return "", err
 	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := f.root.Rename(temp, it.name); err != nil {
 		return "", fmt.Errorf("writing %s: %w", it.name, err)
 	}
-	return sum, syncDir(filepath.Dir(path))
+	return sum, f.root.SyncDir(path.Dir(it.name))
+}
+
+// refused says what to do about a link, a pipe or a second name in the place of a
+// file that is to be written. Nothing is written through it.
+func refused(name string, err error) error {
+	next := ""
+	if errors.Is(err, safefile.ErrNotRegular) || errors.Is(err, safefile.ErrLinked) {
+		next = ": remove it, or take an empty stick"
+	}
+	return fmt.Errorf("writing %s: %w%s", name, err, next)
 }
 
 // copyInto writes what is missing in out: where it begins as the source does,
@@ -121,8 +131,8 @@ var errDiffers = errors.New("differs")
 
 // compare reads a file of the stick, from the device and not from memory, and
 // returns its sha256. It returns errDiffers where it is not what it.from gives.
-func (f *filler) compare(ctx context.Context, path string, it item) (string, error) {
-	in, err := os.Open(path)
+func (f *filler) compare(ctx context.Context, name string, it item) (string, error) {
+	in, err := f.root.Open(name)
 	if err != nil {
 		return "", fmt.Errorf("reading back %s: %w", it.name, err)
 	}
@@ -149,20 +159,4 @@ func (f *filler) compare(ctx context.Context, path string, it item) (string, err
 		sum.Write(have[:n])
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
-}
-
-// syncDir makes the names in a directory durable, where the file system can.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("syncing %s: %w", path, err)
-	}
-	err = d.Sync()
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
-		err = nil
-	}
-	if err = errors.Join(err, d.Close()); err != nil {
-		return fmt.Errorf("syncing %s: %w", path, err)
-	}
-	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 // The names on a stick.
@@ -84,6 +85,7 @@ type Result struct {
 // filler fills one stick.
 type filler struct {
 	dir      string
+	root     *safefile.Root // of dir
 	progress progress.Func
 	sums     map[string]string // by name
 }
@@ -91,9 +93,12 @@ type filler struct {
 // Fill puts the bundle and what belongs to it into dir, which must exist. Every
 // file is read back from the device before it gets its name, and SHA256SUMS comes
 // last: where it is there, all is whole. It may be called again after it was
-// interrupted or killed, and goes on then; what is the same is kept.
+// interrupted or killed, and goes on then; what is the same is kept. Nothing outside
+// of dir is written: a link, a pipe or a file with a second name in the place of one
+// that is being written ends it.
 //
-// Errors wrap ErrMedium, ErrSpace, ErrForeign, or are those of opening a bundle.
+// Errors wrap ErrMedium, ErrSpace, ErrForeign, safefile.ErrNotRegular or
+// safefile.ErrLinked, or are those of opening a bundle.
 func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 	src, err := archive.OpenFile(ctx, opts.Bundle)
 	if err != nil {
@@ -109,7 +114,12 @@ func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &filler{dir: dir, progress: opts.Progress, sums: map[string]string{}}
+	root, err := safefile.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("filling the stick: %w", err)
+	}
+	defer root.Close()
+	f := &filler{dir: dir, root: root, progress: opts.Progress, sums: map[string]string{}}
 	name := filepath.Base(base)
 	if !strings.HasSuffix(name, bundleSuffix) {
 		return nil, fmt.Errorf("%s: the name of a bundle ends in %s, by which a node finds it", name, bundleSuffix)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,10 +12,15 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/split"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
-// bundleSuffix ends the name of every bundle.
-const bundleSuffix = ".tar.zst"
+const (
+	// bundleSuffix ends the name of every bundle.
+	bundleSuffix = ".tar.zst"
+	// maxEntries is how many entries the directory of a stick may have.
+	maxEntries = 1 << 16
+)
 
 var (
 	// ErrNoBundle reports a directory with no bundle.
@@ -77,7 +81,12 @@ func lineage(ctx context.Context, dir string, names []string) map[string]origin 
 // Bundles returns the names of the bundles in a directory, without those of
 // parts.
 func Bundles(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+	root, err := safefile.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("looking for a bundle: %w", err)
+	}
+	defer root.Close()
+	entries, err := root.ReadDir(".", maxEntries)
 	if err != nil {
 		return nil, fmt.Errorf("looking for a bundle: %w", err)
 	}

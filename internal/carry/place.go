@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -27,11 +27,11 @@ func (f *filler) preflight(items []item) error {
 	need := block // SHA256SUMS and the list
 	for _, it := range items {
 		need += (it.size + block - 1) / block * block
-		path := filepath.Join(f.dir, filepath.FromSlash(it.name))
-		for _, p := range []string{path, path + atomicfile.Suffix} {
-			var have unix.Stat_t
-			if unix.Lstat(p, &have) == nil {
-				need -= have.Blocks * 512
+		for _, name := range []string{it.name, it.name + atomicfile.Suffix} {
+			if info, err := f.root.Lstat(name); err == nil {
+				if st, ok := info.Sys().(*syscall.Stat_t); ok {
+					need -= st.Blocks * 512
+				}
 			}
 		}
 	}
@@ -44,10 +44,10 @@ func (f *filler) preflight(items []item) error {
 // invalidate removes the sums while files change: a stick without them is not
 // whole.
 func (f *filler) invalidate() error {
-	if err := os.Remove(filepath.Join(f.dir, SumsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := f.root.Remove(SumsFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("filling the stick: %w", err)
 	}
-	return syncDir(f.dir)
+	return f.root.SyncDir(".")
 }
 
 // checkForeign refuses a directory with another bundle than those that base, which
@@ -81,7 +81,7 @@ var surplus = regexp.MustCompile(`^(|\.[0-9]{3}|\.parts\.json|\.sig)$`)
 // removeSurplus removes files of this bundle from an earlier time: parts that it
 // has no more, or the whole file where it is in parts now.
 func (f *filler) removeSurplus(name string) error {
-	entries, err := os.ReadDir(f.dir)
+	entries, err := f.root.ReadDir(".", maxEntries)
 	if err != nil {
 		return fmt.Errorf("filling the stick: %w", err)
 	}
@@ -90,7 +90,7 @@ func (f *filler) removeSurplus(name string) error {
 		if _, wanted := f.sums[e.Name()]; wanted || !ours || !surplus.MatchString(rest) || e.IsDir() {
 			continue
 		}
-		if err := os.Remove(filepath.Join(f.dir, e.Name())); err != nil {
+		if err := f.root.Remove(e.Name()); err != nil {
 			return fmt.Errorf("filling the stick: %w", err)
 		}
 	}

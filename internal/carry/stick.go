@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -14,6 +13,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -61,15 +61,11 @@ func (f *filler) items(opts Options, base string, inv *bundle.Inventory, res *Re
 
 // readSmall reads a signature; nil where there is none.
 func readSmall(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	data, err := safefile.ReadFile(name, 64<<10)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the signature: %w", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, 64<<10))
-	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("reading the signature: %w", err)
 	}
 	return data, nil

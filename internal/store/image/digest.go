@@ -6,14 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/opencontainers/go-digest"
 )
+
+// MaxDigest bounds the file with the digest of an image, in bytes: a line of
+// sha256sum with the longest name.
+const MaxDigest = 4 << 10
 
 // WriteDigest records the digest of the image path in the file beside it.
 func WriteDigest(path string, d digest.Digest) error {
@@ -29,7 +33,7 @@ func WriteDigest(path string, d digest.Digest) error {
 // sha256sum. The error wraps fs.ErrNotExist where there is none, store.ErrDamaged
 // where the file is something else.
 func ReadDigest(path string) (digest.Digest, error) {
-	data, err := os.ReadFile(path + DigestSuffix)
+	data, err := safefile.ReadFile(path+DigestSuffix, MaxDigest)
 	if err != nil {
 		return "", fmt.Errorf("recorded digest: %w", err)
 	}
@@ -50,7 +54,7 @@ func ParseDigest(name string, data []byte) (digest.Digest, error) {
 // Hash returns the digest of the image path, and its length. read is called with
 // the bytes as they are hashed; it may be nil.
 func Hash(ctx context.Context, path string, read func(n int64)) (digest.Digest, int64, error) {
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if err != nil {
 		return "", 0, fmt.Errorf("hashing the image: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/verify"
 	"github.com/opencontainers/go-digest"
@@ -21,7 +22,7 @@ import (
 // IsImage reports whether the file path is an EROFS image.
 func IsImage(path string) bool {
 	const offset, magic = 1024, 0xE0F5E1E2
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if err != nil {
 		return false
 	}
@@ -71,7 +72,7 @@ func Install(ctx context.Context, from, path string, want digest.Digest, opts st
 
 // copy copies the file from, and proves its digest.
 func (im *importer) copy(ctx context.Context, from string) error {
-	f, err := os.Open(from)
+	f, err := safefile.Open(from)
 	if err != nil {
 		return fmt.Errorf("copying the image: %w", err)
 	}
