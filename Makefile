@@ -20,7 +20,7 @@ GOLANGCI = $(shell golangci-lint version 2>/dev/null | grep -q ' $(GOLANGCI_VERS
 export NODESEAL_BIN ?= $(CURDIR)/bin/nodeseal
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint e2e bench bench-mirror bench-import bench-reseal fuzz demo
+.PHONY: help build test lint attacks e2e bench bench-mirror bench-import bench-reseal fuzz demo
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ lint: ## Check formatting, vet, and the linters of .golangci.yml
 	@test -x "$(GOLANGCI)" || GOBIN="$(TOOLS)" go install \
 	  github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	"$(GOLANGCI)" run
+
+attacks: build ## Run the binary against inputs that want to do harm (as root)
+	go test -count=1 -timeout 30m -tags "$(TAGS) attacks" ./internal/attacks
 
 e2e: build ## Run the end-to-end tests against real components (as root; see .ci/run)
 	go test -count=1 -timeout 30m -tags "$(TAGS) e2e" ./e2e/...
