@@ -44,13 +44,21 @@ type Attachment struct {
 	Blobs []digest.Digest `json:"blobs,omitempty"`
 }
 
-// SignatureTag is the tag of the sigstore signatures of the manifest d.
+// SignatureTag is the tag of the sigstore signatures of the manifest d, "" if
+// CheckDigest refuses d.
 func SignatureTag(d digest.Digest) string {
+	if CheckDigest(d) != nil {
+		return ""
+	}
 	return strings.Replace(d.String(), ":", "-", 1) + ".sig"
 }
 
-// SignatureKey is the Key of the n-th signature of the manifest d, from 1 on.
+// SignatureKey is the Key of the n-th signature of the manifest d, from 1 on; "" if
+// CheckDigest refuses d, or n is less.
 func SignatureKey(d digest.Digest, n int) string {
+	if CheckDigest(d) != nil || n < 1 {
+		return ""
+	}
 	return strings.Replace(d.String(), ":", "-", 1) + "-" + strconv.Itoa(n)
 }
 
@@ -152,6 +160,9 @@ func DescribeAttachment(data []byte, mediaType string) (a Attachment, blobs []v1
 	}
 	if m.Subject != nil {
 		subject = m.Subject.Digest
+		if err := CheckDigest(subject); err != nil {
+			return a, nil, "", fmt.Errorf("%w: attachment: subject: %w", ErrChain, err)
+		}
 	}
 	return a, blobs, subject, nil
 }

@@ -196,6 +196,9 @@ func (img *Image) CheckChain(manifestBytes, config []byte) error {
 // CheckIndex holds the manifest list that img.Ref names to it: it must name
 // the image's manifest. Errors wrap ErrChain.
 func (img *Image) CheckIndex(index []byte) error {
+	if err := CheckDigest(img.Digest); err != nil {
+		return fmt.Errorf("%w: %w", ErrChain, err)
+	}
 	var list v1.Index
 	if err := json.Unmarshal(index, &list); err != nil {
 		return fmt.Errorf("%w: manifest list %s: %w", ErrChain, img.Index, err)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nodeseal/nodeseal/layout"
 )
 
 // FormatV1 is the value of Inventory.Format that this package reads and writes.
@@ -265,8 +267,10 @@ func (inv *Inventory) validateBlobs() (map[digest.Digest]Blob, error) {
 }
 
 func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) error {
-	if img.Ref == "" {
-		return errors.New("no reference")
+	for _, name := range append([]string{img.Ref}, img.Names...) {
+		if err := CheckName(name); err != nil {
+			return err
+		}
 	}
 	// has reports a blob that neither the bundle holds nor its base.
 	has := func(d digest.Digest, kind BlobKind) error {
@@ -348,11 +352,5 @@ func (inv *Inventory) ImageBlobs(img *Image) []digest.Digest {
 // CheckDigest refuses what is no digest, and those of other algorithms than the
 // only one that bundles have.
 func CheckDigest(d digest.Digest) error {
-	if err := d.Validate(); err != nil {
-		return fmt.Errorf("digest %q: %w", d, err)
-	}
-	if d.Algorithm() != digest.SHA256 {
-		return fmt.Errorf("digest %q: only sha256 is supported", d)
-	}
-	return nil
+	return layout.CheckDigest(d)
 }

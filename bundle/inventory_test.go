@@ -66,7 +66,13 @@ func TestParseInventory(t *testing.T) {
 		"a manifest of 9 MiB":     func(inv *bundle.Inventory) { blob(inv, bundle.KindManifest).Size = 9 << 20 },
 		"a digest that is none":   func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Digest = "sha256:../../etc/passwd" },
 		"sha512":                  func(inv *bundle.Inventory) { inv.Images[0].Config.Digest = digest.SHA512.FromString("c") },
-		"an index missing":        func(inv *bundle.Inventory) { inv.Images[0].Index = digest.FromString("gone") },
+		"a reference that is a signature's tag": func(inv *bundle.Inventory) {
+			inv.Images[0].Ref = "quay.io/a/b:" + bundle.SignatureTag(digest.FromString("other"))
+		},
+		"a name that is a signature's tag": func(inv *bundle.Inventory) {
+			inv.Images[0].Names = []string{"quay.io/a/b:" + bundle.SignatureTag(digest.FromString("other"))}
+		},
+		"an index missing": func(inv *bundle.Inventory) { inv.Images[0].Index = digest.FromString("gone") },
 	} {
 		if _, err := bundle.ParseInventory(bytes.NewReader(inventoryBytes(t, change))); !errors.Is(err, bundle.ErrInventory) {
 			t.Errorf("%s: %v", name, err)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -32,9 +33,24 @@ const Marker = `{"imageLayoutVersion":"` + v1.ImageLayoutVersion + `"}`
 // ErrNotLayout is wrapped when a directory holds no OCI image layout.
 var ErrNotLayout = errors.New("not an OCI image layout")
 
-// BlobPath returns the slash-separated path of a blob within a layout. The
-// digest must be valid (digest.Digest.Validate).
+// CheckDigest refuses a string that is no digest, and a digest of another algorithm
+// than sha256, the only one that this package and bundles use.
+func CheckDigest(d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return fmt.Errorf("digest %q: %w", d, err)
+	}
+	if d.Algorithm() != digest.SHA256 {
+		return fmt.Errorf("digest %q: only sha256 is supported", d)
+	}
+	return nil
+}
+
+// BlobPath returns the slash-separated path of a blob within a layout, "" if
+// CheckDigest refuses the digest.
 func BlobPath(d digest.Digest) string {
+	if CheckDigest(d) != nil {
+		return ""
+	}
 	return path.Join(v1.ImageBlobsDir, d.Algorithm().String(), d.Encoded())
 }
 
@@ -78,14 +94,15 @@ func Open(root string) (*Dir, error) {
 // kept and r is not read. The error wraps ErrDigest or ErrSize where the bytes
 // are others.
 func (l *Dir) Put(ctx context.Context, d digest.Digest, size int64, r io.Reader) error {
-	if err := d.Validate(); err != nil {
-		return fmt.Errorf("blob %q: %w", d, err)
+	name, err := l.path(d)
+	if err != nil {
+		return fmt.Errorf("storing blob: %w", err)
 	}
 	if l.Has(d) {
 		return nil
 	}
 	verified := NewVerifier(contextReader{ctx, r}, d, size)
-	if err := atomicfile.Write(l.path(d), 0o444, verified); err != nil {
+	if err := atomicfile.Write(name, 0o444, verified); err != nil {
 		return fmt.Errorf("storing blob %s: %w", d, err)
 	}
 	return nil
@@ -97,9 +114,13 @@ func (l *Dir) PutBytes(ctx context.Context, data []byte) (digest.Digest, error) 
 	return d, l.Put(ctx, d, int64(len(data)), bytes.NewReader(data))
 }
 
-// Has reports whether the blob is there.
+// Has reports whether the blob is there. A string that is no digest names no blob.
 func (l *Dir) Has(d digest.Digest) bool {
-	info, err := os.Lstat(l.path(d))
+	name, err := l.path(d)
+	if err != nil {
+		return false
+	}
+	info, err := os.Lstat(name)
 	return err == nil && info.Mode().IsRegular()
 }
 
@@ -107,7 +128,11 @@ func (l *Dir) Has(d digest.Digest) bool {
 // ErrDigest when the bytes on the disk are no longer the blob's. The caller
 // closes it. The error wraps fs.ErrNotExist where the blob is not there.
 func (l *Dir) Open(d digest.Digest) (io.ReadCloser, error) {
-	f, err := os.Open(l.path(d))
+	name, err := l.path(d)
+	if err != nil {
+		return nil, fmt.Errorf("opening blob: %w", err)
+	}
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("blob %s: %w", d, err)
 	}
@@ -121,8 +146,12 @@ func (l *Dir) Open(d digest.Digest) (io.ReadCloser, error) {
 	}{NewVerifier(f, d, info.Size()), f}, nil
 }
 
-// ReadBlob returns the whole blob of at most limit bytes, verified.
+// ReadBlob returns the whole blob of at most limit bytes, verified. The limit must
+// be 0 or more and less than the largest int64.
 func (l *Dir) ReadBlob(d digest.Digest, limit int64) (data []byte, err error) {
+	if limit < 0 || limit == math.MaxInt64 {
+		return nil, fmt.Errorf("reading blob %s: a limit of %d bytes", d, limit)
+	}
 	r, err := l.Open(d)
 	if err != nil {
 		return nil, err
@@ -140,7 +169,11 @@ func (l *Dir) ReadBlob(d digest.Digest, limit int64) (data []byte, err error) {
 
 // Remove deletes a blob. A blob that is not there is no error.
 func (l *Dir) Remove(d digest.Digest) error {
-	if err := os.Remove(l.path(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	name, err := l.path(d)
+	if err != nil {
+		return fmt.Errorf("removing blob: %w", err)
+	}
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing blob %s: %w", d, err)
 	}
 	return nil
@@ -214,8 +247,13 @@ func ParseIndex(r io.Reader) (v1.Index, error) {
 	return index, nil
 }
 
-func (l *Dir) path(d digest.Digest) string {
-	return filepath.Join(l.root, filepath.FromSlash(BlobPath(d)))
+// path returns where the blob is. No method makes a path of a digest that was not
+// checked: "sha256:../../../x" would lead out of the layout.
+func (l *Dir) path(d digest.Digest) (string, error) {
+	if err := CheckDigest(d); err != nil {
+		return "", err
+	}
+	return filepath.Join(l.root, filepath.FromSlash(BlobPath(d))), nil
 }
 
 // contextReader stops reading when its context ends.

@@ -31,10 +31,10 @@ type Verifier struct {
 	err  error
 }
 
-// NewVerifier returns a Verifier over r. The digest must be a valid sha256; a
-// size below zero is not held to, and then r is read to its end.
+// NewVerifier returns a Verifier over r. A size below zero is not held to, and then
+// r is read to its end. If CheckDigest refuses the digest, every Read returns that error.
 func NewVerifier(r io.Reader, d digest.Digest, size int64) *Verifier {
-	return &Verifier{r: r, hash: sha256.New(), want: d, size: size}
+	return &Verifier{r: r, hash: sha256.New(), want: d, size: size, err: CheckDigest(d)}
 }
 
 // Read implements io.Reader.
@@ -42,11 +42,11 @@ func (v *Verifier) Read(p []byte) (int, error) {
 	if v.err != nil {
 		return 0, v.err
 	}
-	if v.size >= 0 && int64(len(p)) > v.size-v.read+1 {
+	if v.size >= 0 && int64(len(p))-1 > v.size-v.read {
 		p = p[:v.size-v.read+1] // one more, to see that nothing follows
 	}
 	n, err := v.r.Read(p)
-	if v.size >= 0 && v.read+int64(n) > v.size {
+	if v.size >= 0 && int64(n) > v.size-v.read {
 		n, err = int(v.size-v.read), fmt.Errorf("blob %s: %w: more than %d bytes", v.want, ErrSize, v.size)
 	}
 	v.read += int64(n)

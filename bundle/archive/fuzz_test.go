@@ -76,7 +76,7 @@ func readWhole(t *testing.T, r *archive.Reader, b bundle.Blob) error {
 		_, err := r.ReadBlob(t.Context(), b.Digest)
 		return err
 	}
-	open := r.OpenLayer
+	open := r.OpenLayerUnverified
 	if b.Kind == bundle.KindFileTable {
 		open = r.OpenTable
 	}

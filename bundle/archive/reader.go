@@ -234,30 +234,55 @@ func (b *Reader) ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error) 
 	return data, nil
 }
 
-// OpenLayer returns the bytes of a layer blob as the bundle holds them: the
-// plain tar where the layers are expanded, else the registry's bytes. Frames
-// are decoded ahead. The bytes are not proven to have the digest: the caller
-// hashes them. The caller closes the reader, which is an io.WriterTo too.
+// OpenLayer returns the bytes of a layer blob as the bundle holds them: the plain
+// tar if the layers are expanded, else the registry's bytes. Frames are decoded
+// ahead. The bytes are held to the digest: the reader's io.EOF means that they were
+// right, and other bytes end in an error that wraps bundle.ErrDamaged. The caller
+// closes the reader.
 func (b *Reader) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	return b.openVerified(ctx, d)
+}
+
+// OpenLayerUnverified is OpenLayer for a caller that hashes the bytes itself: the
+// reader's io.EOF does not say that they have the digest. The reader is an io.WriterTo too.
+func (b *Reader) OpenLayerUnverified(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 	return b.open(ctx, d)
 }
 
 // OpenTable returns the bytes of a file table, for a filetable.Reader. They are held
-// to the digest: the reader's io.EOF means that they were right. The caller
-// closes the reader.
+// to the digest as those of OpenLayer are. The caller closes the reader.
 func (b *Reader) OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	return b.openVerified(ctx, d)
+}
+
+func (b *Reader) openVerified(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	m, err := b.member(d)
+	if err != nil {
+		return nil, err
+	}
 	r, err := b.open(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	m, err := b.member(d)
-	if err != nil {
-		return nil, errors.Join(err, r.Close())
+	return &verifiedReader{b: b, m: m, Verifier: layout.NewVerifier(r, d, m.size), Closer: r}, nil
+}
+
+// verifiedReader holds a member's content to its digest, and says which member
+// was not what its digest names.
+type verifiedReader struct {
+	*layout.Verifier
+	io.Closer
+	b *Reader
+	m member
+}
+
+// Read implements io.Reader.
+func (r *verifiedReader) Read(p []byte) (int, error) {
+	n, err := r.Verifier.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = r.b.damage(r.m, err)
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{layout.NewVerifier(r, d, m.size), r}, nil
+	return n, err
 }
 
 func (b *Reader) open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {

@@ -166,7 +166,10 @@ func (w *writer) makeFrames(ctx context.Context, b bundle.Blob, r io.Reader) err
 		return w.encodeFrames(ctx, b.Size, content)
 	}
 	pad := padding(b.Size)
-	s, frames := seekable.Store(io.MultiReader(io.LimitReader(content, b.Size), bytes.NewReader(make([]byte, pad))), b.Size+pad)
+	s, frames, err := seekable.Store(io.MultiReader(io.LimitReader(content, b.Size), bytes.NewReader(make([]byte, pad))), b.Size+pad)
+	if err != nil {
+		return err
+	}
 	if err := w.copyFrames(b, s, frames); err != nil {
 		return err
 	}
@@ -235,6 +238,9 @@ func (w *writer) finish() error {
 // PadContent writes the zero bytes that fill the last block of size bytes of
 // content: what a seekable.Writer for OpenFrames needs at its end.
 func PadContent(w io.Writer, size int64) error {
+	if size < 0 {
+		return fmt.Errorf("padding for %d bytes", size)
+	}
 	_, err := w.Write(make([]byte, padding(size)))
 	return err
 }

@@ -119,8 +119,11 @@ func AppendChecksum(dst []byte, sum [32]byte) []byte {
 
 // Scan measures the zstd or skippable frame that starts at off, from its
 // headers alone (RFC 8878, section 3.1). It decodes nothing. limit is where the
-// frame must end at the latest.
+// frame must end at the latest. Errors wrap bundle.ErrDamaged, but for those of r.
 func Scan(r io.ReaderAt, off, limit int64) (Frame, error) {
+	if off < 0 || limit < off {
+		return Frame{}, errFrame("outside of the file")
+	}
 	var buf [18]byte
 	head := buf[:min(int64(len(buf)), limit-off)]
 	if err := ReadAt(r, head, off); err != nil {
@@ -132,7 +135,7 @@ func Scan(r io.ReaderAt, off, limit int64) (Frame, error) {
 	magic := binary.LittleEndian.Uint32(head)
 	if magic&^0xF == 0x184D2A50 {
 		f := Frame{Compressed: skippableHeader + int64(binary.LittleEndian.Uint32(head[4:]))}
-		if off+f.Compressed > limit {
+		if f.Compressed > limit-off {
 			return Frame{}, errFrame("cut short")
 		}
 		return f, nil
@@ -146,7 +149,7 @@ func Scan(r io.ReaderAt, off, limit int64) (Frame, error) {
 	}
 	pos := off + 4 + int64(n)
 	for last := false; !last; {
-		if pos+3 > limit {
+		if limit-pos < 3 {
 			return Frame{}, errFrame("cut short")
 		}
 		block := buf[:3]
@@ -162,7 +165,9 @@ func Scan(r io.ReaderAt, off, limit int64) (Frame, error) {
 		case 3:
 			return Frame{}, errFrame("a block of a reserved type")
 		}
-		pos += 3 + length
+		if pos += 3 + length; pos > limit {
+			return Frame{}, errFrame("cut short")
+		}
 	}
 	if checksum {
 		pos += 4

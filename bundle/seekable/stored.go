@@ -3,6 +3,7 @@ package seekable
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 )
 
@@ -29,8 +30,11 @@ func IsCompressed(head []byte) bool {
 // Store returns size bytes of content from r as frames that hold them as they
 // are, for content that is compressed already, and the sizes of these frames.
 // Nothing is read before the result is. Content that ends early is
-// io.ErrUnexpectedEOF.
-func Store(r io.Reader, size int64) (io.Reader, []Frame) {
+// io.ErrUnexpectedEOF. A size that no seek table holds is an error.
+func Store(r io.Reader, size int64) (io.Reader, []Frame, error) {
+	if size < 0 || size > seekMaxFrames*FrameSize {
+		return nil, nil, fmt.Errorf("frames for %d bytes: want 0 to %d", size, int64(seekMaxFrames*FrameSize))
+	}
 	var frames []Frame
 	for left := size; left > 0; {
 		n := min(left, FrameSize)
@@ -38,7 +42,7 @@ func Store(r io.Reader, size int64) (io.Reader, []Frame) {
 		frames = append(frames, Frame{Compressed: storedHeaderLen + blocks*blockHeaderLen + n + checksumLen, Content: n})
 		left -= n
 	}
-	return &stored{content: r, left: size}, frames
+	return &stored{content: r, left: size}, frames, nil
 }
 
 // stored makes frames of stored content.

@@ -23,7 +23,10 @@ func TestStore(t *testing.T) {
 	sizes := []int{0, 1, 3, 4, 7, 8, 31, 32, 33, 63, 255, 512, storedBlock, storedBlock + 1, 3*storedBlock + 5, FrameSize, len(content)}
 	for _, n := range sizes {
 		for name, wrap := range map[string]func(io.Reader) io.Reader{"whole": func(r io.Reader) io.Reader { return r }, "halves": iotest.HalfReader, "end with data": iotest.DataErrReader} {
-			r, frames := Store(wrap(bytes.NewReader(content[:n])), int64(n))
+			r, frames, err := Store(wrap(bytes.NewReader(content[:n])), int64(n))
+			if err != nil {
+				t.Fatal(err)
+			}
 			data, err := io.ReadAll(r)
 			if err != nil {
 				t.Fatalf("%d bytes, %s: %v", n, name, err)
@@ -49,12 +52,12 @@ func TestStore(t *testing.T) {
 
 func TestStoreEndsEarly(t *testing.T) {
 	t.Parallel()
-	r, _ := Store(bytes.NewReader(make([]byte, 99)), 100)
+	r, _, _ := Store(bytes.NewReader(make([]byte, 99)), 100)
 	if _, err := io.ReadAll(r); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("content that ends early: %v", err)
 	}
 	broken := errors.New("broken disk")
-	r, _ = Store(iotest.ErrReader(broken), 100)
+	r, _, _ = Store(iotest.ErrReader(broken), 100)
 	if _, err := io.ReadAll(r); !errors.Is(err, broken) {
 		t.Errorf("content that cannot be read: %v", err)
 	}

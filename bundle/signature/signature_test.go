@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle/signature"
@@ -51,20 +52,20 @@ func TestSignature(t *testing.T) {
 		private, public := pemPair(t, key)
 		signer, err := signature.ParsePrivateKey(private)
 		must(t, err)
-		pub, err := signature.ParsePublicKey(public)
+		keys, err := signature.ParsePublicKeys(public)
 		must(t, err)
 		sig, err := signature.Sign(raw, signer)
 		must(t, err)
-		if err := signature.Check(raw, append(sig, '\n'), pub); err != nil {
+		if err := keys.Check(raw, append(sig, '\n')); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := signature.Check(append(raw, 'x'), sig, pub); !errors.Is(err, signature.ErrMismatch) {
+		if err := keys.Check(append(raw, 'x'), sig); !errors.Is(err, signature.ErrMismatch) {
 			t.Errorf("%s, other bytes: %v", name, err)
 		}
-		if err := signature.Check(raw, sig, other.Public()); !errors.Is(err, signature.ErrMismatch) {
+		if err := (signature.Keys{other.Public()}).Check(raw, sig); !errors.Is(err, signature.ErrMismatch) {
 			t.Errorf("%s, another key: %v", name, err)
 		}
-		if err := signature.Check(raw, []byte("%"), pub); !errors.Is(err, signature.ErrMismatch) {
+		if err := keys.Check(raw, []byte("%")); !errors.Is(err, signature.ErrMismatch) {
 			t.Errorf("%s, no signature: %v", name, err)
 		}
 	}
@@ -81,7 +82,7 @@ func TestKeysRefused(t *testing.T) {
 		if _, err := signature.ParsePrivateKey(private); !errors.Is(err, signature.ErrKey) {
 			t.Errorf("private %s: %v", name, err)
 		}
-		if _, err := signature.ParsePublicKey(public); !errors.Is(err, signature.ErrKey) {
+		if _, err := signature.ParsePublicKeys(public); !errors.Is(err, signature.ErrKey) {
 			t.Errorf("public %s: %v", name, err)
 		}
 	}
@@ -89,7 +90,7 @@ func TestKeysRefused(t *testing.T) {
 		if _, err := signature.ParsePrivateKey([]byte(data)); !errors.Is(err, signature.ErrKey) {
 			t.Errorf("private %q: %v", data, err)
 		}
-		if _, err := signature.ParsePublicKey([]byte(data)); !errors.Is(err, signature.ErrKey) {
+		if _, err := signature.ParsePublicKeys([]byte(data)); !errors.Is(err, signature.ErrKey) {
 			t.Errorf("public %q: %v", data, err)
 		}
 	}
@@ -127,7 +128,14 @@ func TestSignatureOpenSSL(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "ours"), der, 0o600))
 	run("dgst", "-sha256", "-verify", "pub.pem", "-signature", "ours", "raw")
 	run("dgst", "-sha256", "-sign", "key.pem", "-out", "theirs", "raw")
-	pub, err := signature.ParsePublicKey(file("pub.pem"))
+	keys, err := signature.ParsePublicKeys(file("pub.pem"))
 	must(t, err)
-	must(t, signature.Check(raw, base64.StdEncoding.AppendEncode(nil, file("theirs")), pub))
+	must(t, keys.Check(raw, base64.StdEncoding.AppendEncode(nil, file("theirs"))))
+	run("pkey", "-pubin", "-in", "pub.pem", "-outform", "DER", "-out", "pub.der")
+	run("dgst", "-sha256", "-out", "sum", "-r", "pub.der")
+	prints, err := keys.Fingerprints()
+	must(t, err)
+	if want, _, _ := strings.Cut(string(file("sum")), " "); len(prints) != 1 || prints[0] != want {
+		t.Errorf("fingerprints %v, openssl prints %s", prints, want)
+	}
 }

@@ -82,22 +82,38 @@ func Parse(r io.Reader) (*List, error) {
 		return nil, fmt.Errorf("%w: list of parts of more than %d bytes", bundle.ErrInventory, maxPartsList)
 	case err != nil:
 		return nil, fmt.Errorf("%w: list of parts: %w", bundle.ErrInventory, err)
+	}
+	if err := p.validate(); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// validate checks that the numbers of the list agree, and that its names are those
+// of files beside it. Errors wrap bundle.ErrInventory.
+func (p *List) validate() error {
+	switch {
 	case p.Format != FormatV1:
-		return nil, fmt.Errorf("%w: list of parts: format %q, want %q", bundle.ErrInventory, p.Format, FormatV1)
-	case len(p.Parts) == 0 || len(p.Parts) > MaxParts || p.Name != filepath.Base(p.Name) || p.Name == ".":
-		return nil, fmt.Errorf("%w: list of parts: %d parts of %q", bundle.ErrInventory, len(p.Parts), p.Name)
+		return fmt.Errorf("%w: list of parts: format %q, want %q", bundle.ErrInventory, p.Format, FormatV1)
+	case len(p.Parts) == 0 || len(p.Parts) > MaxParts || !isFileName(p.Name):
+		return fmt.Errorf("%w: list of parts: %d parts of %q", bundle.ErrInventory, len(p.Parts), p.Name)
 	}
 	rest := p.Size
 	for i, part := range p.Parts {
 		if part.Name != PartName(p.Name, i) || part.Size <= 0 || part.Size > rest || bundle.CheckDigest(part.SHA256) != nil {
-			return nil, fmt.Errorf("%w: list of parts: entry %d, %q of %d bytes", bundle.ErrInventory, i, part.Name, part.Size)
+			return fmt.Errorf("%w: list of parts: entry %d, %q of %d bytes", bundle.ErrInventory, i, part.Name, part.Size)
 		}
 		rest -= part.Size
 	}
 	if rest != 0 || bundle.CheckDigest(p.SHA256) != nil {
-		return nil, fmt.Errorf("%w: list of parts: the parts are not the bundle's %d bytes", bundle.ErrInventory, p.Size)
+		return fmt.Errorf("%w: list of parts: the parts are not the bundle's %d bytes", bundle.ErrInventory, p.Size)
 	}
-	return &p, nil
+	return nil
+}
+
+// isFileName reports whether name is that of a file in a directory, without a path.
+func isFileName(name string) bool {
+	return name == filepath.Base(name) && name != "." && name != ".." && name != string(filepath.Separator)
 }
 
 // partNumber ends the name of a part.
@@ -145,8 +161,11 @@ type File struct {
 
 // Open opens the parts beside the list. All that are missing or of another
 // size are named, each as an *Error. Parts are regular files and no links, else the
-// error wraps safefile.ErrNotRegular.
+// error wraps safefile.ErrNotRegular. A list that Parse would refuse is refused.
 func Open(p *List, base string) (*File, error) {
+	if err := p.validate(); err != nil {
+		return nil, err
+	}
 	out := &File{}
 	var errs []error
 	var end int64
@@ -187,6 +206,9 @@ func openPart(path string, part Part) (*os.File, error) {
 
 // ReadAt implements io.ReaderAt.
 func (p *File) ReadAt(b []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("reading bundle: at byte %d", off)
+	}
 	total := 0
 	i := sort.Search(len(p.ends), func(i int) bool { return p.ends[i] > off })
 	for ; i < len(p.files) && len(b) > 0; i++ {

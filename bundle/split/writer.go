@@ -39,6 +39,9 @@ func Create(path string, size int64) (*Writer, error) {
 	if size < 1 {
 		return nil, fmt.Errorf("parts of %d bytes", size)
 	}
+	if !isFileName(filepath.Base(path)) {
+		return nil, fmt.Errorf("parts of %q: it names no file", path)
+	}
 	if size == 1<<32 {
 		size = fat32Limit
 	}

@@ -190,7 +190,7 @@ func readPublicKey(a *app, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := signature.ParsePublicKey(data); err != nil {
+	if _, err := signature.ParsePublicKeys(data); err != nil {
 		return nil, usageError{fmt.Errorf("--key %s: %w", path, err)}
 	}
 	return data, nil

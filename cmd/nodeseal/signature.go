@@ -43,7 +43,7 @@ func (o *keyOptions) check(path string, raw []byte) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--key: %w", err)}
 	}
-	pub, err := signature.ParsePublicKey(data)
+	keys, err := signature.ParsePublicKeys(data)
 	if err != nil {
 		return usageError{fmt.Errorf("--key %s: %w", o.path, err)}
 	}
@@ -58,7 +58,7 @@ func (o *keyOptions) check(path string, raw []byte) error {
 	if err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}
-	if err := signature.Check(raw, sig, pub); err != nil {
+	if err := keys.Check(raw, sig); err != nil {
 		return fmt.Errorf("%s: %w", sigPath, err)
 	}
 	return nil

@@ -102,7 +102,7 @@ func (p *Place) find(w wanted) (*found, bool) {
 	}
 	if b, ok := p.blobs[w.blob]; ok && b.Kind == bundle.KindLayer {
 		f.at = store.Location{Blob: w.blob, Size: b.Size, Table: b.Table}
-		f.open = func(ctx context.Context) (io.ReadCloser, error) { return p.file.OpenLayer(ctx, w.blob) }
+		f.open = func(ctx context.Context) (io.ReadCloser, error) { return p.file.OpenLayerUnverified(ctx, w.blob) }
 		return f, true
 	}
 	there, ok := p.layers[w.diffID]
@@ -112,7 +112,7 @@ func (p *Place) find(w wanted) (*found, bool) {
 	if there == w.diffID {
 		b := p.blobs[there]
 		f.at.Size, f.at.Table = b.Size, b.Table
-		f.open = func(ctx context.Context) (io.ReadCloser, error) { return p.file.OpenLayer(ctx, there) }
+		f.open = func(ctx context.Context) (io.ReadCloser, error) { return p.file.OpenLayerUnverified(ctx, there) }
 		return f, true
 	}
 	f.open = func(ctx context.Context) (io.ReadCloser, error) { return p.openCompressed(ctx, there, w.diffID) }
@@ -134,7 +134,7 @@ func (p *Place) openStored(ctx context.Context, diffID digest.Digest) (io.ReadCl
 
 // openCompressed decompresses a layer that a bundle has as the registry had it.
 func (p *Place) openCompressed(ctx context.Context, there, diffID digest.Digest) (io.ReadCloser, error) {
-	raw, err := p.file.OpenLayer(ctx, there)
+	raw, err := p.file.OpenLayerUnverified(ctx, there)
 	if err != nil {
 		return nil, p.fail(ctx, err)
 	}

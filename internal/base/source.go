@@ -160,12 +160,12 @@ func (s *Source) Locate(l bundle.Layer) (store.Location, bool) {
 	return f.at, true
 }
 
-// OpenLayer implements store.Source.
-func (s *Source) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+// OpenLayerUnverified implements store.Source.
+func (s *Source) OpenLayerUnverified(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 	if f, ok := s.places[d]; ok {
 		return f.open(ctx)
 	}
-	return s.Source.OpenLayer(ctx, d)
+	return s.Source.OpenLayerUnverified(ctx, d)
 }
 
 // OpenTable implements store.Source.

@@ -42,10 +42,10 @@ type Source interface {
 	Metadata
 	// RawInventory returns the inventory's bytes as the bundle holds them.
 	RawInventory() []byte
-	// OpenLayer returns the bytes of a layer blob as the bundle holds it: a
+	// OpenLayerUnverified returns the bytes of a layer blob as the bundle holds it: a
 	// plain tar where layers are expanded, else the registry's bytes. They are
 	// not proven: who reads them hashes them.
-	OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
+	OpenLayerUnverified(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
 	// OpenTable returns the bytes of a file table, held to the digest: the reader's
 	// io.EOF means that they were right. That they are the layer's is not proven.
 	OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error)

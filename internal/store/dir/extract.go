@@ -99,7 +99,7 @@ func (w *worker) extractOne(ctx context.Context, j *job) error {
 // unpack extracts the content of l into its diff directory.
 func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result, err error) {
 	im := w.im
-	raw, err := im.src.OpenLayer(ctx, l.Blob)
+	raw, err := im.src.OpenLayerUnverified(ctx, l.Blob)
 	if err != nil {
 		return nil, fmt.Errorf("opening its blob: %w", err)
 	}

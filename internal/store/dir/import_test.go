@@ -276,8 +276,8 @@ type failingSource struct {
 	read func(n int) error
 }
 
-func (s failingSource) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
-	r, err := s.Source.OpenLayer(ctx, d)
+func (s failingSource) OpenLayerUnverified(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	r, err := s.Source.OpenLayerUnverified(ctx, d)
 	return &failingReader{ReadCloser: r, fail: s.read}, err
 }
 

@@ -176,7 +176,7 @@ func (w *worker) scan(ctx context.Context, d *donor, j *job, t extract.Tree, spl
 		return w.scanDonor(ctx, d, j, t, split, opts)
 	}
 	l := j.layers[0]
-	r, err := w.im.src.OpenLayer(ctx, l.Blob)
+	r, err := w.im.src.OpenLayerUnverified(ctx, l.Blob)
 	if err != nil {
 		return nil, fmt.Errorf("opening its blob: %w", err)
 	}

@@ -114,8 +114,8 @@ type brokenSource struct {
 	at func(n int) error
 }
 
-func (s brokenSource) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
-	r, err := s.Source.OpenLayer(ctx, d)
+func (s brokenSource) OpenLayerUnverified(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	r, err := s.Source.OpenLayerUnverified(ctx, d)
 	return &brokenReader{ReadCloser: r, at: s.at}, err
 }
 

@@ -281,8 +281,8 @@ func (s *Source) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) {
 	return data, nil
 }
 
-// OpenLayer implements store.Source.
-func (s *Source) OpenLayer(_ context.Context, d digest.Digest) (io.ReadCloser, error) {
+// OpenLayerUnverified implements store.Source.
+func (s *Source) OpenLayerUnverified(_ context.Context, d digest.Digest) (io.ReadCloser, error) {
 	data, ok := s.blobs[d]
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", bundle.ErrNoBlob, d)
@@ -292,7 +292,7 @@ func (s *Source) OpenLayer(_ context.Context, d digest.Digest) (io.ReadCloser, e
 
 // OpenTable implements store.Source.
 func (s *Source) OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
-	r, err := s.OpenLayer(ctx, d)
+	r, err := s.OpenLayerUnverified(ctx, d)
 	if err != nil {
 		return nil, err
 	}
