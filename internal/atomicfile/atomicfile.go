@@ -71,7 +71,7 @@ const ahead = 8 << 20
 // perm is reduced by the umask, as with os.OpenFile. The directory must exist.
 // The caller must call Close, which does no harm after Commit.
 func Create(path string, perm fs.FileMode, opts ...Option) (*File, error) {
-	c := config{size: -1, ops: ops{sync: (*os.File).Sync, rename: os.Rename, syncDir: syncDir}}
+	c := config{size: -1, ops: ops{sync: (*os.File).Sync, rename: os.Rename, syncDir: SyncDir}}
 	for _, opt := range opts {
 		opt(&c)
 	}
@@ -149,10 +149,7 @@ func (f *File) Commit() (err error) {
 	if err := tmp.Close(); err != nil {
 		return fmt.Errorf("closing %s: %w", f.target, err)
 	}
-	if err := f.config.ops.syncDir(filepath.Dir(f.target)); err != nil {
-		return fmt.Errorf("syncing the directory of %s: %w", f.target, err)
-	}
-	return nil
+	return f.config.ops.syncDir(filepath.Dir(f.target))
 }
 
 // Close gives up a file that was not committed: the temporary file is removed
@@ -192,16 +189,23 @@ func WriteBytes(path string, perm fs.FileMode, data []byte, opts ...Option) erro
 	return Write(path, perm, bytes.NewReader(data), opts...)
 }
 
-// syncDir makes the names in dir durable. File systems that cannot sync a
-// directory say so with EINVAL or ENOTSUP; there is nothing better to do there.
-func syncDir(dir string) error {
+// SyncDir makes the names in dir durable, after a rename, link or removal there.
+// File systems that cannot sync a directory say so with EINVAL or ENOTSUP, which
+// is no error: there is nothing better to do.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("syncing the directory %s: %w", dir, err)
 	}
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		err = nil
+	defer d.Close()
+	return SyncOpenDir(d)
+}
+
+// SyncOpenDir is SyncDir for a directory that is open. It does not close it.
+func SyncOpenDir(d *os.File) error {
+	err := d.Sync()
+	if err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return fmt.Errorf("syncing the directory %s: %w", d.Name(), err)
 	}
-	return errors.Join(err, d.Close())
+	return nil
 }

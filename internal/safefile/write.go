@@ -2,12 +2,13 @@ package safefile
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
 )
 
 // Create makes the file name, which must not exist, for reading and writing. The
@@ -86,10 +87,7 @@ func (r *Root) SyncDir(name string) error {
 		return err
 	}
 	defer dir.Close()
-	if err := dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
-		return fmt.Errorf("syncing: %w", err)
-	}
-	return nil
+	return atomicfile.SyncOpenDir(dir)
 }
 
 // inParent calls do with the directory that name is in, and its last part.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/image"
@@ -62,7 +63,7 @@ func (r *Root) exchange(at places, from string) error {
 	if err := r.step("exchanged"); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(filepath.Dir(at.path)), syncDir(filepath.Dir(at.swap)))
+	return errors.Join(atomicfile.SyncDir(filepath.Dir(at.path)), atomicfile.SyncDir(filepath.Dir(at.swap)))
 }
 
 // protect seals the store at path before or after it is a slot. mount says
@@ -130,16 +131,4 @@ func (r *Root) makeEmpty(ctx context.Context, n Name) (string, error) {
 		return "", err
 	}
 	return path, nil
-}
-
-func syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("syncing %s: %w", path, err)
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("syncing %s: %w", path, err)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
@@ -197,7 +198,7 @@ func (r *Root) putImage(ctx context.Context, at places) error {
 	if err := r.step("exchanged"); err != nil {
 		return err
 	}
-	if err := errors.Join(syncDir(filepath.Dir(at.file())), image.Remove(at.preparedFile())); err != nil {
+	if err := errors.Join(atomicfile.SyncDir(filepath.Dir(at.file())), image.Remove(at.preparedFile())); err != nil {
 		return fail(err)
 	}
 	return ctx.Err()
@@ -245,7 +246,7 @@ func (r *Root) takeImage(n Name) error {
 	if err := r.step("exchanged"); err != nil {
 		return err
 	}
-	if err := errors.Join(syncDir(r.dir), syncDir(r.work())); err != nil {
+	if err := errors.Join(atomicfile.SyncDir(r.dir), atomicfile.SyncDir(r.work())); err != nil {
 		return fail(err)
 	}
 	return r.mount(n)
@@ -257,7 +258,7 @@ func (r *Root) putImageBack(n Name) error {
 	if err := unix.Renameat2(unix.AT_FDCWD, at.swapFile(), unix.AT_FDCWD, at.file(), unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("putting the image of slot %s back: %w", n, os.NewSyscallError("renameat2", err))
 	}
-	return errors.Join(syncDir(r.dir), r.mountImages(n))
+	return errors.Join(atomicfile.SyncDir(r.dir), r.mountImages(n))
 }
 
 // sweepImages removes what is left of images that were taken away or not put in

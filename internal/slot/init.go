@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"golang.org/x/sys/unix"
@@ -65,7 +66,7 @@ func (r *Root) initOne(ctx context.Context, n Name) (made bool, err error) {
 		if err := unix.Renameat2(unix.AT_FDCWD, empty, unix.AT_FDCWD, r.Path(n), unix.RENAME_NOREPLACE); err != nil {
 			return false, fmt.Errorf("making slot %s: %w", n, err)
 		}
-		if err := syncDir(r.dir); err != nil {
+		if err := atomicfile.SyncDir(r.dir); err != nil {
 			return false, err
 		}
 	} else {

@@ -30,7 +30,7 @@ func (r *Root) keep(s *Slot, mounts []string) error {
 	if err := os.Rename(r.swap(s.Name), path); err != nil {
 		return fmt.Errorf("keeping the old store: %w", err)
 	}
-	return syncDir(r.work())
+	return atomicfile.SyncDir(r.work())
 }
 
 // sweepKept removes the old stores that nothing reads any more.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/check"
 	"golang.org/x/sys/unix"
@@ -91,15 +92,7 @@ func (p *partial) publish(target string) error {
 	if err != nil {
 		return fmt.Errorf("renaming the store to %s: %w", target, err)
 	}
-	parent, err := os.Open(filepath.Dir(target))
-	if err != nil {
-		return fmt.Errorf("syncing the store's parent directory: %w", err)
-	}
-	defer parent.Close()
-	if err := parent.Sync(); err != nil {
-		return fmt.Errorf("syncing the store's parent directory: %w", err)
-	}
-	return nil
+	return atomicfile.SyncDir(filepath.Dir(target))
 }
 
 // close unlocks the directory. It removes it where the store is published, and

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/check"
 	"github.com/opencontainers/go-digest"
@@ -128,15 +129,7 @@ func (o *output) publish(d digest.Digest) error {
 	if err != nil {
 		return fmt.Errorf("renaming the image to %s: %w", o.target, err)
 	}
-	parent, err := os.Open(filepath.Dir(o.target))
-	if err != nil {
-		return fmt.Errorf("syncing the image's directory: %w", err)
-	}
-	defer parent.Close()
-	if err := parent.Sync(); err != nil {
-		return fmt.Errorf("syncing the image's directory: %w", err)
-	}
-	return nil
+	return atomicfile.SyncDir(filepath.Dir(o.target))
 }
 
 // close ends the work: what was not published is removed.
