@@ -15,6 +15,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/verify"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
@@ -53,6 +54,10 @@ func TestSlotsFromTmpfiles(t *testing.T) {
 		}
 		if !st.Empty() {
 			t.Errorf("%s is not empty", slot)
+		}
+		rep, err := verify.Store(t.Context(), filepath.Join(root, slot), verify.Options{})
+		if err != nil || len(rep.Findings) > 0 {
+			t.Errorf("verifying %s: %v, %v", slot, rep, err)
 		}
 	}
 	lock := filepath.Join(root, s.Stores()[0], "overlay-images", "images.lock")

@@ -155,11 +155,14 @@ func (lib *library) mountOne(images map[string]*storage.Image) error {
 	if err != nil || id == "" {
 		return err
 	}
-	container, err := lib.store.CreateContainer("", nil, id, "", "", nil)
+	// What CreateContainer makes for a container, but for its SELinux label: the store
+	// does not need one to be read, and a policy without types for containers refuses to
+	// mount with it.
+	layer, err := lib.store.CreateLayer("", images[id].TopLayer, nil, "", true, nil)
 	if err != nil {
-		return fmt.Errorf("creating a container of image %s: %w", id, err)
+		return fmt.Errorf("creating a container's layer on image %s: %w", id, err)
 	}
-	mnt, err := lib.store.Mount(container.ID, "")
+	mnt, err := lib.store.Mount(layer.ID, "")
 	if errors.Is(err, unix.EPERM) {
 		return nil
 	}
@@ -167,7 +170,7 @@ func (lib *library) mountOne(images map[string]*storage.Image) error {
 		return fmt.Errorf("mounting image %s: %w", id, err)
 	}
 	werr := os.WriteFile(filepath.Join(mnt, ".nodeseal-check"), []byte("writable\n"), 0o600)
-	if _, err := lib.store.Unmount(container.ID, true); err != nil {
+	if _, err := lib.store.Unmount(layer.ID, true); err != nil {
 		return fmt.Errorf("unmounting image %s: %w", id, err)
 	}
 	if werr != nil {

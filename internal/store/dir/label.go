@@ -16,9 +16,16 @@ type labeller struct {
 	label string
 }
 
-// newLabeller returns a labeller that works where SELinux is on.
+// newLabeller returns a labeller that works if SELinux is on and its policy has
+// containerLabel. A policy without types for containers (Debian's, or RHEL's without
+// container-selinux) confines none, and refuses to mount with a label that it does not
+// know.
 func newLabeller() labeller {
-	if !selinux.GetEnabled() {
+	return labellerOf(selinux.GetEnabled(), selinux.SecurityCheckContext)
+}
+
+func labellerOf(enabled bool, known func(label string) error) labeller {
+	if !enabled || known(containerLabel) != nil {
 		return labeller{}
 	}
 	return labeller{label: containerLabel}
