@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -39,7 +40,8 @@ func (a *app) addFlags(flags *pflag.FlagSet) {
 }
 
 // fromEnvironment sets every flag that the command line does not have from the
-// environment variable NODESEAL_<FLAG>, where that is not empty.
+// environment variable NODESEAL_<FLAG>, where that is not empty. An empty one that a
+// check depends on (trust.File) is an error.
 func (a *app) fromEnvironment(flags *pflag.FlagSet) error {
 	values := make(map[string]string)
 	for _, kv := range a.env {
@@ -51,7 +53,7 @@ func (a *app) fromEnvironment(flags *pflag.FlagSet) error {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)
 		v, ok := values[name]
-		if !ok || v == "" || f.Changed || err != nil {
+		if _, checks := f.Value.(*trust.File); !ok || v == "" && !checks || f.Changed || err != nil {
 			return
 		}
 		if setErr := flags.Set(f.Name, v); setErr != nil {

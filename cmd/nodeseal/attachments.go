@@ -17,6 +17,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/pull/policy"
+	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -24,7 +25,7 @@ import (
 type attachmentOptions struct {
 	none          bool
 	signatures    []string
-	policy        string
+	policy        trust.File
 	registriesDir string
 }
 
@@ -32,7 +33,7 @@ func (o *attachmentOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.none, "no-attachments", false, "leave signatures and other referrers of the images out, and ask for none")
 	flags.StringArrayVar(&o.signatures, "signatures", nil,
 		"release signatures: ConfigMaps as YAML, or sha256=HEX/signature-N: `FILE` or directory; may be repeated (--cluster reads those of the cluster)")
-	flags.StringVar(&o.policy, "policy", "", "containers-policy.json(5) `FILE` of the nodes: an image that it would not let run is an error")
+	flags.Var(&o.policy, "policy", "containers-policy.json(5) `FILE` of the nodes: an image that it would not let run is an error")
 	flags.StringVar(&o.registriesDir, "registries-d", "", "registries.d `DIR` that says where simple signatures are (default the system's)")
 }
 
@@ -52,7 +53,7 @@ func (o *attachmentOptions) read(opts *mirror.Options) error {
 	if o.policy == "" {
 		return nil
 	}
-	p, err := policy.Read(o.policy)
+	p, err := policy.Read(string(o.policy))
 	if err != nil {
 		return usageError{fmt.Errorf("--policy %s: %w", o.policy, err)}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
+	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -50,7 +51,7 @@ type bundleOptions struct {
 	keepGoing     bool
 	dryRun        bool
 	split         string
-	signKey       string
+	signKey       trust.File
 	since         string
 	// layersGiven says that layers overrule those of since.
 	layersGiven bool
@@ -67,7 +68,7 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.level, "level", "", "compression `LEVEL`: 1 to 4, or fastest, default, better, best (default better)")
 	flags.IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers in the works at once (default 8, or the processors where they are more)")
 	flags.BoolVar(&o.keepGoing, "keep-going", false, "bundle the rest when images fail, and exit with 3")
-	flags.StringVar(&o.signKey, "sign-key", "", "private key `FILE` (PEM, ECDSA P-256 or Ed25519) that signs the inventory into NAME.tar.zst.sig")
+	flags.Var(&o.signKey, "sign-key", "private key `FILE` (PEM, ECDSA P-256 or Ed25519) that signs the inventory into NAME.tar.zst.sig")
 	flags.StringVar(&o.split, "split", "", "write parts of this `SIZE` and a list of their sums; 4GiB makes parts for FAT32")
 	flags.StringVar(&o.since, "since", "", "leave out the layers that this earlier `BUNDLE` has: a bundle, or the inventory.json of one; nodes take them from there")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be moved, the space it needs and the time it takes; move no layers")
@@ -172,7 +173,7 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	if err != nil {
 		return err
 	}
-	key, err := readSignKey(o.signKey)
+	key, err := readSignKey("--sign-key", o.signKey)
 	if err != nil {
 		return err
 	}

@@ -11,11 +11,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle/archive"
-	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
 	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // configNodeOptions say what a node gets.
@@ -27,7 +27,7 @@ type configNodeOptions struct {
 	pins          []string
 	noPins        bool
 	nameserver    string
-	key           string
+	key           trust.File
 	runtimeConfig bool
 }
 
@@ -46,7 +46,7 @@ func (o *configNodeOptions) addUnitFlags(flags *pflag.FlagSet) {
 		"`PATTERN` of what kubelet never removes: the start of references with a star, as in quay.io/openshift-release-dev/*; may be repeated (default from --bundle)")
 	flags.BoolVar(&o.noPins, "no-pins", false, "leave pins out: for a PinnedImageSet in their place")
 	flags.StringVar(&o.nameserver, "nameserver", "", "for machines without DNS: the `ADDRESS` that NetworkManager gets as the only nameserver")
-	flags.StringVar(&o.key, "key", "", "public key `FILE` (PEM) that bundles on sticks must be signed with")
+	flags.Var(&o.key, "key", "public key `FILE` (PEM) that bundles on sticks must be signed with")
 	flags.StringVar(&o.sources.bundle, "bundle", "", "the `BUNDLE` whose repositories are pinned and are asked of nodeseal serve")
 	flags.StringVar(&o.sources.address, "listen", nodeconfig.DefaultRegistry, "`ADDRESS` of nodeseal serve")
 }
@@ -102,7 +102,7 @@ func (o *configNodeOptions) unitSettings(ctx context.Context, a *app) (s machine
 		}
 	}
 	if o.key != "" {
-		if s.Key, err = readPublicKey(a, o.key); err != nil {
+		if s.Key, err = readPublicKey(a, string(o.key)); err != nil {
 			return s, nil, err
 		}
 	}
@@ -190,8 +190,8 @@ func readPublicKey(a *app, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := signature.ParsePublicKeys(data); err != nil {
-		return nil, usageError{fmt.Errorf("--key %s: %w", path, err)}
+	if _, err := trust.ParsePublicKeys(path, data); err != nil {
+		return nil, usageError{fmt.Errorf("--key: %w", err)}
 	}
 	return data, nil
 }

@@ -134,6 +134,7 @@ func is(err error, targets ...error) bool {
 // hint returns what to do next about err, "" where the error says it.
 func hint(err error) string {
 	var usage usageError
+	var badKey *signature.KeyError
 	var incomplete *incompleteError
 	var privilege *seal.PrivilegeError
 	var unsupported *seal.UnsupportedError
@@ -176,6 +177,8 @@ func hint(err error) string {
 		return "wait for the other command, then run this one again"
 	case errors.Is(err, errInterrupted):
 		return "nothing half-made has a final name; run the same command again to go on"
+	case errors.As(err, &badKey) && badKey.Fix != "":
+		return "make a right one: " + badKey.Fix
 	case errors.As(err, &usage):
 		return "nodeseal --help, or nodeseal COMMAND --help"
 	case errors.Is(err, mirror.ErrBusy):

@@ -108,7 +108,7 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if err := needRoot(); err != nil {
 		return err
 	}
-	if _, err := readSignKey(o.format.sign); err != nil {
+	if _, err := readSignKey("--sign-key", o.format.sign); err != nil {
 		return err
 	}
 	boundMemory(o.jobs)

@@ -16,7 +16,7 @@ import (
 // signImage signs the file with the digest of the image at path, where a key was
 // named, and returns where the signature is.
 func (o *formatOptions) signImage(path string) (string, error) {
-	key, err := readSignKey(o.sign)
+	key, err := readSignKey("--sign-key", o.sign)
 	if err != nil || key == nil {
 		return "", err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // The values of --format.
@@ -31,7 +32,7 @@ const (
 type formatOptions struct {
 	format string
 	out    string
-	sign   string
+	sign   trust.File
 }
 
 // addFlags adds those of import.
@@ -39,7 +40,7 @@ func (o *formatOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.format, "format", formatDir,
 		"`FORM` of the store: dir, a directory; image, one immutable file beside the slot or DIR, as DIR.erofs, mounted there; auto, image where the kernel can mount it; same, that of the slots")
 	flags.StringVar(&o.out, "image-out", "", "make the store's image as this `FILE`, with its digest beside it, and mount nothing; nodeseal import FILE puts it into a slot")
-	flags.StringVar(&o.sign, "sign-key", "", "with --image-out, sign FILE.sha256 with this private key (`PEM`), into FILE.sig")
+	flags.Var(&o.sign, "sign-key", "with --image-out, sign FILE.sha256 with this private key (`PEM`), into FILE.sig")
 }
 
 // addSlotFlags adds those of commands that only fill slots.

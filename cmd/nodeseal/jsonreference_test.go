@@ -41,6 +41,7 @@ program's types.
 		{"list --diff", "", changeResult{}},
 		{"bundle", "Also where images failed (exit code 3).", bundleResult{}},
 		{"bundle --dry-run", "", planResult{}},
+		{"sign", "", signResult{}},
 		{"carry", "", carryResult{}},
 		{"clean", "", cleanResult{}},
 		{"clean --work", "", cleanWorkResult{}},

@@ -16,16 +16,17 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/safefile"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // maxSignature bounds the signature beside a bundle, in bytes.
 const maxSignature = 64 << 10
 
 // keyOptions say whose signature a bundle must have.
-type keyOptions struct{ path string }
+type keyOptions struct{ path trust.File }
 
 func (o *keyOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.path, "key", "", "public key `FILE` (PEM) that must have signed the bundle; the signature lies beside it, as NAME.tar.zst"+signature.Suffix)
+	flags.Var(&o.path, "key", "public key `FILE` (PEM) that must have signed the bundle; the signature lies beside it, as NAME.tar.zst"+signature.Suffix)
 }
 
 // trust returns the check of the bundle at path for archive.WithTrust.
@@ -39,13 +40,9 @@ func (o *keyOptions) check(path string, raw []byte) error {
 	if o.path == "" {
 		return nil
 	}
-	data, err := os.ReadFile(o.path)
+	keys, err := trust.PublicKeys(string(o.path))
 	if err != nil {
 		return usageError{fmt.Errorf("--key: %w", err)}
-	}
-	keys, err := signature.ParsePublicKeys(data)
-	if err != nil {
-		return usageError{fmt.Errorf("--key %s: %w", o.path, err)}
 	}
 	sigPath, err := signature.Path(path)
 	if err != nil {
@@ -64,18 +61,14 @@ func (o *keyOptions) check(path string, raw []byte) error {
 	return nil
 }
 
-// readSignKey reads a private key; nil where none is named.
-func readSignKey(path string) (crypto.Signer, error) {
+// readSignKey reads the private key of a flag; nil where none is named.
+func readSignKey(flag string, path trust.File) (crypto.Signer, error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(path)
+	key, err := trust.PrivateKey(string(path))
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--sign-key: %w", err)}
-	}
-	key, err := signature.ParsePrivateKey(data)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--sign-key %s: %w", path, err)}
+		return nil, usageError{fmt.Errorf("%s: %w", flag, err)}
 	}
 	return key, nil
 }

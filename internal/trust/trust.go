@@ -1,0 +1,127 @@
+// Package trust reads the keys that bundles and the program are signed with, and signs.
+package trust
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/signature"
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
+)
+
+// maxKey bounds a file of keys, in bytes.
+const maxKey = 1 << 20
+
+// ErrEmpty is returned by File.Set for a value without characters.
+var ErrEmpty = errors.New("the value is empty: is a variable not set? Without the flag nothing is checked")
+
+// File is the value of a flag that names a file by which something is checked. It
+// refuses an empty name: `--key "$KEY"` with KEY not set must not turn the check off.
+type File string
+
+// String implements pflag.Value.
+func (f *File) String() string { return string(*f) }
+
+// Set implements pflag.Value.
+func (f *File) Set(s string) error {
+	if strings.TrimSpace(s) == "" {
+		return ErrEmpty
+	}
+	*f = File(s)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (f *File) Type() string { return "string" }
+
+// PublicKeys reads a file of public keys. Errors are those of os.Open and
+// signature.ParsePublicKeys; in a *signature.KeyError, Fix names the file.
+func PublicKeys(path string) (signature.Keys, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePublicKeys(path, data)
+}
+
+// ParsePublicKeys is PublicKeys for the content of the file at path.
+func ParsePublicKeys(path string, data []byte) (signature.Keys, error) {
+	keys, err := signature.ParsePublicKeys(data)
+	return keys, named(path, err)
+}
+
+// PrivateKey reads a private key, as PublicKeys does public ones.
+func PrivateKey(path string) (crypto.Signer, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := signature.ParsePrivateKey(data)
+	return key, named(path, err)
+}
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxKey+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if len(data) > maxKey {
+		return nil, fmt.Errorf("%s: %w: more than %d bytes", path, signature.ErrKey, maxKey)
+	}
+	return data, nil
+}
+
+// plain is a path that a shell takes as it is.
+var plain = regexp.MustCompile(`^[a-zA-Z0-9/._-]+$`)
+
+// named puts the path into what a *signature.KeyError advises.
+func named(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var bad *signature.KeyError
+	if errors.As(err, &bad) {
+		quoted := path
+		if !plain.MatchString(path) {
+			quoted = "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+		}
+		fixed := *bad
+		fixed.Fix = strings.ReplaceAll(bad.Fix, "FILE", quoted)
+		err = &fixed
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// SignBundle signs the bundle at path, whole or in parts, which must have a valid
+// inventory and every part, and returns the path of the signature beside it. An earlier
+// signature is replaced in one step.
+func SignBundle(ctx context.Context, path string, key crypto.Signer) (string, error) {
+	f, err := archive.OpenFile(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	out, err := signature.Path(path)
+	if err != nil {
+		return "", err
+	}
+	sig, err := signature.Sign(f.RawInventory(), key)
+	if err != nil {
+		return "", err
+	}
+	if err := atomicfile.WriteBytes(out, 0o644, sig); err != nil {
+		return "", fmt.Errorf("signature: %w", err)
+	}
+	return out, nil
+}
