@@ -1,0 +1,65 @@
+package jsonbound_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
+)
+
+func TestUnmarshal(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		doc string
+		ok  bool
+	}{
+		"an object":          {`{"a":[1,{"b":"c"}]}`, true},
+		"as many as allowed": {"[" + strings.Repeat("{},", jsonbound.Allowance/2-2) + "{}]", true},
+		"empty objects":      {"[" + strings.Repeat("{},", 1<<20) + "{}]", false},
+		"empty strings":      {"[" + strings.Repeat(`"",`, 1<<20) + `""]`, false},
+		"short members":      {"{" + strings.Repeat(`"":1,`, 1<<20) + `"":1}`, false},
+		"deep":               {strings.Repeat("[", 300) + strings.Repeat("]", 300), false},
+		"commas in a string": {`{"a":"` + strings.Repeat(`[{,\",`, 1<<20) + `"}`, true},
+		"long elements":      {"[" + strings.Repeat(`"`+strings.Repeat("x", 100)+`",`, 1<<18) + `""]`, true},
+	} {
+		var v any
+		err := jsonbound.Unmarshal([]byte(c.doc), &v)
+		if (err == nil) != c.ok || err != nil && !errors.Is(err, jsonbound.ErrBound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := jsonbound.Unmarshal([]byte(`{"a"`), new(any)); err == nil || errors.Is(err, jsonbound.ErrBound) {
+		t.Errorf("no JSON: %v", err)
+	}
+}
+
+// What Check passes is decoded into the largest structs that this program has with a bounded
+// memory for each byte.
+func FuzzUnmarshal(f *testing.F) {
+	f.Add([]byte(`{"images":[{},{}]}`))
+	f.Add([]byte("[" + strings.Repeat("{},", 1<<17) + "{}]"))
+	f.Add([]byte("[" + strings.Repeat(`{"m":{"":""}},`, 1<<15) + "{}]"))
+	f.Add(bytes.Repeat([]byte("["), 1000))
+	type large struct {
+		S [12]string        `json:"s"`
+		M map[string]string `json:"m"`
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var list []large
+		err := jsonbound.Unmarshal(data, &list)
+		runtime.ReadMemStats(&after)
+		const each, fixed = 64, 4 * jsonbound.Allowance * 256
+		if took := after.TotalAlloc - before.TotalAlloc; took > uint64(len(data))*each+fixed {
+			t.Errorf("%d bytes took %d", len(data), took)
+		}
+		if err == nil && !json.Valid(data) {
+			t.Error("decoded what is no JSON")
+		}
+	})
+}
