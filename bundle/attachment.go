@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +9,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // The kinds of attachments. A reader passes on those that it does not know.
@@ -139,7 +140,7 @@ func DescribeAttachment(data []byte, mediaType string) (a Attachment, blobs []v1
 		return a, nil, "", fmt.Errorf("%w: an attachment of media type %q", ErrNotImage, mediaType)
 	}
 	var m v1.Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := jsonbound.Unmarshal(data, &m); err != nil {
 		return a, nil, "", fmt.Errorf("%w: attachment: %w", ErrChain, err)
 	}
 	a = Attachment{Digest: digest.FromBytes(data), MediaType: mediaType}
@@ -192,7 +193,7 @@ func manifestType(data []byte) string {
 	var m struct {
 		MediaType string `json:"mediaType"`
 	}
-	if err := json.Unmarshal(data, &m); err == nil && m.MediaType != "" {
+	if err := jsonbound.Unmarshal(data, &m); err == nil && m.MediaType != "" {
 		return m.MediaType
 	}
 	return v1.MediaTypeImageManifest

@@ -11,7 +11,7 @@ import (
 	specs "github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/nodeseal/nodeseal/layout"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // Media types of Docker's image manifest version 2.
@@ -70,7 +70,7 @@ func parseManifest(data []byte, mediaType string) (*manifest, error) {
 		return nil, ErrSchema1
 	}
 	var m manifest
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := jsonbound.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("%w: manifest: %w", ErrChain, err)
 	}
 	if m.SchemaVersion == 1 || len(m.FSLayers) > 0 {
@@ -98,7 +98,7 @@ func checkLayers(layers []v1.Descriptor) error {
 			return fmt.Errorf("%w: layer: %w", ErrChain, err)
 		}
 		switch {
-		case l.Size < 0:
+		case l.Size < 0 || l.Size > MaxBlob:
 			return fmt.Errorf("%w: layer %s: %d bytes", ErrChain, l.Digest, l.Size)
 		case strings.HasSuffix(l.MediaType, "+encrypted"):
 			return fmt.Errorf("layer %s: %w", l.Digest, ErrEncryptedLayer)
@@ -151,7 +151,7 @@ func DescribeImage(manifestBytes []byte, mediaType string, config []byte) (Image
 		return Image{}, fmt.Errorf("%w: the configuration is not %s of %d bytes", ErrChain, m.Config.Digest, m.Config.Size)
 	}
 	var c imageConfig
-	if err := json.Unmarshal(config, &c); err != nil {
+	if err := jsonbound.Unmarshal(config, &c); err != nil {
 		return Image{}, fmt.Errorf("%w: configuration: %w", ErrChain, err)
 	}
 	if c.RootFS.Type != "layers" {
@@ -200,7 +200,7 @@ func (img *Image) CheckIndex(index []byte) error {
 		return fmt.Errorf("%w: %w", ErrChain, err)
 	}
 	var list v1.Index
-	if err := json.Unmarshal(index, &list); err != nil {
+	if err := jsonbound.Unmarshal(index, &list); err != nil {
 		return fmt.Errorf("%w: manifest list %s: %w", ErrChain, img.Index, err)
 	}
 	for _, m := range list.Manifests {
@@ -227,49 +227,6 @@ func (img *Image) Readable() ([]byte, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encoding readable manifest: %w", err)
-	}
-	return data, nil
-}
-
-// Index returns the index.json of a bundle: an entry for each reference and
-// each further name of its images, in the inventory's order.
-func (inv *Inventory) Index() (v1.Index, error) {
-	var index v1.Index
-	sizes := make(map[digest.Digest]int64, len(inv.Blobs))
-	for _, b := range inv.Blobs {
-		sizes[b.Digest] = b.Size
-	}
-	for i := range inv.Images {
-		img := &inv.Images[i]
-		entry := v1.Descriptor{MediaType: img.MediaType, Digest: img.Digest, Size: sizes[img.Digest], Platform: img.Platform}
-		if inv.Layers == Expanded {
-			readable, err := img.Readable()
-			if err != nil {
-				return v1.Index{}, err
-			}
-			entry.MediaType, entry.Digest, entry.Size = v1.MediaTypeImageManifest, digest.FromBytes(readable), int64(len(readable))
-		}
-		for _, name := range append([]string{img.Ref}, img.Names...) {
-			e := entry
-			e.Annotations = map[string]string{v1.AnnotationRefName: name}
-			if inv.Layers == Expanded {
-				e.Annotations[AnnotationDigest] = img.Digest.String()
-			}
-			index.Manifests = append(index.Manifests, e)
-		}
-	}
-	return index, nil
-}
-
-// IndexBytes returns index.json.
-func (inv *Inventory) IndexBytes() ([]byte, error) {
-	index, err := inv.Index()
-	if err != nil {
-		return nil, err
-	}
-	data, err := layout.MarshalIndex(index)
-	if err != nil {
-		return nil, fmt.Errorf("index of the bundle: %w", err)
 	}
 	return data, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -61,9 +62,14 @@ func (k BlobKind) Small() bool {
 
 const (
 	// MaxInventory bounds inventory.json, in bytes.
-	MaxInventory = 64 << 20
+	MaxInventory = 32 << 20
 	// MaxSmallBlob bounds one manifest, index, config or attachment, in bytes.
 	MaxSmallBlob = 8 << 20
+	// MaxBlob bounds what is said of the size of any blob or layer, MaxContent what the
+	// blobs of a bundle say together, in bytes. An inventory has fewer than 2^20 of them:
+	// no sum of its sizes reaches 2^63.
+	MaxBlob    = 1 << 42
+	MaxContent = 1 << 44
 )
 
 // Inventory is inventory.json, the first member of a bundle. Fields that this
@@ -152,8 +158,20 @@ func ParseInventory(r io.Reader) (*Inventory, error) {
 	if len(data) > MaxInventory {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrInventory, MaxInventory)
 	}
+	return parseInventory(data)
+}
+
+// ParseInventoryBytes is ParseInventory for an inventory that is in memory already.
+func ParseInventoryBytes(data []byte) (*Inventory, error) {
+	if len(data) > MaxInventory {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrInventory, MaxInventory)
+	}
+	return parseInventory(data)
+}
+
+func parseInventory(data []byte) (*Inventory, error) {
 	var inv Inventory
-	if err := json.Unmarshal(data, &inv); err != nil {
+	if err := jsonbound.Unmarshal(data, &inv); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInventory, err)
 	}
 	if err := inv.Validate(); err != nil {
@@ -235,11 +253,14 @@ func (inv *Inventory) Validate() error {
 func (inv *Inventory) validateBlobs() (map[digest.Digest]Blob, error) {
 	blobs := make(map[digest.Digest]Blob, len(inv.Blobs))
 	tables := make(map[digest.Digest]bool)
+	var content int64
 	for i, b := range inv.Blobs {
 		if err := CheckDigest(b.Digest); err != nil {
 			return nil, fmt.Errorf("%w: blob: %w", ErrInventory, err)
 		}
 		switch {
+		case b.Size > MaxBlob || b.Size > MaxContent-content:
+			return nil, fmt.Errorf("%w: blob %s: %d bytes are more than a bundle holds", ErrInventory, b.Digest, b.Size)
 		case !b.Kind.Small() && b.Kind != KindFileTable && b.Kind != KindLayer:
 			return nil, fmt.Errorf("%w: blob %s: kind %q is not known", ErrInventory, b.Digest, b.Kind)
 		case b.Size < 0:
@@ -253,6 +274,7 @@ func (inv *Inventory) validateBlobs() (map[digest.Digest]Blob, error) {
 			return nil, fmt.Errorf("%w: blob %s stands twice", ErrInventory, b.Digest)
 		}
 		blobs[b.Digest] = b
+		content += b.Size
 		if b.Kind == KindFileTable {
 			tables[b.Digest] = true
 		}
@@ -303,8 +325,8 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 				return err
 			}
 		}
-		if l.Size < 0 || l.DiffSize < 0 {
-			return fmt.Errorf("layer %s: negative size", l.Digest)
+		if l.Size < 0 || l.DiffSize < 0 || l.Size > MaxBlob || l.DiffSize > MaxBlob {
+			return fmt.Errorf("layer %s: %d bytes, unpacked %d", l.Digest, l.Size, l.DiffSize)
 		}
 		if err := has(inv.LayerBlob(l), KindLayer); err != nil {
 			return err

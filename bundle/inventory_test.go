@@ -4,11 +4,16 @@ import (
 	"bytes"
 	_ "crypto/sha512" // for digests that are refused
 	"errors"
+	"io"
+	"math"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/memtest"
+	"github.com/nodeseal/nodeseal/layout"
 )
 
 func inventoryBytes(t testing.TB, change func(*bundle.Inventory)) []byte {
@@ -62,17 +67,23 @@ func TestParseInventory(t *testing.T) {
 		"a config for a layer":    func(inv *bundle.Inventory) { inv.Images[0].Layers[0].DiffID = inv.Images[0].Config.Digest },
 		"no file table":           func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Table = "" },
 		"a table that is none":    func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Table = inv.Images[0].Digest },
-		"a negative size":         func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Size = -1 },
-		"a manifest of 9 MiB":     func(inv *bundle.Inventory) { blob(inv, bundle.KindManifest).Size = 9 << 20 },
-		"a digest that is none":   func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Digest = "sha256:../../etc/passwd" },
-		"sha512":                  func(inv *bundle.Inventory) { inv.Images[0].Config.Digest = digest.SHA512.FromString("c") },
+		"a size near 2^63":        func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Size = math.MaxInt64 - 600 },
+		"sizes past 2^63": func(inv *bundle.Inventory) {
+			blob(inv, bundle.KindLayer).Size, blob(inv, bundle.KindFileTable).Size = 1<<62, 1<<62
+		},
+		"a diffSize near 2^63":     func(inv *bundle.Inventory) { inv.Images[0].Layers[0].DiffSize = math.MaxInt64 },
+		"a layer's size near 2^63": func(inv *bundle.Inventory) { inv.Images[0].Layers[0].Size = math.MaxInt64 },
+		"a negative size":          func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Size = -1 },
+		"a manifest of 9 MiB":      func(inv *bundle.Inventory) { blob(inv, bundle.KindManifest).Size = 9 << 20 },
+		"a digest that is none":    func(inv *bundle.Inventory) { blob(inv, bundle.KindLayer).Digest = "sha256:../../etc/passwd" },
+		"sha512":                   func(inv *bundle.Inventory) { inv.Images[0].Config.Digest = digest.SHA512.FromString("c") },
+		"an index missing":         func(inv *bundle.Inventory) { inv.Images[0].Index = digest.FromString("gone") },
 		"a reference that is a signature's tag": func(inv *bundle.Inventory) {
 			inv.Images[0].Ref = "quay.io/a/b:" + bundle.SignatureTag(digest.FromString("other"))
 		},
 		"a name that is a signature's tag": func(inv *bundle.Inventory) {
 			inv.Images[0].Names = []string{"quay.io/a/b:" + bundle.SignatureTag(digest.FromString("other"))}
 		},
-		"an index missing": func(inv *bundle.Inventory) { inv.Images[0].Index = digest.FromString("gone") },
 	} {
 		if _, err := bundle.ParseInventory(bytes.NewReader(inventoryBytes(t, change))); !errors.Is(err, bundle.ErrInventory) {
 			t.Errorf("%s: %v", name, err)
@@ -83,6 +94,65 @@ func TestParseInventory(t *testing.T) {
 	}
 }
 
+// A text of 32 MiB that says next to nothing is refused before memory is taken for what it lists.
+func TestParseInventoryBombs(t *testing.T) {
+	head := `{"format":"nodeseal bundle v1","layers":"original",`
+	image := `{"ref":"r","digest":"d","config":{"digest":"c"},`
+	for name, c := range map[string]struct{ before, each, after string }{
+		"images":          {head + `"images":[`, `{},`, `{}]}`},
+		"blobs":           {head + `"blobs":[`, `{},`, `{}]}`},
+		"layers":          {head + `"images":[` + image + `"layers":[`, `{},`, `{}]}]}`},
+		"origins":         {head + `"images":[` + image + `"from":[`, `{},`, `{}]}]}`},
+		"names":           {head + `"images":[` + image + `"names":[`, `"",`, `""]}]}`},
+		"attached blobs":  {head + `"images":[` + image + `"attachments":[{"kind":"k","blobs":[`, `"",`, `""]}]}]}`},
+		"base":            {head + `"base":{"blobs":[`, `{},`, `{}]}}`},
+		"unknown members": {head + `"x":{`, `"":0,`, `"":0}}`},
+		"brackets":        {head + `"x":`, `[`, ``},
+		"blanks":          {head, ` `, `"images":[]}`},
+	} {
+		n := (bundle.MaxInventory - len(c.before) - len(c.after)) / len(c.each)
+		doc := []byte(c.before + strings.Repeat(c.each, n) + c.after)
+		var err error
+		took := memtest.Allocated(func() { _, err = bundle.ParseInventoryBytes(doc) })
+		if !errors.Is(err, bundle.ErrInventory) && name != "blanks" || took > 128<<20 {
+			t.Errorf("%s: %d MiB and %.200v", name, took>>20, err)
+		}
+	}
+}
+
+// index.json is what package layout writes of the same entries.
+func TestWriteIndex(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*bundle.Inventory){
+		"one":       func(*bundle.Inventory) {},
+		"names":     func(inv *bundle.Inventory) { inv.Images[0].Names = []string{"quay.io/a/b:<1>", "quay.io/a/b:2"} },
+		"no images": func(inv *bundle.Inventory) { inv.Images = nil },
+		"original":  func(inv *bundle.Inventory) { inv.Layers = bundle.Original },
+	} {
+		var inv bundle.Inventory
+		inventoryBytes(t, func(i *bundle.Inventory) { change(i); inv = *i })
+		got, err := inv.IndexBytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		index, err := layout.ParseIndex(bytes.NewReader(got))
+		if err != nil {
+			t.Fatalf("%s: %v: %s", name, err, got)
+		}
+		want, err := layout.MarshalIndex(index)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, want)
+		}
+		names := 0
+		for i := range inv.Images {
+			names += 1 + len(inv.Images[i].Names)
+		}
+		if len(index.Manifests) != names {
+			t.Errorf("%s: %d entries, want %d", name, len(index.Manifests), names)
+		}
+	}
+}
+
 // What is parsed can be written and parsed again.
 func FuzzParseInventory(f *testing.F) {
 	f.Add(inventoryBytes(f, nil))
@@ -90,7 +160,12 @@ func FuzzParseInventory(f *testing.F) {
 	f.Add(inventoryBytes(f, func(inv *bundle.Inventory) { leaveOut(inv, func(bundle.Blob) bool { return true }) }))
 	f.Add([]byte(`{"format":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		inv, err := bundle.ParseInventory(bytes.NewReader(data))
+		var inv *bundle.Inventory
+		var err error
+		took := memtest.Allocated(func() { inv, err = bundle.ParseInventory(bytes.NewReader(data)) })
+		if most := 64*int64(len(data)) + 64<<20; took > most {
+			t.Errorf("%d bytes took %d", len(data), took)
+		}
 		if err != nil {
 			if !errors.Is(err, bundle.ErrInventory) {
 				t.Fatalf("an error of its own: %v", err)
@@ -108,7 +183,7 @@ func FuzzParseInventory(f *testing.F) {
 		if err := inv.Whole().Validate(); err != nil {
 			t.Fatalf("the whole inventory: %v", err)
 		}
-		if _, err := inv.Index(); err != nil {
+		if err := inv.WriteIndex(io.Discard); err != nil {
 			t.Fatal(err)
 		}
 	})

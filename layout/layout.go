@@ -22,6 +22,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // maxIndex bounds index.json, in bytes.
@@ -241,7 +242,7 @@ func ParseIndex(r io.Reader) (v1.Index, error) {
 		return v1.Index{}, fmt.Errorf("reading index: %w: more than %d bytes", ErrSize, maxIndex)
 	}
 	var index v1.Index
-	if err := json.Unmarshal(data, &index); err != nil {
+	if err := jsonbound.Unmarshal(data, &index); err != nil {
 		return v1.Index{}, fmt.Errorf("reading index: %w", err)
 	}
 	return index, nil

@@ -93,18 +93,24 @@ func (b *Reader) decodeFrame(i int, compressed, buffer []byte) (c, content []byt
 	if err := seekable.ReadAt(b.r, compressed, f.file); err != nil {
 		return compressed, buffer, err
 	}
+	content, err = b.decodeContent(f, compressed, buffer)
+	return compressed, content, err
+}
+
+// decodeContent is decodeFrame for a frame whose bytes were read.
+func (b *Reader) decodeContent(f span, compressed, buffer []byte) ([]byte, error) {
 	if int64(cap(buffer)) < f.Content {
 		buffer = make([]byte, 0, f.Content)
 	}
-	content, err = b.zstd.DecodeAll(compressed, buffer[:0])
+	content, err := b.zstd.DecodeAll(compressed, buffer[:0])
 	if err != nil {
-		return compressed, buffer, fmt.Errorf("%w: frame at byte %d: %w", bundle.ErrDamaged, f.file, err)
+		return buffer, fmt.Errorf("%w: frame at byte %d: %w", bundle.ErrDamaged, f.file, err)
 	}
 	if int64(len(content)) != f.Content {
-		return compressed, buffer, fmt.Errorf("%w: frame at byte %d: %d bytes of content, the seek table says %d",
+		return buffer, fmt.Errorf("%w: frame at byte %d: %d bytes of content, the seek table says %d",
 			bundle.ErrDamaged, f.file, len(content), f.Content)
 	}
-	return compressed, content, nil
+	return content, nil
 }
 
 // next returns what is left of the present frame, or of the one after it: at least one

@@ -3,7 +3,6 @@ package archive_test
 import (
 	"archive/tar"
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"testing"
 
@@ -17,14 +16,16 @@ import (
 func TestTrustBeforeParsing(t *testing.T) {
 	t.Parallel()
 	raw := []byte("not JSON at all")
-	file := rawBundle(t, raw)
+	enc, err := seekable.NewEncoder(1, 1)
+	must(t, err)
+	file := packed(t, enc, tarOf(t, "inventory.json", raw), seekable.FrameSize)
 	refused := errors.New("refused")
 	var got []byte
 	check := func(data []byte) error {
 		got = bytes.Clone(data)
 		return refused
 	}
-	_, err := archive.NewReader(t.Context(), bytes.NewReader(file), int64(len(file)), archive.WithTrust(check))
+	_, err = archive.NewReader(t.Context(), bytes.NewReader(file), int64(len(file)), archive.WithTrust(check))
 	if !errors.Is(err, refused) || !bytes.Equal(got, raw) {
 		t.Errorf("opened: %v; the check got %q", err, got)
 	}
@@ -57,24 +58,6 @@ func TestReportSame(t *testing.T) {
 	}
 }
 
-// rawBundle returns a file with the frames, checksum and seek table of a bundle,
-// whose tar has inventory as its only member.
-func rawBundle(t testing.TB, inventory []byte) []byte {
-	t.Helper()
-	enc, err := seekable.NewEncoder(1, 1)
-	must(t, err)
-	content := tarOf(t, "inventory.json", inventory)
-	var out []byte
-	var frames []seekable.Frame
-	for len(content) > 0 {
-		n := min(len(content), seekable.FrameSize)
-		frame := enc.Encode(content[:n], nil)
-		frames = append(frames, seekable.Frame{Compressed: int64(len(frame)), Content: int64(n)})
-		out, content = append(out, frame...), content[n:]
-	}
-	return closeBundle(t, out, frames)
-}
-
 // tarOf returns a tar with one member.
 func tarOf(t testing.TB, name string, content []byte) []byte {
 	t.Helper()
@@ -84,14 +67,4 @@ func tarOf(t testing.TB, name string, content []byte) []byte {
 	must(t, writeAll(w, content))
 	must(t, w.Close())
 	return buf.Bytes()
-}
-
-// closeBundle appends the checksum frame and the seek table.
-func closeBundle(t testing.TB, out []byte, frames []seekable.Frame) []byte {
-	t.Helper()
-	n := len(out)
-	out = seekable.AppendChecksum(out, sha256.Sum256(out))
-	out, err := seekable.AppendTable(out, append(frames, seekable.Frame{Compressed: int64(len(out) - n)}))
-	must(t, err)
-	return out
 }

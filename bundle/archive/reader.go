@@ -7,8 +7,10 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"sort"
 
@@ -107,22 +109,19 @@ func (b *Reader) readHead(ctx context.Context) error {
 			return err
 		}
 	}
-	if b.inventory, err = bundle.ParseInventory(bytes.NewReader(raw)); err != nil {
+	if b.inventory, err = bundle.ParseInventoryBytes(raw); err != nil {
 		return err
 	}
 	b.raw = raw
-	index, err := b.inventory.IndexBytes()
-	if err != nil {
+	marker := member{name: memberLayout, sum: digest.FromString(layout.Marker), off: m.end(), size: int64(len(layout.Marker))}
+	index := measured{hash: sha256.New()}
+	if err := b.inventory.WriteIndex(&index); err != nil {
 		return err
 	}
-	b.head = []member{m}
-	for _, h := range []struct {
-		name    string
-		content []byte
-	}{{memberLayout, []byte(layout.Marker)}, {memberIndex, index}} {
-		m = member{name: h.name, sum: digest.FromBytes(h.content), off: m.end(), size: int64(len(h.content))}
-		b.head = append(b.head, m)
-	}
+	b.head = []member{m, marker, {
+		name: memberIndex, sum: digest.NewDigest(digest.SHA256, index.hash), off: marker.end(), size: index.size,
+	}}
+	m = b.head[len(b.head)-1]
 	b.blobs = blobMembers(b.inventory.Blobs, m.end())
 	b.place = make(map[digest.Digest]int, len(b.blobs))
 	for i, m := range b.blobs {
@@ -139,10 +138,12 @@ func (b *Reader) checkHead(ctx context.Context) error {
 		if err != nil {
 			return b.damage(m, err)
 		}
-		data, err := readAll(r, m.size)
-		if err == nil && digest.FromBytes(data) != m.sum {
+		is := measured{hash: sha256.New()}
+		_, err = io.Copy(&is, r)
+		if err == nil && (is.size != m.size || digest.NewDigest(digest.SHA256, is.hash) != m.sum) {
 			err = fmt.Errorf("%w: it does not follow from the inventory", bundle.ErrDamaged)
 		}
+		err = errors.Join(err, r.Close())
 		if err != nil {
 			return b.damage(m, err)
 		}
@@ -155,6 +156,18 @@ func (b *Reader) checkHead(ctx context.Context) error {
 		return fmt.Errorf("%w: a tar of %d bytes, the inventory asks for %d", bundle.ErrDamaged, b.tarSize(), want)
 	}
 	return nil
+}
+
+// measured takes the digest and the length of what is written to it.
+type measured struct {
+	hash hash.Hash
+	size int64
+}
+
+// Write implements io.Writer.
+func (m *measured) Write(p []byte) (int, error) {
+	m.size += int64(len(p))
+	return m.hash.Write(p)
 }
 
 // readInventory reads the first member, whose size only its header tells.

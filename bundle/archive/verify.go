@@ -111,6 +111,9 @@ func salvage(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions)
 		}
 		frames = append(frames, f)
 		off += f.Compressed
+		if len(frames) > seekable.MaxFrames {
+			return nil, fmt.Errorf("%w: more than %d frames", bundle.ErrDamaged, seekable.MaxFrames)
+		}
 	}
 	if len(frames) == 0 {
 		return nil, fmt.Errorf("%w: not one frame can be read: is it a bundle?", bundle.ErrDamaged)
@@ -149,7 +152,8 @@ type checked struct {
 func (v *verifier) frames(ctx context.Context, opts VerifyOptions, table bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	queue := make(chan chan checked, max(opts.Jobs, 1))
+	// One frame waits for the queue, and one is looked at.
+	queue := make(chan chan checked, max(1, min(opts.Jobs, framesAtOnce(v.b.frames)-2)))
 	go func() {
 		defer close(queue)
 		for i := range v.b.frames {
@@ -189,6 +193,18 @@ func (v *verifier) frames(ctx context.Context, opts VerifyOptions, table bool) e
 	return nil
 }
 
+// verifyMemory is how much of frames Verify holds at a time, compressed and decoded, in bytes.
+const verifyMemory = 128 << 20
+
+// framesAtOnce is how many of the frames verifyMemory has room for.
+func framesAtOnce(frames []span) int {
+	longest := int64(1)
+	for _, f := range frames {
+		longest = max(longest, f.Compressed+f.Content)
+	}
+	return int(verifyMemory / longest)
+}
+
 func (v *verifier) checkFrame(i int) checked {
 	f := v.b.frames[i]
 	c := checked{compressed: make([]byte, f.Compressed)}
@@ -207,7 +223,7 @@ func (v *verifier) checkFrame(i int) checked {
 		c.err = fmt.Errorf("%w: frame at byte %d: %d bytes for %d, the seek table says %d for %d",
 			bundle.ErrDamaged, f.file, is.Compressed, is.Content, f.Compressed, f.Content)
 	case f.Content > 0:
-		_, c.content, c.err = v.b.decodeFrame(i, nil, nil)
+		c.content, c.err = v.b.decodeContent(f, c.compressed, nil)
 	}
 	return c
 }

@@ -24,6 +24,7 @@ type memberChecker struct {
 	tables  map[digest.Digest]digest.Digest // layer -> file table
 	cur     *memberCheck
 	off     int64
+	behind  bool // damage behind the last member was told
 }
 
 func newMemberChecker(b *Reader, v *verifier) *memberChecker {
@@ -41,8 +42,9 @@ func newMemberChecker(b *Reader, v *verifier) *memberChecker {
 // frame takes the content of the next frame, or notes that it is lost.
 func (c *memberChecker) frame(f span, got checked) {
 	content, left := got.content, f.Content
-	if got.err != nil && f.Content == 0 {
+	if got.err != nil && f.Content == 0 && !c.behind {
 		c.v.add(&bundle.DamageError{Member: "checksum", Err: got.err})
+		c.behind = true
 	}
 	for left > 0 {
 		if len(c.members) == 0 {
@@ -71,8 +73,9 @@ func (c *memberChecker) trailer(content []byte, err error) {
 	if err == nil && len(bytes.Trim(content, "\x00")) > 0 {
 		err = fmt.Errorf("%w: bytes behind the last member", bundle.ErrDamaged)
 	}
-	if err != nil {
+	if err != nil && !c.behind {
 		c.v.add(&bundle.DamageError{Member: "end of the tar", Err: err})
+		c.behind = true
 	}
 }
 

@@ -38,6 +38,9 @@ func Write(ctx context.Context, w io.Writer, inv *bundle.Inventory, src Content,
 	if err != nil {
 		return "", err
 	}
+	if len(inventory) > bundle.MaxInventory {
+		return "", fmt.Errorf("the inventory has %d bytes, a bundle's has at most %d: make several bundles", len(inventory), bundle.MaxInventory)
+	}
 	if err := inv.Validate(); err != nil {
 		return "", err
 	}

@@ -20,12 +20,19 @@ const (
 	seekFooterMagic  = 0x8F92EAB1
 	seekFooterSize   = 9
 	seekEntrySize    = 8
-	seekMaxFrames    = 1 << 26
 	checksumMagic    = 0x184D2A5D
 	checksumTag      = "nodeseal"
 	checksumContent  = len(checksumTag) + 32
 	checksumFrameLen = skippableHeader + checksumContent
 )
+
+// MaxFrames is how many frames a bundle has at most, with that of its checksum: 6 TiB of content
+// in frames of FrameSize. Each takes some 20 bytes of memory while a bundle is open.
+const MaxFrames = 1 << 20
+
+// minFrame is the length of the shortest frame, in bytes: magic, descriptor, content size, and a
+// block of one byte that is repeated (RFC 8878, section 3.1.1).
+const minFrame = 4 + 1 + 1 + 4
 
 // MaxFrame is the most content that one frame of a bundle holds, in bytes.
 const MaxFrame = 16 << 20
@@ -42,8 +49,8 @@ type Frame struct {
 
 // AppendTable appends the skippable frame that lists frames.
 func AppendTable(dst []byte, frames []Frame) ([]byte, error) {
-	if len(frames) > seekMaxFrames {
-		return nil, fmt.Errorf("%d frames, more than a seek table holds", len(frames))
+	if len(frames) > MaxFrames {
+		return nil, fmt.Errorf("%d frames, a bundle has at most %d", len(frames), MaxFrames)
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, seekTableMagic)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(frames)*seekEntrySize+seekFooterSize))
@@ -59,9 +66,10 @@ func AppendTable(dst []byte, frames []Frame) ([]byte, error) {
 	return binary.LittleEndian.AppendUint32(dst, seekFooterMagic), nil
 }
 
-// ReadTable reads the seek table at the end of the size bytes of r and
-// checks that it accounts for every byte before it. The last frame of the
-// result is the checksum frame. Errors wrap bundle.ErrDamaged, but for those of r.
+// ReadTable reads the seek table at the end of the size bytes of r, in pieces, and checks that
+// it accounts for every byte before it: each frame has content, but for the last one, which is
+// the checksum frame. No more than MaxFrames are read. Errors wrap bundle.ErrDamaged, but for
+// those of r.
 func ReadTable(r io.ReaderAt, size int64) ([]Frame, error) {
 	footer := make([]byte, seekFooterSize)
 	if size < skippableHeader+seekFooterSize+int64(checksumFrameLen) {
@@ -75,29 +83,42 @@ func ReadTable(r io.ReaderAt, size int64) ([]Frame, error) {
 	}
 	count := int64(binary.LittleEndian.Uint32(footer))
 	tableSize := count*seekEntrySize + seekFooterSize
-	if footer[4] != 0 || count > seekMaxFrames || tableSize+skippableHeader > size {
+	if footer[4] != 0 || tableSize+skippableHeader > size {
 		return nil, fmt.Errorf("%w: the footer of its seek table", bundle.ErrDamaged)
 	}
-	table := make([]byte, skippableHeader+tableSize)
-	start := size - int64(len(table))
-	if err := ReadAt(r, table, start); err != nil {
+	if count > MaxFrames {
+		return nil, fmt.Errorf("%w: its seek table lists %d frames, a bundle has at most %d", bundle.ErrDamaged, count, MaxFrames)
+	}
+	start := size - skippableHeader - tableSize
+	var head [skippableHeader]byte
+	if err := ReadAt(r, head[:], start); err != nil {
 		return nil, err
 	}
-	if binary.LittleEndian.Uint32(table) != seekTableMagic || int64(binary.LittleEndian.Uint32(table[4:])) != tableSize {
+	if binary.LittleEndian.Uint32(head[:]) != seekTableMagic || int64(binary.LittleEndian.Uint32(head[4:])) != tableSize {
 		return nil, fmt.Errorf("%w: the head of its seek table", bundle.ErrDamaged)
 	}
-	frames := make([]Frame, count)
+	return readEntries(r, start, count)
+}
+
+// readEntries reads the count entries of the seek table that starts at the byte start.
+func readEntries(r io.ReaderAt, start, count int64) ([]Frame, error) {
+	frames := make([]Frame, 0, min(count, tablePiece))
+	piece := make([]byte, min(count, tablePiece)*seekEntrySize)
 	var sum int64
-	for i := range frames {
-		e := table[skippableHeader+i*seekEntrySize:]
-		frames[i] = Frame{
-			Compressed: int64(binary.LittleEndian.Uint32(e)),
-			Content:    int64(binary.LittleEndian.Uint32(e[4:])),
+	for off := start + skippableHeader; int64(len(frames)) < count; off += int64(len(piece)) {
+		piece = piece[:min(count-int64(len(frames)), tablePiece)*seekEntrySize]
+		if err := ReadAt(r, piece, off); err != nil {
+			return nil, err
 		}
-		if frames[i].Content > MaxFrame || frames[i].Compressed > maxCompressedFrame {
-			return nil, fmt.Errorf("%w: seek table: frame %d of %d bytes", bundle.ErrDamaged, i, frames[i].Content)
+		for e := piece; len(e) > 0; e = e[seekEntrySize:] {
+			f := Frame{Compressed: int64(binary.LittleEndian.Uint32(e)), Content: int64(binary.LittleEndian.Uint32(e[4:]))}
+			last := int64(len(frames)) == count-1
+			if !last && (f.Content == 0 || f.Compressed < minFrame) || f.Content > MaxFrame || f.Compressed > maxCompressedFrame {
+				return nil, fmt.Errorf("%w: seek table: frame %d of %d bytes for %d of content", bundle.ErrDamaged, len(frames), f.Compressed, f.Content)
+			}
+			sum += f.Compressed // at most MaxFrames of maxCompressedFrame: far from 2^63
+			frames = append(frames, f)
 		}
-		sum += frames[i].Compressed
 	}
 	if sum != start {
 		return nil, fmt.Errorf("%w: seek table: it accounts for %d bytes of %d", bundle.ErrDamaged, sum, start)
@@ -107,6 +128,9 @@ func ReadTable(r io.ReaderAt, size int64) ([]Frame, error) {
 	}
 	return frames, nil
 }
+
+// tablePiece is how many entries of a seek table are read at once.
+const tablePiece = 8 << 10
 
 // AppendChecksum appends the skippable frame with the sha256 of all bytes
 // of the file before it.
@@ -135,8 +159,11 @@ func Scan(r io.ReaderAt, off, limit int64) (Frame, error) {
 	magic := binary.LittleEndian.Uint32(head)
 	if magic&^0xF == 0x184D2A50 {
 		f := Frame{Compressed: skippableHeader + int64(binary.LittleEndian.Uint32(head[4:]))}
-		if f.Compressed > limit-off {
+		switch {
+		case f.Compressed > limit-off:
 			return Frame{}, errFrame("cut short")
+		case f.Compressed > maxCompressedFrame:
+			return Frame{}, errFrame("too long")
 		}
 		return f, nil
 	}
@@ -165,8 +192,12 @@ func Scan(r io.ReaderAt, off, limit int64) (Frame, error) {
 		case 3:
 			return Frame{}, errFrame("a block of a reserved type")
 		}
-		if pos += 3 + length; pos > limit {
+		pos += 3 + length
+		switch {
+		case pos > limit:
 			return Frame{}, errFrame("cut short")
+		case pos-off > maxCompressedFrame:
+			return Frame{}, errFrame("too long")
 		}
 	}
 	if checksum {

@@ -32,8 +32,8 @@ func IsCompressed(head []byte) bool {
 // Nothing is read before the result is. Content that ends early is
 // io.ErrUnexpectedEOF. A size that no seek table holds is an error.
 func Store(r io.Reader, size int64) (io.Reader, []Frame, error) {
-	if size < 0 || size > seekMaxFrames*FrameSize {
-		return nil, nil, fmt.Errorf("frames for %d bytes: want 0 to %d", size, int64(seekMaxFrames*FrameSize))
+	if size < 0 || size > MaxFrames*FrameSize {
+		return nil, nil, fmt.Errorf("frames for %d bytes: want 0 to %d", size, int64(MaxFrames*FrameSize))
 	}
 	var frames []Frame
 	for left := size; left > 0; {

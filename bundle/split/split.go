@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
@@ -77,7 +78,7 @@ func Parse(r io.Reader) (*List, error) {
 		return nil, fmt.Errorf("reading list of parts: %w", err)
 	}
 	var p List
-	switch err := json.Unmarshal(data, &p); {
+	switch err := jsonbound.Unmarshal(data, &p); {
 	case len(data) > maxPartsList:
 		return nil, fmt.Errorf("%w: list of parts of more than %d bytes", bundle.ErrInventory, maxPartsList)
 	case err != nil:

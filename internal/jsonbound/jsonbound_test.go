@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/nodeseal/nodeseal/internal/jsonbound"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
 func TestUnmarshal(t *testing.T) {
@@ -49,13 +49,11 @@ func FuzzUnmarshal(f *testing.F) {
 		M map[string]string `json:"m"`
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
 		var list []large
-		err := jsonbound.Unmarshal(data, &list)
-		runtime.ReadMemStats(&after)
+		var err error
+		took := memtest.Allocated(func() { err = jsonbound.Unmarshal(data, &list) })
 		const each, fixed = 64, 4 * jsonbound.Allowance * 256
-		if took := after.TotalAlloc - before.TotalAlloc; took > uint64(len(data))*each+fixed {
+		if took > int64(len(data))*each+fixed {
 			t.Errorf("%d bytes took %d", len(data), took)
 		}
 		if err == nil && !json.Valid(data) {
