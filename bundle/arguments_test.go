@@ -275,7 +275,17 @@ func bundleArguments() map[string]func() error {
 		"bundle.Inventory.Marshal": whatever(func(inv *bundle.Inventory, _ *bundle.Image) {
 			_, _ = inv.Marshal()
 		}),
-		"bundle.Inventory.Usage":    whatever(func(inv *bundle.Inventory, _ *bundle.Image) { inv.Usage() }),
+		"bundle.Inventory.Usage": whatever(func(inv *bundle.Inventory, _ *bundle.Image) { inv.Usage() }),
+		"bundle.Inventory.WriteIndex": whatever(func(inv *bundle.Inventory, _ *bundle.Image) {
+			_ = inv.WriteIndex(io.Discard)
+		}),
+		"bundle.Blob.UnmarshalJSON":  nil,
+		"bundle.Image.UnmarshalJSON": nil,
+		"bundle.Layer.UnmarshalJSON": nil,
+		"bundle.ParseInventoryBytes": eachDigest(func(d digest.Digest) error {
+			_, err := bundle.ParseInventoryBytes(fmt.Appendf(nil, `{"format":%q,"layers":"expanded","images":[],"blobs":[{"digest":%q,"kind":"manifest"}]}`, bundle.FormatV1, d))
+			return err
+		}),
 		"bundle.Inventory.Validate": eachDigest(func(d digest.Digest) error { return inventory(d).Validate() }),
 		"bundle.Inventory.Whole":    whatever(func(inv *bundle.Inventory, _ *bundle.Image) { inv.Whole() }),
 		"bundle.Inventory.WholeBytes": whatever(func(inv *bundle.Inventory, _ *bundle.Image) {
