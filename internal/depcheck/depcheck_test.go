@@ -47,6 +47,7 @@ func TestPublicPackages(t *testing.T) {
 		"golang.org/x/sync",
 		module + "/internal/atomicfile", // leaves, see TestLeaves
 		module + "/internal/safefile",
+		module + "/internal/jsonbound",
 	}
 	tests := map[string][]string{
 		"./layout":     append(slices.Clone(libraries), module+"/layout"),
@@ -75,7 +76,7 @@ func TestPublicPackages(t *testing.T) {
 // nothing of this module but each other.
 func TestLeaves(t *testing.T) {
 	t.Parallel()
-	leaves := []string{module + "/internal/atomicfile", module + "/internal/progress", module + "/internal/safefile"}
+	leaves := []string{module + "/internal/atomicfile", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound"}
 	for _, leaf := range leaves {
 		for _, dep := range goList(t, "-deps", leaf) {
 			if within(dep, module) && !slices.Contains(leaves, dep) {
