@@ -121,7 +121,7 @@ func (p *Pool) Connect(ctx context.Context, ep mirrors.Endpoint) (*http.Client, 
 	if err != nil {
 		return nil, "", err
 	}
-	s.client, s.scheme = &http.Client{Transport: rt}, scheme
+	s.client, s.scheme = &http.Client{Transport: &renewed{inner: rt}}, scheme
 	return s.client, s.scheme, nil
 }
 

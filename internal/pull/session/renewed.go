@@ -1,0 +1,32 @@
+package session
+
+import (
+	"net/http"
+	"sync/atomic"
+)
+
+// renewed asks once more if a session that had worked is turned away with 401.
+// The transport below it has renewed the token by then and was still refused:
+// where requests share a token that is good for few uses or a short time, others
+// may have used it up in between. A session that never worked is not asked again,
+// its credentials are wrong. Requests have no body.
+type renewed struct {
+	inner  http.RoundTripper
+	worked atomic.Bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r *renewed) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := r.inner.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case resp.StatusCode < http.StatusBadRequest:
+		r.worked.Store(true)
+	case resp.StatusCode == http.StatusUnauthorized && r.worked.Load():
+		_ = resp.Body.Close() // another answer is wanted
+		return r.inner.RoundTrip(req)
+	}
+	return resp, nil
+}
