@@ -5,7 +5,6 @@ package e2e
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -201,19 +200,10 @@ func (f dirForm) remove(t *testing.T, dir string) {
 	}
 }
 
-// start starts the command. The channel is closed when it has ended.
-func (c *crash) start(t *testing.T, dir string) (*exec.Cmd, <-chan struct{}) {
+// start starts the command.
+func (c *crash) start(t *testing.T, dir string) *harness.Process {
 	t.Helper()
-	cmd := exec.Command(harness.Binary(t), c.args(dir)...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	over := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // it may be killed
-		close(over)
-	}()
-	return cmd, over
+	return harness.Start(t, harness.Binary(t), c.args(dir)...)
 }
 
 func (c *crash) args(dir string) []string { return c.form.args(dir, c.bundle) }
@@ -282,10 +272,9 @@ const rounds = 5
 // kill kills an import at a moment and returns the phase that it hit.
 func (c *crash) kill(t *testing.T, dir string, m moment) string {
 	t.Helper()
-	cmd, over := c.start(t, dir)
-	m.await(dir, over)
-	_ = cmd.Process.Kill() // it may have ended
-	<-over
+	p := c.start(t, dir)
+	m.await(dir, p.Over())
+	_ = p.Kill(t) // it may have ended
 	return c.form.phase(dir)
 }
 

@@ -53,19 +53,18 @@ func (c *crash) testPowerCut(t *testing.T, fs string) {
 	harness.Must(t, "truncate", "-s", "400M", disk)
 	harness.Must(t, "mkfs."+fs, "-q", disk)
 	point := t.TempDir()
-	t.Cleanup(func() { _ = exec.Command("umount", "-R", point).Run() }) // where the test fails
+	t.Cleanup(func() { _ = exec.Command("umount", "-R", point).Run() }) // if the test fails
 	visible := 0
 	moments := c.moments(t, max(cuts, len(c.form.seen())))
 	for i, m := range moments {
 		clone := fmt.Sprintf("%s-%d", disk, i)
 		harness.Must(t, "mount", "-o", "loop", disk, point)
 		c.form.prepare(t, point)
-		cmd, over := c.start(t, point)
-		m.await(point, over)
+		p := c.start(t, point)
+		m.await(point, p.Over())
 		cloneFile(t, disk, clone)
-		_ = cmd.Process.Kill() // what it does now is lost anyway
-		<-over
-		harness.Must(t, "umount", "-R", point) // with what the library had mounted
+		_ = p.Kill(t)             // what it does now is lost anyway
+		testenv.Unmount(t, point) // with what the library had mounted
 
 		harness.Must(t, "mount", "-o", "loop", clone, point)
 		otherBoot(t, point)
@@ -73,7 +72,7 @@ func (c *crash) testPowerCut(t *testing.T, fs string) {
 			visible++
 		}
 		c.finish(t, point)
-		harness.Must(t, "umount", point)
+		testenv.Unmount(t, point)
 		if err := os.Rename(clone, disk); err != nil { // it goes on from here, with an empty disk
 			t.Fatal(err)
 		}

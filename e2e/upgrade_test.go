@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -217,13 +216,12 @@ func (u *upgrade) testKill(t *testing.T, format string) {
 // before. Killed or not, the container of the old release runs and podman works.
 func (n *slotNode) outran(t *testing.T, after time.Duration, args ...string) bool {
 	t.Helper()
-	cmd := exec.Command(harness.Binary(t), append(args, "--root", n.root)...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	p := harness.Start(t, harness.Binary(t), append(args, "--root", n.root)...)
+	select {
+	case <-p.Over():
+	case <-time.After(after):
 	}
-	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
-	err := cmd.Wait()
-	timer.Stop()
+	err := p.Kill(t)
 	n.alive(t, "one")
 	n.mustPodman(t, "images")
 	if err != nil && !strings.Contains(err.Error(), "killed") {

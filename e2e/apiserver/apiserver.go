@@ -18,7 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -43,12 +42,12 @@ type Server struct {
 	kinds   map[string]resource
 }
 
-// Start builds kube-apiserver, where bin/tools does not have it yet, and starts
-// etcd and it on free ports of 127.0.0.1. Both end with the test.
+// Start starts etcd and kube-apiserver on free ports of 127.0.0.1. Both end with the
+// test.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	etcd := testenv.NeedTool(t, "etcd")
-	program := build(t)
+	server := program(t)
 	dir := t.TempDir()
 	ports := freePorts(t, 3)
 	run(t, dir, etcd, "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level", "error",
@@ -63,7 +62,7 @@ func Start(t testing.TB) *Server {
 	}
 	s := &Server{t: t, URL: "https://" + string(ports[2]), CAFile: filepath.Join(dir, "certs", "apiserver.crt")}
 	_, port, _ := net.SplitHostPort(string(ports[2]))
-	s.process = run(t, dir, program, "--etcd-servers", ports[0].http(), "--cert-dir", filepath.Join(dir, "certs"),
+	s.process = run(t, dir, server, "--etcd-servers", ports[0].http(), "--cert-dir", filepath.Join(dir, "certs"),
 		"--bind-address", "127.0.0.1", "--secure-port", port, "--token-auth-file", tokens, "--authorization-mode", "RBAC",
 		"--service-account-issuer", "https://kubernetes.default.svc", "--service-account-signing-key-file", key,
 		"--service-account-key-file", key, "--service-cluster-ip-range", "10.96.0.0/16",
@@ -94,30 +93,17 @@ func (s *Server) CPU() time.Duration {
 	return (user + system) * 10 * time.Millisecond
 }
 
-// building is held while kube-apiserver is built: tests that start side by side
-// would each compile all of it.
-var building sync.Mutex
-
-// build returns the path of kube-apiserver.
-func build(t testing.TB) string {
+// program returns the path of kube-apiserver, which make e2e-tools builds: a test that
+// compiled it would run into its time limit.
+func program(t testing.TB) string {
 	t.Helper()
-	building.Lock()
-	defer building.Unlock()
-	root, err := filepath.Abs("..")
+	path, err := filepath.Abs("../bin/tools/kube-apiserver")
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(root, "bin", "tools", "kube-apiserver")
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "k8s.io/kubernetes/cmd/kube-apiserver")
-	cmd.Dir = filepath.Join(root, "e2e", "tools", "apiserver")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building kube-apiserver: %v\n%s", err, out)
-	}
-	return program
+	_, err = os.Stat(path)
+	testenv.Require(t, err == nil, "the test needs kube-apiserver, built by make e2e-tools: %v", err)
+	return path
 }
 
 // run starts a program that is to live as long as the test. Its log is shown

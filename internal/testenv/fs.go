@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // defaultFSSize is large enough for every file system that NeedFS makes: XFS
@@ -44,24 +43,8 @@ func Mount(t testing.TB, fsType string, args ...string) string {
 	args = append(append([]string{"-t", fsType}, args...), point)
 	out, err := exec.Command(NeedTool(t, "mount"), args...).CombinedOutput()
 	Require(t, err == nil, "the test needs to mount %s: %v: %s", fsType, err, out)
-	t.Cleanup(func() { unmount(t, point) })
+	t.Cleanup(func() { Unmount(t, point) })
 	return point
-}
-
-// unmount takes a file system away. An image on it that was mounted stays open as
-// long as any process has a copy of that mount, as one that is being started in a
-// mount namespace of its own does.
-func unmount(t testing.TB, point string) {
-	t.Helper()
-	var out []byte
-	var err error
-	for range 100 {
-		if out, err = exec.Command(NeedTool(t, "umount"), "-R", point).CombinedOutput(); err == nil {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Errorf("umount %s: %v: %s", point, err, out)
 }
 
 // mkfsFlags are the flags that make mkfs of a type silent and willing; false
