@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/moby/sys/mountinfo"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -81,18 +82,29 @@ func Store(ctx context.Context, dir, scratch string, opts Options) (err error) {
 	return nil
 }
 
+// using is held while a store is open with the library: it keeps what it has learned
+// of a file system in variables of its own, without a lock, so that two imports in
+// one process would race there.
+var using sync.Mutex //nolint:gochecknoglobals // the library's variables are one for the process, too
+
 // library is an opened primary store and what to remove after it.
 type library struct {
 	store   storage.Store
 	scratch string
 }
 
-func open(scratch string, options []string) (*library, error) {
+func open(scratch string, options []string) (_ *library, err error) {
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return nil, fmt.Errorf("making an empty primary store: %w", err)
 	}
+	using.Lock()
+	defer func() {
+		if err != nil {
+			using.Unlock()
+		}
+	}()
 	lib := &library{scratch: scratch}
-	err := forbidFork(filepath.Join(scratch, "run", "overlay"))
+	err = forbidFork(filepath.Join(scratch, "run", "overlay"))
 	if err != nil {
 		return nil, fmt.Errorf("making an empty primary store: %w", err)
 	}
@@ -120,6 +132,7 @@ func forbidFork(records string) error {
 }
 
 func (lib *library) close() error {
+	defer using.Unlock()
 	_, err := lib.store.Shutdown(true)
 	lib.store.Free()
 	if err != nil {

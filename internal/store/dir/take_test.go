@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle"
@@ -100,13 +101,17 @@ func TestTakeDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	src, _ := takeSource(t, "new")
-	warned := false
+	var warned atomic.Bool // by several goroutines
 	res := importTo(t, src, filepath.Join(root, "b"), store.ImportOptions{
-		Reuse:    []string{filepath.Join(root, "no store"), old},
-		Progress: func(e progress.Event) { warned = warned || strings.Contains(e.Message, "damaged there") },
+		Reuse: []string{filepath.Join(root, "no store"), old},
+		Progress: func(e progress.Event) {
+			if strings.Contains(e.Message, "damaged there") {
+				warned.Store(true)
+			}
+		},
 	})
-	if res.Taken != 0 || res.Extracted != 2 || !warned {
-		t.Errorf("taken %d, extracted %d, warned %v", res.Taken, res.Extracted, warned)
+	if res.Taken != 0 || res.Extracted != 2 || !warned.Load() {
+		t.Errorf("taken %d, extracted %d, warned %v", res.Taken, res.Extracted, warned.Load())
 	}
 }
 
