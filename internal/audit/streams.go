@@ -7,28 +7,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
-
-// imageStream is what rules read of an ImageStream.
-type imageStream struct {
-	Spec struct {
-		Tags []struct {
-			Name   string `json:"name"`
-			Import struct {
-				Scheduled bool `json:"scheduled"`
-			} `json:"importPolicy"`
-		} `json:"tags"`
-	} `json:"spec"`
-	Status struct {
-		Tags []struct {
-			Tag   string `json:"tag"`
-			Items []struct {
-				Image string `json:"image"`
-				Ref   string `json:"dockerImageReference"`
-			} `json:"items"`
-		} `json:"tags"`
-	} `json:"status"`
-}
 
 const imageStreams = "ImageStream.image.openshift.io"
 
@@ -36,7 +16,7 @@ const imageStreams = "ImageStream.image.openshift.io"
 func scheduledImports(s *Snapshot) []Finding {
 	var out []Finding
 	for _, o := range s.Settings[imageStreams] {
-		var v imageStream
+		var v kubeobject.ImageStream
 		if o.Decode(&v) != nil {
 			continue
 		}
@@ -70,7 +50,7 @@ func importedDigests(s *Snapshot) []Finding {
 	}
 	var out []Finding
 	for _, o := range s.Settings[imageStreams] {
-		var v imageStream
+		var v kubeobject.ImageStream
 		if o.Decode(&v) != nil {
 			continue
 		}

@@ -150,27 +150,7 @@ func (f *Facts) clusterCatalog(o kubeobject.Object) error {
 
 // imageStream takes the last import of each tag.
 func (f *Facts) imageStream(o kubeobject.Object) error {
-	type reference struct {
-		Kind string `json:"kind"`
-		Name string `json:"name"`
-	}
-	var v struct {
-		Spec struct {
-			Tags []struct {
-				Name string     `json:"name"`
-				From *reference `json:"from"`
-			} `json:"tags"`
-		} `json:"spec"`
-		Status struct {
-			Tags []struct {
-				Tag   string `json:"tag"`
-				Items []struct {
-					Image string `json:"image"`
-					Ref   string `json:"dockerImageReference"`
-				} `json:"items"`
-			} `json:"tags"`
-		} `json:"status"`
-	}
+	var v kubeobject.ImageStream
 	if err := o.Decode(&v); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
 // MaxFile bounds image-references and release-metadata, in bytes. A real
@@ -56,13 +57,7 @@ func ParseReferences(r io.Reader) (*References, error) {
 			Name string `json:"name"`
 		} `json:"metadata"`
 		Spec struct {
-			Tags []struct {
-				Name string `json:"name"`
-				From *struct {
-					Kind string `json:"kind"`
-					Name string `json:"name"`
-				} `json:"from"`
-			} `json:"tags"`
+			Tags []kubeobject.StreamTag `json:"tags"`
 		} `json:"spec"`
 	}
 	if err := json.Unmarshal(data, &stream); err != nil {
