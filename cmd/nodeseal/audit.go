@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -129,7 +128,7 @@ func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
 }
 
 func heldStore(dir string) (*audit.Held, error) {
-	s, err := store.Open(os.DirFS(dir))
+	s, err := store.Open(store.Files(dir))
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", dir, err)
 	}

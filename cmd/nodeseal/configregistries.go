@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -123,7 +122,7 @@ func bundleRepositories(ctx context.Context, path string) ([]string, error) {
 func storeRepositories(dirs []string) ([]string, error) {
 	var names []string
 	for _, dir := range dirs {
-		s, err := store.Open(os.DirFS(dir))
+		s, err := store.Open(store.Files(dir))
 		if err != nil {
 			return nil, fmt.Errorf("store %s: %w", dir, err)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/opencontainers/go-digest"
 
@@ -32,7 +31,7 @@ func runInspectStore(a *app, path, dir string) error {
 			return runInspectImage(a, file)
 		}
 	}
-	fsys := os.DirFS(dir)
+	fsys := store.Files(dir)
 	st, err := store.Open(fsys)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", path, seal.ErrNotAStore)

@@ -81,7 +81,7 @@ func storedInventory(path string) (*bundle.Inventory, error) {
 		defer m.Close()
 		dir = m.Dir()
 	}
-	stored, err := store.OpenStored(os.DirFS(dir))
+	stored, err := store.OpenStored(store.Files(dir))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

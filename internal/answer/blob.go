@@ -83,7 +83,7 @@ func (h *Handler) layer(w http.ResponseWriter, r *http.Request, d digest.Digest)
 	}
 	defer func() { <-h.rebuilds }()
 	out := &patient{w: w, control: http.NewResponseController(w), now: h.now}
-	if err := rebuild.WriteTo(out, d, l.size); err != nil {
+	if err := rebuild.WriteTo(r.Context(), out, d, l.size); err != nil {
 		h.log.WarnContext(r.Context(), "layer not rebuilt", "layer", d, "store", v.dir, "error", err)
 		panic(http.ErrAbortHandler) // the client must not take it for whole
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -62,7 +61,7 @@ func open(dir string, m mark) *view {
 		referrers:    make(map[digest.Digest][]digest.Digest),
 		signatures:   make(map[digest.Digest][]digest.Digest),
 	}
-	if v.store, v.err = store.Open(os.DirFS(dir)); v.err != nil {
+	if v.store, v.err = store.Open(store.Files(dir)); v.err != nil {
 		return v
 	}
 	for _, img := range v.store.Images {
@@ -76,7 +75,7 @@ func open(dir string, m mark) *view {
 		v.addName(ref.Name, ref.Digest)
 	}
 	// Without its lock files CRI-O does not start, or finds no image.
-	v.err = errors.Join(v.addInventory(), store.CheckLocks(os.DirFS(dir)))
+	v.err = errors.Join(v.addInventory(), store.CheckLocks(store.Files(dir)))
 	return v
 }
 

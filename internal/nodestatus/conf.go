@@ -55,10 +55,10 @@ func validStore(path string) error {
 	if _, err := os.Stat(path); err != nil {
 		return err
 	}
-	if err := store.CheckLocks(os.DirFS(path)); err != nil {
+	if err := store.CheckLocks(store.Files(path)); err != nil {
 		return err
 	}
-	_, err := store.Open(os.DirFS(path))
+	_, err := store.Open(store.Files(path))
 	return err
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 // flagImmutable is FS_IMMUTABLE_FL of linux/fs.h.
@@ -142,8 +144,24 @@ func (s *store) changeOne(name string, to func(uint32) uint32) (changed bool, er
 // openFile opens a file or directory of the store, never through a symbolic
 // link and never waiting for the other end of a pipe.
 func (s *store) openFile(name string) (*os.File, error) {
-	return os.OpenFile(filepath.Join(s.dir, name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	root, err := s.root()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return root.OpenDir(name)
+	}
+	return root.Open(name)
 }
+
+// root opens the directory as it is reached now: a mount that is taken away or put
+// over it is another way to it.
+func (s *store) root() (*safefile.Root, error) { return safefile.OpenRoot(s.dir) }
 
 // flags reads the inode's flags: 32 bits, although the request is declared for
 // a long.

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 // open resolves and opens the directory of a store.
@@ -66,6 +68,15 @@ type names struct {
 	diffs   []string // directories of layers' contents, which never do
 }
 
+// maxEntries is how many entries a directory of a store may have.
+const maxEntries = 1 << 20
+
+// missing says of the error about a folder of the store that the store has no such
+// folder: a link in its place leads to files of others.
+func missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, safefile.ErrNotRegular) || errors.Is(err, unix.ENOTDIR)
+}
+
 // names lists what the seal covers. Parts that are missing are left out.
 func (s *store) names(ctx context.Context) (names, error) {
 	var n names
@@ -75,7 +86,7 @@ func (s *store) names(ctx context.Context) (names, error) {
 		}
 	}
 	layers, err := s.readDir(ctx, "overlay")
-	if errors.Is(err, fs.ErrNotExist) {
+	if missing(err) {
 		return n, nil
 	}
 	if err != nil {
@@ -127,7 +138,7 @@ func (s *store) addLayer(ctx context.Context, n *names, layer string) error {
 // addTree adds the files and directories of a tree, if it is there.
 func (s *store) addTree(ctx context.Context, n *names, name string) error {
 	entries, err := s.readDir(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) && !strings.Contains(name, "/") {
+	if missing(err) && !strings.Contains(name, "/") {
 		return nil
 	}
 	if err != nil {
@@ -152,5 +163,10 @@ func (s *store) readDir(ctx context.Context, name string) ([]fs.DirEntry, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return os.ReadDir(filepath.Join(s.dir, name))
+	root, err := s.root()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.ReadDir(name, maxEntries)
 }

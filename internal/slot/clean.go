@@ -9,8 +9,9 @@ import (
 )
 
 // Clean removes what commands that were cut short have left, stores in the
-// making and old ones, and returns the paths. The next import begins anew.
-// Errors wrap ErrBusy where a command is at work.
+// making and old ones, and returns the paths. The next import begins anew. What of one
+// slot cannot be removed does not keep it from the other's. Errors wrap ErrBusy where a
+// command is at work, store.ErrPrecondition where something is mounted in what is to go.
 func (r *Root) Clean(ctx context.Context) ([]string, error) {
 	if _, err := os.Stat(r.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -20,20 +21,16 @@ func (r *Root) Clean(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	defer unlock()
-	removed, err := r.sweep(ctx)
-	if err != nil {
-		return removed, err
-	}
+	removed, bad := r.sweep(ctx)
 	for _, n := range Names() {
-		found, err := r.clearDir(ctx, n)
-		removed = append(removed, found...)
-		if err == nil {
-			found, err = r.clearImage(n)
-			removed = append(removed, found...)
-		}
-		if err != nil {
-			return removed, fmt.Errorf("cleaning: %w", err)
-		}
+		dirs, err := r.clearDir(ctx, n)
+		bad.add(n, err)
+		images, err := r.clearImage(n)
+		bad.add(n, err)
+		removed = append(append(removed, dirs...), images...)
+	}
+	if err := bad.err(); err != nil {
+		return removed, fmt.Errorf("cleaning: %w", err)
 	}
 	return removed, nil
 }

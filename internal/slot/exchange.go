@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 	"golang.org/x/sys/unix"
@@ -36,6 +38,10 @@ func (r *Root) places(n Name) places {
 // is at at.swap then.
 func (r *Root) exchange(at places, from string) error {
 	fail := func(err error) error { return fmt.Errorf("exchanging %s: %w", at.path, err) }
+	// What is replaced is removed afterwards.
+	if err := rmtree.Below(filepath.Dir(at.path), filepath.Base(at.path)); err != nil {
+		return fail(mountedInside(err))
+	}
 	if err := r.step("swap"); err != nil {
 		return err
 	}
@@ -78,41 +84,36 @@ func protect(ctx context.Context, path string, mount, need bool) (seal.Report, e
 	return rep, err
 }
 
-// discard removes a store that no reader can find.
+// discard removes a store that no reader can find. Nothing of it is removed where
+// something is mounted inside; the error wraps store.ErrPrecondition then.
 func discard(ctx context.Context, path string) error {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	fail := func(err error) error { return fmt.Errorf("removing %s: %w", path, mountedInside(err)) }
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var unsupported *seal.UnsupportedError
-	if _, err := seal.Unseal(ctx, path); err != nil && !errors.As(err, &unsupported) {
-		return fmt.Errorf("removing %s: %w", path, err)
+	if err == nil && info.IsDir() {
+		if err := rmtree.Below(filepath.Dir(path), filepath.Base(path)); err != nil {
+			return fail(err)
+		}
+		var unsupported *seal.UnsupportedError
+		if _, err := seal.Unseal(ctx, path); err != nil && !errors.As(err, &unsupported) {
+			return fail(err)
+		}
 	}
-	if err := os.RemoveAll(path); err != nil {
-		return fmt.Errorf("removing %s: %w", path, err)
+	if err := rmtree.Remove(ctx, filepath.Dir(path), filepath.Base(path)); err != nil {
+		return fail(err)
 	}
 	return nil
 }
 
-// sweep removes what is left of exchanges that were cut short.
-func (r *Root) sweep(ctx context.Context) (removed []string, err error) {
-	for _, n := range Names() {
-		for _, path := range []string{r.swap(n), r.emptied(n)} {
-			if _, err := os.Lstat(path); err != nil {
-				continue
-			}
-			if err := discard(ctx, path); err != nil {
-				return removed, err
-			}
-			removed = append(removed, path)
-		}
+// mountedInside says of an error about mounts that the machine has to change.
+func mountedInside(err error) error {
+	var mounted *rmtree.MountError
+	if errors.As(err, &mounted) {
+		return fmt.Errorf("%w: %w", store.ErrPrecondition, err)
 	}
-	images, err := r.sweepImages()
-	removed = append(removed, images...)
-	if err != nil {
-		return removed, err
-	}
-	kept, err := r.sweepKept(ctx)
-	return append(removed, kept...), err
+	return err
 }
 
 func (r *Root) emptied(n Name) string { return filepath.Join(r.work(), "empty-"+string(n)) }

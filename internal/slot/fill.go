@@ -62,14 +62,15 @@ func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*F
 		return nil, err
 	}
 	defer unlock()
-	if _, err := r.init(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.mountImages(Names()...); err != nil {
-		return nil, err
+	_, bad := r.init(ctx)
+	for _, n := range Names() {
+		bad.add(n, r.mountImages(n))
 	}
 	id := digest.FromBytes(src.RawInventory())
-	free, already, err := r.find(func(s *Slot) bool { return s.ID == id })
+	if err := r.stillHas(id, bad); err != nil {
+		return nil, err
+	}
+	free, already, err := r.find(bad, opts.Progress, func(s *Slot) bool { return s.ID == id })
 	if err != nil || already != nil {
 		return already, err
 	}
@@ -199,7 +200,7 @@ func takePrepared(ctx context.Context, src store.Source, path string) (bool, err
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	stored, err := store.OpenStored(os.DirFS(path))
+	stored, err := store.OpenStored(store.Files(path))
 	if err == nil && bytes.Equal(stored.RawInventory(), src.RawInventory()) {
 		return true, nil
 	}

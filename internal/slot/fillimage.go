@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -56,7 +55,7 @@ func holds(path string, src store.Source) bool {
 		return false
 	}
 	defer m.Close()
-	stored, err := store.OpenStored(os.DirFS(m.Dir()))
+	stored, err := store.OpenStored(store.Files(m.Dir()))
 	return err == nil && bytes.Equal(stored.RawInventory(), src.RawInventory())
 }
 

@@ -132,7 +132,7 @@ func placeMount(file, point string, replace bool) error {
 // usable says whether readers can open the store in a directory: one of which they
 // cannot would stop them altogether, where an empty one only lacks images.
 func usable(path string) error {
-	fsys := os.DirFS(path)
+	fsys := store.Files(path)
 	if err := store.CheckLocks(fsys); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
 	}
@@ -261,26 +261,24 @@ func (r *Root) putImageBack(n Name) error {
 	return errors.Join(atomicfile.SyncDir(r.dir), r.mountImages(n))
 }
 
-// sweepImages removes what is left of images that were taken away or not put in
-// place.
-func (r *Root) sweepImages() (removed []string, err error) {
-	for _, n := range Names() {
-		at := r.places(n)
-		stray := []string{at.swapFile()}
-		for _, file := range []string{at.file(), at.preparedFile()} {
-			if !isFile(file) {
-				stray = append(stray, file+image.DigestSuffix)
-			}
+// sweepImages removes what is left of images of slot n that were taken away or not put
+// in place.
+func (r *Root) sweepImages(n Name) (removed []string, err error) {
+	at := r.places(n)
+	stray := []string{at.swapFile()}
+	for _, file := range []string{at.file(), at.preparedFile()} {
+		if !isFile(file) {
+			stray = append(stray, file+image.DigestSuffix)
 		}
-		for _, path := range stray {
-			if _, err := os.Lstat(path); err != nil {
-				continue
-			}
-			if err := image.Remove(path); err != nil {
-				return removed, err
-			}
-			removed = append(removed, path)
+	}
+	for _, path := range stray {
+		if _, err := os.Lstat(path); err != nil {
+			continue
 		}
+		if err := image.Remove(path); err != nil {
+			return removed, err
+		}
+		removed = append(removed, path)
 	}
 	return removed, nil
 }

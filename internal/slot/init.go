@@ -25,21 +25,21 @@ func (r *Root) Init(ctx context.Context) ([]Name, error) {
 		return nil, err
 	}
 	defer unlock()
-	return r.init(ctx)
+	made, bad := r.init(ctx)
+	return made, bad.err()
 }
 
-func (r *Root) init(ctx context.Context) (made []Name, err error) {
-	if _, err := r.sweep(ctx); err != nil {
-		return nil, err
-	}
+// init makes the slots, each whatever is wrong with the other.
+func (r *Root) init(ctx context.Context) (made []Name, bad faults) {
+	_, bad = r.sweep(ctx)
 	for _, n := range Names() {
-		ok, ierr := r.initOne(ctx, n)
+		ok, err := r.initOne(ctx, n)
 		if ok {
 			made = append(made, n)
 		}
-		err = errors.Join(err, ierr)
+		bad.add(n, err)
 	}
-	return made, err
+	return made, bad
 }
 
 func (r *Root) initOne(ctx context.Context, n Name) (made bool, err error) {
@@ -82,6 +82,10 @@ func (r *Root) initOne(ctx context.Context, n Name) (made bool, err error) {
 
 // hollow reports whether a directory holds no layer.
 func hollow(path string) bool {
+	// Where a link leads away from the slot, its layers are elsewhere.
+	if info, err := os.Lstat(filepath.Join(path, store.OverlayDir)); err == nil && !info.IsDir() {
+		return false
+	}
 	layers, err := filepath.Glob(filepath.Join(path, store.OverlayDir, "*", "diff"))
 	return err == nil && len(layers) == 0
 }
@@ -103,7 +107,8 @@ func (r *Root) Mount(ctx context.Context, names ...Name) error {
 	unlock, err := r.lock()
 	if err == nil {
 		defer unlock()
-		_, err = r.init(ctx)
+		_, bad := r.init(ctx)
+		err = bad.err()
 	}
 	busy := errors.Is(err, ErrBusy)
 	for _, n := range names {

@@ -3,8 +3,8 @@ package slot
 import (
 	"context"
 	"fmt"
-	"os"
 
+	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/image"
@@ -21,13 +21,11 @@ func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opt
 		return nil, err
 	}
 	defer unlock()
-	if _, err := r.init(ctx); err != nil {
-		return nil, err
+	_, bad := r.init(ctx)
+	for _, n := range Names() {
+		bad.add(n, r.mountImages(n))
 	}
-	if err := r.mountImages(Names()...); err != nil {
-		return nil, err
-	}
-	free, already, err := r.find(func(s *Slot) bool {
+	free, already, err := r.find(bad, opts.Progress, func(s *Slot) bool {
 		d, err := image.ReadDigest(s.Image)
 		return s.Image != "" && err == nil && d == want
 	})
@@ -54,7 +52,7 @@ func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opt
 		return nil, err
 	}
 	// A directory may hold the same.
-	_, already, err = r.find(func(s *Slot) bool { return s.ID == id })
+	_, already, err = r.find(bad, nil, func(s *Slot) bool { return s.ID == id })
 	if err != nil {
 		return nil, err
 	}
@@ -75,20 +73,40 @@ func inventoryOf(file string) (digest.Digest, error) {
 		return "", err
 	}
 	defer m.Close()
-	stored, err := store.OpenStored(os.DirFS(m.Dir()))
+	stored, err := store.OpenStored(store.Files(m.Dir()))
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", file, err)
 	}
 	return digest.FromBytes(stored.RawInventory()), nil
 }
 
-// find returns the slot for which holds says that it has what is to be filled in,
-// else the free one. The error is a *FullError where there is neither.
-func (r *Root) find(holds func(*Slot) bool) (free Name, already *Filled, err error) {
+// stillHas returns what is wrong with a slot that was filled with the bundle id: it is
+// to be repaired, and not to be filled into the other one.
+func (r *Root) stillHas(id digest.Digest, bad faults) error {
+	state, err := r.readState()
+	if err != nil {
+		return err
+	}
 	for _, n := range Names() {
+		if bad[n] != nil && state[n].ID == id {
+			return bad[n]
+		}
+	}
+	return nil
+}
+
+// find returns the slot for which holds says that it has what is to be filled in,
+// else the free one. Slots with faults are neither: where the other is free, they are
+// named to warn, else they are the error. It is a *FullError where both are full.
+func (r *Root) find(bad faults, warn progress.Func, holds func(*Slot) bool) (free Name, already *Filled, err error) {
+	for _, n := range Names() {
+		if bad[n] != nil {
+			continue
+		}
 		s, err := r.Read(n)
 		if err != nil {
-			return "", nil, err
+			bad.add(n, err)
+			continue
 		}
 		if holds(s) {
 			return "", &Filled{Slot: n, Path: s.Path, Already: true}, nil
@@ -98,7 +116,13 @@ func (r *Root) find(holds func(*Slot) bool) (free Name, already *Filled, err err
 		}
 	}
 	if free == "" {
+		if err := bad.err(); err != nil {
+			return "", nil, err
+		}
 		return "", nil, r.full()
+	}
+	if err := bad.err(); err != nil {
+		warn.Warn(fmt.Sprintf("slot %s is left as it is: %v", free.Other(), err))
 	}
 	return free, nil, nil
 }

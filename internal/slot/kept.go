@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 // keptPrefix begins the names of old stores that containers still read.
@@ -33,9 +34,12 @@ func (r *Root) keep(s *Slot, mounts []string) error {
 	return atomicfile.SyncDir(r.work())
 }
 
-// sweepKept removes the old stores that nothing reads any more.
-func (r *Root) sweepKept(ctx context.Context) (removed []string, err error) {
-	lists, err := filepath.Glob(filepath.Join(r.work(), keptPrefix+"*.json"))
+// maxKept bounds the list of the mounts that an old store is kept for, in bytes.
+const maxKept = 16 << 20
+
+// sweepKept removes the old stores of slot n that nothing reads any more.
+func (r *Root) sweepKept(ctx context.Context, n Name) (removed []string, err error) {
+	lists, err := filepath.Glob(filepath.Join(r.work(), keptPrefix+string(n)+"-*.json"))
 	if err != nil || len(lists) == 0 {
 		return nil, err
 	}
@@ -44,7 +48,7 @@ func (r *Root) sweepKept(ctx context.Context) (removed []string, err error) {
 		return nil, err
 	}
 	for _, list := range lists {
-		data, err := os.ReadFile(list)
+		data, err := safefile.ReadFile(list, maxKept)
 		if err != nil {
 			return removed, fmt.Errorf("looking at old stores: %w", err)
 		}

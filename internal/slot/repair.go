@@ -38,8 +38,8 @@ func (r *Root) Repair(ctx context.Context, src store.Source, n Name, opts FillOp
 		return nil, err
 	}
 	defer unlock()
-	if _, err := r.sweep(ctx); err != nil {
-		return nil, err
+	if _, bad := r.sweep(ctx); bad[n] != nil {
+		return nil, bad[n]
 	}
 	state, err := r.readState()
 	if err != nil {
@@ -63,20 +63,26 @@ func (r *Root) Repair(ctx context.Context, src store.Source, n Name, opts FillOp
 }
 
 // RepairStore does the same for a single store at path, not a slot. It is sealed
-// afterwards unless opts say otherwise, and mounted unless noMount does.
+// afterwards unless opts say otherwise, and mounted unless noMount does. The error
+// wraps ErrBusy where another repair of the store is at work.
 func RepairStore(ctx context.Context, src store.Source, path string, noMount bool, opts FillOptions) (*Filled, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", path, err)
 	}
 	hidden := filepath.Join(filepath.Dir(abs), "."+filepath.Base(abs))
+	unlock, err := lockDir(hidden + ".repairing")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	at := places{path: abs, prepared: hidden + ".repaired", swap: hidden + ".replaced"}
 	if err := discard(ctx, at.swap); err != nil {
 		return nil, err
 	}
 	opts.Image = isFile(at.file())
 	id := digest.FromBytes(src.RawInventory())
-	stored, err := store.OpenStored(os.DirFS(abs))
+	stored, err := store.OpenStored(store.Files(abs))
 	if err == nil {
 		if want := digest.FromBytes(stored.RawInventory()); want != id {
 			return nil, &OtherBundleError{Path: abs, Want: want, Got: id}

@@ -22,15 +22,16 @@ type Retired struct {
 // Retire empties slot n: an empty store takes its place. It refuses with an
 // *InUseError while something of the node needs it, and looks once more after
 // the exchange, when nothing new can begin to; then it puts the store back.
-// A slot that is no valid store is not emptied. It may be called again.
+// A slot that is no valid store is not emptied, nor one inside of which something is
+// mounted; what is wrong with the other slot does not matter. It may be called again.
 func (r *Root) Retire(ctx context.Context, n Name, node Node) (*Retired, error) {
 	unlock, err := r.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if _, err := r.init(ctx); err != nil {
-		return nil, err
+	if _, bad := r.init(ctx); bad[n] != nil {
+		return nil, bad[n]
 	}
 	s, err := r.Read(n)
 	if err != nil {
@@ -61,7 +62,7 @@ func (r *Root) Retire(ctx context.Context, n Name, node Node) (*Retired, error) 
 	switch {
 	case s.Image != "":
 		// The kernel keeps the file for what is mounted from it.
-		_, err := r.sweepImages()
+		_, err := r.sweepImages(n)
 		return out, err
 	case out.Readers > 0:
 		return out, r.keep(s, readers)

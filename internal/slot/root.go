@@ -11,7 +11,6 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 )
 
 // DefaultRoot is where the slots of a node are: outside of the graph root, which
@@ -139,13 +138,17 @@ func readStore(n Name, path string) (*Slot, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("reading slot %s: %w", n, err)
 	}
+	files := store.Files(path)
 	fail := func(err error) (*Slot, error) {
 		return nil, fmt.Errorf("reading slot %s: %w: %w", n, store.ErrDamaged, err)
 	}
-	if err := store.CheckLocks(os.DirFS(path)); err != nil {
+	if err := store.CheckFolders(files); err != nil {
 		return fail(err)
 	}
-	st, err := store.Open(os.DirFS(path))
+	if err := store.CheckLocks(files); err != nil {
+		return fail(err)
+	}
+	st, err := store.Open(files)
 	if err != nil {
 		return fail(err)
 	}
@@ -170,22 +173,5 @@ func (r *Root) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the slots' directory: %w", err)
 	}
-	if err := os.Mkdir(r.work(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("making the work directory: %w", err)
-	}
-	f, err := os.Open(r.work())
-	if err != nil {
-		return nil, fmt.Errorf("opening the work directory: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %s", ErrBusy, r.dir)
-		}
-		return nil, fmt.Errorf("locking %s: %w", r.work(), err)
-	}
-	return func() {
-		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
-		f.Close()
-	}, nil
+	return lockDir(r.work())
 }

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -26,17 +26,21 @@ type Times struct {
 	Damage   int       `json:"damage,omitempty"`
 }
 
+// maxState bounds the state file, in bytes.
+const maxState = 1 << 20
+
 func (r *Root) statePath() string { return filepath.Join(r.dir, "state.json") }
 
 // readState never fails on what it reads: a state file that is damaged is as
 // good as none.
 func (r *Root) readState() (map[Name]Times, error) {
 	state := make(map[Name]Times)
-	data, err := os.ReadFile(r.statePath())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	data, err := safefile.ReadFile(r.statePath(), maxState)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, safefile.ErrNotRegular), errors.Is(err, safefile.ErrTooLarge):
+	case err != nil:
 		return nil, fmt.Errorf("reading state: %w", err)
-	}
-	if err == nil && json.Unmarshal(data, &state) != nil {
+	case json.Unmarshal(data, &state) != nil:
 		return make(map[Name]Times), nil
 	}
 	return state, nil

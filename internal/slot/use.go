@@ -2,7 +2,6 @@ package slot
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -115,7 +114,7 @@ func (r *Root) newGate(s *Slot, node Node) (*gate, error) {
 		if path == r.Path(s.Name) {
 			continue
 		}
-		other, err := store.Open(os.DirFS(path))
+		other, err := store.Open(store.Files(path))
 		if err != nil {
 			continue // what cannot be read has nothing
 		}
@@ -129,7 +128,7 @@ func (r *Root) newGate(s *Slot, node Node) (*gate, error) {
 	}
 	if node.GraphRoot != "" {
 		var err error
-		if g.primary, err = store.ReadPrimary(os.DirFS(node.GraphRoot)); err != nil {
+		if g.primary, err = store.ReadPrimary(store.Files(node.GraphRoot)); err != nil {
 			return nil, fmt.Errorf("reading the primary store %s: %w", node.GraphRoot, err)
 		}
 	}

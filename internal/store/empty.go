@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 )
 
 // EmptyFiles returns the files of a store without images: valid for every
@@ -49,9 +47,14 @@ func CheckLocks(fsys fs.FS) error {
 func CheckLayers(dir string, s *Store) error {
 	var errs []error
 	known := make(map[string]bool, len(s.Layers))
+	fsys := Files(dir)
 	for _, l := range s.Layers {
 		known[l.ID] = true
-		if _, err := os.Stat(filepath.Join(dir, DiffDir(l.ID))); err != nil {
+		info, err := fs.Stat(fsys, DiffDir(l.ID))
+		if err == nil && !info.IsDir() {
+			err = errors.New("its contents are no directory")
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("layer %.12s: %w", l.ID, err))
 		}
 	}

@@ -4,6 +4,7 @@ package layertar
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +13,10 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
 	"github.com/vbatts/tar-split/tar/asm"
-	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/safefile"
+	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 )
 
 // ErrDigest is wrapped where the tar is not the one that was asked for.
@@ -28,7 +31,7 @@ type Layer struct {
 // Open opens the tar-split file and the directory of a layer. The error wraps
 // fs.ErrNotExist where one is missing.
 func Open(tarSplit, diff string) (*Layer, error) {
-	split, err := os.Open(tarSplit)
+	split, err := safefile.Open(tarSplit)
 	if err != nil {
 		return nil, fmt.Errorf("opening the headers of a layer: %w", err)
 	}
@@ -47,7 +50,7 @@ func (l *Layer) Close() error {
 
 // WriteTo writes the tar to w. It must have the digest and the size: else the
 // error wraps ErrDigest, and w has not got the last byte. It may be called once.
-func (l *Layer) WriteTo(w io.Writer, want digest.Digest, size int64) error {
+func (l *Layer) WriteTo(ctx context.Context, w io.Writer, want digest.Digest, size int64) error {
 	headers, err := gzip.NewReader(bufio.NewReader(l.split))
 	if err != nil {
 		return fmt.Errorf("reading the headers of a layer: %w", err)
@@ -55,7 +58,7 @@ func (l *Layer) WriteTo(w io.Writer, want digest.Digest, size int64) error {
 	verifier := want.Verifier()
 	last := &lastByte{w: w, left: size}
 	out := bufio.NewWriterSize(io.MultiWriter(verifier, last), 256<<10)
-	if err := asm.WriteOutputTarStream(files{l.root}, storage.NewJSONUnpacker(headers), out); err != nil {
+	if err := asm.WriteOutputTarStream(files{l.root}, tarsplit.NewReader(tarsplit.Bound(ctx, headers, size)), out); err != nil {
 		return fmt.Errorf("putting a layer together: %w", err)
 	}
 	if err := out.Flush(); err != nil {

@@ -71,21 +71,21 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func rebuild(split, diff string, want []byte) ([]byte, error) {
+func rebuild(t *testing.T, split, diff string, want []byte) ([]byte, error) {
 	l, err := Open(split, diff)
 	if err != nil {
 		return nil, err
 	}
 	defer l.Close()
 	var out bytes.Buffer
-	err = l.WriteTo(&out, digest.FromBytes(want), int64(len(want)))
+	err = l.WriteTo(t.Context(), &out, digest.FromBytes(want), int64(len(want)))
 	return out.Bytes(), err
 }
 
 func TestWriteTo(t *testing.T) {
 	t.Parallel()
 	split, diff, plain := layer(t)
-	got, err := rebuild(split, diff, plain)
+	got, err := rebuild(t, split, diff, plain)
 	if err != nil || !bytes.Equal(got, plain) {
 		t.Errorf("%d bytes, %v, want %d", len(got), err, len(plain))
 	}
@@ -107,14 +107,14 @@ func TestChanged(t *testing.T) {
 			t.Parallel()
 			split, diff, plain := layer(t)
 			check(t, change(diff))
-			if got, err := rebuild(split, diff, plain); err == nil || len(got) >= len(plain) {
+			if got, err := rebuild(t, split, diff, plain); err == nil || len(got) >= len(plain) {
 				t.Errorf("%d of %d bytes, error %v", len(got), len(plain), err)
 			}
 		})
 	}
 	split, diff, plain := layer(t)
 	other := append(bytes.Clone(plain[:len(plain)-1]), 'x')
-	if got, err := rebuild(split, diff, other); !errors.Is(err, ErrDigest) || len(got) >= len(plain) {
+	if got, err := rebuild(t, split, diff, other); !errors.Is(err, ErrDigest) || len(got) >= len(plain) {
 		t.Errorf("another digest: %d of %d bytes, error %v", len(got), len(plain), err)
 	}
 	if _, err := Open(split+".missing", diff); !errors.Is(err, fs.ErrNotExist) {

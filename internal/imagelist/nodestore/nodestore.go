@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,7 +42,7 @@ type Store struct {
 // node, also mounted elsewhere, or an additional image store. The error wraps
 // fs.ErrNotExist where there is no store.
 func Open(dir string) (*Store, error) {
-	s, err := store.Open(os.DirFS(dir))
+	s, err := store.Open(store.Files(dir))
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", dir, err)
 	}

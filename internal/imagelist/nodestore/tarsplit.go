@@ -13,10 +13,11 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/vbatts/tar-split/tar/asm"
-	"github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
 
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 )
 
 // readBuffer is the length of the buffer before tar-split's stream, which comes
@@ -30,7 +31,7 @@ func (s *Store) plainLayer(ctx context.Context, id string) (io.ReadCloser, bool,
 	if err != nil {
 		return nil, false, err
 	}
-	split, err := os.Open(filepath.Join(s.Dir, store.LayersDir, id+".tar-split.gz"))
+	split, err := safefile.Open(filepath.Join(s.Dir, store.LayersDir, id+".tar-split.gz"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
 	}
@@ -48,7 +49,7 @@ func (s *Store) plainLayer(ctx context.Context, id string) (io.ReadCloser, bool,
 		return nil, false, fmt.Errorf("layer %s: %w", id, err)
 	}
 	files := layerFiles{ctx: ctx, root: root}
-	tar := asm.NewOutputTarStream(files, storage.NewJSONUnpacker(zr))
+	tar := asm.NewOutputTarStream(files, tarsplit.NewReader(tarsplit.Bound(ctx, zr, s.diffSize(id))))
 	return &layer{Reader: bufio.NewReaderSize(tar, readBuffer), tar: tar, files: []io.Closer{zr, split, root}}, true, nil
 }
 
@@ -88,4 +89,15 @@ func (f layerFiles) Get(name string) (io.ReadCloser, error) {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// diffSize returns how long the tar of layer id is, as its record says; 0 where no
+// record does.
+func (s *Store) diffSize(id string) int64 {
+	for i := range s.store.Layers {
+		if s.store.Layers[i].ID == id {
+			return s.store.Layers[i].UncompressedSize
+		}
+	}
+	return 0
 }

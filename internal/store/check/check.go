@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/moby/sys/mountinfo"
+	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"go.podman.io/storage"
 	"golang.org/x/sys/unix"
@@ -220,10 +221,13 @@ func (lib *library) choose(images map[string]*storage.Image) (string, error) {
 // Remove removes a scratch directory, also one that a killed process left with
 // something mounted in it: an image, or what the library tries overlay with.
 func Remove(scratch string) error {
-	path, err := filepath.EvalSymlinks(scratch)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch info, err := os.Lstat(scratch); {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
+	case err == nil && !info.IsDir(): // a link would lead to the mounts of others
+		return removeAll(scratch)
 	}
+	path, err := filepath.EvalSymlinks(scratch)
 	if err != nil {
 		return fmt.Errorf("removing the empty primary store: %w", err)
 	}
@@ -236,7 +240,11 @@ func Remove(scratch string) error {
 			return fmt.Errorf("unmounting %s: %w", m.Mountpoint, err)
 		}
 	}
-	if err := os.RemoveAll(scratch); err != nil {
+	return removeAll(scratch)
+}
+
+func removeAll(scratch string) error {
+	if err := rmtree.RemoveAll(scratch); err != nil {
 		return fmt.Errorf("removing the empty primary store: %w", err)
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 // copier puts files of one layer into another store. It is not safe for use by
@@ -84,7 +86,7 @@ func (c *copier) attributes(source, target string, st *unix.Stat_t) error {
 // copyFile copies a regular file's content: shared with the old one where the
 // file system can (FICLONE, or copy_file_range, which io.Copy uses).
 func copyFile(from, to string) (err error) {
-	source, err := os.Open(from)
+	source, err := safefile.Open(from)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
@@ -143,7 +144,7 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result,
 func (im *importer) makeDiff(l *store.Layer) (*os.File, error) {
 	path := filepath.Join(im.partial.store, store.DiffDir(l.ID))
 	// A run that was cut short, in this process, may have begun it.
-	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+	if err := rmtree.RemoveAll(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("making the layer's directory: %w", err)
 	}
 	for _, dir := range []string{filepath.Dir(path), path} {

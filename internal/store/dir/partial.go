@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/rmtree"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/check"
 	"golang.org/x/sys/unix"
@@ -48,7 +50,7 @@ func openPartial(target string, label labeller) (*partial, error) {
 		return nil, fmt.Errorf("making the store: %w", err)
 	}
 	var err error
-	if p.lock, err = os.Open(p.path); err != nil {
+	if p.lock, err = openFolder(p.path); err != nil {
 		return nil, fmt.Errorf("making the store: %w", err)
 	}
 	if err := unix.Flock(int(p.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
@@ -116,11 +118,21 @@ func (p *partial) unlock() {
 	_ = p.lock.Close()                             // nothing was written to it
 }
 
+// openFolder opens a directory, and nothing that has its name otherwise.
+func openFolder(path string) (*os.File, error) {
+	root, err := safefile.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenDir(filepath.Base(path))
+}
+
 func removePartial(path string) error {
 	if err := check.Remove(filepath.Join(path, "check")); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(path); err != nil {
+	if err := rmtree.RemoveAll(path); err != nil {
 		return fmt.Errorf("removing %s: %w", path, err)
 	}
 	return nil
@@ -134,7 +146,7 @@ func Clean(target string) (removed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("finding %s: %w", target, err)
 	}
-	f, err := os.Open(PartialName(abs))
+	f, err := openFolder(PartialName(abs))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -19,7 +19,7 @@ import (
 // layer's directory there. It is false where there is nothing, another store or
 // something else. Nothing is changed. Errors are about src, or of the disk.
 func Present(ctx context.Context, src store.Source, target string) (bool, error) {
-	fsys := os.DirFS(target)
+	fsys := store.Files(target)
 	st, err := store.Open(fsys)
 	if err != nil {
 		return false, unlessRights(err)

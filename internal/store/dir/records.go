@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 )
@@ -140,7 +141,7 @@ func (im *importer) takeOver(context.Context) error {
 
 func removePaths(paths ...string) error {
 	for _, p := range paths {
-		if err := os.RemoveAll(p); err != nil {
+		if err := rmtree.RemoveAll(p); err != nil {
 			return fmt.Errorf("removing left-overs: %w", err)
 		}
 	}

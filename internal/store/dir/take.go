@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"github.com/nodeseal/nodeseal/internal/store/verify"
@@ -113,13 +114,13 @@ func (im *importer) takeOne(ctx context.Context, d *donor, j *job) (bool, error)
 		return fail(err)
 	}
 	defer diff.Close()
-	split, err := os.Open(filepath.Join(im.partial.store, store.TarSplitFile(l.ID)))
+	split, err := safefile.Open(filepath.Join(im.partial.store, store.TarSplitFile(l.ID)))
 	if err != nil {
 		return fail(err)
 	}
 	defer split.Close()
 	result, found, err := verify.Layer(ctx, diff, split, l.DiffID, verify.LayerOptions{
-		Read: func(n int64) { im.opts.Progress.Add(phaseTake, n) },
+		Read: func(n int64) { im.opts.Progress.Add(phaseTake, n) }, Size: l.DiffSize,
 	})
 	if err != nil {
 		return fail(err)
@@ -179,7 +180,7 @@ func openDonor(path, beside string) (*donor, error) {
 	}
 	d := &donor{path: abs, layers: make(map[digest.Digest]string)}
 	// A store that is to be repaired may have damaged records.
-	if st, err := store.Open(os.DirFS(abs)); err == nil {
+	if st, err := store.Open(store.Files(abs)); err == nil {
 		for _, l := range st.Layers {
 			d.layers[l.UncompressedDigest] = l.ID
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/seal"
 )
 
@@ -53,7 +54,7 @@ func Clean(path string) ([]string, error) {
 	err = errors.Join(err, (&output{target: abs, image: f}).close(false))
 	found = slices.DeleteFunc(found, func(name string) bool { return !slices.Contains(now, name) })
 	for _, name := range found {
-		if rerr := os.RemoveAll(name); rerr != nil {
+		if rerr := rmtree.RemoveAll(name); rerr != nil {
 			err = errors.Join(err, fmt.Errorf("cleaning: %w", rerr))
 		}
 	}

@@ -56,7 +56,7 @@ func openDonor(path string) (*donor, error) {
 		name += Suffix
 	}
 	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	fsys := os.DirFS(path)
+	fsys := store.Files(path)
 	switch {
 	case err == nil:
 		if fsys, err = d.useImage(name, f); err != nil {

@@ -2,6 +2,7 @@ package image
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/nodeseal/nodeseal/internal/erofs"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 	"github.com/opencontainers/go-digest"
@@ -48,7 +50,7 @@ type split struct {
 
 // openLayer opens what the donor has of the layer with a diff ID. image reads that of a
 // donor that is one.
-func (d *donor) openLayer(diffID digest.Digest, image *erofs.Reader) (*donorLayer, error) {
+func (d *donor) openLayer(ctx context.Context, diffID digest.Digest, image *erofs.Reader) (*donorLayer, error) {
 	id := d.layers[diffID].id
 	l := &donorLayer{donor: d, image: image, diff: store.DiffDir(id)}
 	r, err := l.open(store.TarSplitFile(id))
@@ -59,7 +61,7 @@ func (d *donor) openLayer(diffID digest.Digest, image *erofs.Reader) (*donorLaye
 		l.close()
 		return nil, fmt.Errorf("opening its tar-split: %w", err)
 	}
-	l.lines = tarsplit.NewReader(r)
+	l.lines = tarsplit.NewReader(tarsplit.Bound(ctx, r, d.layers[diffID].size))
 	return l, nil
 }
 
@@ -69,7 +71,7 @@ func (l *donorLayer) open(name string) (_ io.Reader, err error) {
 		if l.root, err = os.OpenRoot(filepath.Join(l.donor.path, l.diff)); err != nil {
 			return nil, err
 		}
-		l.gzip, err = os.Open(filepath.Join(l.donor.path, name))
+		l.gzip, err = safefile.Open(filepath.Join(l.donor.path, name))
 		return l.gzip, err
 	}
 	f, err := l.image.Lookup(name)

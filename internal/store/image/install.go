@@ -134,7 +134,7 @@ func (im *importer) checkCopy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: it is not an image that nodeseal made for this machine: %w", store.ErrDamaged, err)
 	}
-	st, err := store.Open(os.DirFS(point))
+	st, err := store.Open(store.Files(point))
 	if err != nil {
 		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
 	}

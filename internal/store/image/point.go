@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"golang.org/x/sys/unix"
@@ -19,7 +20,7 @@ func CheckPoint(point string) error {
 	if _, err := os.Lstat(point); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if s, err := store.Open(os.DirFS(point)); err == nil && s.Empty() {
+	if s, err := store.Open(store.Files(point)); err == nil && s.Empty() {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", store.ErrExists, point)
@@ -35,7 +36,7 @@ func MakePoint(point string) error {
 		return nil
 	}
 	partial := filepath.Join(filepath.Dir(point), "."+filepath.Base(point)+".point")
-	if err := os.RemoveAll(partial); err != nil {
+	if err := rmtree.RemoveAll(partial); err != nil {
 		return fmt.Errorf("making the mount point: %w", err)
 	}
 	err := dir.WriteEmpty(partial)
@@ -43,7 +44,7 @@ func MakePoint(point string) error {
 		err = unix.Renameat2(unix.AT_FDCWD, partial, unix.AT_FDCWD, point, unix.RENAME_NOREPLACE)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("making the mount point %s: %w", point, err), os.RemoveAll(partial))
+		return errors.Join(fmt.Errorf("making the mount point %s: %w", point, err), rmtree.RemoveAll(partial))
 	}
 	return nil
 }

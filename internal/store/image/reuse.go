@@ -36,7 +36,7 @@ func (w *worker) donorFirst(ctx context.Context, j *job, do func(d *donor) error
 // bundle's: the plain tar has the diff ID, and its contents are those of the table, or
 // nothing is taken.
 func (w *worker) scanDonor(ctx context.Context, d *donor, j *job, t extract.Tree, split io.Writer, opts extract.Options) (*extract.Result, error) {
-	l, err := d.openLayer(j.layers[0].DiffID, nil)
+	l, err := d.openLayer(ctx, j.layers[0].DiffID, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (w *worker) replay(ctx context.Context, d *donor, j *job, t *tree, opts ext
 		}
 		w.images[d] = r
 	}
-	l, err := d.openLayer(j.layers[0].DiffID, w.images[d])
+	l, err := d.openLayer(ctx, j.layers[0].DiffID, w.images[d])
 	if err != nil {
 		return nil, split{}, err
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // maxEntry bounds the line of one entry, in bytes.
-const maxEntry = 64 << 20
+const maxEntry = 32 << 20
 
 // Reader reads a tar-split, plain, one entry a line. Lines as every writer makes them
 // are read without a JSON decoder, which would take a third of the time that
@@ -33,23 +33,13 @@ func NewReader(r io.Reader) *Reader { return &Reader{lines: bufio.NewReaderSize(
 
 // Next implements storage.Unpacker. The entry is valid until the next call.
 func (e *Reader) Next() (*storage.Entry, error) {
-	line, err := e.lines.ReadSlice('\n')
-	for errors.Is(err, bufio.ErrBufferFull) {
-		long := bytes.Clone(line)
-		for errors.Is(err, bufio.ErrBufferFull) && len(long) < maxEntry {
-			line, err = e.lines.ReadSlice('\n')
-			long = append(long, line...)
+	var line []byte
+	for len(line) == 0 { // an empty line is none
+		var err error
+		line, err = e.line()
+		if err != nil && !errors.Is(err, io.EOF) || len(line) == 0 && err != nil {
+			return nil, err // io.EOF is the end
 		}
-		line = long
-	}
-	line = bytes.TrimSpace(line)
-	switch {
-	case len(line) == 0 && err == nil:
-		return e.Next() // an empty line
-	case len(line) == 0:
-		return nil, err // io.EOF is the end
-	case err != nil && !errors.Is(err, io.EOF):
-		return nil, err
 	}
 	if e.plain(line) {
 		return &e.entry, nil
@@ -59,6 +49,23 @@ func (e *Reader) Next() (*storage.Entry, error) {
 		return nil, fmt.Errorf("entry of the tar-split: %w", err)
 	}
 	return &e.entry, nil
+}
+
+// line returns the next line without blanks around it, and io.EOF with the last one.
+func (e *Reader) line() ([]byte, error) {
+	line, err := e.lines.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		long := bytes.Clone(line)
+		for errors.Is(err, bufio.ErrBufferFull) {
+			if len(long) > maxEntry {
+				return nil, fmt.Errorf("entry of the tar-split: more than %d bytes", maxEntry)
+			}
+			line, err = e.lines.ReadSlice('\n')
+			long = append(long, line...)
+		}
+		line = long
+	}
+	return bytes.TrimSpace(line), err
 }
 
 // plain reads a line in the form that encoding/json gives an entry, and reports

@@ -38,6 +38,9 @@ type Finding struct {
 type LayerOptions struct {
 	// Read is called with the bytes of the tar as they are hashed; may be nil.
 	Read func(n int64)
+	// Size is how long the tar is, as the layer's record says; 0 where that is not
+	// known. A tar-split that is longer than one of such a layer is not read to its end.
+	Size int64
 }
 
 // Layer verifies the contents diff of a layer with the diff ID want against its
@@ -47,11 +50,11 @@ type LayerOptions struct {
 // files that are foreign. Times of access are not compared. The error is about
 // reading the machine, not about damage.
 func Layer(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want digest.Digest, opts LayerOptions) (*extract.Result, []Finding, error) {
-	v, err := checkLayer(ctx, diff, tarSplit, want, opts.Read, false)
+	v, err := checkLayer(ctx, diff, tarSplit, want, opts, false)
 	if err == nil && v.result.DiffID != want {
 		// Once more, with the checksum of each file, to name those that are damaged.
 		if _, err = tarSplit.Seek(0, io.SeekStart); err == nil {
-			v, err = checkLayer(ctx, diff, tarSplit, want, nil, true)
+			v, err = checkLayer(ctx, diff, tarSplit, want, LayerOptions{Size: opts.Size}, true)
 		}
 	}
 	if err != nil {
@@ -62,7 +65,7 @@ func Layer(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want dige
 }
 
 // checkLayer reads each file of a layer once.
-func checkLayer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.Digest, read func(int64), sums bool) (*layerCheck, error) {
+func checkLayer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.Digest, opts LayerOptions, sums bool) (*layerCheck, error) {
 	v := &layerCheck{
 		root:   newRoot(diff),
 		wants:  make(map[place]*wanted),
@@ -71,7 +74,7 @@ func checkLayer(ctx context.Context, diff *os.File, tarSplit io.Reader, want dig
 		uids:   make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
 	}
 	defer v.root.close()
-	if err := v.rebuild(ctx, tarSplit, want, read, sums); err != nil {
+	if err := v.rebuild(ctx, tarSplit, want, opts, sums); err != nil {
 		return nil, err
 	}
 	if err := v.compare(ctx); err != nil {
@@ -100,7 +103,7 @@ func (v *layerCheck) finding(path string, format string, args ...any) {
 
 // rebuild makes the tar again, compares its digest, and notes what each header
 // wants.
-func (v *layerCheck) rebuild(ctx context.Context, tarSplit io.Reader, want digest.Digest, read func(int64), sums bool) error {
+func (v *layerCheck) rebuild(ctx context.Context, tarSplit io.Reader, want digest.Digest, opts LayerOptions, sums bool) error {
 	zr, err := gzip.NewReader(bufio.NewReaderSize(tarSplit, 64<<10))
 	if err != nil {
 		v.finding("", "its tar-split cannot be read: %w", err)
@@ -108,8 +111,8 @@ func (v *layerCheck) rebuild(ctx context.Context, tarSplit io.Reader, want diges
 	}
 	hash := sha256.New()
 	stream := &rebuilt{
-		ctx: ctx, root: v.root, read: read, damage: v.finding, opened: v.opened, sums: sums, file: -1,
-		split: tarsplit.NewReader(zr),
+		ctx: ctx, root: v.root, read: opts.Read, damage: v.finding, opened: v.opened, sums: sums, file: -1,
+		split: tarsplit.NewReader(tarsplit.Bound(ctx, zr, opts.Size)),
 	}
 	defer stream.close()
 	hashed := io.TeeReader(stream, hash)

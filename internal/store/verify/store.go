@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/opencontainers/go-digest"
@@ -112,7 +113,7 @@ func (c *checker) finding(path string, err error) {
 // metadata reads what the store must hold from its inventory, its manifests and
 // its configurations, and from its records where those are damaged.
 func (c *checker) metadata(ctx context.Context) error {
-	fsys := os.DirFS(c.dir)
+	fsys := store.Files(c.dir)
 	if _, err := fs.Stat(fsys, store.OverlayDir); err != nil {
 		return fmt.Errorf("verifying %s: %w", c.dir, err)
 	}
@@ -252,12 +253,12 @@ func (c *checker) layer(ctx context.Context, l storedLayer) error {
 		return bad(diffDir, err)
 	}
 	defer diff.Close()
-	split, err := os.Open(filepath.Join(c.dir, store.TarSplitFile(l.id)))
+	split, err := safefile.Open(filepath.Join(c.dir, store.TarSplitFile(l.id)))
 	if err != nil {
 		return bad(store.TarSplitFile(l.id), err)
 	}
 	defer split.Close()
-	result, found, err := Layer(ctx, diff, split, l.diffID, LayerOptions{Read: c.opts.Read})
+	result, found, err := Layer(ctx, diff, split, l.diffID, LayerOptions{Read: c.opts.Read, Size: l.size})
 	if err != nil {
 		return fmt.Errorf("layer %s: %w", l.diffID, err)
 	}
