@@ -9,21 +9,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
+	"github.com/nodeseal/nodeseal/internal/stick"
 )
 
 type importStickOptions struct {
 	slots slotOptions
 	key   keyOptions
 	node  string
-	jobs  int
-	base  baseOptions
-	form  formatOptions
+	// device is mounted at the directory meanwhile; "" where it is mounted.
+	device string
+	jobs   int
+	base   baseOptions
+	form   formatOptions
 }
 
 func newImportStickCommand(a *app) *cobra.Command {
@@ -34,6 +38,9 @@ func newImportStickCommand(a *app) *cobra.Command {
 		Long: `Import the one bundle in a directory into the free slot, and write the result into
 that directory too, as result-NODE.txt. With --key only a bundle that the key
 signed. Where there is no bundle, or a slot holds it already, nothing is done.
+
+With --device a block device is mounted at the directory while the command runs: only
+with one of the file systems that sticks have, and read-only but for the result.
 
 A bundle of bundle --since may have the bundles that it builds on beside it; they
 give the layers that no slot has.`,
@@ -51,11 +58,12 @@ give the layers that no slot has.`,
 	o.key.addFlags(cmd.Flags())
 	o.base.addFlags(cmd, "the slots, and the bundles beside it on the stick,")
 	cmd.Flags().StringVar(&o.node, "node", "", "`NAME` of this node in the result's name (default the host's name)")
+	cmd.Flags().StringVar(&o.device, "device", "", "mount this block `DEVICE` at DIR meanwhile: "+strings.Join(stick.Kinds(), ", ")+", without links, programs and devices")
 	cmd.Flags().IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers to extract at once (default: processors, at most 8)")
 	return cmd
 }
 
-func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptions) error {
+func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptions) (err error) {
 	if o.jobs < 0 {
 		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
 	}
@@ -64,10 +72,21 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 	}
 	node := o.node
 	if node == "" {
-		var err error
 		if node, err = os.Hostname(); err != nil {
 			return fmt.Errorf("naming the result: %w", err)
 		}
+	}
+	writable := func() error { return nil }
+	if o.device != "" {
+		mounted, merr := stick.Mount(o.device, dir)
+		if errors.Is(merr, stick.ErrKind) {
+			return preconditionError{merr}
+		}
+		if merr != nil {
+			return merr
+		}
+		defer func() { err = errors.Join(err, mounted.Close()) }()
+		writable = mounted.Writable
 	}
 	path, err := carry.Find(ctx, dir)
 	if errors.Is(err, carry.ErrNoBundle) {
@@ -84,7 +103,11 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 	if _, serr := os.Stat(dir); errors.Is(serr, fs.ErrNotExist) {
 		return err // there is no stick to leave anything on
 	}
-	if werr := out.leave(dir); werr != nil {
+	werr := writable()
+	if werr == nil {
+		werr = out.leave(dir)
+	}
+	if werr != nil {
 		a.progress().Warn(werr.Error()) // a stick may be write-protected
 	}
 	if err != nil {

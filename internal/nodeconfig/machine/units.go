@@ -20,7 +20,9 @@ const (
 
 	// StickLabel is the label of the file system that ImportUnit looks for.
 	StickLabel = "NODESEAL"
-	// StickDir is where it is mounted meanwhile.
+	// StickDevice is the device with it, as udev names it.
+	StickDevice = "/dev/disk/by-label/" + StickLabel
+	// StickDir is where the program mounts it meanwhile.
 	StickDir = "/run/nodeseal/stick"
 
 	restorecon = "/usr/sbin/restorecon"
@@ -45,7 +47,7 @@ func (s Settings) Units() ([]Unit, error) {
 	for _, slot := range s.Stores() {
 		texts = append(texts, mountUnit(slot))
 	}
-	texts = append(texts, stickUnit(), s.importUnit())
+	texts = append(texts, s.importUnit())
 	for _, t := range texts {
 		text, err := t.text()
 		if err != nil {
@@ -95,6 +97,9 @@ func (s Settings) slotsUnit() unitText {
 	u.set("Service", "ExecStartPre", "-"+restorecon, nodeconfig.DefaultBinary)
 	u.set("Service", "ExecStart", nodeconfig.DefaultBinary, "mount --root", s.Root)
 	u.set("Service", "TimeoutStartSec", "2min")
+	u.set("Service", "MemoryMax", "512M")
+	u.set("Service", "TasksMax", "256")
+	u.harden()
 	u.set("Install", "WantedBy", "multi-user.target")
 	return u
 }
@@ -121,42 +126,30 @@ func mountUnit(slot string) unitText {
 // MountUnit returns the name of the mount unit of a directory.
 func MountUnit(dir string) string { return unit.UnitNamePathEscape(dir) + ".mount" }
 
-// stickUnit mounts the stick while ImportUnit runs. It is writable for the
-// result, and nothing on it is executed.
-func stickUnit() unitText {
-	u := unitText{name: MountUnit(StickDir)}
-	u.set("Unit", "Description", "Stick with a bundle of images")
-	u.set("Unit", "DefaultDependencies", "no")
-	u.set("Unit", "Conflicts", "umount.target")
-	u.set("Unit", "Before", "umount.target")
-	u.set("Unit", "StopWhenUnneeded", "yes")
-	u.set("Mount", "What", "/dev/disk/by-label/"+StickLabel)
-	u.set("Mount", "Where", StickDir)
-	u.set("Mount", "Options", "rw,nodev,nosuid,noexec")
-	u.set("Mount", "TimeoutSec", "30")
-	return u
-}
-
 // importUnit runs whenever a stick with the label turns up, at boot before
-// anything reads the slots, and never otherwise.
+// anything reads the slots, and never otherwise. The program mounts the stick: a mount
+// unit can ask neither for one of several file systems nor for a mount without links.
 func (s Settings) importUnit() unitText {
 	u := unitText{name: ImportUnit, enabled: true}
-	stick := MountUnit(StickDir)
 	u.set("Unit", "Description", "Imports the bundle on a stick into the free image store slot")
 	u.set("Unit", "ConditionFileIsExecutable", nodeconfig.DefaultBinary)
-	u.set("Unit", "Requires", stick)
-	u.set("Unit", "After", stick, SlotsUnit)
+	u.set("Unit", "After", SlotsUnit)
 	u.set("Unit", "Before", readers, nodeconfig.ServeUnitName)
 	u.set("Service", "Type", "oneshot")
-	command := []string{nodeconfig.DefaultBinary, "import-stick", StickDir, "--root", s.Root}
+	command := []string{nodeconfig.DefaultBinary, "import-stick", StickDir, "--device", StickDevice, "--root", s.Root}
 	if s.Key != nil {
 		command = append(command, "--key", KeyFile)
 	}
 	u.set("Service", "ExecStart", command...)
 	u.set("Service", "StandardOutput", "journal+console")
 	u.set("Service", "StandardError", "journal+console")
-	u.set("Service", "TimeoutStartSec", "2h")
-	u.set("Install", "WantedBy", unit.UnitNamePathEscape("/dev/disk/by-label/"+StickLabel)+".device")
+	// At boot kubelet waits for it; what it has not finished is gone on with when the
+	// stick is plugged in again.
+	u.set("Service", "TimeoutStartSec", "45min")
+	u.set("Service", "MemoryMax", "1G")
+	u.set("Service", "TasksMax", "256")
+	u.harden()
+	u.set("Install", "WantedBy", unit.UnitNamePathEscape(StickDevice)+".device")
 	return u
 }
 
