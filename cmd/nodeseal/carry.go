@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/carry"
+	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -20,6 +21,7 @@ type carryOptions struct {
 	config  configAllOptions
 	program string
 	split   string
+	signKey trust.File
 }
 
 func newCarryCommand(a *app) *cobra.Command {
@@ -30,8 +32,15 @@ func newCarryCommand(a *app) *cobra.Command {
 		Long: `Fill a directory, a mounted stick, with what a node without a network needs: the
 bundle (in parts where the file system is FAT and the bundle is 4 GiB or more),
 its signature, the program and an install.sh that puts it on a node, the
-generated configuration, SHA256SUMS and a README.html. With --pool the
+generated configuration, SHA256SUMS and a page for the technician, README.html and
+README.txt. With --pool the
 configuration is that of config all, without that of config units.
+
+With --sign-key the program is signed, too (nodeseal.sig; else the signature beside
+--program FILE is taken). A node that has the key installs no other program. With
+--key or --sign-key the signatures of bundle and program are checked before anything
+is written, and the page has the key's fingerprint. The key itself reaches a node by
+its configuration, never from the stick.
 
 A bundle of bundle --since goes on a stick as any other: for nodes that hold its
 base in a slot. For others its base's bundle may lie there, too, as it is.
@@ -45,6 +54,7 @@ A node imports by itself from a file system with the label NODESEAL.`,
 	}
 	o.config.addFlags(cmd.Flags())
 	cmd.Flags().StringVar(&o.program, "program", "", "the nodeseal `FILE` to put on the stick, for nodes of another architecture (default this one)")
+	cmd.Flags().Var(&o.signKey, "sign-key", "sign the program with this private key `FILE` (PEM), the bundle's; nodes check it before they install the program")
 	cmd.Flags().StringVar(&o.split, "split", "", "parts of this `SIZE`, as in 2GiB, also where the file system needs none")
 	return cmd
 }
@@ -66,6 +76,14 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 			return fmt.Errorf("finding this program: %w", err)
 		}
 	}
+	if opts.SignKey, err = readSignKey("--sign-key", o.signKey); err != nil {
+		return err
+	}
+	if key := o.config.node.key; key != "" && key != "-" {
+		if opts.Keys, err = trust.PublicKeys(string(key)); err != nil {
+			return usageError{fmt.Errorf("--key: %w", err)}
+		}
+	}
 	config, err := o.configuration(ctx, a)
 	if err != nil {
 		return err
@@ -75,7 +93,7 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	}
 	res, err := carry.Fill(ctx, dir, opts)
 	switch {
-	case errors.Is(err, carry.ErrSpace), errors.Is(err, carry.ErrForeign):
+	case errors.Is(err, carry.ErrSpace), errors.Is(err, carry.ErrForeign), errors.Is(err, carry.ErrUnsigned):
 		return preconditionError{err}
 	case errors.Is(err, carry.ErrParts):
 		return usageError{err}
@@ -123,6 +141,14 @@ func (r carryResult) writeText(w io.Writer) error {
 		p.line("a node needs its base, too: %s", r.Base)
 	}
 	writeLeft(p, filepath.Join(r.Dir, "config"), r.Left)
+	if r.ProgramSigned {
+		p.line("the program is signed; its sha256: %s", r.ProgramSHA256)
+	} else {
+		p.line("the program is not signed; its sha256, to compare on the node: %s", r.ProgramSHA256)
+	}
+	for _, key := range r.Keys {
+		p.line("the key that nodes must have: %s", key)
+	}
 	p.line("on a node: sh install.sh, then nodeseal import-stick DIR; %s shows it in pictures", carry.PageFile)
 	return p.err
 }

@@ -178,6 +178,8 @@ func hint(err error) string {
 		return "make room (nodeseal retire, podman image prune), or say with --gc-threshold what kubelet's threshold is"
 	case errors.As(err, &noRoom):
 		return "make room (nodeseal retire, nodeseal clean, podman image prune) and run the same command again"
+	case errors.Is(err, carry.ErrUnsigned):
+		return "nodeseal sign BUNDLE --key KEY signs it"
 	case errors.Is(err, carry.ErrBundles):
 		return "leave the one that is meant, or name it: nodeseal import DIR/BUNDLE"
 	case errors.Is(err, slot.ErrBusy):

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -52,9 +53,22 @@ func TestScripts(t *testing.T) {
 			"cut":     cutFile,
 			"sealed":  unsealLater,
 			"exits":   expectExit,
+			"page":    pageCommands,
 			"same":    func(ts *testscript.TestScript, _ bool, args []string) { sameStores(t, ts, args) },
 		},
 	})
+}
+
+// pageCommands takes the commands out of README.txt of a stick, in their order, into a
+// script that ends at the first that fails: a test follows the page word by word.
+func pageCommands(ts *testscript.TestScript, _ bool, args []string) {
+	script := "set -ex\n"
+	for _, line := range strings.Split(ts.ReadFile(args[0]), "\n") {
+		if command, ok := strings.CutPrefix(line, "       "); ok {
+			script += command + "\n"
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(script), 0o600))
 }
 
 // serveRelease serves the made-up release until the script ends, and writes

@@ -98,14 +98,15 @@ func TestFill(t *testing.T) {
 	t.Parallel()
 	dir, opts := t.TempDir(), options(t)
 	res := fill(t, dir, opts)
-	want := []string{"README.html", "SHA256SUMS", "config/README.md", "install.sh", "nodeseal", "rel.tar.zst", "rel.tar.zst.sig"}
+	want := []string{"README.html", "README.txt", "SHA256SUMS", "config/README.md", "install.sh", "nodeseal", "rel.tar.zst", "rel.tar.zst.sig"}
 	if got := tree(t, dir); !slices.Equal(got, want) || !res.Signed || res.Parts != 0 {
 		t.Errorf("on the stick: %q, %+v", got, res)
 	}
 	check(t, dir)
 	target := filepath.Join(t.TempDir(), "bin", "nodeseal")
 	cmd := exec.CommandContext(t.Context(), "sh", filepath.Join(dir, Script))
-	cmd.Env = append(os.Environ(), "TARGET="+target, "ROOT=/slots")
+	cmd.Env = append(os.Environ(), "TARGET="+target, "ROOT=/slots", "KEY="+filepath.Join(dir, "none"))
+	cmd.Stdin = strings.NewReader("yes\n")
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "called: mount --root /slots") || !strings.Contains(string(out), "OK: "+target) {
 		t.Errorf("install.sh: %v\n%s", err, out)
@@ -143,7 +144,8 @@ func TestDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", filepath.Join(dir, Script))
-	cmd.Env = append(os.Environ(), "TARGET="+filepath.Join(t.TempDir(), "nodeseal"))
+	cmd.Env = append(os.Environ(), "TARGET="+filepath.Join(t.TempDir(), "nodeseal"), "KEY="+filepath.Join(dir, "none"))
+	cmd.Stdin = strings.NewReader("yes\n")
 	if out, err := cmd.CombinedOutput(); err == nil {
 		t.Errorf("install.sh takes a damaged program:\n%s", out)
 	}

@@ -3,6 +3,7 @@ package carry
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/safefile"
@@ -23,10 +25,12 @@ import (
 
 // The names on a stick.
 const (
-	Program  = "nodeseal"
-	Script   = "install.sh" // puts Program on a node
-	SumsFile = "SHA256SUMS"
-	PageFile = "README.html"
+	Program          = "nodeseal"
+	ProgramSignature = Program + signature.Suffix
+	Script           = "install.sh" // puts Program on a node
+	SumsFile         = "SHA256SUMS"
+	PageFile         = "README.html"
+	TextFile         = "README.txt" // the same for a console
 )
 
 const (
@@ -47,6 +51,8 @@ var (
 	ErrParts = errors.New("size of parts")
 	// ErrForeign reports another bundle in the directory.
 	ErrForeign = errors.New("there is another bundle here")
+	// ErrUnsigned reports a bundle without a signature, for nodes that ask for one.
+	ErrUnsigned = errors.New("the bundle is not signed")
 )
 
 // File is a file that comes along, as generated configuration.
@@ -61,7 +67,14 @@ type Options struct {
 	Bundle string
 	// Program is the path of the program, for the nodes' architecture.
 	Program string
-	Config  []File
+	// SignKey signs the program. Without it the signature beside the program is taken,
+	// if there is one.
+	SignKey crypto.Signer
+	// Keys are those that the nodes have: one must have signed the bundle and the
+	// program. None stands for the public key of SignKey, or if that is nil too, for
+	// nodes that have no key.
+	Keys   signature.Keys
+	Config []File
 	// PartSize is the size of parts in bytes: 0 takes parts of nearly 4 GiB where
 	// the file system is FAT and the bundle is larger, else one file.
 	PartSize int64
@@ -77,6 +90,11 @@ type Result struct {
 	Images int      `json:"images"`
 	Files  []string `json:"files"`
 	Signed bool     `json:"signed"`
+	// ProgramSigned says that the program has a signature, ProgramSHA256 is its sum.
+	ProgramSigned bool   `json:"programSigned"`
+	ProgramSHA256 string `json:"programSHA256"`
+	// Keys are the fingerprints of the keys that the nodes have, as far as is known.
+	Keys []string `json:"keys,omitempty"`
 	// Base is what a node must hold already, "" where the bundle has everything or
 	// its base lies beside it.
 	Base string `json:"base,omitempty"`
@@ -97,7 +115,7 @@ type filler struct {
 // of dir is written: a link, a pipe or a file with a second name in the place of one
 // that is being written ends it.
 //
-// Errors wrap ErrMedium, ErrSpace, ErrForeign, safefile.ErrNotRegular or
+// Errors wrap ErrMedium, ErrSpace, ErrForeign, ErrUnsigned, signature.ErrMismatch, safefile.ErrNotRegular or
 // safefile.ErrLinked, or are those of opening a bundle.
 func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 	src, err := archive.OpenFile(ctx, opts.Bundle)
@@ -140,7 +158,7 @@ func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 	if b := src.Inventory().Base; b != nil && !hasBase {
 		res.Base = b.Name()
 	}
-	items, closeAll, err := f.items(opts, base, src.Inventory(), res)
+	items, closeAll, err := f.items(opts, base, src, res)
 	if err != nil {
 		return nil, err
 	}

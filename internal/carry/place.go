@@ -79,15 +79,18 @@ func (f *filler) checkForeign(ctx context.Context, name string, base *bundle.Bas
 var surplus = regexp.MustCompile(`^(|\.[0-9]{3}|\.parts\.json|\.sig)$`)
 
 // removeSurplus removes files of this bundle from an earlier time: parts that it
-// has no more, or the whole file where it is in parts now.
+// has no more, or the whole file where it is in parts now; and a program's signature
+// that this run did not write.
 func (f *filler) removeSurplus(name string) error {
 	entries, err := f.root.ReadDir(".", maxEntries)
 	if err != nil {
 		return fmt.Errorf("filling the stick: %w", err)
 	}
 	for _, e := range entries {
-		rest, ours := strings.CutPrefix(strings.TrimSuffix(e.Name(), atomicfile.Suffix), name)
-		if _, wanted := f.sums[e.Name()]; wanted || !ours || !surplus.MatchString(rest) || e.IsDir() {
+		base := strings.TrimSuffix(e.Name(), atomicfile.Suffix)
+		rest, ours := strings.CutPrefix(base, name)
+		ours = ours && surplus.MatchString(rest) || base == ProgramSignature
+		if _, wanted := f.sums[e.Name()]; wanted || !ours || e.IsDir() {
 			continue
 		}
 		if err := f.root.Remove(e.Name()); err != nil {

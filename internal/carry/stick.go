@@ -1,62 +1,112 @@
 package carry
 
 import (
-	"bytes"
-	_ "embed" // the script and the page
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"html/template"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 
-	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/safefile"
-	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
-//go:embed install.sh
-var script []byte
-
-//go:embed page.html.tmpl
-var page string
+// maxProgram bounds the program, in bytes.
+const maxProgram = 512 << 20
 
 // items are all files but the bundle and the sums. The caller calls closeAll.
-func (f *filler) items(opts Options, base string, inv *bundle.Inventory, res *Result) (items []item, closeAll func(), err error) {
+func (f *filler) items(opts Options, base string, src *archive.File, res *Result) (items []item, closeAll func(), err error) {
+	if opts.Keys == nil && opts.SignKey != nil {
+		opts.Keys = signature.Keys{opts.SignKey.Public()}
+	}
+	if res.Keys, err = opts.Keys.Fingerprints(); err != nil {
+		return nil, nil, err
+	}
+	sig, err := bundleSignature(base, src.RawInventory(), opts.Keys)
+	if err != nil {
+		return nil, nil, err
+	}
 	program, err := os.Open(opts.Program)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the program: %w", err)
 	}
 	closeAll = func() { _ = program.Close() } // read only
-	info, err := program.Stat()
+	defer func() {
+		if err != nil {
+			_ = program.Close() // read only
+		}
+	}()
+	data, err := io.ReadAll(io.LimitReader(program, maxProgram+1))
 	if err != nil {
-		closeAll()
-		return nil, nil, fmt.Errorf("opening the program: %w", err)
+		return nil, nil, fmt.Errorf("reading the program: %w", err)
+	}
+	if len(data) > maxProgram {
+		return nil, nil, fmt.Errorf("%s: more than %d bytes are no program", opts.Program, maxProgram)
+	}
+	sum := sha256.Sum256(data)
+	res.ProgramSHA256 = hex.EncodeToString(sum[:])
+	programSig, err := programSignature(data, opts)
+	if err != nil {
+		return nil, nil, err
 	}
 	items = []item{
-		{name: Program, perm: 0o755, size: info.Size(), from: program},
-		contentItem(Script, 0o755, script),
+		{name: Program, perm: 0o755, size: int64(len(data)), from: program},
+		contentItem(Script, 0o755, machine.InstallScript()),
 	}
 	for _, c := range opts.Config {
 		items = append(items, contentItem(path.Join("config", c.Name), 0o644, c.Content))
 	}
-	sig, err := readSmall(base + signature.Suffix)
-	if err != nil {
-		closeAll()
-		return nil, nil, err
-	}
-	if sig != nil {
+	if res.Signed = sig != nil; res.Signed {
 		items = append(items, contentItem(res.Bundle+signature.Suffix, 0o644, sig))
-		res.Signed = true
 	}
-	text, err := renderPage(inv, res, len(opts.Config) > 0)
+	if res.ProgramSigned = programSig != nil; res.ProgramSigned {
+		items = append(items, contentItem(ProgramSignature, 0o644, programSig))
+	} else if len(opts.Keys) > 0 {
+		f.progress.Warn("the program on the stick is not signed: nodes that have the key do not install it; name the private key with --sign-key")
+	}
+	html, text, err := renderPages(src.Inventory(), res, len(opts.Config) > 0)
 	if err != nil {
-		closeAll()
 		return nil, nil, err
 	}
-	return append(items, contentItem(PageFile, 0o644, text)), closeAll, nil
+	return append(items, contentItem(PageFile, 0o644, html), contentItem(TextFile, 0o644, text)), closeAll, nil
+}
+
+// bundleSignature returns the signature beside the bundle at base, nil if there is
+// none. If there are keys, one must have made it.
+func bundleSignature(base string, rawInventory []byte, keys signature.Keys) ([]byte, error) {
+	sig, err := readSmall(base + signature.Suffix)
+	if err != nil || len(keys) == 0 {
+		return sig, err
+	}
+	if sig == nil {
+		return nil, fmt.Errorf("%s: %w, and the nodes would refuse it", base, ErrUnsigned)
+	}
+	if err := keys.Check(rawInventory, sig); err != nil {
+		return nil, fmt.Errorf("%s: %w", base+signature.Suffix, err)
+	}
+	return sig, nil
+}
+
+// programSignature signs the program, or returns the signature beside it; nil if there
+// is neither. If there are keys, one must have made it.
+func programSignature(program []byte, opts Options) (sig []byte, err error) {
+	if opts.SignKey != nil {
+		sig, err = signature.Sign(program, opts.SignKey)
+	} else {
+		sig, err = readSmall(opts.Program + signature.Suffix)
+	}
+	if err != nil || sig == nil || len(opts.Keys) == 0 {
+		return sig, err
+	}
+	if err := opts.Keys.Check(program, sig); err != nil {
+		return nil, fmt.Errorf("signature of the program: %w", err)
+	}
+	return sig, nil
 }
 
 // readSmall reads a signature; nil where there is none.
@@ -69,25 +119,4 @@ func readSmall(name string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the signature: %w", err)
 	}
 	return data, nil
-}
-
-// renderPage makes the page for the technician: one file that needs no other.
-func renderPage(inv *bundle.Inventory, res *Result, config bool) ([]byte, error) {
-	t, err := template.New(PageFile).Parse(page)
-	if err != nil {
-		return nil, fmt.Errorf("making the page: %w", err)
-	}
-	release := ""
-	if inv.Release != nil {
-		release = inv.Release.Version
-	}
-	var out bytes.Buffer
-	err = t.Execute(&out, map[string]any{
-		"Bundle": res.Bundle, "Release": release, "Base": res.Base, "Images": res.Images, "Size": ui.Bytes(res.Size),
-		"Signed": res.Signed, "Config": config, "Program": Program, "Script": Script, "Sums": SumsFile, "Key": machine.KeyFile,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making the page: %w", err)
-	}
-	return out.Bytes(), nil
 }

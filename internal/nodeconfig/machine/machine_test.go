@@ -170,8 +170,10 @@ func TestKeyOnly(t *testing.T) {
 		if asked := strings.Contains(string(units[i].Text), "--key "+KeyFile); asked != (key != nil) {
 			t.Errorf("key %q: asked %v", key, asked)
 		}
-		if there := slices.ContainsFunc(files, func(f File) bool { return f.Path == KeyFile }); there != (key != nil) {
-			t.Errorf("key %q: on the node %v", key, there)
+		for _, name := range []string{KeyFile, InstallFile} {
+			if there := slices.ContainsFunc(files, func(f File) bool { return f.Path == name }); there != (key != nil) {
+				t.Errorf("key %q: %s is on the node: %v", key, name, there)
+			}
 		}
 	}
 }

@@ -72,8 +72,8 @@ type Settings struct {
 	// Nameserver is the only nameserver of a machine that has none; the zero value
 	// leaves the node's alone.
 	Nameserver netip.Addr
-	// Key is the PEM public key that bundles on sticks must be signed with; nil
-	// takes any bundle.
+	// Key are the PEM public keys, one of which must have signed the bundle and the
+	// program of a stick; nil takes any bundle.
 	Key []byte
 	// Address is where the answering registry listens, "" is the default.
 	Address string
@@ -141,6 +141,7 @@ func (s Settings) Files() ([]File, error) {
 	}
 	if s.Key != nil {
 		add(KeyFile, s.Key)
+		add(InstallFile, InstallScript())
 	}
 	return files, nil
 }

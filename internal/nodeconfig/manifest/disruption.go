@@ -62,6 +62,7 @@ func NodeDisruptionPolicy(v Version, s machine.Settings) ([]byte, error) {
 		{Path: machine.PinsFile, Actions: reload("crio.service")},
 		{Path: machine.NameserverFile, Actions: reload("NetworkManager.service")},
 		{Path: machine.KeyFile, Actions: []action{{Type: "None"}}},
+		{Path: machine.InstallFile, Actions: []action{{Type: "None"}}},
 	}}
 	for _, u := range units {
 		if !strings.HasPrefix(u.Name, "nodeseal-") && !u.Enabled {
