@@ -2,11 +2,7 @@
 
 package attacks
 
-import (
-	"os"
-	"path/filepath"
-	"testing"
-)
+import "testing"
 
 // TestEmptyKey calls a command as a script does whose variable is not set.
 func TestEmptyKey(t *testing.T) {
@@ -26,12 +22,8 @@ func TestEmptyKey(t *testing.T) {
 
 // TestEndlessKey names a device as the key.
 func TestEndlessKey(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.tar.zst")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	attack{
 		Name: "keys: a key file without an end", Before: "out of memory",
 		Exit: 2, Says: "key cannot be used",
-	}.run(t, "sign", path, "--key", "/dev/zero")
+	}.run(t, "bundle", "--images", "images.lst", "-o", "x.tar.zst", "--sign-key", "/dev/zero")
 }
