@@ -12,7 +12,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/layout"
 )
@@ -39,8 +38,6 @@ type Report struct {
 	Bytes int64
 	// Damage is what was found damaged, in the order of the file.
 	Damage []*bundle.DamageError
-	// Refused are the layers that are whole, but that no node would take.
-	Refused []*RefusedLayer
 	// Images are the references of the images that the damage hurts, sorted.
 	// Damage outside of the images' blobs hurts none of them.
 	Images []string
@@ -53,16 +50,6 @@ func (r *Report) Same(rawInventory []byte) error {
 		return fmt.Errorf("%w: its inventory changed since it was verified", bundle.ErrDamaged)
 	}
 	return nil
-}
-
-// RefusedLayer is a layer with a member that breaks the rules for layers.
-type RefusedLayer struct {
-	// Blob is the layer's digest in the bundle.
-	Blob digest.Digest
-	// Err names the member and says why.
-	Err *layerrules.Error
-	// Images are the references of the images that have the layer, sorted.
-	Images []string
 }
 
 // Verify reads the whole bundle in the first size bytes of r, rehashes every
@@ -306,15 +293,6 @@ func (v *verifier) finish() *Report {
 		if slices.ContainsFunc(inv.ImageBlobs(&inv.Images[i]), func(d digest.Digest) bool { return v.hurt[d] || v.hurt[tables[d]] }) {
 			rep.Images = append(rep.Images, inv.Images[i].Ref)
 		}
-	}
-	for _, r := range rep.Refused {
-		for i := range inv.Images {
-			if slices.ContainsFunc(inv.Images[i].Layers, func(l bundle.Layer) bool { return inv.LayerBlob(l) == r.Blob }) {
-				r.Images = append(r.Images, inv.Images[i].Ref)
-			}
-		}
-		slices.Sort(r.Images)
-		r.Images = slices.Compact(r.Images)
 	}
 	slices.Sort(rep.Images)
 	rep.Images = slices.Compact(rep.Images)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/imagelist/nodestore"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
@@ -65,7 +66,7 @@ func (o *attachmentOptions) read(opts *mirror.Options) error {
 func (o *attachmentOptions) files(a *app) ([]sources.File, error) {
 	var paths []string
 	for _, path := range o.signatures {
-		if !isDir(path) {
+		if !form.IsDir(path) {
 			paths = append(paths, path)
 			continue
 		}

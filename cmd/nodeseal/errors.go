@@ -11,12 +11,12 @@ import (
 	"syscall"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
+	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/pull"
@@ -45,12 +45,8 @@ var (
 	errPartial = errors.New("done in part")
 	// errFound says that a check found damage or something missing; it was listed.
 	errFound = errors.New("damaged or missing")
-	// errLacks says that a bundle lacks images of a list.
-	errLacks = errors.New("not in the bundle")
 	// errInterrupted says that somebody ended the command.
 	errInterrupted = errors.New("interrupted")
-	// errNotRoot says that a command needs rights that its user has not.
-	errNotRoot = errors.New("it needs root")
 )
 
 // usageError is a command line that makes no sense.
@@ -102,7 +98,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
-	case is(err, errFound, errLacks, base.ErrIncomplete, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, signature.ErrMismatch, store.ErrDamaged,
+	case is(err, errFound, install.ErrLacks, base.ErrIncomplete, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, signature.ErrMismatch, store.ErrDamaged,
 		policy.ErrRefused, layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
 		return exitDamaged
 	case isPrecondition(err):
@@ -146,20 +142,14 @@ func hint(err error) string {
 	var noRoom *store.NeedError
 	var kernel *image.KernelError
 	var slotImage *slot.ImageError
-	var noBase *missingBaseError
+	var noBase *base.NotThereError
 	var badBase *base.DamagedError
 	var unknown *net.DNSError
-	var refused *layerrules.Error
-	var entry *extract.RefusedError
 	switch {
 	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase):
 		return "nodeseal verify " + badBase.Path + " names all that is damaged there; mend it, name another base with --base, or take a bundle that was made without --since"
-	case errors.As(err, &refused):
-		return "no node could unpack it: rebuild the image without this member, or bundle the others with --keep-going"
-	case errors.As(err, &entry) && is(entry.Err, layerrules.Reasons()...):
-		return "nodeseal verify BUNDLE names every layer that nodes refuse; nodeseal import --images LIST takes the images that are listed"
 	case errors.As(err, &slotImage):
 		return "nodeseal verify " + strings.TrimSuffix(slotImage.File, image.Suffix) + " --repair BUNDLE makes it anew; to do without it: nodeseal unseal, and remove the file"
 	case errors.Is(err, policy.ErrRefused):
@@ -194,9 +184,9 @@ func hint(err error) string {
 		return "wait for the other run, or name another directory with --work"
 	case errors.Is(err, store.ErrExists):
 		return "a store is never overwritten: nodeseal reseal brings another release into the free slot beside it; or name another directory with --store"
-	case errors.Is(err, errLacks):
+	case errors.Is(err, install.ErrLacks):
 		return "nodeseal bundle --images LIST makes a bundle that has them; nodeseal inspect BUNDLE says what this one has"
-	case errors.Is(err, errNotRoot):
+	case errors.Is(err, install.ErrNotRoot):
 		return "run it as root on the node (sudo); to try it out without root: podman unshare nodeseal ..."
 	case errors.As(err, &privilege):
 		return "run it as root on the node, or leave the seal out with --no-seal"

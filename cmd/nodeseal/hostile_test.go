@@ -17,6 +17,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/store/storetest"
@@ -88,7 +89,7 @@ func TestHostileImages(t *testing.T) {
 			if code != exitDone {
 				t.Fatalf("bundle: exit code %d\n%s", code, said)
 			}
-			for _, format := range []string{formatDir, formatImage} {
+			for _, format := range []string{string(form.Dir), string(form.Image)} {
 				t.Run(format, func(t *testing.T) { refusesToImport(t, bundle, format, c.says) })
 			}
 			if data, err := os.ReadFile(canary); string(data) != "alive" {
@@ -150,7 +151,7 @@ func TestOneHash(t *testing.T) {
 			c.make(t, src)
 			path := filepath.Join(t.TempDir(), "b.tar.zst")
 			writeBundle(t, path, src)
-			for _, format := range []string{formatDir, formatImage} {
+			for _, format := range []string{string(form.Dir), string(form.Image)} {
 				t.Run(format, func(t *testing.T) { refusesToImport(t, path, format, c.says) })
 			}
 		})
@@ -186,7 +187,7 @@ func writeBundle(t *testing.T, path string, src *storetest.Source) {
 func refusesToImport(t *testing.T, bundle, format, says string) {
 	t.Helper()
 	parent := t.TempDir()
-	if format == formatImage {
+	if format == string(form.Image) {
 		err := image.Supported(t.Context(), parent)
 		testenv.Require(t, err == nil, "the test needs EROFS: %v", err)
 	}

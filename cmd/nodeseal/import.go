@@ -4,47 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"runtime/debug"
-	"strings"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/bundle/archive"
-	"github.com/nodeseal/nodeseal/internal/base"
-	"github.com/nodeseal/nodeseal/internal/seal"
-	"github.com/nodeseal/nodeseal/internal/slot"
-	"github.com/nodeseal/nodeseal/internal/store"
-	"github.com/nodeseal/nodeseal/internal/store/dir"
-	"github.com/nodeseal/nodeseal/internal/store/image"
-	"github.com/nodeseal/nodeseal/internal/ui"
+	"github.com/nodeseal/nodeseal/internal/install"
 )
 
 type importOptions struct {
-	slots   slotOptions
-	store   string
-	jobs    int
-	noSeal  bool
-	noMount bool
-	format  formatOptions
-	key     keyOptions
-	part    partOptions
-	base    baseOptions
+	installOptions
+	store     string
+	noSeal    bool
+	noMount   bool
+	images    []string
+	noDevices bool
 }
 
-func (o *importOptions) addFlags(flags *pflag.FlagSet) {
+func (o *importOptions) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	o.installOptions.addFlags(cmd, defaultBases)
+	o.form.addFlags(cmd)
 	flags.StringVar(&o.store, "store", "", "make a single store in this `DIR`, which must not exist, and leave the slots alone")
-	flags.IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers to extract at once (default: processors, at most 8)")
 	flags.BoolVar(&o.noSeal, "no-seal", false, "leave the store unsealed")
 	flags.BoolVar(&o.noMount, "no-mount", false, "seal without the read-only mount")
-	o.format.addFlags(flags)
-	o.key.addFlags(flags)
-	o.part.addFlags(flags)
-	o.slots.addFlags(flags)
-	o.slots.addFillFlags(flags)
+	flags.StringArrayVar(&o.images, "images", nil, "import only the references of this `LIST`, in any form that nodeseal bundle reads; - is standard input; may be repeated")
+	flags.BoolVar(&o.noDevices, "no-devices", false, "refuse layers with device nodes; whiteouts are none")
+	must(cmd.MarkFlagDirname("store"))
 }
 
 func newImportCommand(a *app) *cobra.Command {
@@ -87,228 +71,53 @@ made (exit code 5 where nobody has any of them, else 4).`,
 		Args: exactArgs("the bundle or the image"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runImport(cmd.Context(), a, args[0], &o) },
 	}
-	o.addFlags(cmd.Flags())
-	o.base.addFlags(cmd, defaultBases)
-	must(cmd.MarkFlagDirname("store"))
-	o.format.complete(cmd)
-	o.slots.complete(cmd)
+	o.addFlags(cmd)
 	return cmd
 }
 
-func runImport(ctx context.Context, a *app, path string, o *importOptions) error {
-	if o.jobs < 0 {
-		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
-	}
-	if err := o.format.check(o.store); err != nil {
+// check refuses what makes no sense together.
+func (o *importOptions) check(path string) error {
+	if err := o.installOptions.check(); err != nil {
 		return err
 	}
-	if o.store != "" && o.slots.sysroot != "" {
+	if err := o.form.check(o.store); err != nil {
+		return err
+	}
+	switch image := install.IsImage(path); {
+	case o.store != "" && o.slots.sysroot != "":
 		return usageError{errors.New("--sysroot is about the slots, --store leaves them alone: name the directory on that disk with --store, or fill a slot")}
+	case image && (o.store != "" || o.form.out != ""):
+		return usageError{errors.New("an image goes into a slot as it is: no --store, no --image-out")}
+	case image && (len(o.images) > 0 || len(o.base.paths) > 0 || o.noDevices):
+		return usageError{errors.New("an image is whole: --images, --base and --no-devices are for bundles")}
 	}
-	if err := needRoot(); err != nil {
-		return err
-	}
-	if _, err := readSignKey("--sign-key", o.format.sign); err != nil {
-		return err
-	}
-	boundMemory(o.jobs)
-	if image.IsImage(path) {
-		return importFile(ctx, a, path, o)
-	}
-	f, err := archive.OpenFile(ctx, path, archive.WithTrust(o.key.trust(path)))
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	src, err := base.Whole(f)
-	if err != nil {
-		return err
-	}
-	if src, err = o.part.choose(a, path, src); err != nil {
-		return err
-	}
-	if o.store == "" && o.format.out == "" {
-		return importSlot(ctx, a, path, f, src, o)
-	}
-	asImage, err := o.format.image(ctx, o.store)
-	if err != nil {
-		return err
-	}
-	if asImage {
-		return importImage(ctx, a, path, f, src, o)
-	}
-	return importStore(ctx, a, path, f, src, o)
+	return nil
 }
 
-// boundMemory lets the garbage collector keep an import with up to 8 jobs below
-// 256 MiB; each job more has its own share.
-func boundMemory(jobs int) {
-	const job, program = 16 << 20, 48 << 20
-	limitMemory(program + job*int64(max(jobs, 8)))
-}
-
-// limitMemory sets the garbage collector's limit. GOMEMLIMIT overrules it.
-func limitMemory(bytes int64) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(bytes)
+func runImport(ctx context.Context, a *app, path string, o *importOptions) error {
+	if err := o.check(path); err != nil {
+		return err
 	}
-}
-
-// importStore makes a single store, unless it is there.
-func importStore(ctx context.Context, a *app, path string, f *archive.File, src store.Source, o *importOptions) error {
-	out := importResult{Store: o.store}
+	opts := o.options(a)
+	opts.NoSeal, opts.NoMount, opts.NoDevices = o.noSeal, o.noMount, o.noDevices
 	var err error
-	if out.Already, err = dir.Present(ctx, src, o.store); err != nil {
-		return fmt.Errorf("importing %s: %w", path, err)
+	if opts.Sign, err = readSignKey("--sign-key", o.form.sign); err != nil {
+		return err
 	}
-	if out.Already {
-		// A run before may have been killed behind the rename.
-		if _, err := dir.Clean(o.store); err != nil {
+	target := install.Target{Dir: o.store, File: o.form.out}
+	if target == (install.Target{}) {
+		if target.Root, err = o.slots.open(o.noMount); err != nil {
 			return err
 		}
-	} else {
-		b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, true)
-		if err != nil {
-			return fmt.Errorf("importing %w", err)
-		}
-		defer b.close()
-		res, err := dir.Import(ctx, b.src, o.store, store.ImportOptions{
-			Jobs: o.jobs, NoDevices: o.part.noDevices, Reuse: b.stores(), Progress: a.progress(),
-		})
-		if err != nil {
-			return fmt.Errorf("importing %s: %w", path, b.blame(err))
-		}
-		out.Store = res.Path
-		out.count(&res.Counts)
-		out.addBase(b)
 	}
-	if !o.noSeal {
-		// Also what a run before made and did not come to seal.
-		rep, err := seal.Seal(ctx, out.Store, seal.Options{NoMount: o.noMount, Label: dir.Label()})
-		if err != nil {
-			return fmt.Errorf("the store is whole, but not sealed: %w", err)
-		}
-		out.Seal = &rep
-	}
-	return a.show(out)
-}
-
-// importSlot fills the free slot.
-func importSlot(ctx context.Context, a *app, path string, f *archive.File, src store.Source, o *importOptions) error {
-	root, err := o.slots.open(o.noMount)
+	src, err := o.open(ctx, a, path, o.images...)
 	if err != nil {
 		return err
 	}
-	opts, err := o.slots.fillOptions(a, o.jobs)
-	if err != nil {
-		return err
-	}
-	if opts.Image, err = o.format.inSlot(ctx, root); err != nil {
-		return err
-	}
-	if opts.Image {
-		limitMemory(image.MemoryLimit(o.jobs))
-	}
-	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, !opts.Image)
+	defer src.Close()
+	res, err := install.Run(ctx, src, target, opts)
 	if err != nil {
 		return fmt.Errorf("importing %w", err)
 	}
-	defer b.close()
-	opts.NoSeal, opts.NoDevices, opts.Reuse = o.noSeal, o.part.noDevices, b.stores()
-	res, err := root.Fill(ctx, b.src, opts)
-	if err != nil {
-		return fmt.Errorf("importing %s: %w", path, b.blame(err))
-	}
-	out := newFilledResult(res, &o.slots)
-	out.addBase(b)
-	return a.show(out)
-}
-
-// importResult is what import prints. Bytes are those of the unpacked layers.
-type importResult struct {
-	Store string `json:"store"`
-	// Slot is the slot that was filled, Already that the bundle was there before.
-	Slot       slot.Name `json:"slot,omitempty"`
-	Already    bool      `json:"already,omitempty"`
-	Images     int       `json:"images"`
-	References int       `json:"references"`
-	Layers     int       `json:"layers"`
-	Files      int64     `json:"files"`
-	Bytes      int64     `json:"bytes"`
-	TakenOver  int       `json:"takenOver"`
-	// Taken are layers from the other slot or from stores of the base, Extracted
-	// those from the bundle or from bundles of the base.
-	Taken     int `json:"taken,omitempty"`
-	Extracted int `json:"extracted"`
-	// Based are the layers that the bundle left to its base, Base where they were.
-	Based int      `json:"based,omitempty"`
-	Base  []string `json:"base,omitempty"`
-	// Image is the file that holds the store, where one does, with its digest and
-	// its length.
-	Image      string        `json:"image,omitempty"`
-	Digest     digest.Digest `json:"digest,omitempty"`
-	ImageBytes int64         `json:"imageBytes,omitempty"`
-	// Signature is the file with the signature of Image's digest, with --sign-key.
-	Signature string       `json:"signature,omitempty"`
-	Seal      *seal.Report `json:"seal,omitempty"`
-}
-
-func newFilledResult(f *slot.Filled, slots *slotOptions) importResult {
-	out := importResult{Store: f.Path, Slot: f.Slot, Already: f.Already, Seal: f.Seal}
-	if slots.sysroot != "" && f.Seal != nil && f.Seal.FlagsSet() {
-		rep := *f.Seal
-		rep.Notes = []string{"that machine's units mount it read-only when it starts (nodeseal config)"}
-		out.Seal = &rep
-	}
-	if f.Counts != nil {
-		out.count(f.Counts)
-	}
-	if f.Image != nil {
-		out.Digest, out.ImageBytes = f.Image.Digest, f.Image.Size
-	}
-	if file, ok := hasImage(f.Path); ok {
-		out.Image = file
-	}
-	return out
-}
-
-// addBase adds what came from the base, where anything was done.
-func (r *importResult) addBase(b *based) {
-	if b.from != nil && !r.Already {
-		r.Based, r.Base = b.from.Layers(), b.from.Paths()
-	}
-}
-
-func (r *importResult) count(res *store.Counts) {
-	r.Images, r.References, r.Layers = res.Images, res.References, res.Layers
-	r.Files, r.Bytes, r.TakenOver = res.Files, res.Bytes, res.TakenOver
-	r.Taken, r.Extracted = res.Taken, res.Extracted
-}
-
-func (r importResult) writeText(w io.Writer) error {
-	p := &printer{w: w}
-	switch {
-	case r.Already && r.Slot == "":
-		p.line("OK: nothing to do: %s holds this bundle", r.Store)
-	case r.Already:
-		p.line("OK: nothing to do: slot %s holds this bundle (%s)", r.Slot, r.Store)
-	case r.Images == 0:
-		p.line("OK: %s holds what an earlier run had finished", r.Store)
-	default:
-		p.line("OK: %s holds %s under %s, %s, %s", r.Store, plural(r.Images, "image"), plural(r.References, "reference"),
-			plural(r.Layers, "layer"), ui.Bytes(max(r.Bytes, r.ImageBytes)))
-	}
-	if r.Based > 0 {
-		p.line("%s from the base, verified: %s", plural(r.Based, "layer"), strings.Join(r.Base, ", "))
-	}
-	if r.Digest != "" {
-		p.line("%s: %s, %s", r.Image, ui.Bytes(r.ImageBytes), r.Digest)
-	}
-	if r.Signature != "" {
-		p.line("%s: signature of its digest", r.Signature)
-	}
-	if p.err == nil && r.Seal != nil {
-		p.err = sealResult{*r.Seal}.writeText(w)
-	}
-	return p.err
+	return a.show(newImportResult(res, &o.slots))
 }

@@ -13,21 +13,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nodeseal/nodeseal/bundle/archive"
-	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
+	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/stick"
 )
 
 type importStickOptions struct {
-	slots slotOptions
-	key   keyOptions
-	node  string
+	installOptions
+	node string
 	// device is mounted at the directory meanwhile; "" where it is mounted.
 	device string
-	jobs   int
-	base   baseOptions
-	form   formatOptions
 }
 
 func newImportStickCommand(a *app) *cobra.Command {
@@ -50,24 +45,15 @@ give the layers that no slot has.`,
 			return runImportStick(cmd.Context(), a, args[0], &o)
 		},
 	}
-	o.slots.addFlags(cmd.Flags())
-	o.slots.addFillFlags(cmd.Flags())
-	o.slots.complete(cmd)
-	o.form.addSlotFlags(cmd.Flags())
-	o.form.complete(cmd)
-	o.key.addFlags(cmd.Flags())
-	o.base.addFlags(cmd, "the slots, and the bundles beside it on the stick,")
+	o.addFlags(cmd, "the slots, and the bundles beside it on the stick,")
+	o.form.addSlotFlags(cmd)
 	cmd.Flags().StringVar(&o.node, "node", "", "`NAME` of this node in the result's name (default the host's name)")
 	cmd.Flags().StringVar(&o.device, "device", "", "mount this block `DEVICE` at DIR meanwhile: "+strings.Join(stick.Kinds(), ", ")+", without links, programs and devices")
-	cmd.Flags().IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers to extract at once (default: processors, at most 8)")
 	return cmd
 }
 
 func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptions) (err error) {
-	if o.jobs < 0 {
-		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
-	}
-	if err := o.form.check(""); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
 	node := o.node
@@ -118,38 +104,20 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 
 // importFrom imports the bundle at path.
 func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string) (*importResult, error) {
-	f, err := archive.OpenFile(ctx, path, archive.WithTrust(o.key.trust(path)))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // read only
 	root, err := o.slots.open(false)
 	if err != nil {
 		return nil, err
 	}
-	opts, err := o.slots.fillOptions(a, o.jobs)
+	src, err := o.open(ctx, a, path)
 	if err != nil {
 		return nil, err
 	}
-	src, err := base.Whole(f)
-	if err != nil {
-		return nil, err
-	}
-	if opts.Image, err = o.form.inSlot(ctx, root); err != nil {
-		return nil, err
-	}
-	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, !opts.Image)
+	defer src.Close()
+	res, err := install.Run(ctx, src, install.Target{Root: root}, o.options(a))
 	if err != nil {
 		return nil, fmt.Errorf("importing %w", err)
 	}
-	defer b.close()
-	opts.Reuse = b.stores()
-	res, err := root.Fill(ctx, b.src, opts)
-	if err != nil {
-		return nil, fmt.Errorf("importing %s: %w", path, b.blame(err))
-	}
-	out := newFilledResult(res, &o.slots)
-	out.addBase(b)
+	out := newImportResult(res, &o.slots)
 	return &out, nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
@@ -24,7 +25,7 @@ bundle of bundle --since, the layers that are left to its base count too.
 With --json, the inventory and the sums.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if isDir(args[0]) {
+			if form.IsDir(args[0]) {
 				return runInspectStore(a, args[0], args[0])
 			}
 			if image.IsImage(args[0]) {

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
@@ -26,7 +27,7 @@ func runInspectImage(a *app, path string) error {
 // runInspectStore shows what is inside the store path, which lies in dir, as for a
 // bundle. A slot whose image is not mounted shows what the image holds.
 func runInspectStore(a *app, path, dir string) error {
-	if file, ok := hasImage(path); ok && dir == path {
+	if file, ok := form.FileOf(path); ok && dir == path {
 		if up, err := seal.ImageMounted(path); err == nil && !up {
 			return runInspectImage(a, file)
 		}

@@ -9,28 +9,20 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/bundle/archive"
-	"github.com/nodeseal/nodeseal/internal/base"
+	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/slot"
-	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
 type resealOptions struct {
-	slots   slotOptions
-	jobs    int
+	installOptions
 	restart bool
-	base    baseOptions
-	format  formatOptions
 }
 
-func (o *resealOptions) addFlags(flags *pflag.FlagSet) {
-	o.slots.addFlags(flags)
-	o.slots.addFillFlags(flags)
-	o.format.addSlotFlags(flags)
-	flags.IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers in the works at once (default: processors, at most 8)")
-	flags.BoolVar(&o.restart, "restart-crio", false, "restart CRI-O afterwards, which restarts kubelet too (not needed: CRI-O sees the new images by itself)")
+func (o *resealOptions) addFlags(cmd *cobra.Command) {
+	o.installOptions.addFlags(cmd, defaultBases)
+	o.form.addSlotFlags(cmd)
+	cmd.Flags().BoolVar(&o.restart, "restart-crio", false, "restart CRI-O afterwards, which restarts kubelet too (not needed: CRI-O sees the new images by itself)")
 }
 
 func newResealCommand(a *app) *cobra.Command {
@@ -56,59 +48,36 @@ only the layers that are new.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runReseal(cmd.Context(), a, args[0], &o) },
 	}
-	o.addFlags(cmd.Flags())
-	o.base.addFlags(cmd, defaultBases)
-	o.slots.complete(cmd)
-	o.format.complete(cmd)
+	o.addFlags(cmd)
 	return cmd
 }
 
 func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error {
-	if o.jobs < 0 {
-		return usageError{fmt.Errorf("--jobs %d: want 1 or more", o.jobs)}
-	}
-	if err := o.format.check(""); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
 	if o.restart && o.slots.sysroot != "" {
 		return usageError{fmt.Errorf("--restart-crio is about this machine, --sysroot about another one")}
 	}
-	if image.IsImage(path) {
+	if install.IsImage(path) {
 		return usageError{fmt.Errorf("reseal %s: reseal takes a bundle; nodeseal import %s copies an image into the free slot", path, path)}
 	}
 	root, err := o.slots.open(false)
 	if err != nil {
 		return err
 	}
-	opts, err := o.slots.fillOptions(a, o.jobs)
+	src, err := o.open(ctx, a, path)
 	if err != nil {
 		return err
 	}
+	defer src.Close()
+	opts := o.options(a)
 	opts.FromOtherSlot = true
-	f, err := archive.OpenFile(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	src, err := base.Whole(f)
-	if err != nil {
-		return err
-	}
-	if opts.Image, err = o.format.inSlot(ctx, root); err != nil {
-		return err
-	}
-	b, err := o.base.onNode(ctx, a, path, f, src, &o.slots, !opts.Image)
+	res, err := install.Run(ctx, src, install.Target{Root: root}, opts)
 	if err != nil {
 		return fmt.Errorf("resealing with %w", err)
 	}
-	defer b.close()
-	opts.Reuse = b.stores()
-	res, err := root.Fill(ctx, b.src, opts)
-	if err != nil {
-		return fmt.Errorf("resealing with %s: %w", path, b.blame(err))
-	}
-	out := resealResult{importResult: newFilledResult(res, &o.slots)}
-	out.addBase(b)
+	out := resealResult{importResult: newImportResult(res, &o.slots)}
 	if err := out.lookAtOther(root, res.Slot.Other()); err != nil {
 		return err
 	}
@@ -152,7 +121,7 @@ func (r *resealResult) lookAtOther(root *slot.Root, n slot.Name) error {
 	r.Other, r.OtherRelease, r.takenFrom, r.extractedFrom = n, other.Release(), "slot "+string(n), "the bundle"
 	for _, b := range r.Base {
 		switch info, err := os.Stat(b); {
-		case err == nil && !info.IsDir() && !image.IsImage(b):
+		case err == nil && !info.IsDir() && !install.IsImage(b):
 			r.extractedFrom += " and " + b
 		case b != other.Path:
 			r.takenFrom += ", " + b

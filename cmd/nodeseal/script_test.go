@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/samplerelease"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store/image"
@@ -109,7 +110,7 @@ func cutFile(ts *testscript.TestScript, _ bool, args []string) {
 func unsealLater(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Defer(func() {
-		if file, ok := hasImage(dir); ok {
+		if file, ok := form.FileOf(dir); ok {
 			_, err := seal.UnsealImage(file, dir)
 			ts.Check(err)
 		} else if _, err := os.Stat(dir); err == nil {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/seal"
-	"github.com/nodeseal/nodeseal/internal/store/dir"
 )
 
 func newSealCommand(a *app) *cobra.Command {
@@ -39,14 +39,7 @@ func newUnsealCommand(a *app) *cobra.Command {
 }
 
 func runSeal(ctx context.Context, a *app, store string, o seal.Options) error {
-	var rep seal.Report
-	var err error
-	if file, ok := hasImage(store); ok {
-		o.Label = dir.Label()
-		rep, err = seal.Image(file, store, o)
-	} else {
-		rep, err = seal.Seal(ctx, store, o)
-	}
+	rep, err := form.Seal(ctx, store, o)
 	if err != nil {
 		return err
 	}
@@ -54,13 +47,7 @@ func runSeal(ctx context.Context, a *app, store string, o seal.Options) error {
 }
 
 func runUnseal(ctx context.Context, a *app, store string) error {
-	var rep seal.Report
-	var err error
-	if file, ok := hasImage(store); ok {
-		rep, err = seal.UnsealImage(file, store)
-	} else {
-		rep, err = seal.Unseal(ctx, store)
-	}
+	rep, err := form.Unseal(ctx, store)
 	if err != nil {
 		return err
 	}

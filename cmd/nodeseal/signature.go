@@ -15,12 +15,8 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
-	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/trust"
 )
-
-// maxSignature bounds the signature beside a bundle, in bytes.
-const maxSignature = 64 << 10
 
 // keyOptions say whose signature a bundle must have.
 type keyOptions struct{ path trust.File }
@@ -29,36 +25,16 @@ func (o *keyOptions) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&o.path, "key", "public key `FILE` (PEM) that must have signed the bundle; the signature lies beside it, as NAME.tar.zst"+signature.Suffix)
 }
 
-// trust returns the check of the bundle at path for archive.WithTrust.
-func (o *keyOptions) trust(path string) func(rawInventory []byte) error {
-	return func(raw []byte) error { return o.check(path, raw) }
-}
-
-// check holds the bundle at path, whose inventory.json is raw, to the key. It
-// does nothing where no key was named.
-func (o *keyOptions) check(path string, raw []byte) error {
+// read returns the keys, nil if none were named.
+func (o *keyOptions) read() (signature.Keys, error) {
 	if o.path == "" {
-		return nil
+		return nil, nil
 	}
 	keys, err := trust.PublicKeys(string(o.path))
 	if err != nil {
-		return usageError{fmt.Errorf("--key: %w", err)}
+		return nil, usageError{fmt.Errorf("--key: %w", err)}
 	}
-	sigPath, err := signature.Path(path)
-	if err != nil {
-		return err
-	}
-	sig, err := safefile.ReadFile(sigPath, maxSignature)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w: there is no %s", path, signature.ErrMismatch, sigPath)
-	}
-	if err != nil {
-		return fmt.Errorf("signature: %w", err)
-	}
-	if err := keys.Check(raw, sig); err != nil {
-		return fmt.Errorf("%s: %w", sigPath, err)
-	}
-	return nil
+	return keys, nil
 }
 
 // readSignKey reads the private key of a flag; nil where none is named.

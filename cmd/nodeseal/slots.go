@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/internal/slot"
-	"github.com/nodeseal/nodeseal/internal/store"
 )
 
 // gcThreshold is kubelet's default imageGCHighThresholdPercent.
@@ -90,13 +88,11 @@ func (o *slotOptions) path(p string) string {
 	return filepath.Join(o.sysroot, p)
 }
 
-// fillOptions are what every way to fill a slot has.
-func (o *slotOptions) fillOptions(a *app, jobs int) (slot.FillOptions, error) {
-	if o.threshold < 0 || o.threshold > 100 {
-		return slot.FillOptions{}, usageError{fmt.Errorf("--gc-threshold %d: want 0 to 100", o.threshold)}
+// stores are those of this node.
+func (o *slotOptions) stores() ([]string, error) {
+	root, err := slot.Open(o.path(o.root), slot.Options{})
+	if err != nil {
+		return nil, err
 	}
-	return slot.FillOptions{
-		ImportOptions: store.ImportOptions{Jobs: jobs, Progress: a.progress(), MaxUsage: o.threshold},
-		Now:           time.Now(),
-	}, nil
+	return []string{root.Path(slot.A), root.Path(slot.B)}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/nodestatus"
 )
 
@@ -92,7 +93,7 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 	opts.Scratch = filepath.Join(scratch, "check")
 	status, err := nodestatus.Collect(ctx, opts)
 	if uid := os.Geteuid(); uid != 0 && errors.Is(err, fs.ErrPermission) {
-		return preconditionError{fmt.Errorf("status as user %d: %w", uid, errNotRoot)}
+		return preconditionError{fmt.Errorf("status as user %d: %w", uid, install.ErrNotRoot)}
 	}
 	if err != nil {
 		return fmt.Errorf("status: %w", err)

@@ -13,22 +13,24 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/split"
+	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/progress"
-	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
-const (
-	phaseVerify = "verify"
-	phaseHash   = "hash"
-)
+const phaseVerify = "verify"
+
+// verifyOptions are the flags of verify; those of an import are for a repair.
+type verifyOptions struct {
+	installOptions
+	images []string
+	repair string
+}
 
 func newVerifyCommand(a *app) *cobra.Command {
-	var lists []string
-	var repair string
-	var key keyOptions
-	var base baseOptions
+	var o verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify BUNDLE|STORE",
 		Short: "Rehash everything and name what is damaged; with --images, what is missing",
@@ -50,38 +52,42 @@ another one, the layers are read to name what is damaged. With --repair BUNDLE a
 of it is whole and the bundle, exchanged in one step, and sealed again.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if isDir(args[0]) || image.IsImage(args[0]) {
-				if key.path != "" {
-					return usageError{errors.New("verify: --key is for a bundle, not for a store")}
+			if !form.IsDir(args[0]) && !install.IsImage(args[0]) {
+				if o.repair != "" {
+					return usageError{errors.New("verify: --repair is for a store, not for a bundle")}
 				}
-				if len(base.paths) > 0 && repair == "" {
-					return usageError{errors.New("verify: --base is for a bundle, not for a store; or comes with --repair")}
-				}
-				return runVerifyStore(cmd.Context(), a, args[0], lists, repair, &base)
+				return runVerify(cmd.Context(), a, args[0], &o)
 			}
-			if repair != "" {
-				return usageError{errors.New("verify: --repair is for a store, not for a bundle")}
+			if o.key.path != "" && o.repair == "" {
+				return usageError{errors.New("verify: --key is for a bundle, not for a store; or comes with --repair")}
 			}
-			return runVerify(cmd.Context(), a, args[0], lists, &key, &base)
+			if len(o.base.paths) > 0 && o.repair == "" {
+				return usageError{errors.New("verify: --base is for a bundle, not for a store; or comes with --repair")}
+			}
+			return runVerifyStore(cmd.Context(), a, args[0], &o)
 		},
 	}
-	cmd.Flags().StringArrayVar(&lists, "images", nil, "`LIST` of references that the bundle must hold; may be repeated")
-	key.addFlags(cmd.Flags())
-	base.addFlags(cmd, "none; with --repair what is whole of the store, the slots, and the bundles beside BUNDLE")
-	cmd.Flags().StringVar(&repair, "repair", "", "the `BUNDLE` to repair a damaged store from")
+	cmd.Flags().StringArrayVar(&o.images, "images", nil, "`LIST` of references that the bundle must hold; may be repeated")
+	o.key.addFlags(cmd.Flags())
+	o.base.addFlags(cmd, "none; with --repair what is whole of the store, the slots, and the bundles beside BUNDLE")
+	cmd.Flags().StringVar(&o.repair, "repair", "", "the `BUNDLE` to repair a damaged store from")
 	must(cmd.MarkFlagFilename("repair", "tar.zst", "zst"))
 	return cmd
 }
 
-func runVerify(ctx context.Context, a *app, path string, lists []string, key *keyOptions, base *baseOptions) error {
+func runVerify(ctx context.Context, a *app, path string, o *verifyOptions) error {
+	keys, err := o.key.read()
+	if err != nil {
+		return err
+	}
 	f, size, err := archive.OpenBytes(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	var wanted *imagelist.List
-	if len(lists) > 0 {
-		if wanted, err = readLists(a, lists); err != nil {
+	if len(o.images) > 0 {
+		if wanted, err = readLists(a, o.images); err != nil {
 			return err
 		}
 	}
@@ -89,7 +95,7 @@ func runVerify(ctx context.Context, a *app, path string, lists []string, key *ke
 	report.Begin(phaseVerify, size, progress.Bytes)
 	rep, err := archive.Verify(ctx, f, size, archive.VerifyOptions{
 		Jobs:  runtime.GOMAXPROCS(0),
-		Trust: key.trust(path),
+		Trust: install.Trust(path, keys),
 		Read:  func(n int64) { report.Add(phaseVerify, n) },
 	})
 	var parts []*split.Error
@@ -107,16 +113,16 @@ func runVerify(ctx context.Context, a *app, path string, lists []string, key *ke
 	}
 	report.End(phaseVerify)
 	out := newVerifyResult(path, rep)
-	out.Signed = key.path != ""
+	out.Signed = keys != nil
 	for _, part := range parts {
 		out.Parts = append(out.Parts, partItem{Part: part.Part, Error: part.Err.Error()})
 	}
-	if out.Base, err = verifyBase(ctx, a, path, rep, base); err != nil {
+	if out.Base, err = verifyBase(ctx, a, path, rep, &o.base); err != nil {
 		return err
 	}
 	out.OK = out.OK && (out.Base == nil || out.Base.ok())
 	if wanted != nil {
-		out.Missing = missing(rep.Inventory, wanted)
+		out.Missing = install.Missing(rep.Inventory, wanted)
 		out.OK = out.OK && len(out.Missing) == 0
 	}
 	if err := a.show(out); err != nil {
@@ -126,19 +132,6 @@ func runVerify(ctx context.Context, a *app, path string, lists []string, key *ke
 		return errFound
 	}
 	return nil
-}
-
-// missing returns the references of the list that the inventory does not hold.
-func missing(inv *bundle.Inventory, list *imagelist.List) []string {
-	out := []string{}
-	for _, e := range list.Entries() {
-		for _, ref := range append([]string{e.Ref}, e.Names...) {
-			if !inv.Holds(ref) {
-				out = append(out, ref)
-			}
-		}
-	}
-	return out
 }
 
 // verifyResult is what verify prints. Sizes are in bytes of the unpacked tar.
@@ -153,8 +146,6 @@ type verifyResult struct {
 	Signed bool `json:"signed,omitempty"`
 	// Parts are the parts that are not what the list of parts says.
 	Parts []partItem `json:"parts,omitempty"`
-	// Refused are the layers that are whole, but that no node would take.
-	Refused []refusedItem `json:"refused,omitempty"`
 	// Hurt are the images that the damage hurts.
 	Hurt []string `json:"hurt"`
 	// Missing are the references of --images that the bundle does not hold.
@@ -169,14 +160,6 @@ type damageItem struct {
 	Error  string        `json:"error"`
 }
 
-// refusedItem is a layer with a member that breaks the rules for layers.
-type refusedItem struct {
-	Layer  digest.Digest `json:"layer"`
-	Member string        `json:"member"`
-	Error  string        `json:"error"`
-	Images []string      `json:"images"`
-}
-
 type partItem struct {
 	Part  string `json:"part"`
 	Error string `json:"error"`
@@ -184,15 +167,12 @@ type partItem struct {
 
 func newVerifyResult(path string, rep *archive.Report) verifyResult {
 	out := verifyResult{
-		Bundle: path, OK: len(rep.Damage) == 0 && len(rep.Refused) == 0, Images: len(rep.Inventory.Images),
+		Bundle: path, OK: len(rep.Damage) == 0, Images: len(rep.Inventory.Images),
 		Blobs: rep.Blobs, Bytes: rep.Bytes,
 		Damage: make([]damageItem, len(rep.Damage)), Hurt: append([]string{}, rep.Images...),
 	}
 	for i, d := range rep.Damage {
 		out.Damage[i] = damageItem{Member: d.Member, Blob: d.Blob, Error: d.Err.Error()}
-	}
-	for _, l := range rep.Refused {
-		out.Refused = append(out.Refused, refusedItem{Layer: l.Blob, Member: l.Err.Name, Error: l.Err.Err.Error(), Images: l.Images})
 	}
 	return out
 }
@@ -208,11 +188,6 @@ func (r verifyResult) writeText(w io.Writer) error {
 	}
 	for _, part := range r.Parts {
 		p.line("DAMAGED  part %s: %s", part.Part, part.Error)
-	}
-	for _, l := range r.Refused {
-		for _, ref := range l.Images {
-			p.line("REFUSED  %s: a node does not take layer %s: member %q: %s", ref, l.Layer, l.Member, l.Error)
-		}
 	}
 	for _, ref := range r.Hurt {
 		p.line("HURT     %s", ref)
@@ -238,10 +213,6 @@ func (r verifyResult) writeText(w io.Writer) error {
 			lost = fmt.Sprintf("%s and %s of the base", lost, plural(n, "layer"))
 		}
 	}
-	refused := ""
-	if len(r.Refused) > 0 {
-		refused = fmt.Sprintf(", %s that nodes refuse", plural(len(r.Refused), "layer"))
-	}
-	p.line("NOT OK: %s damaged, %s of %d hurt, %s missing%s", plural(bad, "place"), plural(len(r.Hurt), "image"), r.Images, lost, refused)
+	p.line("NOT OK: %s damaged, %s of %d hurt, %s missing", plural(bad, "place"), plural(len(r.Hurt), "image"), r.Images, lost)
 	return p.err
 }

@@ -67,7 +67,8 @@ func verifyBase(ctx context.Context, a *app, path string, rep *archive.Report, o
 	if err != nil {
 		return nil, err
 	}
-	b, err := o.complete(ctx, a, path, f, src, nil, base.Options{})
+	find := o.finder(a)
+	b, err := find.Complete(ctx, path, f, src, base.Options{})
 	var missing *base.MissingError
 	if errors.As(err, &missing) {
 		out.Verified = true
@@ -79,15 +80,15 @@ func verifyBase(ctx context.Context, a *app, path string, rep *archive.Report, o
 	if err != nil {
 		return nil, err
 	}
-	defer b.close()
+	defer b.Close()
 	report := a.progress()
-	report.Begin(phaseVerifyBase, b.from.Bytes(), progress.Bytes)
-	damaged, err := b.from.Verify(ctx, runtime.GOMAXPROCS(0), func(n int64) { report.Add(phaseVerifyBase, n) })
+	report.Begin(phaseVerifyBase, b.Base.Bytes(), progress.Bytes)
+	damaged, err := b.Base.Verify(ctx, runtime.GOMAXPROCS(0), func(n int64) { report.Add(phaseVerifyBase, n) })
 	if err != nil {
 		return nil, err
 	}
 	report.End(phaseVerifyBase)
-	out.Verified, out.Paths = true, b.from.Paths()
+	out.Verified, out.Paths = true, b.Base.Paths()
 	for _, d := range damaged {
 		out.Damage = append(out.Damage, baseDamage{Base: d.Path, Layer: d.Layer, Error: d.Err.Error()})
 	}

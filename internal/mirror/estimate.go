@@ -11,7 +11,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/bundle/compression"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
@@ -120,21 +119,15 @@ func (r *run) openSample(ctx context.Context, j *job) (io.ReadCloser, func() int
 	}
 	var n int64
 	in := bufio.NewReaderSize(&countingReader{r: body, count: func(more int64) { n += more }}, copyBuffer)
-	plain, err := compression.NewReader(in)
+	plain, err := newDecompressor(in)
 	if err != nil {
 		return nil, nil, errors.Join(err, body.Close())
 	}
-	return &sampleReader{plain, body}, func() int64 { return n - int64(in.Buffered()) }, nil
+	return struct {
+		io.Reader
+		io.Closer
+	}{plain, body}, func() int64 { return n - int64(in.Buffered()) }, nil
 }
-
-// sampleReader is the plain bytes of a layer that come from body.
-type sampleReader struct {
-	*compression.Reader
-	body io.Closer
-}
-
-// Close implements io.Closer.
-func (s *sampleReader) Close() error { return errors.Join(s.Reader.Close(), s.body.Close()) }
 
 // newRun opens the work directory for a run. The caller closes it.
 func newRun(src Source, o Options) (*run, error) {

@@ -11,7 +11,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/bundle/compression"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/layout"
 )
@@ -165,7 +164,7 @@ const copyBuffer = 256 << 10
 func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, m *made) error {
 	tar := in
 	if !plain {
-		d, err := compression.NewReader(in)
+		d, err := newDecompressor(in)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 
-	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sys/unix"
 )
@@ -182,7 +181,7 @@ func (u *unpacker) node(hdr *tar.Header, parent dir, a at) error {
 // hardLink links a to what the header names. As in the library the attributes
 // of the link's header become the file's.
 func (u *unpacker) hardLink(hdr *tar.Header, a at) error {
-	target, err := layerrules.LinkTarget(hdr.Linkname)
+	target, err := LinkTarget(hdr)
 	if err != nil {
 		return err
 	}

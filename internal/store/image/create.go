@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 
-	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/vbatts/tar-split/archive/tar"
@@ -99,7 +98,7 @@ func (t *tree) special(hdr *tar.Header, parent *node, base string) error {
 // hardLink gives the file that the header names a further name, and the header's
 // attributes.
 func (t *tree) hardLink(hdr *tar.Header, parent *node, base string) error {
-	target, err := layerrules.LinkTarget(hdr.Linkname)
+	target, err := extract.LinkTarget(hdr)
 	if err != nil {
 		return err
 	}

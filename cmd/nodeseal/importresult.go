@@ -1,0 +1,84 @@
+package main
+
+import (
+	"io"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/internal/install"
+	"github.com/nodeseal/nodeseal/internal/seal"
+	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/ui"
+)
+
+// importResult is what import prints. Bytes are those of the unpacked layers.
+type importResult struct {
+	Store string `json:"store"`
+	// Slot is the slot that was filled, Already that the bundle was there before.
+	Slot       slot.Name `json:"slot,omitempty"`
+	Already    bool      `json:"already,omitempty"`
+	Images     int       `json:"images"`
+	References int       `json:"references"`
+	Layers     int       `json:"layers"`
+	Files      int64     `json:"files"`
+	Bytes      int64     `json:"bytes"`
+	TakenOver  int       `json:"takenOver"`
+	// Taken are layers from the other slot or from stores of the base, Extracted
+	// those from the bundle or from bundles of the base.
+	Taken     int `json:"taken,omitempty"`
+	Extracted int `json:"extracted"`
+	// Based are the layers that the bundle left to its base, Base where they were.
+	Based int      `json:"based,omitempty"`
+	Base  []string `json:"base,omitempty"`
+	// Image is the file that holds the store, where one does, with its digest and
+	// its length.
+	Image      string        `json:"image,omitempty"`
+	Digest     digest.Digest `json:"digest,omitempty"`
+	ImageBytes int64         `json:"imageBytes,omitempty"`
+	// Signature is the file with the signature of Image's digest, with --sign-key.
+	Signature string       `json:"signature,omitempty"`
+	Seal      *seal.Report `json:"seal,omitempty"`
+}
+
+func newImportResult(r *install.Result, slots *slotOptions) importResult {
+	out := importResult{
+		Store: r.Path, Slot: r.Slot, Already: r.Already, Images: r.Images, References: r.References, Layers: r.Layers,
+		Files: r.Files, Bytes: r.Bytes, TakenOver: r.TakenOver, Taken: r.Taken, Extracted: r.Extracted,
+		Based: r.Based, Base: r.Base, Image: r.File, Digest: r.Image.Digest, ImageBytes: r.Image.Size, Signature: r.Signature, Seal: r.Seal,
+	}
+	if slots.sysroot != "" && r.Seal != nil && r.Seal.FlagsSet() {
+		rep := *r.Seal
+		rep.Notes = []string{"that machine's units mount it read-only when it starts (nodeseal config)"}
+		out.Seal = &rep
+	}
+	return out
+}
+
+func (r importResult) writeText(w io.Writer) error {
+	p := &printer{w: w}
+	switch {
+	case r.Already && r.Slot == "":
+		p.line("OK: nothing to do: %s holds this bundle", r.Store)
+	case r.Already:
+		p.line("OK: nothing to do: slot %s holds this bundle (%s)", r.Slot, r.Store)
+	case r.Images == 0:
+		p.line("OK: %s holds what an earlier run had finished", r.Store)
+	default:
+		p.line("OK: %s holds %s under %s, %s, %s", r.Store, plural(r.Images, "image"), plural(r.References, "reference"),
+			plural(r.Layers, "layer"), ui.Bytes(max(r.Bytes, r.ImageBytes)))
+	}
+	if r.Based > 0 {
+		p.line("%s from the base, verified: %s", plural(r.Based, "layer"), strings.Join(r.Base, ", "))
+	}
+	if r.Digest != "" {
+		p.line("%s: %s, %s", r.Image, ui.Bytes(r.ImageBytes), r.Digest)
+	}
+	if r.Signature != "" {
+		p.line("%s: signature of its digest", r.Signature)
+	}
+	if p.err == nil && r.Seal != nil {
+		p.err = sealResult{*r.Seal}.writeText(w)
+	}
+	return p.err
+}

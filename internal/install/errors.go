@@ -1,0 +1,31 @@
+package install
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/nodeseal/nodeseal/internal/store"
+)
+
+var (
+	// ErrNotRoot is wrapped when the user may not make a store.
+	ErrNotRoot = errors.New("it needs root")
+	// ErrLacks is wrapped when a bundle lacks images that are wanted.
+	ErrLacks = errors.New("not in the bundle")
+)
+
+// NeedRoot refuses ordinary users before any work begins. Root of a user
+// namespace is enough. The error wraps ErrNotRoot and store.ErrPrecondition.
+func NeedRoot() error {
+	if uid := os.Geteuid(); uid != 0 {
+		return precondition{fmt.Errorf("importing as user %d: %w", uid, ErrNotRoot)}
+	}
+	return nil
+}
+
+// precondition is an error that something on this machine has to change for.
+type precondition struct{ error }
+
+// Unwrap returns store.ErrPrecondition and the cause.
+func (p precondition) Unwrap() []error { return []error{store.ErrPrecondition, p.error} }

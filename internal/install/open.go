@@ -1,0 +1,158 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/signature"
+	"github.com/nodeseal/nodeseal/internal/base"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/safefile"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/image"
+)
+
+// OpenOptions say which source is taken, and what of it.
+type OpenOptions struct {
+	// Keys are those of which one must have signed the bundle, or the digest of the
+	// image; nil asks for no signature.
+	Keys signature.Keys
+	// Images are the only images that are wanted, all of which must be there; nil is
+	// all of the bundle.
+	Images *imagelist.List
+	// Bases are stores and bundles that have the layers which the bundle leaves to its
+	// base. If there are none, the Stores and the bundles beside this one are searched.
+	Bases []string
+	// Stores are those of this node.
+	Stores []string
+	// Progress receives warnings about bases, and may be nil.
+	Progress progress.Func
+}
+
+// Source is what a store is made of: a bundle, whole or in parts, or an image
+// file. It is for one Run or Repair.
+type Source struct {
+	path string
+	opts OpenOptions
+
+	file *archive.File // of a bundle
+	src  store.Source  // the images that are wanted
+
+	digest digest.Digest // of an image file
+}
+
+// Open opens the bundle or the image at path and proves what can be proven before
+// anything is written: rights, signature, and that it has what is wanted. Errors wrap
+// ErrNotRoot, ErrLacks, signature.ErrMismatch, or are those of archive.OpenFile. The
+// caller closes it.
+func Open(ctx context.Context, path string, opts OpenOptions) (*Source, error) {
+	if err := NeedRoot(); err != nil {
+		return nil, err
+	}
+	s := &Source{path: path, opts: opts}
+	if IsImage(path) {
+		return s, s.openImage()
+	}
+	var err error
+	if s.file, err = archive.OpenFile(ctx, path, archive.WithTrust(Trust(path, opts.Keys))); err != nil {
+		return nil, err
+	}
+	if err := s.openBundle(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// IsImage reports whether the source at path is an image file.
+func IsImage(path string) bool { return image.IsImage(path) }
+
+// Close closes the source.
+func (s *Source) Close() {
+	if s.file != nil {
+		_ = s.file.Close() // it was only read
+	}
+}
+
+// complete gives the bundle what it leaves to its base, for a new store. stores are
+// searched if no base was named.
+func (s *Source) complete(ctx context.Context, stores []string, asImage bool) (*base.Completed, error) {
+	find := base.Finder{Named: s.opts.Bases, Stores: stores, Warn: s.opts.Progress.Warn}
+	return find.Complete(ctx, s.path, s.file, s.src, base.Options{Architecture: runtime.GOARCH, Links: !asImage})
+}
+
+func (s *Source) openBundle() (err error) {
+	if s.src, err = base.Whole(s.file); err != nil || s.opts.Images == nil {
+		return err
+	}
+	if lacks := Missing(s.src.Inventory(), s.opts.Images); len(lacks) > 0 {
+		noun := "references"
+		if len(lacks) == 1 {
+			noun = "reference"
+		}
+		return fmt.Errorf("importing %s: %d %s of the list %w:\n  %s", s.path, len(lacks), noun, ErrLacks, strings.Join(lacks, "\n  "))
+	}
+	if s.src, err = store.Part(s.src, wanted(s.opts.Images)); err != nil {
+		return fmt.Errorf("importing %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// wanted chooses the images of a list.
+func wanted(list *imagelist.List) func(*bundle.Image) bool {
+	names := make(map[string]bool)
+	for _, e := range list.Entries() {
+		for _, ref := range append([]string{e.Ref}, e.Names...) {
+			names[ref] = true
+		}
+	}
+	return func(img *bundle.Image) bool {
+		for _, name := range img.Names {
+			if names[name] {
+				return true
+			}
+		}
+		return names[img.Ref]
+	}
+}
+
+// Missing returns the references of the list that the inventory does not hold.
+func Missing(inv *bundle.Inventory, list *imagelist.List) []string {
+	out := []string{}
+	for _, e := range list.Entries() {
+		for _, ref := range append([]string{e.Ref}, e.Names...) {
+			if !inv.Holds(ref) {
+				out = append(out, ref)
+			}
+		}
+	}
+	return out
+}
+
+// openImage reads the digest that an image must have.
+func (s *Source) openImage() error {
+	recorded := s.path + image.DigestSuffix
+	sum, err := safefile.ReadFile(recorded, image.MaxDigest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return precondition{fmt.Errorf("importing %s: %w: copy it from where the image was made", s.path, err)}
+	}
+	if err != nil {
+		return fmt.Errorf("importing %s: %w", s.path, err)
+	}
+	if check := Trust(s.path, s.opts.Keys); check != nil {
+		if err := check(sum); err != nil {
+			return err
+		}
+	}
+	s.digest, err = image.ParseDigest(recorded, sum)
+	return err
+}
