@@ -62,6 +62,9 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 			return fmt.Errorf("naming the result: %w", err)
 		}
 	}
+	if err := install.NeedRoot(); err != nil {
+		return err
+	}
 	writable := func() error { return nil }
 	if o.device != "" {
 		mounted, merr := stick.Mount(o.device, dir)

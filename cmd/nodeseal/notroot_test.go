@@ -13,8 +13,8 @@ import (
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
-// TestNotRoot holds that who may not read the slots is told so, and not that they
-// are damaged.
+// TestNotRoot holds that users who may not read or make a store are told so at once, and
+// not that something is damaged or missing.
 func TestNotRoot(t *testing.T) {
 	testenv.NeedRoot(t)
 	dir, err := os.MkdirTemp("", "nodeseal-not-root-")
@@ -35,16 +35,31 @@ func TestNotRoot(t *testing.T) {
 	// The program, where that user can start it.
 	program := filepath.Join(dir, "nodeseal")
 	copyProgram(t, program)
-	cmd := exec.Command(program, "status", "--root", slots)
-	cmd.Dir = dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != exitPrecondition {
-		t.Errorf("status: %v, want exit code %d", err, exitPrecondition)
+	tests := map[string]struct {
+		args []string
+		want string
+	}{
+		"status":       {[]string{"status", "--root", slots}, "status as user 54321: it needs root"},
+		"import":       {[]string{"import", "none.tar.zst", "--root", slots}, "importing as user 54321: it needs root"},
+		"import store": {[]string{"import", "none.tar.zst", "--store", "store"}, "importing as user 54321: it needs root"},
+		"reseal":       {[]string{"reseal", "none.tar.zst", "--root", slots}, "importing as user 54321: it needs root"},
+		"import-stick": {[]string{"import-stick", dir, "--root", slots}, "importing as user 54321: it needs root"},
+		"repair":       {[]string{"verify", filepath.Join(slots, "a"), "--repair", "none.tar.zst"}, "importing as user 54321: it needs root"},
 	}
-	if text := string(out); !strings.Contains(text, "status as user 54321: it needs root") || strings.Contains(text, "damaged") {
-		t.Errorf("status says:\n%s", text)
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(program, tc.args...)
+			cmd.Dir = dir
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != exitPrecondition {
+				t.Errorf("%v, want exit code %d", err, exitPrecondition)
+			}
+			if text := string(out); !strings.Contains(text, tc.want) || strings.Contains(text, "damaged") {
+				t.Errorf("it says:\n%s", text)
+			}
+		})
 	}
 }
 
