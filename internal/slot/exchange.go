@@ -22,6 +22,8 @@ type places struct {
 	// path is the store that readers know, prepared the finished one that waits
 	// for the exchange, swap what is in the exchange or was replaced by it.
 	path, prepared, swap string
+	// slot is "" for a single store.
+	slot Name
 }
 
 // Where a store is an image, that is a file beside each place; path holds an empty
@@ -31,11 +33,11 @@ func (p places) preparedFile() string { return p.prepared + image.Suffix }
 func (p places) swapFile() string     { return p.swap + image.Suffix }
 
 func (r *Root) places(n Name) places {
-	return places{path: r.Path(n), prepared: r.prepared(n), swap: r.swap(n)}
+	return places{path: r.Path(n), prepared: r.prepared(n), swap: r.swap(n), slot: n}
 }
 
 // exchange puts the finished store from in the place of at.path. What that held
-// is at at.swap then.
+// is at at.swap then, and its mount is away: the caller brings it back and says settled.
 func (r *Root) exchange(at places, from string) error {
 	fail := func(err error) error { return fmt.Errorf("exchanging %s: %w", at.path, err) }
 	// What is replaced is removed afterwards.
@@ -53,6 +55,9 @@ func (r *Root) exchange(at places, from string) error {
 		}
 	}
 	if err := r.step("unmount"); err != nil {
+		return err
+	}
+	if err := r.unsettle(at.slot); err != nil {
 		return err
 	}
 	// A directory that something is mounted on cannot be renamed. Below the

@@ -154,6 +154,9 @@ func (r *Root) finish(ctx context.Context, at places, opts FillOptions, out *Fil
 		}
 		out.Seal = &rep
 	}
+	if err := r.settled(at.slot); err != nil {
+		return err
+	}
 	if err := r.step("discard"); err != nil {
 		return err
 	}
@@ -202,7 +205,8 @@ func takePrepared(ctx context.Context, src store.Source, path string) (bool, err
 	}
 	stored, err := store.OpenStored(store.Files(path))
 	if err == nil && bytes.Equal(stored.RawInventory(), src.RawInventory()) {
-		return true, nil
+		_, err := dir.Clean(path) // that run may have been killed behind the rename
+		return true, err
 	}
 	if err := discard(ctx, path); err != nil {
 		return false, fmt.Errorf("an earlier import: %w", err)

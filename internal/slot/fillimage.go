@@ -36,7 +36,8 @@ func (r *Root) prepareImage(ctx context.Context, src store.Source, at places, op
 func takePreparedImage(src store.Source, path string) (bool, error) {
 	if isFile(path) {
 		if holds(path, src) {
-			return true, nil
+			_, err := image.Clean(path) // that run may have been killed behind the rename
+			return true, err
 		}
 		if err := image.Remove(path); err != nil {
 			return false, fmt.Errorf("an earlier import: %w", err)
@@ -66,6 +67,9 @@ func (r *Root) finishImage(ctx context.Context, at places, opts FillOptions, out
 	}
 	var err error
 	if out.Seal, err = r.showImage(at, opts); err != nil {
+		return err
+	}
+	if err := r.settled(at.slot); err != nil {
 		return err
 	}
 	return r.step("discard")

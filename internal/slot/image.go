@@ -189,6 +189,9 @@ func (r *Root) putImage(ctx context.Context, at places) error {
 	if err != nil {
 		return fail(err)
 	}
+	if err := r.unsettle(at.slot); err != nil {
+		return err
+	}
 	if err := r.step("exchange"); err != nil {
 		return err
 	}
@@ -230,6 +233,9 @@ func (r *Root) takeImage(n Name) error {
 	if err := r.step("unmount"); err != nil {
 		return err
 	}
+	if err := r.unsettle(n); err != nil {
+		return err
+	}
 	if err := seal.UnmountImage(at.path); err != nil {
 		return fail(err)
 	}
@@ -249,23 +255,29 @@ func (r *Root) takeImage(n Name) error {
 	if err := errors.Join(atomicfile.SyncDir(r.dir), atomicfile.SyncDir(r.work())); err != nil {
 		return fail(err)
 	}
-	return r.mount(n)
+	return r.remount(n)
 }
 
 // putImageBack undoes takeImage.
 func (r *Root) putImageBack(n Name) error {
 	at := r.places(n)
+	if err := r.unsettle(n); err != nil {
+		return err
+	}
 	if err := unix.Renameat2(unix.AT_FDCWD, at.swapFile(), unix.AT_FDCWD, at.file(), unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("putting the image of slot %s back: %w", n, os.NewSyscallError("renameat2", err))
 	}
-	return errors.Join(atomicfile.SyncDir(r.dir), r.mountImages(n))
+	if err := errors.Join(atomicfile.SyncDir(r.dir), r.mountImages(n)); err != nil {
+		return err
+	}
+	return r.settled(n)
 }
 
 // sweepImages removes what is left of images of slot n that were taken away or not put
 // in place.
 func (r *Root) sweepImages(n Name) (removed []string, err error) {
 	at := r.places(n)
-	stray := []string{at.swapFile()}
+	stray := []string{at.swapFile(), at.file() + image.DigestSuffix + atomicfile.Suffix}
 	for _, file := range []string{at.file(), at.preparedFile()} {
 		if !isFile(file) {
 			stray = append(stray, file+image.DigestSuffix)

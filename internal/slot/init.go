@@ -77,7 +77,7 @@ func (r *Root) initOne(ctx context.Context, n Name) (made bool, err error) {
 			return false, err
 		}
 	}
-	return true, r.mount(n)
+	return true, r.remount(n)
 }
 
 // hollow reports whether a directory holds no layer.
@@ -96,6 +96,14 @@ func (r *Root) mount(n Name) error {
 		return nil
 	}
 	return seal.Mount(r.Path(n))
+}
+
+// remount is mount after an exchange.
+func (r *Root) remount(n Name) error {
+	if err := r.mount(n); err != nil {
+		return err
+	}
+	return r.settled(n)
 }
 
 // Mount makes missing slots and mounts the given ones read-only: a directory over

@@ -100,7 +100,7 @@ func (r *Root) takeAway(ctx context.Context, s *Slot) (context.Context, error) {
 	if err := r.exchange(r.places(s.Name), empty); err != nil {
 		return ctx, err
 	}
-	return ctx, r.mount(s.Name)
+	return ctx, r.remount(s.Name)
 }
 
 // putBack undoes takeAway.
@@ -113,6 +113,9 @@ func (r *Root) putBack(ctx context.Context, s *Slot) error {
 		return err
 	}
 	if _, err := protect(ctx, r.Path(n), r.mounts, false); err != nil {
+		return err
+	}
+	if err := r.settled(n); err != nil {
 		return err
 	}
 	return discard(ctx, r.swap(n))

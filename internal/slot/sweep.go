@@ -26,7 +26,8 @@ func (f faults) err() error {
 }
 
 // sweep removes what is left of exchanges that were cut short. What cannot be removed
-// is a fault of the slot that it was of.
+// is a fault of the slot that it was of. Mounts that an exchange had taken away come
+// back.
 func (r *Root) sweep(ctx context.Context) (removed []string, found faults) {
 	found = make(faults)
 	for _, n := range Names() {
@@ -44,7 +45,8 @@ func (r *Root) sweep(ctx context.Context) (removed []string, found faults) {
 		found.add(n, err)
 		kept, kerr := r.sweepKept(ctx, n)
 		found.add(n, kerr)
+		found.add(n, r.settle(n))
 		removed = append(append(removed, images...), kept...)
 	}
-	return removed, found
+	return append(removed, r.sweepPartials()...), found
 }
