@@ -52,6 +52,9 @@ func (r *Root) settle(n Name) error {
 			return err
 		} // a bad one leaves the slot empty, as after a start; who needs the image says why
 	default:
+		if _, err := readStore(n, r.Path(n)); err != nil {
+			return nil // a damaged store stays as it is; a repair settles the slot
+		}
 		if err := seal.Mount(r.Path(n)); err != nil {
 			return err
 		}
