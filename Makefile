@@ -28,7 +28,7 @@ LIMIT := 90m
 ALONE := unshare --pid --fork --kill-child --mount --mount-proc sh -c '"$$@"; exit $$?' alone
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint attacks e2e e2e-tools bench bench-mirror bench-import bench-reseal fuzz demo
+.PHONY: help build test race lint attacks e2e e2e-tools bench bench-mirror bench-import bench-reseal bench-size fuzz demo
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,7 +67,7 @@ bench: ## Run the benchmarks; BENCH selects
 	go test -tags "$(TAGS)" -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 bench-mirror: build ## Measure bundle against skopeo
-	go test -count=1 -timeout 60m -v -tags "$(TAGS) bench" -run '$(BENCH)' -skip '^Test(Import|Reseal)' ./internal/bench
+	go test -count=1 -timeout 60m -v -tags "$(TAGS) bench" -run '$(BENCH)' -skip '^Test(Import|Reseal|Size)' ./internal/bench
 
 bench-import: export NODESEAL_BENCH_CACHE ?= $(CURDIR)/.bench
 bench-import: build ## Measure import against skopeo, copy.Image, podman, cp (as root; images stay in .bench)
@@ -78,6 +78,11 @@ bench-reseal: export NODESEAL_BENCH_CACHE ?= $(CURDIR)/.bench
 bench-reseal: build ## Measure reseal with 80 % shared layers against a full import (as root; images stay in .bench)
 	@mkdir -p "$(NODESEAL_BENCH_CACHE)"
 	go test -count=1 -timeout 90m -v -tags "$(TAGS) bench" -run '^TestReseal' ./internal/bench
+
+bench-size: export NODESEAL_BENCH_CACHE ?= $(CURDIR)/.bench
+bench-size: build ## Measure time and memory by the size of a release (as root; BENCH selects; bundles stay in .bench)
+	@mkdir -p "$(NODESEAL_BENCH_CACHE)"
+	go test -count=1 -timeout 180m -v -tags "$(TAGS) bench" -run '$(if $(filter .,$(BENCH)),^TestSize,$(BENCH))' ./internal/bench
 
 # Inputs are made smaller in few steps: where goroutines make coverage differ from
 # run to run, Go spends its default of a minute on each input and finds nothing.

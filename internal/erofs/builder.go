@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/nodeseal/nodeseal/internal/filemem"
 )
 
 // maxRecords bounds inodes, entries and contents: their numbers are 32-bit.
@@ -23,6 +25,9 @@ type Spool interface {
 type Options struct {
 	// Spool keeps tails. Without one every content takes whole blocks.
 	Spool Spool
+	// Tables keeps what is known of the files: less than 100 bytes for each with its
+	// name. nil is ordinary memory. It must not be closed before Finish has returned.
+	Tables *filemem.Space
 	// BuildTime is the superblock's time, and that of inodes with no time of their
 	// own. Inodes of this time are half as large. The zero Time stands for 1970.
 	BuildTime time.Time
@@ -45,11 +50,12 @@ func UUIDOf(seed []byte) [16]byte {
 }
 
 // Builder makes one image. Its methods may be called by many goroutines at once, but
-// for Finish, which wants to be alone. It holds less than 100 bytes of memory for each
-// file with its name. There is nothing to close: the caller owns the files.
+// for Finish, which wants to be alone. There is nothing to close: the caller owns the
+// files.
 type Builder struct {
 	image io.WriterAt
 	spool Spool
+	space *filemem.Space
 	sb    superblock
 
 	mu        sync.Mutex
@@ -69,7 +75,8 @@ type Builder struct {
 // New returns a Builder that writes to image, which must read as zeros where nothing
 // was written, as a new file does. The error is ErrAttr or ErrXattr.
 func New(image io.WriterAt, opts Options) (*Builder, error) {
-	b := &Builder{image: image, spool: opts.Spool, blocks: 1, xattrs: newXattrs()}
+	b := &Builder{image: image, spool: opts.Spool, space: opts.Tables, blocks: 1, xattrs: newXattrs()}
+	b.contents.space, b.inodes.space, b.entries.space, b.strings.space = b.space, b.space, b.space, b.space
 	if !opts.BuildTime.IsZero() {
 		b.sb.sec, b.sb.nsec = opts.BuildTime.Unix(), uint32(opts.BuildTime.Nanosecond())
 	}
@@ -78,14 +85,26 @@ func New(image io.WriterAt, opts Options) (*Builder, error) {
 	}
 	b.sb.uuid = opts.UUID
 	copy(b.sb.volume[:], opts.Volume)
-	b.contents.add(content{tail: noTail})
-	b.dot, _ = b.strings.add(".")
-	b.dotDot, _ = b.strings.add("..")
+	if err := b.begin(); err != nil {
+		return nil, fmt.Errorf("tables: %w", err)
+	}
 	if _, err := b.dir(Root, opts.Root); err != nil {
 		return nil, fmt.Errorf("root directory: %w", err)
 	}
 	b.inodes.at(uint32(Root)).nlink++ // in place of an entry in a parent
 	return b, nil
+}
+
+// begin makes what every image has.
+func (b *Builder) begin() error {
+	_, err := b.contents.add(content{tail: noTail})
+	if err == nil {
+		b.dot, err = b.strings.add(".")
+	}
+	if err == nil {
+		b.dotDot, err = b.strings.add("..")
+	}
+	return err
 }
 
 // Node is an inode of a Builder's tree. Root is there from the start.

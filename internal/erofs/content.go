@@ -68,7 +68,11 @@ func (b *Builder) Reserve(size int64, files int) (Content, error) {
 	if inline {
 		b.spoolUsed += roundUp(tail, tailUnit) / tailUnit
 	}
-	return Content(b.contents.add(c)), nil
+	n, err := b.contents.add(c)
+	if err != nil {
+		return 0, fmt.Errorf("reserve %d bytes: %w", size, err)
+	}
+	return Content(n), nil
 }
 
 // Extent says which bytes of the image hold the beginning of a content: length bytes
@@ -89,5 +93,6 @@ func (b *Builder) content(c Content) (content, error) {
 	if int(c) >= b.contents.n {
 		return content{}, fmt.Errorf("%w: number %d of %d", ErrContent, c, b.contents.n)
 	}
+	b.space.Touch()
 	return *b.contents.at(uint32(c)), nil
 }

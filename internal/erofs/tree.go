@@ -78,9 +78,9 @@ func (b *Builder) Symlink(parent Node, name string, attr Attr, target string) (N
 	if err := b.checkEntry(parent, name); err != nil {
 		return 0, err
 	}
-	data, ok := b.strings.add(target)
-	if !ok {
-		return 0, fmt.Errorf("symlink %q: %w", name, ErrLimit)
+	data, err := b.strings.add(target)
+	if err != nil {
+		return 0, fmt.Errorf("symlink %q: %w", name, err)
 	}
 	return b.add(parent, name, typeSymlink, attr, data)
 }
@@ -156,7 +156,9 @@ func (b *Builder) inode(kind uint16, attr Attr, data uint32) (Node, error) {
 	}
 	ino := inode{xattrs: set, data: data, mode: kind, nid: unplaced}
 	b.stamp(&ino, attr)
-	return Node(b.inodes.add(ino)), nil
+	b.space.Touch()
+	n, err := b.inodes.add(ino)
+	return Node(n), err
 }
 
 // SetAttr replaces the attributes of a node, for those that are known only after
@@ -198,9 +200,9 @@ func (n *inode) sec() int64 { return int64(n.secHigh)<<32 | int64(n.secLow) }
 
 // link adds an entry and counts it.
 func (b *Builder) link(parent Node, name string, n Node) error {
-	str, ok := b.strings.add(name)
-	if !ok {
-		return fmt.Errorf("entry %q: %w", name, ErrLimit)
+	str, err := b.strings.add(name)
+	if err != nil {
+		return fmt.Errorf("entry %q: %w", name, err)
 	}
 	if err := b.enter(parent, str, n); err != nil {
 		return fmt.Errorf("entry %q: %w", name, err)
@@ -215,6 +217,10 @@ func (b *Builder) enter(parent Node, name uint32, n Node) error {
 		return ErrLimit
 	}
 	dir := b.inodes.at(uint32(parent))
-	dir.data = b.entries.add(entry{node: uint32(n), next: dir.data, name: name})
+	e, err := b.entries.add(entry{node: uint32(n), next: dir.data, name: name})
+	if err != nil {
+		return err
+	}
+	dir.data = e
 	return nil
 }

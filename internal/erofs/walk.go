@@ -25,6 +25,7 @@ func (b *Builder) walk(ctx context.Context, visit func(n uint32) error) error {
 		stack = stack[:len(stack)-1]
 		rest := len(stack)
 		for e := b.inodes.at(dir).data; e != noEntry; {
+			b.space.Touch()
 			ent := b.entries.at(e)
 			if ent.name != b.dot && ent.name != b.dotDot {
 				if err := visit(ent.node); err != nil {

@@ -20,7 +20,7 @@ func Leftovers(path string) ([]string, error) {
 		return nil, fmt.Errorf("finding %s: %w", path, err)
 	}
 	candidates := []string{
-		PartialName(abs), spoolName(abs), splitsName(abs), workName(abs), abs + DigestSuffix + ".partial",
+		PartialName(abs), spoolName(abs), splitsName(abs), tablesName(abs), workName(abs), abs + DigestSuffix + ".partial",
 	}
 	if _, err := os.Lstat(abs); errors.Is(err, fs.ErrNotExist) {
 		candidates = append(candidates, abs+DigestSuffix)

@@ -204,10 +204,11 @@ func (w *worker) content(j *job, hdr *tar.Header, c *extract.Content) (erofs.Con
 	if hdr.Size == 0 {
 		return 0, nil
 	}
-	place, number, ok := w.im.index.find(c.Listed())
-	if !ok || w.im.index.sizes[number] != hdr.Size {
+	found, number, ok := w.im.index.find(c.Listed())
+	if !ok || found.size != hdr.Size {
 		return 0, fmt.Errorf("%w: it is not the table of a moment ago", extract.ErrTable)
 	}
+	place := found.place
 	if w.from != nil {
 		return place, w.reuse(j, place, number, hdr, c.Listed())
 	}

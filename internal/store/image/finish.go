@@ -88,8 +88,7 @@ func (im *importer) finish(ctx context.Context) error {
 		return fmt.Errorf("finishing the image: %w", err)
 	}
 	im.result.Size, im.result.Inodes = made.Size, made.Inodes
-	im.build, im.index, im.tree = nil, nil, nil // their memory
-	return nil
+	return im.dropTables()
 }
 
 // prove syncs the image, hashes it and opens the store in it, side by side: the first

@@ -16,11 +16,11 @@ const (
 )
 
 // MemoryLimit is the limit for the garbage collector (runtime/debug.SetMemoryLimit)
-// with which an import of 2,000,000 files by up to 8 jobs stays below 512 MiB; each
-// job more has its own share. The least that so many files need is more than an import into
-// a directory needs: what describes them waits for the end.
+// with which an import by up to 8 jobs stays below 256 MiB; each job more has its own
+// share. It does not depend on the number of files: what is known of each is in a file,
+// of which filemem.Budget stays in memory besides.
 func MemoryLimit(jobs int) int64 {
-	const job, program = 16 << 20, 272 << 20
+	const job, program = 16 << 20, 24 << 20
 	return program + job*int64(max(jobs, store.MaxDefaultJobs))
 }
 

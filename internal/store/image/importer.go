@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/erofs"
+	"github.com/nodeseal/nodeseal/internal/filemem"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/opencontainers/go-digest"
@@ -31,6 +32,7 @@ type importer struct {
 	work   []*job // unique contents, in the order of the plan
 	out    *output
 	splits *chunkFile
+	space  *filemem.Space // of index and build
 	index  *index
 	build  *erofs.Builder
 	tree   *skeleton
@@ -94,7 +96,7 @@ func (im *importer) run(ctx context.Context) (result *Result, err error) {
 	im.openDonors()
 	defer im.closeDonors()
 	published := false
-	defer func() { err = errors.Join(err, im.out.close(published)) }()
+	defer func() { err = errors.Join(err, im.dropTables(), im.out.close(published)) }()
 	if err := im.do(ctx, step{"probe", im.probe}); err != nil {
 		return nil, err
 	}
@@ -158,10 +160,14 @@ func (im *importer) do(ctx context.Context, steps ...step) error {
 
 // begin makes all that is written and counted empty.
 func (im *importer) begin(context.Context) error {
+	if err := im.dropTables(); err != nil {
+		return err
+	}
 	if err := im.out.clear(); err != nil {
 		return err
 	}
-	im.splits, im.index, im.build, im.tree = &chunkFile{f: im.out.splits}, newIndex(), nil, nil
+	im.space = filemem.New(im.out.tables)
+	im.splits, im.index = &chunkFile{f: im.out.splits}, newIndex(im.space)
 	im.work, im.cloned = nil, nil
 	for _, layers := range im.plan.Contents() {
 		im.work = append(im.work, &job{layers: layers, size: layers[0].BlobSize})
@@ -170,6 +176,15 @@ func (im *importer) begin(context.Context) error {
 		Images: len(im.plan.Images), References: len(im.plan.References),
 		Layers: len(im.plan.Layers), Extracted: len(im.work), Skipped: im.plan.Skipped,
 	}}
+	return nil
+}
+
+// dropTables gives the memory of the index and of the tree back. Nothing uses them then.
+func (im *importer) dropTables() error {
+	im.build, im.index, im.tree = nil, nil, nil
+	if err := im.space.Close(); err != nil {
+		return fmt.Errorf("closing the tables of files: %w", err)
+	}
 	return nil
 }
 

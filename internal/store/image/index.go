@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nodeseal/nodeseal/internal/erofs"
+	"github.com/nodeseal/nodeseal/internal/filemem"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
 )
 
@@ -19,17 +20,16 @@ type key = [sha256.Size]byte
 const maxContents = 1<<31 - 1
 
 // index knows the contents of regular files that are not empty, in the order in
-// which they were added. It takes about 60 bytes for each, without pointers. After
-// reserve it may be used by many goroutines at once.
+// which they were added. It takes about 64 bytes for each, in a file. After reserve it
+// may be used by many goroutines at once.
 type index struct {
-	keys   []key
-	sizes  []int64
-	files  []uint32        // that name the content; until reserve
+	space  *filemem.Space
+	chunks [][]known // all but the last one are full
+	n      int
 	many   []uint32        // a bit for each content that more than one file names; after reserve
 	taken  []atomic.Uint32 // a bit for each content that somebody writes
-	places []erofs.Content // after reserve
 	bytes  int64           // of all contents
-	slots  []uint32        // open addressing: 0 is free, else the number + 1
+	slots  []uint64        // open addressing: 0 is free, else tag and number + 1
 
 	mu     sync.Mutex
 	proven map[int]place // where in a donor's image a content was found
@@ -41,84 +41,127 @@ type place struct {
 	at    int64
 }
 
-const firstSlots = 1 << 12
+// known is a content.
+type known struct {
+	key   key
+	size  int64
+	files uint32        // that name it; until reserve
+	place erofs.Content // after reserve
+}
 
-func newIndex() *index { return &index{slots: make([]uint32, firstSlots), proven: make(map[int]place)} }
+const (
+	firstSlots = 1 << 12
+	indexChunk = 1 << 14
+)
+
+func newIndex(space *filemem.Space) *index {
+	return &index{space: space, slots: make([]uint64, firstSlots), proven: make(map[int]place)}
+}
+
+// at is a content by its number.
+func (x *index) at(number int) *known { return &x.chunks[number/indexChunk][number%indexChunk] }
+
+// A slot has the number of a content + 1 in its lower half, and in its upper one a tag:
+// other bits of the key than those that lead to the slot, so that few other contents are
+// looked at.
+func tagOf(k *key) uint64 { return uint64(binary.LittleEndian.Uint32(k[4:])) << 32 }
 
 // slot returns where the number of k is or belongs.
 func (x *index) slot(k *key) uint32 {
-	mask := uint32(len(x.slots) - 1)
+	x.space.Touch()
+	mask, tag := uint32(len(x.slots)-1), tagOf(k)
 	// SHA-256 is its own hash. Who makes many contents with the same first bytes
 	// makes the import slow, and pays for each of them.
 	at := binary.LittleEndian.Uint32(k[:]) & mask
-	for x.slots[at] != 0 && x.keys[x.slots[at]-1] != *k {
+	for s := x.slots[at]; s != 0; s = x.slots[at] {
+		if s&^(1<<32-1) == tag && x.at(int(uint32(s)-1)).key == *k {
+			break
+		}
 		at = (at + 1) & mask
 	}
 	return at
 }
 
+// number returns the number of a content.
+func (x *index) number(k *key) (int, bool) {
+	s := uint32(x.slots[x.slot(k)])
+	return int(s) - 1, s != 0
+}
+
 // add counts one file with a content.
 func (x *index) add(k key, size int64) error {
 	at := x.slot(&k)
-	if n := x.slots[at]; n != 0 {
-		if x.sizes[n-1] != size {
-			return fmt.Errorf("%w: one content of %d and of %d bytes", blob.ErrClaim, x.sizes[n-1], size)
+	if s := uint32(x.slots[at]); s != 0 {
+		c := x.at(int(s - 1))
+		if c.size != size {
+			return fmt.Errorf("%w: one content of %d and of %d bytes", blob.ErrClaim, c.size, size)
 		}
-		x.files[n-1]++
+		c.files++
 		return nil
 	}
-	if len(x.keys) == maxContents {
+	if x.n == maxContents {
 		return errors.New("too many different files")
 	}
-	x.keys, x.sizes, x.files = append(x.keys, k), append(x.sizes, size), append(x.files, 1)
+	if x.n%indexChunk == 0 {
+		chunk, err := filemem.Make[known](x.space, indexChunk)
+		if err != nil {
+			return fmt.Errorf("table of contents: %w", err)
+		}
+		x.chunks = append(x.chunks, chunk)
+	}
+	*x.at(x.n) = known{key: k, size: size, files: 1}
+	x.n++
 	x.bytes += size
-	x.slots[at] = uint32(len(x.keys))
-	if len(x.keys) > len(x.slots)/2 {
-		x.grow()
+	x.slots[at] = tagOf(&k) | uint64(x.n)
+	if x.n > len(x.slots)/4*3 {
+		return x.grow()
 	}
 	return nil
 }
 
-func (x *index) grow() {
-	x.slots = make([]uint32, 2*len(x.slots))
-	for i := range x.keys {
-		x.slots[x.slot(&x.keys[i])] = uint32(i + 1)
+func (x *index) grow() (err error) {
+	if x.slots, err = filemem.Make[uint64](x.space, 2*len(x.slots)); err != nil {
+		return fmt.Errorf("table of contents: %w", err)
 	}
+	for i := range x.n {
+		k := &x.at(i).key
+		x.slots[x.slot(k)] = tagOf(k) | uint64(i+1)
+	}
+	return nil
 }
 
 // reserve gives every content its place, in the order of their adding.
 func (x *index) reserve(b *erofs.Builder) error {
-	x.places = make([]erofs.Content, len(x.keys))
-	x.taken = make([]atomic.Uint32, (len(x.keys)+31)/32)
-	x.many = make([]uint32, (len(x.keys)+31)/32)
-	for i := range x.keys {
-		if x.files[i] > 1 {
+	x.taken = make([]atomic.Uint32, (x.n+31)/32)
+	x.many = make([]uint32, (x.n+31)/32)
+	for i := range x.n {
+		x.space.Touch()
+		c := x.at(i)
+		if c.files > 1 {
 			x.many[i/32] |= 1 << (i % 32)
 		}
-		c, err := b.Reserve(x.sizes[i], int(x.files[i]))
-		if err != nil {
+		var err error
+		if c.place, err = b.Reserve(c.size, int(c.files)); err != nil {
 			return fmt.Errorf("place of a file: %w", err)
 		}
-		x.places[i] = c
 	}
-	x.files = nil
 	return nil
 }
 
-// find returns the place of a content, and its number.
-func (x *index) find(k key) (place erofs.Content, number int, ok bool) {
-	n := x.slots[x.slot(&k)]
-	if n == 0 {
-		return 0, 0, false
+// find returns a content, and its number.
+func (x *index) find(k key) (c *known, number int, ok bool) {
+	number, ok = x.number(&k)
+	if !ok {
+		return nil, 0, false
 	}
-	return x.places[n-1], int(n - 1), true
+	return x.at(number), number, true
 }
 
 // shared reports whether more than one file names a content, as the tables say, or
 // none.
 func (x *index) shared(k key) bool {
-	n := x.slots[x.slot(&k)]
-	return n == 0 || x.isShared(int(n-1))
+	n, ok := x.number(&k)
+	return !ok || x.isShared(n)
 }
 
 // isShared is shared of a number.

@@ -25,9 +25,10 @@ func workName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".check")
 }
 
-// spoolName and splitsName are those of files that have a name for a moment only.
+// spoolName, splitsName and tablesName are those of files that have a name for a moment only.
 func spoolName(path string) string  { return PartialName(path) + ".spool" }
 func splitsName(path string) string { return PartialName(path) + ".splits" }
+func tablesName(path string) string { return PartialName(path) + ".tables" }
 
 // output is an image in the making. The image itself is locked as long as it is. The
 // other files have no name: nothing is left of them, whatever happens.
@@ -36,6 +37,7 @@ type output struct {
 	image  *os.File
 	spool  *os.File // the ends of small files, until the tree is written
 	splits *os.File // tar-splits and tables, until their sizes are known
+	tables *os.File // what is known of each file, until the tree is written
 }
 
 // openOutput makes the files, in place of what an earlier run has left.
@@ -53,6 +55,9 @@ func openOutput(target string) (*output, error) {
 		o.splits, err = nameless(splitsName(target))
 	}
 	if err == nil {
+		o.tables, err = nameless(tablesName(target))
+	}
+	if err == nil {
 		err = o.clear()
 	}
 	if err != nil {
@@ -64,7 +69,7 @@ func openOutput(target string) (*output, error) {
 // clear makes the files empty again.
 func (o *output) clear() error {
 	err := check.Remove(workName(o.target)) // first: it may have a mount of the image
-	for _, f := range []*os.File{o.image, o.spool, o.splits} {
+	for _, f := range []*os.File{o.image, o.spool, o.splits, o.tables} {
 		err = errors.Join(err, f.Truncate(0))
 	}
 	if err != nil {
@@ -140,7 +145,7 @@ func (o *output) close(published bool) error {
 			err = errors.Join(err, rerr)
 		}
 	}
-	for _, f := range []*os.File{o.spool, o.splits} {
+	for _, f := range []*os.File{o.spool, o.splits, o.tables} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}

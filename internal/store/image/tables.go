@@ -69,10 +69,10 @@ func (im *importer) makePlaces(ctx context.Context) error {
 			return layerError("reading the file table of layer", j, err)
 		}
 	}
-	im.result.Contents = int64(len(im.index.keys))
+	im.result.Contents = int64(im.index.n)
 	var err error
 	im.build, err = erofs.New(im.out.image, erofs.Options{
-		Spool: im.out.spool,
+		Spool: im.out.spool, Tables: im.space,
 		UUID:  erofs.UUIDOf([]byte(im.inventoryDigest())),
 		// The time of everything that is not the images' own is the epoch.
 		Volume: "nodeseal",
