@@ -16,8 +16,8 @@ const (
 )
 
 // MemoryLimit is the limit for the garbage collector (runtime/debug.SetMemoryLimit)
-// with which an import by up to 8 jobs stays below 256 MiB; each job more has its own
-// share. It does not depend on the number of files: what is known of each is in a file,
+// for an import by up to 8 jobs; each job more has its own share. An import of a million
+// files by 2 jobs takes 232 MiB with it (docs/performance.md). It does not depend on the number of files: what is known of each is in a file,
 // of which filemem.Budget stays in memory besides.
 func MemoryLimit(jobs int) int64 {
 	const job, program = 16 << 20, 24 << 20
