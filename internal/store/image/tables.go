@@ -73,7 +73,7 @@ func (im *importer) makePlaces(ctx context.Context) error {
 	var err error
 	im.build, err = erofs.New(im.out.image, erofs.Options{
 		Spool: im.out.spool, Tables: im.space,
-		UUID:  erofs.UUIDOf([]byte(im.inventoryDigest())),
+		UUID: erofs.UUIDOf([]byte(im.inventoryDigest())),
 		// The time of everything that is not the images' own is the epoch.
 		Volume: "nodeseal",
 		Root:   erofs.Attr{Mode: 0o700},
