@@ -91,6 +91,7 @@ func imageTag(image string) string {
 // byTag finds references by tag that what is held does not name.
 func byTag(s *Snapshot) []Finding {
 	var out []Finding
+	resolved := s.resolved()
 	for _, c := range s.Containers {
 		if imageTag(c.Image) == "" {
 			continue
@@ -111,8 +112,8 @@ func byTag(s *Snapshot) []Finding {
 			f.Mend = "Name it by digest, or add the tag to the list and make a new bundle."
 		}
 		if err == nil {
-			if e, ok := s.resolved(ref); ok {
-				f.Mend += " It runs as " + e.Ref + "."
+			if is := resolved[ref]; is != "" {
+				f.Mend += " It runs as " + is + "."
 			}
 		}
 		out = append(out, f)
@@ -120,14 +121,17 @@ func byTag(s *Snapshot) []Finding {
 	return out
 }
 
-// resolved finds the entry that the tag ref was resolved to.
-func (s *Snapshot) resolved(ref string) (imagelist.Entry, bool) {
+// resolved returns what tags were resolved to.
+func (s *Snapshot) resolved() map[string]string {
+	out := make(map[string]string)
 	for _, e := range s.Images.List.Entries() {
-		if slices.Contains(e.Names, ref) {
-			return e, true
+		for _, name := range e.Names {
+			if out[name] == "" {
+				out[name] = e.Ref
+			}
 		}
 	}
-	return imagelist.Entry{}, false
+	return out
 }
 
 // missingImages finds what the cluster needs and nothing held has.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // ErrObject is wrapped by every error about an object that cannot be read.
@@ -45,6 +47,9 @@ type Owner struct {
 // list's items, which do not name their own; empty means that raw must. Parse
 // keeps raw. Errors wrap ErrObject.
 func Parse(raw []byte, apiVersion, kind string) (Object, error) {
+	if err := jsonbound.Check(raw); err != nil {
+		return Object{}, fmt.Errorf("%w: %w", ErrObject, err)
+	}
 	o, err := decode(raw, kind)
 	if err != nil {
 		return Object{}, fmt.Errorf("%w: %w", ErrObject, err)

@@ -3,13 +3,10 @@ package kubeobject
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-
-	"sigs.k8s.io/yaml"
 )
 
 // ListHead is what is read of a list besides its items.
@@ -42,8 +39,9 @@ func Read(r io.Reader, found func(Object) error) error {
 const byteOrderMark = "\xef\xbb\xbf"
 
 func readJSON(r *bufio.Reader, found func(Object) error) error {
+	s := splitter{r: r}
 	for n := 1; ; n++ {
-		_, err := ReadList(r, func(raw []byte) error { return emit(raw, found) })
+		_, err := s.document(func(raw []byte) error { return emit(raw, found, 0) })
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -53,8 +51,9 @@ func readJSON(r *bufio.Reader, found func(Object) error) error {
 	}
 }
 
-// emit hands raw on as an object, or each item where it is a list itself.
-func emit(raw []byte, found func(Object) error) error {
+// emit hands raw on as an object, or each item where it is a list itself. lists is how
+// many lists are around it, besides that of the document.
+func emit(raw []byte, found func(Object) error, lists int) error {
 	o, err := Parse(bytes.Clone(raw), "", "")
 	if err != nil {
 		return err
@@ -62,65 +61,16 @@ func emit(raw []byte, found func(Object) error) error {
 	if !strings.HasSuffix(o.Kind, "List") {
 		return found(o)
 	}
-	var list struct {
-		Items []json.RawMessage `json:"items"`
+	if lists == maxLists {
+		return fmt.Errorf("%w: lists are nested more than %d deep", ErrObject, maxLists)
 	}
-	if err := o.Decode(&list); err != nil {
-		return err
-	}
-	for _, item := range list.Items {
-		o, err := Parse(item, "", "")
-		if err != nil {
-			return err
+	isList := false
+	s := splitter{r: bufio.NewReader(bytes.NewReader(o.Raw)), list: &isList}
+	_, err = s.document(func(raw []byte) error {
+		if !isList {
+			return nil // a List without items
 		}
-		if err := found(o); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// maxDocument bounds one YAML document, in bytes.
-const maxDocument = 1 << 30
-
-func readYAML(br *bufio.Reader, found func(Object) error) error {
-	var doc bytes.Buffer
-	flush := func(n int) error {
-		defer doc.Reset()
-		if len(bytes.TrimSpace(doc.Bytes())) == 0 {
-			return nil
-		}
-		data, err := yaml.YAMLToJSON(doc.Bytes())
-		if err != nil {
-			return fmt.Errorf("document %d: %w: %w", n, ErrObject, err)
-		}
-		if bytes.Equal(data, []byte("null")) {
-			return nil
-		}
-		_, err = ReadList(bufio.NewReader(bytes.NewReader(data)), func(raw []byte) error { return emit(raw, found) })
-		if err != nil {
-			return fmt.Errorf("document %d: %w", n, err)
-		}
-		return nil
-	}
-	for n := 1; ; {
-		line, err := br.ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if strings.TrimRight(line, " \r\n") == "---" {
-			if err := flush(n); err != nil {
-				return err
-			}
-			n++
-			continue
-		}
-		if doc.Len()+len(line) > maxDocument {
-			return fmt.Errorf("document %d: %w: longer than %d bytes", n, ErrObject, maxDocument)
-		}
-		doc.WriteString(line)
-		if err != nil {
-			return flush(n)
-		}
-	}
+		return emit(raw, found, lists+1)
+	})
+	return err
 }

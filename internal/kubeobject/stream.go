@@ -7,16 +7,29 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
-// maxValue bounds one JSON value of a list, in bytes. etcd takes 1.5 MiB; a file
-// may hold a list in a list.
-const maxValue = 1 << 30
+const (
+	// MaxObject bounds one object, and what a list has besides its items, in bytes. etcd
+	// takes 1.5 MiB.
+	MaxObject = 16 << 20
+	// maxLists is how deep lists may stand in lists.
+	maxLists = 8
+)
+
+// errLong is the error about a value that MaxObject does not allow.
+var errLong = fmt.Errorf("%w: an object of more than %d MiB", ErrObject, MaxObject>>20)
 
 // splitter cuts JSON into values without looking into them: brackets and strings
 // only. What it gives may still not be JSON; who decodes it finds that.
 type splitter struct {
 	r *bufio.Reader
+	// lists is how many lists are around it.
+	lists int
+	// list is set before the first item of a document is handed on, where it is one; it may be nil.
+	list *bool
 }
 
 // next returns the next byte that is not white space, and leaves it there.
@@ -89,8 +102,8 @@ func (s splitter) value(buf []byte) ([]byte, error) {
 		if done {
 			return buf, nil
 		}
-		if len(buf)-start > maxValue {
-			return buf, fmt.Errorf("%w: a value of more than %d bytes", ErrObject, maxValue)
+		if len(buf)-start > MaxObject {
+			return buf, errLong
 		}
 	}
 }
@@ -164,12 +177,17 @@ func withoutManagedFields(raw []byte) []byte {
 
 // ReadList reads one JSON document from r and calls item for each object of a
 // List while the rest is still being read, or once where the document is a
-// single object. item must not keep raw longer than the call. Reading stops at
+// single object. An item of more than MaxObject is read as a List itself. item must not keep raw longer than the call. Reading stops at
 // the first error of item, which is returned as it is; other errors wrap
 // ErrObject or are those of the reader; io.EOF means that there was no further
 // document.
 func ReadList(r *bufio.Reader, item func(raw []byte) error) (ListHead, error) {
-	s := splitter{r}
+	s := splitter{r: r}
+	return s.document(item)
+}
+
+// document reads one JSON document, as ReadList describes.
+func (s *splitter) document(item func(raw []byte) error) (ListHead, error) {
 	b, err := s.next()
 	switch {
 	case err != nil:
@@ -181,7 +199,7 @@ func ReadList(r *bufio.Reader, item func(raw []byte) error) (ListHead, error) {
 		return ListHead{}, err
 	}
 	rest := make(map[string]json.RawMessage)
-	isList := false
+	isList, left := false, MaxObject
 	for first := true; ; first = false {
 		more, err := s.more('}', first)
 		if err != nil {
@@ -196,6 +214,9 @@ func ReadList(r *bufio.Reader, item func(raw []byte) error) (ListHead, error) {
 		}
 		if key == "items" && !isList {
 			isList = true
+			if s.list != nil {
+				*s.list = true
+			}
 			if err := s.items(item); err != nil {
 				return ListHead{}, err
 			}
@@ -204,6 +225,10 @@ func ReadList(r *bufio.Reader, item func(raw []byte) error) (ListHead, error) {
 		raw, err := s.value(nil)
 		if err != nil {
 			return ListHead{}, err
+		}
+		const member = 64 // what it costs beside its bytes
+		if left -= len(key) + len(raw) + member; left < 0 {
+			return ListHead{}, errLong
 		}
 		rest[key] = raw
 	}
@@ -233,8 +258,11 @@ func (s splitter) key() (string, error) {
 	return key, s.expect(':')
 }
 
+// readAgain is the length of the buffer before a list that is read again, in bytes.
+const readAgain = 64 << 10
+
 // items reads the array of a list; null is none.
-func (s splitter) items(item func(raw []byte) error) error {
+func (s *splitter) items(item func(raw []byte) error) error {
 	b, err := s.next()
 	if err != nil {
 		return unexpected(err)
@@ -258,7 +286,18 @@ func (s splitter) items(item func(raw []byte) error) error {
 		if !more {
 			return s.expect(']')
 		}
-		if buf, err = s.value(buf[:0]); err != nil {
+		buf, err = s.value(buf[:0])
+		if errors.Is(err, errLong) && s.lists < maxLists && buf[0] == '{' {
+			// Only a list is that long: it is read again from its start, item by item.
+			again := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(buf), s.r), readAgain)
+			inner := splitter{r: again, lists: s.lists + 1}
+			if _, err := inner.document(item); err != nil {
+				return err
+			}
+			s.r, buf = inner.r, nil
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		if err := item(withoutManagedFields(buf)); err != nil {
@@ -277,7 +316,7 @@ func listHead(rest map[string]json.RawMessage) (ListHead, error) {
 		into any
 	}{{rest["kind"], &head.Kind}, {rest["metadata"], &meta}} {
 		if part.raw != nil {
-			if err := json.Unmarshal(part.raw, part.into); err != nil {
+			if err := jsonbound.Unmarshal(part.raw, part.into); err != nil {
 				return ListHead{}, fmt.Errorf("%w: %w", ErrObject, err)
 			}
 		}

@@ -20,6 +20,9 @@ const (
 	pageSize = 500
 	// tries is how often a page is asked for when the connection breaks.
 	tries = 3
+	// maxObjects bounds how many objects of one kind are read: twice the pods that
+	// Kubernetes is made for.
+	maxObjects = 300_000
 	// maxCustom bounds how many objects of one custom kind are read.
 	maxCustom = 20_000
 	// readBuffer is the length of the buffer before an answer, in bytes.
@@ -119,6 +122,9 @@ func (l *lister) once(ctx context.Context, next string) (kubeobject.ListHead, er
 		o, err := kubeobject.Parse(raw, l.kind.GroupVersion.String(), l.kind.Kind)
 		if err != nil {
 			return err
+		}
+		if len(l.seen) >= maxObjects {
+			return fmt.Errorf("%w: more than %d objects of the kind %s", kubeobject.ErrObject, maxObjects, l.kind.name())
 		}
 		key := o.Metadata.Namespace + "/" + o.Metadata.Name
 		if _, again := l.seen[key]; !again {

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -325,6 +326,9 @@ func platforms(f Found, architectures []string) []string {
 	return out
 }
 
+// maxNamed bounds how many digests the text of an error names.
+const maxNamed = 5
+
 // AmbiguousError says that one tag runs as different images: which of them a
 // pod gets depends on when its node pulled.
 type AmbiguousError struct {
@@ -336,11 +340,15 @@ type AmbiguousError struct {
 
 // Error names the reference and the digests.
 func (e *AmbiguousError) Error() string {
-	names := make([]string, 0, len(e.Runs))
-	for _, d := range e.Runs {
+	names := make([]string, 0, maxNamed)
+	for _, d := range e.Runs[:min(len(e.Runs), maxNamed)] {
 		names = append(names, d.String())
 	}
-	return e.Ref + " runs as different images: " + strings.Join(names, ", ")
+	text := e.Ref + " runs as different images: " + strings.Join(names, ", ")
+	if more := len(e.Runs) - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func compareOrigins(a, b bundle.Origin) int {
