@@ -136,3 +136,31 @@ func TestSeekTableBomb(t *testing.T) {
 		}.run(t, c.command, path)
 	}
 }
+
+// TestObjectBombs reads files of objects that are long and say nothing.
+func TestObjectBombs(t *testing.T) {
+	for _, c := range []struct {
+		name, before, start, each, after string
+		size, exit                       int
+	}{
+		{"700 MiB of blanks", "2 GB", "", " ", "", 700 << 20, 0},
+		{"200 MiB of blanks in an item", "not tried", `{"items":[{`, " ", `}]}`, 200 << 20, 1},
+		{"200 MiB of members", "not tried", `{"kind":"List",`, `"":1,`, `"":1}`, 200 << 20, 1},
+		{"8 MiB of empty lists in YAML", "not tried", "kind: Pod\na:\n", "- \n", "", 8 << 20, 1},
+		{"20 MiB of pods in one YAML list", "not tried", "items:\n", "- kind: Pod\n  metadata: {name: p, namespace: ns}\n", "kind: List\n", 20 << 20, 0},
+	} {
+		path := filepath.Join(t.TempDir(), "objects")
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := (c.size - len(c.start) - len(c.after)) / len(c.each) * len(c.each)
+		if _, err := io.Copy(f, io.MultiReader(strings.NewReader(c.start), &repeated{each: c.each, left: n}, strings.NewReader(c.after))); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		attack{Name: "bombs: objects: " + c.name, Before: c.before, Exit: c.exit}.run(t, "audit", "--objects", path)
+	}
+}

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/layout"
@@ -169,12 +169,15 @@ func (r *run) fetchSmall(ctx context.Context, ref string, d digest.Digest, size 
 	return data, r.work.PutSmall(d, data)
 }
 
+// maxNamed bounds how many platforms of a list the text of an error names.
+const maxNamed = 10
+
 // selectInstances returns the entries of a manifest list for the platforms, in
 // the order of the platforms. Platforms that the list lacks are left out, but
 // one must be there.
 func selectInstances(list []byte, platforms []string) ([]v1.Descriptor, error) {
 	var index v1.Index
-	if err := json.Unmarshal(list, &index); err != nil {
+	if err := jsonbound.Unmarshal(list, &index); err != nil {
 		return nil, fmt.Errorf("reading it: %w", err)
 	}
 	var out []v1.Descriptor
@@ -189,9 +192,18 @@ func selectInstances(list []byte, platforms []string) ([]v1.Descriptor, error) {
 		return out, nil
 	}
 	for _, m := range index.Manifests {
-		if m.Platform != nil {
-			has = append(has, m.Platform.OS+"/"+m.Platform.Architecture)
+		if m.Platform == nil {
+			continue
 		}
+		name := fmt.Sprintf("%.40s/%.40s", m.Platform.OS, m.Platform.Architecture)
+		if slices.Contains(has, name) {
+			continue
+		}
+		if len(has) == maxNamed {
+			has = append(has, "and others")
+			break
+		}
+		has = append(has, name)
 	}
 	return nil, fmt.Errorf("it has no instance for %s, only for %s", strings.Join(platforms, ", "), strings.Join(has, ", "))
 }
