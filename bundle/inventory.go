@@ -241,7 +241,7 @@ func (inv *Inventory) Validate() error {
 	}
 	for i := range inv.Images {
 		if err := inv.validateImage(&inv.Images[i], blobs); err != nil {
-			return fmt.Errorf("%w: image %s: %w", ErrInventory, inv.Images[i].Ref, err)
+			return fmt.Errorf("%w: image %.200q: %w", ErrInventory, inv.Images[i].Ref, err)
 		}
 		if i > 0 && compareImages(inv.Images[i-1], inv.Images[i]) >= 0 {
 			return fmt.Errorf("%w: image %s stands twice or out of order", ErrInventory, inv.Images[i].Ref)

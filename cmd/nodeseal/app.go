@@ -16,6 +16,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 // app is what all commands share: where they read and write, and how.
@@ -111,7 +112,7 @@ func (a *app) log() *slog.Logger {
 	if !a.debug {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewTextHandler(visible.NewWriter(a.stderr), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // tameLibraries sends what the storage and image libraries log, which is to
@@ -119,7 +120,7 @@ func (a *app) log() *slog.Logger {
 func (a *app) tameLibraries() {
 	logrus.SetOutput(io.Discard)
 	if a.debug {
-		logrus.SetOutput(a.stderr)
+		logrus.SetOutput(visible.NewWriter(a.stderr))
 		logrus.SetLevel(logrus.DebugLevel)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/nodeseal/nodeseal/internal/visible"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -75,9 +76,9 @@ func (a *app) report(err error) int {
 		// Which of many waits the end reached first says nothing to anybody.
 		err = errInterrupted
 	}
-	fmt.Fprintf(a.stderr, "nodeseal: %v\n", err)
+	fmt.Fprintf(a.stderr, "nodeseal: %s\n", visible.Lines(err.Error()))
 	if h := hint(err); h != "" {
-		fmt.Fprintf(a.stderr, "  -> %s\n", h)
+		fmt.Fprintf(a.stderr, "  -> %s\n", visible.Line(h))
 	}
 	return code
 }
@@ -149,9 +150,9 @@ func hint(err error) string {
 	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase):
-		return "nodeseal verify " + badBase.Path + " names all that is damaged there; mend it, name another base with --base, or take a bundle that was made without --since"
+		return "nodeseal verify " + visible.ShellWord(badBase.Path) + " names all that is damaged there; mend it, name another base with --base, or take a bundle that was made without --since"
 	case errors.As(err, &slotImage):
-		return "nodeseal verify " + strings.TrimSuffix(slotImage.File, image.Suffix) + " --repair BUNDLE makes it anew; to do without it: nodeseal unseal, and remove the file"
+		return "nodeseal verify " + visible.ShellWord(strings.TrimSuffix(slotImage.File, image.Suffix)) + " --repair BUNDLE makes it anew; to do without it: nodeseal unseal, and remove the file"
 	case errors.Is(err, policy.ErrRefused):
 		return "nodes with this policy would not run it: bundle one that is signed, or the rest with --keep-going; nodeseal bundle --dry-run --json lists what has no signature"
 	case errors.Is(err, mirror.ErrAttachments):

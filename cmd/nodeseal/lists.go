@@ -13,6 +13,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 // listOptions say where the references come from: any of the sources together.
@@ -125,6 +126,6 @@ func readLists(a *app, paths []string) (*imagelist.List, error) {
 // problems prints what a list may lack.
 func (a *app) problems(found []error) {
 	for _, p := range found {
-		fmt.Fprintf(a.stderr, "nodeseal: %v\n", p)
+		fmt.Fprintf(a.stderr, "nodeseal: %s\n", visible.Lines(p.Error()))
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/runimage"
 	"github.com/nodeseal/nodeseal/internal/userns"
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 func main() { os.Exit(start()) }
@@ -22,7 +23,7 @@ func main() { os.Exit(start()) }
 func start() int {
 	for _, hook := range []func() error{userns.Hook, runimage.Hook} {
 		if err := hook(); err != nil {
-			fmt.Fprintln(os.Stderr, "nodeseal:", err)
+			fmt.Fprintln(os.Stderr, "nodeseal:", visible.Lines(err.Error()))
 			return exitFailed
 		}
 	}

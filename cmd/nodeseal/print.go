@@ -3,9 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
-// printer writes lines for people. Its first error stays.
+// printer writes lines for people, with nothing of its arguments that a terminal would
+// obey. Its first error stays.
 type printer struct {
 	w   io.Writer
 	err error
@@ -13,7 +16,7 @@ type printer struct {
 
 func (p *printer) line(format string, args ...any) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+		_, p.err = visible.Fprintf(p.w, format+"\n", args...)
 	}
 }
 

@@ -3,7 +3,6 @@ package answer
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 // maxRebuilds is how many layers are rebuilt at once.
@@ -152,10 +152,10 @@ func (h *Handler) health(w http.ResponseWriter, r *http.Request) {
 	for _, v := range h.stores.look().views {
 		if v.err != nil {
 			status = http.StatusServiceUnavailable
-			fmt.Fprintf(&b, "%s: %v\n", v.dir, v.err)
+			visible.Fprintf(&b, "%s: %v\n", v.dir, v.err)
 			continue
 		}
-		fmt.Fprintf(&b, "%s: ok, %d images\n", v.dir, len(v.store.Images))
+		visible.Fprintf(&b, "%s: ok, %d images\n", v.dir, len(v.store.Images))
 	}
 	writeJSON(w, r, status, "text/plain; charset=utf-8", []byte(b.String()))
 }

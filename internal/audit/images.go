@@ -8,6 +8,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 // pullAlways finds containers that ask a registry at each start, although the
@@ -64,16 +65,25 @@ func containerPatch(c Container) string {
 	if c.Kind == "Job" {
 		return "" // a job's template cannot be changed
 	}
-	return ocPatch("-n "+c.Namespace+" ", strings.ToLower(c.Kind)+"/"+c.Object, "strategic", map[string]any{"spec": patch})
+	return ocPatch(c.Namespace, strings.ToLower(c.Kind)+"/"+c.Object, "strategic", map[string]any{"spec": patch})
 }
 
-// ocPatch is an `oc patch` command. flags end with a space, or are "".
-func ocPatch(flags, object, kind string, patch any) string {
+// ocPatch is an `oc patch` command, each word quoted for a shell: names come from
+// objects that anyone may have written. namespace is "" for objects without one.
+func ocPatch(namespace, object, kind string, patch any) string {
 	data, err := json.Marshal(patch)
 	if err != nil {
 		return "" // of maps and strings there is none
 	}
-	return fmt.Sprintf("oc %spatch %s --type=%s -p '%s'", flags, object, kind, data)
+	words := []string{"oc"}
+	if namespace != "" {
+		words = append(words, "-n", namespace)
+	}
+	words = append(words, "patch", object, "--type="+kind, "-p", string(data))
+	for i, w := range words {
+		words[i] = visible.ShellWord(w)
+	}
+	return strings.Join(words, " ")
 }
 
 // imageTag is the tag that a reference asks for, "" where it asks by digest.

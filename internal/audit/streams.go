@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
@@ -24,19 +23,14 @@ func scheduledImports(s *Snapshot) []Finding {
 			if !t.Import.Scheduled {
 				continue
 			}
-			patch, err := json.Marshal([]map[string]any{{
-				"op": "replace", "path": fmt.Sprintf("/spec/tags/%d/importPolicy/scheduled", i), "value": false,
-			}})
-			if err != nil {
-				continue // of strings and numbers there is none
-			}
 			out = append(out, Finding{
 				Rule: "scheduled-import", Severity: Note, Object: o.String() + " tag " + t.Name,
 				What: "The tag is imported on a schedule.",
 				Why:  "Imports run in pods of the API server, which no registry on a node can answer: each fails, for ever.",
 				Mend: "Turn the schedule off.",
-				Patch: fmt.Sprintf("oc -n %s patch imagestream/%s --type=json -p '%s'",
-					o.Metadata.Namespace, o.Metadata.Name, patch),
+				Patch: ocPatch(o.Metadata.Namespace, "imagestream/"+o.Metadata.Name, "json", []map[string]any{{
+					"op": "replace", "path": fmt.Sprintf("/spec/tags/%d/importPolicy/scheduled", i), "value": false,
+				}}),
 			})
 		}
 	}

@@ -18,6 +18,10 @@ var ErrShortName = errors.New("short name: write it with its registry, as host/r
 // ErrDigest is wrapped by the error about a digest that is not sha256.
 var ErrDigest = errors.New("only sha256 digests are supported")
 
+// ErrCredentials is wrapped by the error about a reference that holds a user name or
+// a password, which no list and no bundle may keep.
+var ErrCredentials = errors.New("it holds a user name or a password: leave it out, and log in with podman login (or name --authfile)")
+
 // RefError says that a reference is none.
 type RefError struct {
 	// Ref is the reference as written.
@@ -25,8 +29,8 @@ type RefError struct {
 	Err error
 }
 
-// Error names the reference.
-func (e *RefError) Error() string { return fmt.Sprintf("reference %q: %v", shorten(e.Ref), e.Err) }
+// Error names the reference, without a user and password that stand in it.
+func (e *RefError) Error() string { return fmt.Sprintf("reference %q: %v", shorten(withoutUser(e.Ref)), e.Err) }
 
 // Unwrap returns the cause.
 func (e *RefError) Unwrap() error { return e.Err }
@@ -68,6 +72,9 @@ func NewEntry(ref string, from ...bundle.Origin) (Entry, error) {
 }
 
 func parse(ref string) (reference.Named, error) {
+	if withoutUser(ref) != ref {
+		return nil, ErrCredentials
+	}
 	host, _, ok := strings.Cut(ref, "/")
 	if !ok || (!strings.ContainsAny(host, ".:") && host != "localhost") {
 		// Say what is wrong with the rest first, where something is.
@@ -81,6 +88,25 @@ func parse(ref string) (reference.Named, error) {
 		return nil, ErrDigest
 	}
 	return reference.ParseNormalizedNamed(ref)
+}
+
+// withoutUser returns ref with *** for what stands before the @ of a host.
+func withoutUser(ref string) string {
+	scheme, rest, ok := strings.Cut(ref, "://")
+	if !ok {
+		scheme, rest = "", ref
+	} else {
+		scheme += "://"
+	}
+	host, path, hasPath := strings.Cut(rest, "/")
+	at := strings.LastIndex(host, "@")
+	if at < 0 || (!hasPath && strings.HasPrefix(host[at+1:], digest.SHA256.String()+":")) {
+		return ref // no user, or a short name with a digest
+	}
+	if hasPath {
+		path = "/" + path
+	}
+	return scheme + "***" + host[at:] + path
 }
 
 // maxShown bounds how much of a bad reference an error repeats, in bytes.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/docker/go-units"
 
@@ -44,21 +43,6 @@ func amount(n int64, unit progress.Unit) string {
 		return Bytes(n)
 	}
 	return fmt.Sprint(n)
-}
-
-// printable makes one line of a text that may come from a network, without
-// anything that a terminal would obey.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		default:
-			return r
-		}
-	}, strings.TrimSpace(s))
 }
 
 // percent writes how much of a phase is done; empty where that is not known.

@@ -2,10 +2,12 @@ package ui
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 // rateWindow is how far back the rate looks.
@@ -66,6 +68,12 @@ type view struct {
 
 func newTracker() *tracker { return &tracker{wake: make(chan struct{}, 1)} }
 
+// oneLine makes one line of a text that may come from a network, without anything
+// that a terminal would obey.
+func oneLine(s string) string {
+	return visible.Line(strings.ReplaceAll(strings.TrimSpace(s), "\n", " "))
+}
+
 // event takes one in.
 func (t *tracker) event(e progress.Event) {
 	now := time.Now()
@@ -76,7 +84,7 @@ func (t *tracker) event(e progress.Event) {
 	}
 	switch e.Kind {
 	case progress.Note, progress.Warning:
-		t.say(event{kind: e.Kind, at: now, message: printable(e.Message)})
+		t.say(event{kind: e.Kind, at: now, message: oneLine(e.Message)})
 	case progress.Start:
 		p := t.active(e.Phase)
 		began := p == nil
@@ -101,7 +109,7 @@ func (t *tracker) event(e progress.Event) {
 		if p == nil {
 			p = t.begin(e.Phase, now)
 		}
-		p.item = printable(e.Item)
+		p.item = oneLine(e.Item)
 	case progress.Finish:
 		if p := t.active(e.Phase); p != nil {
 			p.finish(now)
@@ -113,7 +121,7 @@ func (t *tracker) event(e progress.Event) {
 
 // active finds the phase of a name that is under way.
 func (t *tracker) active(name string) *phase {
-	name = printable(name)
+	name = oneLine(name)
 	for _, p := range t.phases {
 		if p.name == name {
 			return p
@@ -123,7 +131,7 @@ func (t *tracker) active(name string) *phase {
 }
 
 func (t *tracker) begin(name string, now time.Time) *phase {
-	p := &phase{name: printable(name), unit: progress.Count, start: now, samples: []sample{{at: now}}}
+	p := &phase{name: oneLine(name), unit: progress.Count, start: now, samples: []sample{{at: now}}}
 	t.phases = append(t.phases, p)
 	return p
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/audit"
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 // JSON writes the report as indented JSON with a final newline.
@@ -32,17 +33,17 @@ func JSON(w io.Writer, r audit.Report) error {
 func Text(w io.Writer, r audit.Report) error {
 	var b strings.Builder
 	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "%-8s %s  [%s]\n", strings.ToUpper(string(f.Severity)), f.Object, f.Rule)
-		fmt.Fprintf(&b, "         %s\n", f.What)
-		fmt.Fprintf(&b, "         why:  %s\n", f.Why)
-		fmt.Fprintf(&b, "         mend: %s\n", f.Mend)
+		visible.Fprintf(&b, "%-8s %s  [%s]\n", strings.ToUpper(string(f.Severity)), f.Object, f.Rule)
+		visible.Fprintf(&b, "         %s\n", f.What)
+		visible.Fprintf(&b, "         why:  %s\n", f.Why)
+		visible.Fprintf(&b, "         mend: %s\n", f.Mend)
 		if f.Patch != "" {
-			fmt.Fprintf(&b, "         $ %s\n", f.Patch)
+			visible.Fprintf(&b, "         $ %s\n", f.Patch)
 		}
 		b.WriteByte('\n')
 	}
 	for _, p := range r.Problems {
-		fmt.Fprintf(&b, "NOT READ %s\n", p)
+		visible.Fprintf(&b, "NOT READ %s\n", p)
 	}
 	if len(r.Problems) > 0 {
 		b.WriteByte('\n')
