@@ -30,7 +30,9 @@ type RefError struct {
 }
 
 // Error names the reference, without a user and password that stand in it.
-func (e *RefError) Error() string { return fmt.Sprintf("reference %q: %v", shorten(withoutUser(e.Ref)), e.Err) }
+func (e *RefError) Error() string {
+	return fmt.Sprintf("reference %q: %v", shorten(withoutUser(e.Ref)), e.Err)
+}
 
 // Unwrap returns the cause.
 func (e *RefError) Unwrap() error { return e.Err }
