@@ -250,8 +250,13 @@ func bundleArguments() map[string]func() error {
 		"bundle.Image.CheckAttachment": whatever(func(_ *bundle.Inventory, img *bundle.Image) {
 			_ = img.CheckAttachment(&bundle.Attachment{Digest: img.Digest}, []byte("{}"))
 		}),
-		"bundle.Image.CheckChain": eachDigest(func(d digest.Digest) error { return image(d).CheckChain([]byte("{}"), []byte("{}")) }),
-		"bundle.Image.CheckIndex": eachDigest(func(d digest.Digest) error { return image(d).CheckIndex([]byte(`{"manifests":[{}]}`)) }),
+		"bundle.ChainError.Error":  nil,
+		"bundle.ChainError.Unwrap": nil,
+		"bundle.Image.Named":       whatever(func(_ *bundle.Inventory, img *bundle.Image) { img.Named("@") }),
+		"bundle.Image.Prove": eachDigest(func(d digest.Digest) error {
+			_, err := image(d).Prove(func(digest.Digest) ([]byte, error) { return []byte("{}"), nil })
+			return err
+		}),
 		"bundle.Image.Readable": whatever(func(_ *bundle.Inventory, img *bundle.Image) {
 			_, _ = img.Readable()
 		}),

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -21,6 +20,9 @@ const (
 	mediaTypeDockerSchema1   = "application/vnd.docker.distribution.manifest.v1+json"
 	mediaTypeDockerSchema1JW = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 	mediaTypeDockerLayer     = "application/vnd.docker.image.rootfs.diff.tar"
+	mediaTypeDockerConfig    = "application/vnd.docker.container.image.v1+json"
+	// mediaTypeOldDockerConfig is what Docker 1.10 called its configurations.
+	mediaTypeOldDockerConfig = "application/octet-stream"
 )
 
 // AnnotationDigest names, on a readable manifest and its index entry, the
@@ -89,6 +91,12 @@ func parseManifest(data []byte, mediaType string) (*manifest, error) {
 	if m.Config.Size < 0 || m.Config.Size > MaxSmallBlob {
 		return nil, fmt.Errorf("%w: a configuration of %d bytes", ErrChain, m.Config.Size)
 	}
+	if err := checkConfigType(m.Config.MediaType, mediaType); err != nil {
+		return nil, err
+	}
+	if err := onlyFields(data, "config", "layers"); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrChain, err)
+	}
 	return &m, checkLayers(m.Layers)
 }
 
@@ -138,6 +146,21 @@ type imageConfig struct {
 	RootFS       v1.RootFS `json:"rootfs"`
 }
 
+func (c *imageConfig) platform() *v1.Platform {
+	return &v1.Platform{Architecture: c.Architecture, OS: c.OS, Variant: c.Variant, OSVersion: c.OSVersion}
+}
+
+func parseConfig(data []byte) (*imageConfig, error) {
+	var c imageConfig
+	if err := jsonbound.Unmarshal(data, &c); err != nil {
+		return nil, fmt.Errorf("not an image configuration: %w", err)
+	}
+	if c.RootFS.Type != "layers" {
+		return nil, fmt.Errorf("%w: its configuration has a root file system of type %q", ErrNotImage, c.RootFS.Type)
+	}
+	return &c, nil
+}
+
 // DescribeImage reads a manifest of the given media type and its configuration
 // and returns the image that they describe: Digest, MediaType, Platform, Config
 // and Layers without DiffSize. The error is or wraps one of this file's
@@ -150,12 +173,9 @@ func DescribeImage(manifestBytes []byte, mediaType string, config []byte) (Image
 	if digest.FromBytes(config) != m.Config.Digest || int64(len(config)) != m.Config.Size {
 		return Image{}, fmt.Errorf("%w: the configuration is not %s of %d bytes", ErrChain, m.Config.Digest, m.Config.Size)
 	}
-	var c imageConfig
-	if err := jsonbound.Unmarshal(config, &c); err != nil {
+	c, err := parseConfig(config)
+	if err != nil {
 		return Image{}, fmt.Errorf("%w: configuration: %w", ErrChain, err)
-	}
-	if c.RootFS.Type != "layers" {
-		return Image{}, fmt.Errorf("%w: its configuration has a root file system of type %q", ErrNotImage, c.RootFS.Type)
 	}
 	if len(c.RootFS.DiffIDs) != len(m.Layers) {
 		return Image{}, fmt.Errorf("%w: %d layers, the configuration says %d", ErrChain, len(m.Layers), len(c.RootFS.DiffIDs))
@@ -163,7 +183,7 @@ func DescribeImage(manifestBytes []byte, mediaType string, config []byte) (Image
 	img := Image{
 		Digest: digest.FromBytes(manifestBytes), MediaType: mediaType,
 		Config:   Config{Digest: m.Config.Digest, Size: m.Config.Size},
-		Platform: &v1.Platform{Architecture: c.Architecture, OS: c.OS, Variant: c.Variant, OSVersion: c.OSVersion},
+		Platform: c.platform(),
 		Layers:   make([]Layer, len(m.Layers)),
 	}
 	for i, l := range m.Layers {
@@ -174,41 +194,6 @@ func DescribeImage(manifestBytes []byte, mediaType string, config []byte) (Image
 		img.Layers[i] = Layer{Digest: l.Digest, Size: l.Size, MediaType: l.MediaType, DiffID: diffID}
 	}
 	return img, nil
-}
-
-// CheckChain holds what the inventory says of an image to its manifest and
-// configuration. Errors wrap ErrChain.
-func (img *Image) CheckChain(manifestBytes, config []byte) error {
-	is, err := DescribeImage(manifestBytes, img.MediaType, config)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrChain, err)
-	}
-	same := slices.EqualFunc(is.Layers, img.Layers, func(a, b Layer) bool {
-		b.DiffSize = 0
-		return a == b
-	})
-	if is.Digest != img.Digest || is.Config != img.Config || !same {
-		return fmt.Errorf("%w: the inventory says otherwise", ErrChain)
-	}
-	return nil
-}
-
-// CheckIndex holds the manifest list that img.Ref names to it: it must name
-// the image's manifest. Errors wrap ErrChain.
-func (img *Image) CheckIndex(index []byte) error {
-	if err := CheckDigest(img.Digest); err != nil {
-		return fmt.Errorf("%w: %w", ErrChain, err)
-	}
-	var list v1.Index
-	if err := jsonbound.Unmarshal(index, &list); err != nil {
-		return fmt.Errorf("%w: manifest list %s: %w", ErrChain, img.Index, err)
-	}
-	for _, m := range list.Manifests {
-		if m.Digest == img.Digest {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: manifest list %s does not name %s", ErrChain, img.Index, img.Digest)
 }
 
 // Readable returns the OCI manifest over the expanded layers of img, which any

@@ -148,7 +148,7 @@ var ErrInventory = errors.New("inventory is not valid")
 
 // ParseInventory reads an inventory from at most MaxInventory bytes of r and
 // checks everything that can be checked without the blobs: format, digests,
-// that every blob an image needs is listed once, and that blobs stand in the
+// that the names of an image are by its digests and its own, that every blob an image needs is listed once, and that blobs stand in the
 // order of the tar. Errors wrap ErrInventory, but for those of r.
 func ParseInventory(r io.Reader) (*Inventory, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxInventory+1))
@@ -247,6 +247,9 @@ func (inv *Inventory) Validate() error {
 			return fmt.Errorf("%w: image %s stands twice or out of order", ErrInventory, inv.Images[i].Ref)
 		}
 	}
+	if err := checkNames(inv.Images); err != nil {
+		return fmt.Errorf("%w: %w", ErrInventory, err)
+	}
 	return nil
 }
 
@@ -289,11 +292,6 @@ func (inv *Inventory) validateBlobs() (map[digest.Digest]Blob, error) {
 }
 
 func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) error {
-	for _, name := range append([]string{img.Ref}, img.Names...) {
-		if err := CheckName(name); err != nil {
-			return err
-		}
-	}
 	// has reports a blob that neither the bundle holds nor its base.
 	has := func(d digest.Digest, kind BlobKind) error {
 		if err := CheckDigest(d); err != nil {
@@ -318,6 +316,9 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 		if err := has(img.Index, KindIndex); err != nil {
 			return err
 		}
+	}
+	if err := img.checkReferences(); err != nil {
+		return err
 	}
 	for _, l := range img.Layers {
 		for _, d := range []digest.Digest{l.Digest, l.DiffID} {

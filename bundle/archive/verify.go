@@ -67,7 +67,10 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) 
 	if err != nil {
 		return nil, errors.Join(broken, err)
 	}
-	v := &verifier{b: b, report: &Report{Inventory: b.inventory, RawInventory: b.raw}, hurt: make(map[digest.Digest]bool)}
+	v := &verifier{
+		b: b, report: &Report{Inventory: b.inventory, RawInventory: b.raw},
+		hurt: make(map[digest.Digest]bool), broken: make(map[*bundle.Image]bool),
+	}
 	var place *bundle.DamageError
 	switch {
 	case errors.As(broken, &place):
@@ -118,6 +121,7 @@ type verifier struct {
 	b      *Reader
 	report *Report
 	hurt   map[digest.Digest]bool // blobs that are damaged
+	broken map[*bundle.Image]bool // images that are not what the inventory says
 }
 
 func (v *verifier) add(d *bundle.DamageError) {
@@ -222,38 +226,40 @@ func (v *verifier) checkEnd(frame, sum []byte) {
 	}
 }
 
-// chains holds every image whose manifests are whole to the inventory.
+// chains proves every image whose manifests are whole.
 func (v *verifier) chains(ctx context.Context) error {
-	inv := v.b.inventory
-	for i := range inv.Images {
-		if err := v.chain(ctx, &inv.Images[i]); err != nil {
+	for i := range v.b.inventory.Images {
+		if err := v.chain(ctx, &v.b.inventory.Images[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// errReported stands for a blob whose damage was reported.
+var errReported = errors.New("reported")
+
 func (v *verifier) chain(ctx context.Context, img *bundle.Image) error {
-	wanted := []digest.Digest{img.Digest, img.Config.Digest}
-	if img.Index != "" {
-		wanted = append(wanted, img.Index)
-	}
-	blobs := make([][]byte, len(wanted))
-	for i, d := range wanted {
+	_, err := img.Prove(func(d digest.Digest) ([]byte, error) {
 		if v.hurt[d] {
-			return nil // reported
+			return nil, errReported
 		}
-		var err error
-		if blobs[i], err = v.b.ReadBlob(ctx, d); err != nil {
-			return err
+		return v.b.ReadBlob(ctx, d)
+	})
+	var broken *bundle.ChainError
+	switch {
+	case errors.Is(err, errReported):
+		return nil
+	case errors.As(err, &broken):
+		d := &bundle.DamageError{Member: memberInventory, Blob: broken.Blob, Err: &bundle.ChainError{Link: broken.Link, Err: broken.Err}}
+		if d.Blob != "" {
+			d.Member = layout.BlobPath(d.Blob)
 		}
-	}
-	err := img.CheckChain(blobs[0], blobs[1])
-	if err == nil && img.Index != "" {
-		err = img.CheckIndex(blobs[2])
-	}
-	if err != nil {
-		v.add(&bundle.DamageError{Member: layout.BlobPath(img.Digest), Blob: img.Digest, Err: err})
+		// Other images may have the same blob, and be right about it.
+		v.report.Damage = append(v.report.Damage, d)
+		v.broken[img] = true
+	case err != nil:
+		return err //nolint:wrapcheck // names the blob
 	}
 	return v.attachments(ctx, img)
 }
@@ -290,8 +296,9 @@ func (v *verifier) finish() *Report {
 		}
 	}
 	for i := range inv.Images {
-		if slices.ContainsFunc(inv.ImageBlobs(&inv.Images[i]), func(d digest.Digest) bool { return v.hurt[d] || v.hurt[tables[d]] }) {
-			rep.Images = append(rep.Images, inv.Images[i].Ref)
+		img := &inv.Images[i]
+		if v.broken[img] || slices.ContainsFunc(inv.ImageBlobs(img), func(d digest.Digest) bool { return v.hurt[d] || v.hurt[tables[d]] }) {
+			rep.Images = append(rep.Images, img.Ref)
 		}
 	}
 	slices.Sort(rep.Images)

@@ -120,27 +120,23 @@ func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
 			return nil, err
 		}
 		defer f.Close() //nolint:errcheck // read only
-		return audit.HeldInventory("bundle "+o.bundle, f.Inventory()), nil
+		return heldBy(ctx, "bundle ", o.bundle, f, f.Inventory().Images)
 	case o.store != "":
-		return heldStore(o.store)
+		s, err := store.OpenStored(store.Files(o.store))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", o.store, err)
+		}
+		return heldBy(ctx, "store ", o.store, s, s.Kept())
 	}
 	return nil, nil
 }
 
-func heldStore(dir string) (*audit.Held, error) {
-	s, err := store.Open(store.Files(dir))
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", dir, err)
+// heldBy proves the images that something holds, and returns what it holds.
+func heldBy(ctx context.Context, kind, path string, from store.Metadata, images []bundle.Image) (*audit.Held, error) {
+	if err := store.Prove(ctx, from, images); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	raw, err := s.RawInventory()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	inv, err := bundle.ParseInventory(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	return audit.HeldInventory("store "+dir, inv), nil
+	return audit.HeldInventory(kind+path, from.Inventory()), nil
 }
 
 // showAudit prints the report, and says by its error what the exit code is.

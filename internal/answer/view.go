@@ -1,7 +1,7 @@
 package answer
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -71,11 +71,8 @@ func open(dir string, m mark) *view {
 		v.layers[l.UncompressedDigest] = layer{id: l.ID, size: l.UncompressedSize}
 		v.compressed[l.CompressedDigest] = l.UncompressedDigest
 	}
-	for _, ref := range v.store.References {
-		v.addName(ref.Name, ref.Digest)
-	}
 	// Without its lock files CRI-O does not start, or finds no image.
-	v.err = errors.Join(v.addInventory(), store.CheckLocks(store.Files(dir)))
+	v.err = errors.Join(v.addNames(), store.CheckLocks(store.Files(dir)))
 	return v
 }
 
@@ -105,39 +102,58 @@ func (v *view) addTag(key, tag string, d digest.Digest) {
 	v.tags[key][tag] = d
 }
 
-// addInventory adds what the bundle's inventory says beyond the records: layers
-// under further compressed digests, and attachments. A store that another
-// program wrote has no inventory.
-func (v *view) addInventory() error {
-	raw, err := v.store.RawInventory()
+// addNames adds the references of the store, and what the bundle's inventory says
+// beyond the records: layers under further compressed digests, and attachments. The
+// records are not believed: a name is answered if an image has it that its own blobs
+// prove. The other images are the error. A store that another program wrote has no
+// inventory, and its names count as they are.
+func (v *view) addNames() error {
+	stored, err := store.OpenStored(store.Files(v.dir))
 	if errors.Is(err, fs.ErrNotExist) {
+		for _, ref := range v.store.References {
+			v.addName(ref.Name, ref.Digest)
+		}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	inv, err := bundle.ParseInventory(bytes.NewReader(raw))
-	if err != nil {
-		return fmt.Errorf("reading the store's inventory: %w", err)
-	}
-	for i := range inv.Images {
-		img := &inv.Images[i]
+	proven := make(map[store.Reference]bool)
+	var broken []error
+	kept := stored.Kept()
+	for i := range kept {
+		img := &kept[i]
 		for _, l := range img.Layers {
 			if _, ok := v.layers[l.DiffID]; ok {
 				v.compressed[l.Digest] = l.DiffID
 			}
 		}
-		v.addAttachments(img)
+		if _, err := store.ProveImage(context.Background(), stored, img); err != nil {
+			broken = append(broken, err)
+			continue
+		}
+		for _, name := range append([]string{img.Ref}, img.Names...) {
+			proven[store.Reference{Name: name, Digest: img.Named(name), ImageID: img.Config.Digest.Encoded()}] = true
+		}
+		broken = append(broken, v.addAttachments(stored, img)...)
 	}
-	return nil
+	for _, ref := range v.store.References {
+		if proven[ref] {
+			v.addName(ref.Name, ref.Digest)
+		} else {
+			broken = append(broken, fmt.Errorf("%w: the name %s of the store's records is not proven to be of %s", store.ErrDamaged, ref.Name, ref.Digest))
+		}
+	}
+	return errors.Join(broken...)
 }
 
-// addAttachments adds those attachments of img that are in the store.
-func (v *view) addAttachments(img *bundle.Image) {
+// addAttachments adds the attachments of img, and returns what is wrong with others.
+func (v *view) addAttachments(stored *store.Stored, img *bundle.Image) (broken []error) {
 	for _, a := range img.Attachments {
-		data, err := v.store.Attachment(a.Digest)
+		data, err := store.ProveAttachment(context.Background(), stored, img, &a)
 		if err != nil {
-			continue // of an image that this node does not need
+			broken = append(broken, err)
+			continue
 		}
 		if a.Key != "" {
 			v.addSignature(&a)
@@ -161,6 +177,7 @@ func (v *view) addAttachments(img *bundle.Image) {
 			}
 		}
 	}
+	return broken
 }
 
 // addSignature adds a signature that is no manifest. Its digest is that of a

@@ -32,7 +32,22 @@ func (r *run) resolveAll(ctx context.Context, list *imagelist.List) ([]bundle.Im
 	if err != nil {
 		return nil, err
 	}
-	return mergeImages(slices.Concat(found...)), nil
+	return r.proven(ctx, mergeImages(slices.Concat(found...)))
+}
+
+// proven returns those of the images that are proven by what the work directory holds,
+// from the reference to the diff IDs: nothing that a registry answered is believed, nor
+// what this program made of it.
+func (r *run) proven(ctx context.Context, images []bundle.Image) ([]bundle.Image, error) {
+	out := images[:0]
+	for _, img := range images {
+		if _, err := img.Prove(r.work.Small); err == nil {
+			out = append(out, img)
+		} else if err := r.failed(ctx, img.Ref, err); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // each is a phase of n references: do takes one of r.slots, and its error fails the

@@ -2,11 +2,13 @@ package slot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 
@@ -66,6 +68,11 @@ func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*F
 	for _, n := range Names() {
 		bad.add(n, r.mountImages(n))
 	}
+	// An older version may have believed a bundle that lies: that a slot holds the
+	// same is no proof of it.
+	if err := opts.prove(ctx, src); err != nil {
+		return nil, err
+	}
 	id := digest.FromBytes(src.RawInventory())
 	if err := r.stillHas(id, bad); err != nil {
 		return nil, err
@@ -78,6 +85,12 @@ func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*F
 		opts.reuse(r.Path(free.Other()))
 	}
 	return r.fill(ctx, src, free, opts)
+}
+
+// prove proves what of src is to go into the slot, without the layers.
+func (o *FillOptions) prove(ctx context.Context, src store.Source) error {
+	_, err := store.NewPlan(ctx, src, store.Selection{Want: o.Want, Architecture: cmp.Or(o.Architecture, runtime.GOARCH)})
+	return err //nolint:wrapcheck // names the image
 }
 
 func (r *Root) full() error {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -66,6 +67,8 @@ func TestNameConflict(t *testing.T) {
 // FuzzManifest plans an image with any bytes as manifest and configuration: the
 // plan must agree with the inventory, or be refused.
 func FuzzManifest(f *testing.F) {
+	config := `{"created":"2020-01-01T00:00:00Z","rootfs":{"type":"layers","diff_ids":[]}}`
+	f.Add([]byte(rawManifest(config, "[]")), []byte(config))
 	f.Add([]byte(`{"config":{},"layers":[]}`), []byte(`{"rootfs":{"diff_ids":[]}}`))
 	f.Add([]byte(`[]`), []byte(`null`))
 	f.Add([]byte(`{"layers":`+strings.Repeat(`[`, 10_000)), []byte(`{"created":"9999-12-31T23:59:59-23:59"}`))
@@ -86,28 +89,33 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
+// rawManifest is a manifest with the configuration and the layers.
+func rawManifest(config, layers string) string {
+	return fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},"layers":%s}`,
+		digest.FromString(config), len(config), layers)
+}
+
 // TestHostileMetadata plans images whose manifests and configurations lie or
 // want to exhaust the reader.
 func TestHostileMetadata(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat(`[`, 4<<20)
 	for name, c := range map[string]struct{ manifest, config, says string }{
-		"deep manifest":      {`{"config":{},"layers":` + deep, `{}`, "not a manifest"},
-		"deep configuration": {``, `{"rootfs":` + strings.Repeat(`{"a":`, 1<<20), "not an image configuration"},
-		"endless list":       {`{"layers":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`, `{}`, "it names the configuration"},
-		"huge number":        {``, `{"created":1` + strings.Repeat(`0`, 1<<20) + `}`, "not an image configuration"},
-		"more diff_ids":      {``, `{"rootfs":{"diff_ids":["` + digest.FromString("a").String() + `"]}}`, "it has 1 diff_ids, the manifest 0 layers"},
-		"other configuration": {
-			`{"config":{"digest":"` + digest.FromString("other").String() + `"},"layers":[]}`, `{}`, "it names the configuration",
-		},
+		"deep manifest":       {`{"config":{},"layers":` + deep, `{}`, "exceeded max depth"},
+		"deep configuration":  {``, `{"rootfs":` + strings.Repeat(`{"a":`, 1<<20), "not an image configuration"},
+		"endless list":        {`{"schemaVersion":2,"layers":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`, `{}`, "configuration: digest"},
+		"huge number":         {``, `{"created":1` + strings.Repeat(`0`, 1<<20) + `,"rootfs":{"type":"layers"}}`, "not an image configuration"},
+		"more diff_ids":       {``, `{"rootfs":{"type":"layers","diff_ids":["` + digest.FromString("a").String() + `"]}}`, "it has 1 diff_ids, the manifest 0 layers"},
+		"other configuration": {rawManifest("other", "[]"), `{}`, "it names the configuration"},
 		"more layers": {
-			`{"config":{"digest":"` + digest.FromString(`{}`).String() + `"},"layers":[{}]}`, `{}`, "it has 1 layers, the inventory 0",
+			rawManifest(`{}`, `[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"`+digest.FromString("a").String()+`"}]`),
+			`{}`, "it has 1 layers, the inventory 0",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if c.manifest == "" {
-				c.manifest = `{"config":{"digest":"` + digest.FromString(c.config).String() + `"},"layers":[]}`
+				c.manifest = rawManifest(c.config, "[]")
 			}
 			src := storetest.NewSource(t, bundle.Expanded)
 			src.AddRaw("quay.io/a/b", []byte(c.manifest), []byte(c.config))

@@ -31,20 +31,13 @@ type planner struct {
 	elsewhere Elsewhere
 }
 
-// add verifies one image and adds it to the plan.
+// add proves one image and adds it to the plan.
 func (p *planner) add(ctx context.Context, src Metadata, img *bundle.Image) error {
-	manifest, err := readBlob(ctx, src, "reading manifest", img.Digest, img)
+	proof, err := ProveImage(ctx, src, img)
 	if err != nil {
 		return err
 	}
-	if err := verifyManifest(manifest, img); err != nil {
-		return damaged("reading manifest", img.Digest, img, err)
-	}
-	conf, err := readBlob(ctx, src, "reading configuration", img.Config.Digest, img)
-	if err != nil {
-		return err
-	}
-	created, err := verifyConfig(conf, img)
+	created, err := createdAt(proof.Config)
 	if err != nil {
 		return damaged("reading configuration", img.Config.Digest, img, err)
 	}
@@ -59,16 +52,12 @@ func (p *planner) add(ctx context.Context, src Metadata, img *bundle.Image) erro
 		p.images[id] = rec
 		p.plan.Images = append(p.plan.Images, rec)
 	}
-	rec.setData(img.Config.Digest.String(), img.Config.Digest, len(conf))
+	rec.setData(img.Config.Digest.String(), img.Config.Digest, len(proof.Config))
 	if img.Index != "" {
-		index, err := readBlob(ctx, src, "reading manifest list", img.Index, img)
-		if err != nil {
-			return err
-		}
-		rec.setData(manifestKey(img.Index), img.Index, len(index))
+		rec.setData(manifestKey(img.Index), img.Index, len(proof.Index))
 	}
-	rec.setData(manifestKey(img.Digest), img.Digest, len(manifest))
-	rec.setData(storage.ImageDigestBigDataKey, img.Digest, len(manifest))
+	rec.setData(manifestKey(img.Digest), img.Digest, len(proof.Manifest))
+	rec.setData(storage.ImageDigestBigDataKey, img.Digest, len(proof.Manifest))
 	if err := p.addAttachments(ctx, src, rec, img); err != nil {
 		return err
 	}
@@ -79,12 +68,9 @@ func (p *planner) add(ctx context.Context, src Metadata, img *bundle.Image) erro
 func (p *planner) addAttachments(ctx context.Context, src Metadata, rec *Image, img *bundle.Image) error {
 	for i := range img.Attachments {
 		a := &img.Attachments[i]
-		data, err := readBlob(ctx, src, "reading attachment", a.Digest, img)
+		data, err := ProveAttachment(ctx, src, img, a)
 		if err != nil {
 			return err
-		}
-		if err := img.CheckAttachment(a, data); err != nil {
-			return damaged("reading attachment", a.Digest, img, err)
 		}
 		if err := p.addSignatures(ctx, src, rec, img, a, data); err != nil {
 			return err
@@ -154,16 +140,7 @@ func (p *planner) addNames(rec *Image, img *bundle.Image) error {
 		if err != nil {
 			return damaged("reading inventory", "", img, fmt.Errorf("name %q: %w", name, err))
 		}
-		ref := Reference{Name: named.String(), Digest: img.Digest, ImageID: rec.ID}
-		if digested, ok := named.(reference.Digested); ok {
-			ref.Digest = digested.Digest()
-			if ref.Digest != img.Digest && ref.Digest != img.Index {
-				return damaged("reading inventory", "", img,
-					fmt.Errorf("name %q is of another manifest than %s", name, img.Digest))
-			}
-		} else if img.Index != "" {
-			ref.Digest = img.Index
-		}
+		ref := Reference{Name: named.String(), Digest: img.Named(name), ImageID: rec.ID}
 		old, taken := p.names[ref.Name]
 		switch {
 		case taken && old.ImageID != rec.ID:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/opencontainers/go-digest"
@@ -77,6 +78,15 @@ func (s *Stored) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) {
 
 // Path returns where the store has the blob d, "" where it should have none.
 func (s *Stored) Path(d digest.Digest) string { return s.paths[d] }
+
+// Kept returns the images whose manifests the store keeps: those that it was made
+// of. The inventory has those of other platforms too, of which it keeps nothing.
+func (s *Stored) Kept() []bundle.Image {
+	return slices.DeleteFunc(slices.Clone(s.inv.Images), func(img bundle.Image) bool {
+		_, err := fs.Stat(s.fsys, s.paths[img.Digest])
+		return errors.Is(err, fs.ErrNotExist)
+	})
+}
 
 // Images returns the images of the inventory that a store of the selection has.
 func (s *Stored) Images(sel Selection) ([]*bundle.Image, error) {

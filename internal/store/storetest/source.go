@@ -134,7 +134,7 @@ func (s *Source) AddRaw(repository string, manifest, config []byte) {
 	c := add(bundle.KindConfig, config)
 	m := add(bundle.KindManifest, manifest)
 	s.inv.Images = append(s.inv.Images, bundle.Image{
-		Ref: fmt.Sprintf("%s@%s", repository, m), Digest: m,
+		Ref: fmt.Sprintf("%s@%s", repository, m), Digest: m, MediaType: v1.MediaTypeImageManifest,
 		Config: bundle.Config{Digest: c, Size: int64(len(config))},
 	})
 }

@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+)
+
+// Prove proves images by the blobs of src, each from its reference to its diff IDs
+// (bundle.Image.Prove), and what is attached to them. The first error is returned: an
+// *Error, which wraps ErrDamaged if the image is not what the inventory says, or is
+// damaged.
+func Prove(ctx context.Context, src Metadata, images []bundle.Image) error {
+	for i := range images {
+		if err := ctx.Err(); err != nil {
+			return err //nolint:wrapcheck // the caller's own
+		}
+		img := &images[i]
+		if _, err := ProveImage(ctx, src, img); err != nil {
+			return err
+		}
+		for j := range img.Attachments {
+			if _, err := ProveAttachment(ctx, src, img, &img.Attachments[j]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ProveImage proves one image, as Prove does, without what is attached to it.
+func ProveImage(ctx context.Context, src Metadata, img *bundle.Image) (*bundle.Proof, error) {
+	proof, err := img.Prove(func(d digest.Digest) ([]byte, error) { return readBlob(ctx, src, "reading blob", d, img) })
+	var broken *bundle.ChainError
+	if errors.As(err, &broken) {
+		return nil, damaged("proving image", "", img, err)
+	}
+	return proof, err //nolint:wrapcheck // readBlob's own
+}
+
+// ProveAttachment returns the bytes of an attachment that is what the inventory says.
+func ProveAttachment(ctx context.Context, src Metadata, img *bundle.Image, a *bundle.Attachment) ([]byte, error) {
+	data, err := readBlob(ctx, src, "reading attachment", a.Digest, img)
+	if err != nil {
+		return nil, err
+	}
+	if err := img.CheckAttachment(a, data); err != nil {
+		return nil, damaged("reading attachment", a.Digest, img, err)
+	}
+	return data, nil
+}
