@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
 
+	"github.com/nodeseal/nodeseal/internal/own"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
@@ -210,14 +212,23 @@ func (r *Root) clearDir(ctx context.Context, n Name) (removed []string, err erro
 	return removed, err
 }
 
+// ownWork refuses what an earlier run has prepared at path, if another user can have
+// changed it.
+func ownWork(path string) error {
+	if err := own.CheckParent(filepath.Dir(path)); err != nil {
+		return err //nolint:wrapcheck // names the directory
+	}
+	return own.CheckPath(path) //nolint:wrapcheck // names the directory
+}
+
 // takePrepared reports whether an earlier run has finished the store of src at
-// path. That of another bundle is removed.
+// path. That of another bundle is removed, and one that another user can have changed.
 func takePrepared(ctx context.Context, src store.Source, path string) (bool, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	stored, err := store.OpenStored(store.Files(path))
-	if err == nil && bytes.Equal(stored.RawInventory(), src.RawInventory()) {
+	if err == nil && ownWork(path) == nil && bytes.Equal(stored.RawInventory(), src.RawInventory()) {
 		_, err := dir.Clean(path) // that run may have been killed behind the rename
 		return true, err
 	}

@@ -32,10 +32,10 @@ func (r *Root) prepareImage(ctx context.Context, src store.Source, at places, op
 }
 
 // takePreparedImage reports whether an earlier run has finished the image of src at
-// path. That of another bundle is removed.
+// path. That of another bundle is removed, and one that another user can have changed.
 func takePreparedImage(src store.Source, path string) (bool, error) {
 	if isFile(path) {
-		if holds(path, src) {
+		if ownWork(path) == nil && holds(path, src) {
 			_, err := image.Clean(path) // that run may have been killed behind the rename
 			return true, err
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/own"
 )
 
 // ErrBusy is returned when another run holds the work directory.
@@ -49,13 +50,17 @@ const (
 	fileLock      = "lock"
 )
 
-// Open opens or makes the work directory and locks it (ErrBusy). encoder is the
+// Open opens or makes the work directory and locks it (ErrBusy). The error wraps
+// own.ErrForeign if another user can have changed what an earlier run has left. encoder is the
 // name of the Encoder that makes the frames of this run. The caller closes it.
 func Open(root, encoder string) (*Dir, error) {
 	for _, d := range []string{dirSmall, dirLayers, dirFrames, dirCompressed} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			return nil, fmt.Errorf("work directory: %w", err)
 		}
+	}
+	if err := checkOwn(root); err != nil {
+		return nil, err
 	}
 	lock, err := os.OpenFile(filepath.Join(root, fileLock), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -69,6 +74,21 @@ func Open(root, encoder string) (*Dir, error) {
 	}
 	w := &Dir{root: root, encoder: encoder, lock: lock}
 	return w, w.sweep()
+}
+
+// checkOwn refuses a work directory whose records another user can have written: they
+// are believed.
+func checkOwn(root string) error {
+	err := own.CheckParent(root)
+	for _, d := range []string{dirSmall, dirLayers, dirFrames, dirCompressed} {
+		if err == nil {
+			err = own.CheckPath(filepath.Join(root, d))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("work directory: %w", err)
+	}
+	return nil
 }
 
 // sweep removes the files that a killed run was writing.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/own"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -46,12 +47,15 @@ func openPartial(target string, label labeller) (*partial, error) {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return nil, fmt.Errorf("making the store's parent directory: %w", err)
 	}
+	if err := own.CheckParent(filepath.Dir(target)); err != nil {
+		return nil, fmt.Errorf("%w: making the store: %w", store.ErrPrecondition, err)
+	}
 	if err := os.Mkdir(p.path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("making the store: %w", err)
 	}
 	var err error
-	if p.lock, err = openFolder(p.path); err != nil {
-		return nil, fmt.Errorf("making the store: %w", err)
+	if p.lock, err = openOwn(p.path); err != nil {
+		return nil, err
 	}
 	if err := unix.Flock(int(p.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		p.lock.Close()
@@ -72,6 +76,26 @@ func openPartial(target string, label labeller) (*partial, error) {
 		return nil, errors.Join(err, p.close(false))
 	}
 	return p, nil
+}
+
+// openOwn opens the directory path of an earlier run, or of this one. Its records are
+// believed, so it must be one that no other user can have changed.
+func openOwn(path string) (*os.File, error) {
+	f, err := openFolder(path)
+	if err != nil {
+		return nil, fmt.Errorf("making the store: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = own.Check(info)
+	}
+	if errors.Is(err, own.ErrForeign) {
+		err = fmt.Errorf("%w: %w: remove it (rm -r %s) and run the same command again", store.ErrPrecondition, err, path)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("what an earlier import has left in %s: %w", path, err), f.Close())
+	}
+	return f, nil
 }
 
 // scratch is where the library may have its own store.
