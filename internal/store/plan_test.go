@@ -101,9 +101,9 @@ func TestHostileMetadata(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat(`[`, 4<<20)
 	for name, c := range map[string]struct{ manifest, config, says string }{
-		"deep manifest":       {`{"config":{},"layers":` + deep, `{}`, "exceeded max depth"},
+		"deep manifest":       {`{"config":{},"layers":` + deep, `{}`, "JSON of too many values"},
 		"deep configuration":  {``, `{"rootfs":` + strings.Repeat(`{"a":`, 1<<20), "not an image configuration"},
-		"endless list":        {`{"schemaVersion":2,"layers":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`, `{}`, "configuration: digest"},
+		"endless list":        {`{"schemaVersion":2,"layers":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`, `{}`, "JSON of too many values"},
 		"huge number":         {``, `{"created":1` + strings.Repeat(`0`, 1<<20) + `,"rootfs":{"type":"layers"}}`, "not an image configuration"},
 		"more diff_ids":       {``, `{"rootfs":{"type":"layers","diff_ids":["` + digest.FromString("a").String() + `"]}}`, "it has 1 diff_ids, the manifest 0 layers"},
 		"other configuration": {rawManifest("other", "[]"), `{}`, "it names the configuration"},
