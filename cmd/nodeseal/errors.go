@@ -19,6 +19,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
+	"github.com/nodeseal/nodeseal/internal/own"
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/pull/policy"
 	"github.com/nodeseal/nodeseal/internal/seal"
@@ -117,7 +118,7 @@ func isPrecondition(err error) bool {
 		return true // not root
 	}
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
-		is(err, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, mirror.ErrNoSpace, seal.ErrBusy, slot.ErrBusy)
+		is(err, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, mirror.ErrNoSpace, own.ErrForeign, seal.ErrBusy, slot.ErrBusy)
 }
 
 func is(err error, targets ...error) bool {
@@ -171,6 +172,8 @@ func hint(err error) string {
 		return "make room (nodeseal retire, nodeseal clean, podman image prune) and run the same command again"
 	case errors.Is(err, carry.ErrUnsigned):
 		return "nodeseal sign BUNDLE --key KEY signs it"
+	case errors.Is(err, own.ErrForeign):
+		return "remove what the error names, or give it to the user that runs nodeseal (chown) and close it to others (chmod go-w); bundle takes another directory with --work"
 	case errors.Is(err, carry.ErrBundles):
 		return "leave the one that is meant, or name it: nodeseal import DIR/BUNDLE"
 	case errors.Is(err, slot.ErrBusy):

@@ -155,7 +155,7 @@ func (r *storeResult) writeText(w io.Writer) error {
 	switch {
 	case !r.OK:
 	case r.Image != "":
-		p.line("OK: %s in %s, %s; %s has the digest that was recorded when it was made, %s", plural(r.Images, "image"),
+		p.line("OK: %s in %s, %s; every manifest and configuration is proven, and %s has the digest recorded beside it, %s; its layers were not read one by one", plural(r.Images, "image"),
 			plural(r.Layers, "layer"), ui.Bytes(r.Bytes), r.Image, r.Digest)
 	default:
 		p.line("OK: %s in %s, %s; every file is what its layer's diff ID says", plural(r.Images, "image"),

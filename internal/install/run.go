@@ -120,7 +120,9 @@ func fillSlot(ctx context.Context, s *Source, root *slot.Root, asImage bool, o O
 
 // copyImage fills the free slot with an image that was made elsewhere.
 func copyImage(ctx context.Context, s *Source, t Target, o Options) (*Result, error) {
-	filled, err := t.Root.Install(ctx, s.path, s.digest, o.fillOptions(true, nil))
+	opts := o.fillOptions(true, nil)
+	opts.Signed = s.opts.Keys != nil
+	filled, err := t.Root.Install(ctx, s.path, s.digest, opts)
 	if err != nil {
 		return nil, s.failed(err)
 	}

@@ -30,6 +30,9 @@ type FillOptions struct {
 	Image bool
 	// FromOtherSlot takes layers that the other slot has from there, verified.
 	FromOtherSlot bool
+	// Signed says of an image for Install that a key's signature covers it: its layers
+	// are not proven one by one.
+	Signed bool
 	// NoSeal leaves the store unsealed and unmounted.
 	NoSeal bool
 	// Now is the time that is remembered for the slot.

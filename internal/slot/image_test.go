@@ -230,3 +230,34 @@ func TestInstall(t *testing.T) {
 	hold(t, r, B, "nothing")
 	noLeftOvers(t, r)
 }
+
+// TestInstallChanged has an image made elsewhere with one file changed in it, and its
+// digest to match: a layer shows it, unless a signature covers the image.
+func TestInstallChanged(t *testing.T) {
+	r := newRoot(t)
+	file := filepath.Join(t.TempDir(), "release.erofs")
+	if _, err := image.Import(t.Context(), release(t, 1), file, store.ImportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := []byte("the same in all releases\n")
+	if !bytes.Contains(data, good) {
+		t.Fatal("the image does not hold the file as it is")
+	}
+	data = bytes.ReplaceAll(data, good, []byte("not same in all releases\n"))
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.Install(t.Context(), file, digest.FromBytes(data), FillOptions{Now: clock(1)})
+	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "etc/base: its content is damaged") {
+		t.Errorf("got %v", err)
+	}
+	hold(t, r, A, "nothing")
+	noLeftOvers(t, r)
+	if _, err := r.Install(t.Context(), file, digest.FromBytes(data), FillOptions{Now: clock(1), Signed: true}); err != nil {
+		t.Errorf("signed: %v", err)
+	}
+}

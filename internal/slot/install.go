@@ -42,7 +42,7 @@ func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opt
 	if _, err := r.clearImage(free); err != nil {
 		return nil, err
 	}
-	res, err := image.Install(ctx, file, at.preparedFile(), want, opts.ImportOptions)
+	res, err := image.Install(ctx, file, at.preparedFile(), want, opts.Signed, opts.ImportOptions)
 	if err != nil {
 		return nil, err
 	}

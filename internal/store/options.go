@@ -37,8 +37,8 @@ type ImportOptions struct {
 	SyncEvery int64
 	// Progress receives the phases "plan" (images), "take" (bytes of layers of other
 	// stores, of a directory), "import" (bytes of layer blobs), "hash" (bytes of an
-	// image), "copy" (bytes of an image that is installed) and "check" (references). It
-	// may be nil.
+	// image), "copy" (bytes of an image that is installed), "prove" (bytes of its layers) and
+	// "check" (references). It may be nil.
 	Progress progress.Func
 }
 

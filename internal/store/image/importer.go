@@ -19,6 +19,7 @@ import (
 // The phases of progress.
 const (
 	phaseCopy   = "copy"
+	phaseProve  = "prove"
 	phaseImport = "import"
 	phaseHash   = "hash"
 	phaseCheck  = "check"

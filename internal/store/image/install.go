@@ -37,7 +37,11 @@ func IsImage(path string) bool {
 // before that nothing has the name path. Nothing of it is mounted before it has
 // shown to have the digest want: else the error wraps store.ErrDamaged, as that of an
 // image with no store for this machine. The other errors are those of Import.
-func Install(ctx context.Context, from, path string, want digest.Digest, opts store.ImportOptions) (_ *Result, err error) {
+//
+// The digest proves that the file is the one that was meant, and not that its layers
+// are those of its images: each is proven by its diff ID, which reads all of it once
+// more, unless signed says that a key's signature covers the digest.
+func Install(ctx context.Context, from, path string, want digest.Digest, signed bool, opts store.ImportOptions) (_ *Result, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", path, err)
@@ -56,7 +60,7 @@ func Install(ctx context.Context, from, path string, want digest.Digest, opts st
 	for _, step := range []func(context.Context) error{
 		im.probe,
 		func(ctx context.Context) error { return im.copy(ctx, from) },
-		im.checkCopy,
+		func(ctx context.Context) error { return im.checkCopy(ctx, signed) },
 		func(context.Context) error { return im.out.publish(want) },
 	} {
 		if err := ctx.Err(); err != nil {
@@ -121,18 +125,25 @@ func (im *importer) copy(ctx context.Context, from string) error {
 }
 
 // checkCopy mounts the copy, compares its records with what its inventory makes of
-// them on this machine, and opens it with the library.
-func (im *importer) checkCopy(ctx context.Context) error {
+// them on this machine, proves its layers unless it is signed, and opens it with the library.
+func (im *importer) checkCopy(ctx context.Context, signed bool) error {
 	point, err := im.out.mount()
 	if err != nil {
 		return fmt.Errorf("%w: mounting the image: %w", store.ErrDamaged, err)
 	}
-	rep, err := verify.Store(ctx, point, verify.Options{Records: true, Architecture: im.opts.Architecture})
+	rep, err := verify.Store(ctx, point, verify.Options{
+		Records: signed, Architecture: im.opts.Architecture, Jobs: im.opts.Jobs,
+		Total: func(n int64) { im.opts.Progress.Begin(phaseProve, n, progress.Bytes) },
+		Read:  func(n int64) { im.opts.Progress.Add(phaseProve, n) },
+	})
 	if err == nil && len(rep.Findings) > 0 {
 		err = fmt.Errorf("%s: %w", rep.Findings[0].Path, rep.Findings[0].Err)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: it is not an image that nodeseal made for this machine: %w", store.ErrDamaged, err)
+	}
+	if !signed {
+		im.opts.Progress.End(phaseProve)
 	}
 	st, err := store.Open(store.Files(point))
 	if err != nil {

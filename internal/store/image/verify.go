@@ -35,7 +35,7 @@ type Verified struct {
 }
 
 // Verify verifies the store image file, mounted or not. Its digest is compared with
-// the one that was recorded when it was made, of layers that had been proven; the
+// the one that is recorded beside it, which is no proof of the layers; the
 // records in it with what its inventory, manifests and configurations make. Where
 // the digest is another one, or none is recorded, every layer is verified as in a
 // directory, to say what is damaged. The image is not changed, and may be in use.
