@@ -25,12 +25,12 @@ func TestForeignPartial(t *testing.T) {
 	}{
 		"root's own":     {func(*testing.T, string) error { return nil }, false},
 		"another user's": {func(_ *testing.T, partial string) error { return os.Chown(partial, 1001, 1001) }, true},
-		"open to all":    {func(_ *testing.T, partial string) error { return os.Chmod(partial, 0o777) }, true}, //nolint:gosec // that is the case
+		"open to all":    {func(_ *testing.T, partial string) error { return os.Chmod(partial, 0o777) }, true},
 		"open to the group": {func(_ *testing.T, partial string) error {
-			return os.Chmod(partial, 0o770) //nolint:gosec // that is the case
+			return os.Chmod(partial, 0o770)
 		}, true},
 		"in a directory of all": {func(_ *testing.T, partial string) error {
-			return os.Chmod(filepath.Dir(partial), 0o777) //nolint:gosec // that is the case
+			return os.Chmod(filepath.Dir(partial), 0o777)
 		}, true},
 		"in a sticky directory": {func(_ *testing.T, partial string) error {
 			return os.Chmod(filepath.Dir(partial), 0o777|fs.ModeSticky)
