@@ -218,7 +218,7 @@ func onlyFields(data []byte, allowed ...string) error {
 		Manifests json.RawMessage `json:"manifests"`
 	}
 	if err := jsonbound.Unmarshal(data, &has); err != nil {
-		return err //nolint:wrapcheck // it was read before
+		return err
 	}
 	for _, f := range []struct {
 		name string

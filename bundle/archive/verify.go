@@ -259,7 +259,7 @@ func (v *verifier) chain(ctx context.Context, img *bundle.Image) error {
 		v.report.Damage = append(v.report.Damage, d)
 		v.broken[img] = true
 	case err != nil:
-		return err //nolint:wrapcheck // names the blob
+		return err
 	}
 	return v.attachments(ctx, img)
 }

@@ -34,7 +34,7 @@ func Check(info fs.FileInfo) error {
 func CheckPath(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	if info.Mode().Type() == fs.ModeSymlink {
 		return fmt.Errorf("%s: %w: it is a symbolic link", path, ErrForeign)
@@ -50,7 +50,7 @@ func CheckPath(path string) error {
 func CheckParent(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
-		return err //nolint:wrapcheck // names the directory
+		return err
 	}
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
 		return fmt.Errorf("%s: %w: its mode is %v", dir, ErrForeign, info.Mode().Perm())

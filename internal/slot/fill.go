@@ -95,7 +95,7 @@ func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*F
 // prove proves what of src is to go into the slot, without the layers.
 func (o *FillOptions) prove(ctx context.Context, src store.Source) error {
 	_, err := store.NewPlan(ctx, src, store.Selection{Want: o.Want, Architecture: cmp.Or(o.Architecture, runtime.GOARCH)})
-	return err //nolint:wrapcheck // names the image
+	return err
 }
 
 func (r *Root) full() error {
@@ -219,9 +219,9 @@ func (r *Root) clearDir(ctx context.Context, n Name) (removed []string, err erro
 // changed it.
 func ownWork(path string) error {
 	if err := own.CheckParent(filepath.Dir(path)); err != nil {
-		return err //nolint:wrapcheck // names the directory
+		return err
 	}
-	return own.CheckPath(path) //nolint:wrapcheck // names the directory
+	return own.CheckPath(path)
 }
 
 // takePrepared reports whether an earlier run has finished the store of src at

@@ -16,7 +16,7 @@ import (
 func Prove(ctx context.Context, src Metadata, images []bundle.Image) error {
 	for i := range images {
 		if err := ctx.Err(); err != nil {
-			return err //nolint:wrapcheck // the caller's own
+			return err
 		}
 		img := &images[i]
 		if _, err := ProveImage(ctx, src, img); err != nil {
@@ -38,7 +38,7 @@ func ProveImage(ctx context.Context, src Metadata, img *bundle.Image) (*bundle.P
 	if errors.As(err, &broken) {
 		return nil, damaged("proving image", "", img, err)
 	}
-	return proof, err //nolint:wrapcheck // readBlob's own
+	return proof, err
 }
 
 // ProveAttachment returns the bytes of an attachment that is what the inventory says.
