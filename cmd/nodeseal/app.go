@@ -24,6 +24,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            []string
+	sleep          sleeper // between tries; nil is the system's
 
 	json         bool
 	quiet        bool

@@ -33,6 +33,6 @@ func (o *clusterOptions) client(a *app) (*cluster.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client.Progress = a.progress()
+	client.Progress, client.Sleep = a.progress(), a.sleep
 	return client, nil
 }

@@ -208,6 +208,6 @@ func refusesToImport(t *testing.T, bundle, format, says string) {
 // nodeseal runs a command line in this process.
 func nodeseal(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = run(args, nil, strings.NewReader(""), &out, &errs)
+	code = run(args, nil, strings.NewReader(""), &out, &errs, nil)
 	return code, out.String(), errs.String()
 }

@@ -16,23 +16,23 @@ import (
 	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
-func main() { os.Exit(start()) }
+func main() { os.Exit(start(nil)) }
 
 // start runs the program that this process is: the command line, or one of the
-// stages that it starts itself again for.
-func start() int {
+// stages that it starts itself again for. A nil sleep is the system's.
+func start(sleep sleeper) int {
 	for _, hook := range []func() error{userns.Hook, runimage.Hook} {
 		if err := hook(); err != nil {
 			fmt.Fprintln(os.Stderr, "nodeseal:", visible.Lines(err.Error()))
 			return exitFailed
 		}
 	}
-	return run(os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	return run(os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr, sleep)
 }
 
 // run executes one command line and returns its exit code. A first interrupt
 // ends the command in good order, a second one at once.
-func run(args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func run(args, env []string, stdin io.Reader, stdout, stderr io.Writer, sleep sleeper) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
@@ -46,7 +46,7 @@ func run(args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		case <-ctx.Done():
 		}
 	}()
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env, sleep: sleep}
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

@@ -361,32 +361,31 @@ func (m *mirrored) again() *testregistry.Registry {
 	return r
 }
 
-// TestBundleStopsAtOnce holds that the first hopeless error ends a run within a
-// second, whatever else is on its way.
+// TestBundleStopsAtOnce holds that the first hopeless error ends a run, whatever
+// else is on its way: of the layers, which take a minute or more, most never come.
 func TestBundleStopsAtOnce(t *testing.T) {
 	t.Parallel()
 	m := newMirrored(t)
 	m.registry = m.again()
-	var failed time.Time
-	var mu sync.Mutex
-	m.registry.Rate = 200_000 // many seconds for all of it
+	m.registry.Rate = 50_000
 	m.registry.Trouble = func(q testregistry.Request) testregistry.Fault {
 		if q.Blob != m.layers[1].Digest {
 			return testregistry.Fault{}
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		failed = time.Now()
 		return testregistry.Fault{Status: http.StatusNotFound}
 	}
 	out, err := m.command("run").CombinedOutput()
-	took := time.Since(failed)
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !bytes.Contains(out, []byte(m.layers[1].Digest)) {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if took > time.Second {
-		t.Errorf("it ended after %s", took)
+	var size, served int64
+	for _, l := range m.layers {
+		size += l.Size
+		served += m.registry.Served(l.Digest)
+	}
+	if served > size/2 {
+		t.Errorf("%d bytes of layers came, of %d", served, size)
 	}
 	if left, _ := filepath.Glob(m.path("run.tar.zst*")); len(left) != 0 {
 		t.Errorf("left: %q", left)

@@ -41,7 +41,7 @@ func (o *configRegistriesOptions) fromCluster(ctx context.Context, a *app, m *mi
 	if err != nil {
 		return err
 	}
-	client.Progress = a.progress()
+	client.Progress, client.Sleep = a.progress(), a.sleep
 	var failed error
 	var mu sync.Mutex
 	problems, err := client.Walk(ctx, func(obj kubeobject.Object) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -58,13 +59,16 @@ func (o *registryOptions) client(a *app, rules ...mirrors.Rule) (*pull.Client, e
 	client, err := pull.New(pull.Options{
 		Retries: retries, StallTimeout: o.stallTimeout, MaxPerHost: o.perHost,
 		RegistriesConf: o.registriesConf, RegistriesDir: o.registriesDir, Mirrors: rules, AuthFile: authFile, CertDir: o.certDir,
-		TLSVerify: o.tlsVerify.value, Log: a.log(), OnWait: sayWaits(a),
+		TLSVerify: o.tlsVerify.value, Log: a.log(), OnWait: sayWaits(a), Sleep: a.sleep,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("registries: %w", err)
 	}
 	return client, nil
 }
+
+// sleeper waits between two tries, as pull.Options.Sleep.
+type sleeper = func(ctx context.Context, d time.Duration) error
 
 // sayWaits says why nothing moves, once for each registry and cause: a run of
 // hours meets the same trouble a thousand times.

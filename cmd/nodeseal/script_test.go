@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -21,9 +22,23 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store/storetest"
 )
 
-// TestMain lets the scripts run this very program: its real main.
+// TestMain lets the scripts run this very program: its real main, but for the waits
+// between tries, which are a thousand times shorter. With those it is nodeseal-on-time.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"nodeseal": main, "nodeseal-without-erofs": mainWithoutEROFS})
+	testscript.Main(m, map[string]func(){
+		"nodeseal": mainWithShortWaits, "nodeseal-on-time": main, "nodeseal-without-erofs": mainWithoutEROFS,
+	})
+}
+
+func mainWithShortWaits() {
+	os.Exit(start(func(ctx context.Context, d time.Duration) error {
+		select {
+		case <-time.After(d / 1000):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}))
 }
 
 // TestScripts runs testdata/script: the command line as its users see it.

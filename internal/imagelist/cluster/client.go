@@ -4,8 +4,10 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,6 +27,23 @@ type Client struct {
 	discovery discovery.DiscoveryInterface
 	// Progress gets the objects read so far, in the phase "cluster"; nil is silent.
 	Progress progress.Func
+	// Sleep waits before a page is asked for again, until ctx is done at the latest,
+	// and returns ctx's error then; nil waits on the system's timers.
+	Sleep func(ctx context.Context, d time.Duration) error
+}
+
+func (c *Client) sleep(ctx context.Context, d time.Duration) error {
+	if c.Sleep != nil {
+		return c.Sleep(ctx, d)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 // Config says how to reach a cluster: the file kubeconfig ("" is what oc would

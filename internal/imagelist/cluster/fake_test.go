@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -75,6 +77,7 @@ func (s *fakeServer) client() (*Client, *httptest.Server) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	c.Sleep = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	return c, server
 }
 

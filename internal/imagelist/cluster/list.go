@@ -91,12 +91,8 @@ func (l *lister) page(ctx context.Context, next string) (kubeobject.ListHead, er
 		case try == tries:
 			return head, fmt.Errorf("listing %s after %d objects: %w: %w", l.kind.name(), len(l.seen), ErrUnreachable, err)
 		}
-		timer := time.NewTimer(time.Duration(try) * time.Second)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return head, ctx.Err()
-		case <-timer.C:
+		if err := l.client.sleep(ctx, time.Duration(try)*time.Second); err != nil {
+			return head, err
 		}
 	}
 }
