@@ -123,7 +123,7 @@ func newSample(t testing.TB, jobs int, layerSize int) (*sample, *seekable.Encode
 			data := layerTar(t, seed, 3, layerSize)
 			var table bytes.Buffer
 			tw := filetable.NewWriter(&table)
-			must(t, filetable.Tabulate(bytes.NewReader(data), tw))
+			must(t, filetable.Tabulate(bytes.NewReader(data), tw, nil))
 			must(t, tw.Close())
 			td := s.addFrames(t, enc, bundle.KindFileTable, table.Bytes(), "")
 			d := s.addFrames(t, enc, bundle.KindLayer, data, td)

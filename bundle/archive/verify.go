@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/layout"
 )
@@ -38,6 +39,8 @@ type Report struct {
 	Bytes int64
 	// Damage is what was found damaged, in the order of the file.
 	Damage []*bundle.DamageError
+	// Refused are the layers that are whole, but that no node would take.
+	Refused []*RefusedLayer
 	// Images are the references of the images that the damage hurts, sorted.
 	// Damage outside of the images' blobs hurts none of them.
 	Images []string
@@ -50,6 +53,16 @@ func (r *Report) Same(rawInventory []byte) error {
 		return fmt.Errorf("%w: its inventory changed since it was verified", bundle.ErrDamaged)
 	}
 	return nil
+}
+
+// RefusedLayer is a layer with a member that breaks the rules for layers.
+type RefusedLayer struct {
+	// Blob is the layer's digest in the bundle.
+	Blob digest.Digest
+	// Err names the member and says why.
+	Err *layerrules.Error
+	// Images are the references of the images that have the layer, sorted.
+	Images []string
 }
 
 // Verify reads the whole bundle in the first size bytes of r, rehashes every
@@ -300,6 +313,15 @@ func (v *verifier) finish() *Report {
 		if v.broken[img] || slices.ContainsFunc(inv.ImageBlobs(img), func(d digest.Digest) bool { return v.hurt[d] || v.hurt[tables[d]] }) {
 			rep.Images = append(rep.Images, img.Ref)
 		}
+	}
+	for _, r := range rep.Refused {
+		for i := range inv.Images {
+			if slices.ContainsFunc(inv.Images[i].Layers, func(l bundle.Layer) bool { return inv.LayerBlob(l) == r.Blob }) {
+				r.Images = append(r.Images, inv.Images[i].Ref)
+			}
+		}
+		slices.Sort(r.Images)
+		r.Images = slices.Compact(r.Images)
 	}
 	slices.Sort(rep.Images)
 	rep.Images = slices.Compact(rep.Images)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -99,8 +100,12 @@ func (c *memberChecker) begin(m member) *memberCheck {
 }
 
 func (c *memberChecker) finish() {
-	if err := c.cur.finish(); err != nil {
+	err := c.cur.finish()
+	switch {
+	case err != nil:
 		c.v.add(&bundle.DamageError{Member: c.cur.m.name, Blob: c.cur.m.blob, Err: err})
+	case c.cur.refused != nil:
+		c.v.report.Refused = append(c.v.report.Refused, &RefusedLayer{Blob: c.cur.m.blob, Err: c.cur.refused})
 	}
 	c.members = c.members[1:]
 	c.cur = nil
@@ -113,7 +118,15 @@ type memberCheck struct {
 	hash  hash.Hash
 	err   error          // the first thing that is wrong
 	layer *io.PipeWriter // to the goroutine that makes the file table again
-	table chan error     // its result
+	table chan tabulated // its result
+	// refused is why a node would refuse the layer.
+	refused *layerrules.Error
+}
+
+// tabulated is what tabulate found.
+type tabulated struct {
+	err     error
+	refused *layerrules.Error
 }
 
 func (m *memberCheck) fail(err error) {
@@ -125,11 +138,16 @@ func (m *memberCheck) fail(err error) {
 // tabulate starts to make the file table of a layer again; it must be want.
 func (m *memberCheck) tabulate(want digest.Digest) {
 	r, w := io.Pipe()
-	m.layer, m.table = w, make(chan error, 1)
+	m.layer, m.table = w, make(chan tabulated, 1)
 	go func() {
 		sum := sha256.New()
 		t := filetable.NewWriter(sum)
-		err := filetable.Tabulate(r, t)
+		var rules layerrules.Checker
+		err := filetable.Tabulate(r, t, &rules)
+		var refused *layerrules.Error
+		if errors.As(err, &refused) {
+			err = nil
+		}
 		if err == nil {
 			err = t.Close()
 		}
@@ -137,7 +155,7 @@ func (m *memberCheck) tabulate(want digest.Digest) {
 			err = fmt.Errorf("%w: its file table is not %s", bundle.ErrDamaged, want)
 		}
 		r.CloseWithError(err)
-		m.table <- err
+		m.table <- tabulated{err: err, refused: refused}
 	}()
 }
 
@@ -169,9 +187,11 @@ func (m *memberCheck) write(p []byte, off int64) {
 func (m *memberCheck) finish() error {
 	if m.layer != nil {
 		m.layer.CloseWithError(m.err) // io.EOF where all is well
-		if err := <-m.table; err != nil {
-			m.fail(err)
+		result := <-m.table
+		if result.err != nil {
+			m.fail(result.err)
 		}
+		m.refused = result.refused
 	}
 	if m.err == nil {
 		if got := digest.NewDigest(digest.SHA256, m.hash); got != m.m.sum {

@@ -12,6 +12,7 @@ import (
 	"io"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 )
 
 // tableMagic is the first line of a file table.
@@ -171,9 +172,12 @@ func tableError(err error) error {
 }
 
 // Tabulate reads the plain tar of a layer to its end and adds its entries
-// to t. It is how every file table is made.
-func Tabulate(layer io.Reader, t *Writer) error {
+// to t. It is how every file table is made. Where rules is not nil every member is
+// held to the rules for layers: the error is a *layerrules.Error where one is refused,
+// and nothing else is wrong; the table is complete then.
+func Tabulate(layer io.Reader, t *Writer, rules *layerrules.Checker) error {
 	r := tar.NewReader(layer)
+	var refused error
 	hash := sha256.New()
 	buf := make([]byte, 64<<10)
 	for {
@@ -183,6 +187,9 @@ func Tabulate(layer io.Reader, t *Writer) error {
 		}
 		if err != nil {
 			return fmt.Errorf("reading layer: %w", err)
+		}
+		if rules != nil && refused == nil {
+			_, refused = rules.Add(layerrules.OfHeader(h))
 		}
 		e := Entry{Name: h.Name, Type: h.Typeflag}
 		if h.Typeflag == tar.TypeReg {
@@ -200,7 +207,10 @@ func Tabulate(layer io.Reader, t *Writer) error {
 	if _, err := io.CopyBuffer(io.Discard, onlyReader{layer}, buf); err != nil {
 		return fmt.Errorf("reading layer: %w", err)
 	}
-	return nil
+	if rules != nil && refused == nil {
+		refused = rules.End()
+	}
+	return refused
 }
 
 // onlyWriter and onlyReader hide other methods, so that io.CopyBuffer uses its buffer.

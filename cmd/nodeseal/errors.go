@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
@@ -147,11 +148,17 @@ func hint(err error) string {
 	var noBase *base.NotThereError
 	var badBase *base.DamagedError
 	var unknown *net.DNSError
+	var refused *layerrules.Error
+	var entry *extract.RefusedError
 	switch {
 	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase):
 		return "nodeseal verify " + visible.ShellWord(badBase.Path) + " names all that is damaged there; mend it, name another base with --base, or take a bundle that was made without --since"
+	case errors.As(err, &refused):
+		return "no node could unpack it: rebuild the image without this member, or bundle the others with --keep-going"
+	case errors.As(err, &entry) && is(entry.Err, layerrules.Reasons()...):
+		return "nodeseal verify BUNDLE names every layer that nodes refuse; nodeseal import --images LIST takes the images that are listed"
 	case errors.As(err, &slotImage):
 		return "nodeseal verify " + visible.ShellWord(strings.TrimSuffix(slotImage.File, image.Suffix)) + " --repair BUNDLE makes it anew; to do without it: nodeseal unseal, and remove the file"
 	case errors.Is(err, policy.ErrRefused):

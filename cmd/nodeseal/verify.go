@@ -146,6 +146,8 @@ type verifyResult struct {
 	Signed bool `json:"signed,omitempty"`
 	// Parts are the parts that are not what the list of parts says.
 	Parts []partItem `json:"parts,omitempty"`
+	// Refused are the layers that are whole, but that no node would take.
+	Refused []refusedItem `json:"refused,omitempty"`
 	// Hurt are the images that the damage hurts.
 	Hurt []string `json:"hurt"`
 	// Missing are the references of --images that the bundle does not hold.
@@ -160,6 +162,14 @@ type damageItem struct {
 	Error  string        `json:"error"`
 }
 
+// refusedItem is a layer with a member that breaks the rules for layers.
+type refusedItem struct {
+	Layer  digest.Digest `json:"layer"`
+	Member string        `json:"member"`
+	Error  string        `json:"error"`
+	Images []string      `json:"images"`
+}
+
 type partItem struct {
 	Part  string `json:"part"`
 	Error string `json:"error"`
@@ -167,12 +177,15 @@ type partItem struct {
 
 func newVerifyResult(path string, rep *archive.Report) verifyResult {
 	out := verifyResult{
-		Bundle: path, OK: len(rep.Damage) == 0, Images: len(rep.Inventory.Images),
+		Bundle: path, OK: len(rep.Damage) == 0 && len(rep.Refused) == 0, Images: len(rep.Inventory.Images),
 		Blobs: rep.Blobs, Bytes: rep.Bytes,
 		Damage: make([]damageItem, len(rep.Damage)), Hurt: append([]string{}, rep.Images...),
 	}
 	for i, d := range rep.Damage {
 		out.Damage[i] = damageItem{Member: d.Member, Blob: d.Blob, Error: d.Err.Error()}
+	}
+	for _, l := range rep.Refused {
+		out.Refused = append(out.Refused, refusedItem{Layer: l.Blob, Member: l.Err.Name, Error: l.Err.Err.Error(), Images: l.Images})
 	}
 	return out
 }
@@ -188,6 +201,11 @@ func (r verifyResult) writeText(w io.Writer) error {
 	}
 	for _, part := range r.Parts {
 		p.line("DAMAGED  part %s: %s", part.Part, part.Error)
+	}
+	for _, l := range r.Refused {
+		for _, ref := range l.Images {
+			p.line("REFUSED  %s: a node does not take layer %s: member %q: %s", ref, l.Layer, l.Member, l.Error)
+		}
 	}
 	for _, ref := range r.Hurt {
 		p.line("HURT     %s", ref)
@@ -213,6 +231,10 @@ func (r verifyResult) writeText(w io.Writer) error {
 			lost = fmt.Sprintf("%s and %s of the base", lost, plural(n, "layer"))
 		}
 	}
-	p.line("NOT OK: %s damaged, %s of %d hurt, %s missing", plural(bad, "place"), plural(len(r.Hurt), "image"), r.Images, lost)
+	refused := ""
+	if len(r.Refused) > 0 {
+		refused = fmt.Sprintf(", %s that nodes refuse", plural(len(r.Refused), "layer"))
+	}
+	p.line("NOT OK: %s damaged, %s of %d hurt, %s missing%s", plural(bad, "place"), plural(len(r.Hurt), "image"), r.Images, lost, refused)
 	return p.err
 }

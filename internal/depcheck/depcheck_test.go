@@ -42,6 +42,7 @@ func TestPublicPackages(t *testing.T) {
 		"github.com/opencontainers/go-digest",
 		"github.com/opencontainers/image-spec",
 		"github.com/klauspost/compress",
+		"github.com/ulikunitz/xz",
 		"golang.org/x/sys/unix",
 		"golang.org/x/sync",
 		module + "/internal/atomicfile", // leaves, see TestLeaves

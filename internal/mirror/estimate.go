@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/compression"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
@@ -119,15 +120,21 @@ func (r *run) openSample(ctx context.Context, j *job) (io.ReadCloser, func() int
 	}
 	var n int64
 	in := bufio.NewReaderSize(&countingReader{r: body, count: func(more int64) { n += more }}, copyBuffer)
-	plain, err := newDecompressor(in)
+	plain, err := compression.NewReader(in)
 	if err != nil {
 		return nil, nil, errors.Join(err, body.Close())
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{plain, body}, func() int64 { return n - int64(in.Buffered()) }, nil
+	return &sampleReader{plain, body}, func() int64 { return n - int64(in.Buffered()) }, nil
 }
+
+// sampleReader is the plain bytes of a layer that come from body.
+type sampleReader struct {
+	*compression.Reader
+	body io.Closer
+}
+
+// Close implements io.Closer.
+func (s *sampleReader) Close() error { return errors.Join(s.Reader.Close(), s.body.Close()) }
 
 // newRun opens the work directory for a run. The caller closes it.
 func newRun(src Source, o Options) (*run, error) {

@@ -2,51 +2,21 @@ package mirror
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 )
 
-// maxWindow bounds the memory that decoding one zstd layer takes, in bytes.
-const maxWindow = 32 << 20
-
-// newDecompressor returns the plain bytes of a layer. What it is compressed
-// with is read from the bytes, as containers/image does: media types lie.
-func newDecompressor(r io.Reader) (io.ReadCloser, error) {
-	in := bufio.NewReaderSize(r, copyBuffer)
-	magic, err := in.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, fmt.Errorf("gzip: %w", err)
-		}
-		return z, nil
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(magic) == 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18}):
-		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, fmt.Errorf("zstd: %w", err)
-		}
-		return z.IOReadCloser(), nil
-	}
-	return io.NopCloser(in), nil
-}
-
-// tableMaker makes the file table of the plain tar that is written to it, in a
-// goroutine of its own.
+// tableMaker makes the file table of the plain tar that is written to it, and holds
+// its members to the rules for layers, in a goroutine of its own.
 type tableMaker struct {
 	*io.PipeWriter
 	out    *workdir.FramesFile
@@ -73,13 +43,15 @@ func startTable(ctx context.Context, work *workdir.Dir, enc *seekable.Encoder, b
 func makeTable(layer io.Reader, out *workdir.FramesFile) (*workdir.Table, error) {
 	sum := digest.SHA256.Digester()
 	table := filetable.NewWriter(io.MultiWriter(sum.Hash(), out))
-	if err := filetable.Tabulate(layer, table); err != nil {
+	var rules layerrules.Checker
+	if err := filetable.Tabulate(layer, table, &rules); err != nil {
 		return nil, err
 	}
 	if err := table.Close(); err != nil {
 		return nil, fmt.Errorf("file table: %w", err)
 	}
-	rec := &workdir.Table{Digest: sum.Digest(), Size: out.Written()}
+	rec := &workdir.Table{Digest: sum.Digest(), Size: out.Written(), Rules: layerrules.Version}
+	_, rec.Lost = rules.Kept()
 	frames, err := out.End(rec.Size)
 	rec.Frames = frames
 	return rec, err

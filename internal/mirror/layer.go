@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/compression"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/layout"
 )
@@ -164,7 +165,7 @@ const copyBuffer = 256 << 10
 func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, m *made) error {
 	tar := in
 	if !plain {
-		d, err := newDecompressor(in)
+		d, err := compression.NewReader(in)
 		if err != nil {
 			return err
 		}

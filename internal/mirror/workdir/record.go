@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/layout"
 )
@@ -36,6 +37,10 @@ type Record struct {
 
 // Table is the part of a record about the layer's file table.
 type Table struct {
+	// Rules is the version of the rules that the layer's members were held to.
+	Rules int `json:"rules"`
+	// Lost says why a store cannot give the layer back, "" where it can.
+	Lost   string           `json:"lost,omitempty"`
 	Digest digest.Digest    `json:"digest"`
 	Size   int64            `json:"size"`
 	Frames []seekable.Frame `json:"frames"`
@@ -95,7 +100,7 @@ func (w *Dir) Record(compressed, blob digest.Digest, form bundle.LayerForm) *Rec
 			return nil
 		}
 		return rec
-	case rec.Encoder != w.encoder || rec.Table == nil,
+	case rec.Encoder != w.encoder || rec.Table == nil || rec.Table.Rules != layerrules.Version,
 		!rec.Inline.whole() && !fileHas(w.framesPath(blob), FramesSize(rec.Frames)),
 		!rec.Table.Inline.whole() && !fileHas(w.tablePath(blob), FramesSize(rec.Table.Frames)):
 		return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 )
 
@@ -42,7 +43,7 @@ func finish(t *testing.T, w *Dir, enc *seekable.Encoder, compressed digest.Diges
 	}
 	frames, tables := w.CreateFrames(t.Context(), enc, blob), w.CreateTable(t.Context(), enc, blob)
 	rec := &Record{Encoder: enc.Name(), Blob: blob, Size: int64(len(layer)), Frames: write(frames, layer)}
-	rec.Table = &Table{Digest: digest.FromBytes(table), Size: int64(len(table)), Frames: write(tables, table)}
+	rec.Table = &Table{Rules: layerrules.Version, Digest: digest.FromBytes(table), Size: int64(len(table)), Frames: write(tables, table)}
 	must(t, w.Commit(compressed, rec, frames, tables))
 	frames.Abort()
 	tables.Abort()

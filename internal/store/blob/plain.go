@@ -3,16 +3,13 @@
 package blob
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
+	"github.com/nodeseal/nodeseal/bundle/compression"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/opencontainers/go-digest"
 )
@@ -25,18 +22,14 @@ var (
 	ErrClaim = errors.New("it is not what was claimed")
 )
 
-// maxWindow bounds the memory that one zstd layer may ask for.
-const maxWindow = 64 << 20
-
 // Plain is the plain tar in a layer blob. Where the blob is the registry's it
 // proves its digest too, which no plain tar can tell.
 type Plain struct {
-	raw    *rawReader
-	in     *bufio.Reader
-	out    io.Reader
-	closer func()
-	want   digest.Digest // of the blob; "" where it is the plain tar
-	size   int64         // of the blob where it is the plain tar, 0 where nobody says
+	raw  *rawReader
+	in   *compression.Reader // nil where the blob is the plain tar
+	out  io.Reader
+	want digest.Digest // of the blob; "" where it is the plain tar
+	size int64         // of the blob where it is the plain tar, 0 where nobody says
 }
 
 // rawReader counts and hashes a blob and keeps its error apart from a decoder's.
@@ -72,33 +65,20 @@ func (r *rawReader) count(b []byte) {
 // compressed. read is called with the bytes of the blob as they are read, it may be
 // nil. Close must be called; it does not close the blob.
 func Open(blob io.Reader, l *store.Layer, read func(n int64)) (*Plain, error) {
-	p := &Plain{raw: &rawReader{r: blob, read: read}, closer: func() {}}
+	p := &Plain{raw: &rawReader{r: blob, read: read}}
 	if l.Blob == l.DiffID {
 		p.out, p.size = p.raw, l.BlobSize
 		return p, nil
 	}
 	p.raw.hash, p.want = sha256.New(), l.Blob
-	p.in = bufio.NewReaderSize(p.raw, 256<<10)
-	magic, err := p.in.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("reading its blob: %w", err)
-	}
+	in, err := compression.NewReader(p.raw)
 	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		zr, err := gzip.NewReader(p.in)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCompression, err)
-		}
-		p.out = zr
-	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		zr, err := zstd.NewReader(p.in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCompression, err)
-		}
-		p.out, p.closer = zr, zr.Close
-	default:
-		p.out = p.in
+	case p.raw.err != nil:
+		return nil, fmt.Errorf("reading its blob: %w", p.raw.err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrCompression, err)
 	}
+	p.in, p.out = in, in
 	return p, nil
 }
 
@@ -151,7 +131,7 @@ func (p *Plain) Finish() error {
 		}
 		return nil
 	}
-	if _, err := io.Copy(io.Discard, p.in); err != nil {
+	if _, err := io.Copy(io.Discard, p.raw); err != nil {
 		return fmt.Errorf("reading its blob: %w", err)
 	}
 	if got := digest.NewDigest(digest.SHA256, p.raw.hash); got != p.want {
@@ -161,4 +141,8 @@ func (p *Plain) Finish() error {
 }
 
 // Close gives the memory back.
-func (p *Plain) Close() { p.closer() }
+func (p *Plain) Close() {
+	if p.in != nil {
+		_ = p.in.Close() // it only gives memory back
+	}
+}

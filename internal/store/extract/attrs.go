@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sys/unix"
 )
@@ -73,7 +74,7 @@ func timespec(t time.Time) unix.Timespec {
 
 // setXattrs sets the extended attributes of the header's pax records.
 func (u *unpacker) setXattrs(a at, hdr *tar.Header) error {
-	for name, value := range Xattrs(hdr) {
+	for name, value := range layerrules.Xattrs(hdr.PAXRecords) {
 		err := unix.Lsetxattr(a.procPath(), name, []byte(value), 0)
 		switch {
 		case err == nil:
@@ -150,7 +151,7 @@ func readUmask() (uint32, error) {
 // a name that is too long, a folder that is none, a link to nothing.
 func entryFault(err error) bool {
 	for _, e := range []error{
-		ErrLeadsOut, ErrType, ErrDevice, ErrWhiteout, ErrTwice, ErrTable, ErrTooLong, ErrExpanding,
+		ErrLeadsOut, ErrType, ErrDevice, ErrWhiteout, ErrTwice, ErrTable, ErrTooLong, ErrExpanding, layerrules.ErrXattr,
 		unix.ENAMETOOLONG, unix.ENOTDIR, unix.EISDIR, unix.ENOENT, unix.EEXIST, unix.ELOOP,
 		unix.EXDEV, unix.EINVAL, unix.ERANGE, unix.E2BIG, unix.EMLINK,
 	} {

@@ -40,7 +40,7 @@ func benchLayer(b *testing.B) (plain, table []byte) {
 	plain = Tar(b, entries...)
 	var buf bytes.Buffer
 	w := filetable.NewWriter(&buf)
-	if err := filetable.Tabulate(bytes.NewReader(plain), w); err != nil {
+	if err := filetable.Tabulate(bytes.NewReader(plain), w, nil); err != nil {
 		b.Fatal(err)
 	}
 	if err := w.Close(); err != nil {

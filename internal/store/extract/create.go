@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sys/unix"
 )
@@ -181,7 +182,7 @@ func (u *unpacker) node(hdr *tar.Header, parent dir, a at) error {
 // hardLink links a to what the header names. As in the library the attributes
 // of the link's header become the file's.
 func (u *unpacker) hardLink(hdr *tar.Header, a at) error {
-	target, err := LinkTarget(hdr)
+	target, err := layerrules.LinkTarget(hdr.Linkname)
 	if err != nil {
 		return err
 	}

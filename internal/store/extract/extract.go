@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -68,6 +69,8 @@ type Result struct {
 	// directory has its extended attributes already; the rest is the caller's,
 	// because a layer that sets none has those of the layer below it.
 	Root *Root `json:"root,omitempty"`
+	// Lost says why the store cannot give the tar back byte for byte, "" where it can.
+	Lost string `json:"lost,omitempty"`
 	// Files counts the entries of the tar.
 	Files int64 `json:"files"`
 	// Squashed counts owners that were replaced and capabilities that were left
@@ -137,11 +140,11 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 
 // Why an entry is refused.
 var (
-	ErrLeadsOut  = errors.New("it leads out of the layer")
-	ErrType      = errors.New("its type has no place in a layer")
+	ErrLeadsOut  = layerrules.ErrLeadsOut
+	ErrType      = layerrules.ErrType
+	ErrWhiteout  = layerrules.ErrWhiteout
+	ErrTwice     = layerrules.ErrTwice
 	ErrDevice    = errors.New("device nodes are not wanted")
-	ErrWhiteout  = errors.New("it is a whiteout of something that the same layer holds")
-	ErrTwice     = errors.New("the layer holds the same path twice")
 	ErrTable     = errors.New("the file table says something else")
 	ErrTooLong   = errors.New("it is longer than it may be")
 	ErrExpanding = errors.New("its content is longer than the tar")

@@ -214,7 +214,7 @@ func TestTable(t *testing.T) {
 	table := func(t *testing.T, entries ...Entry) *filetable.Reader {
 		var buf bytes.Buffer
 		w := filetable.NewWriter(&buf)
-		if err := filetable.Tabulate(bytes.NewReader(Tar(t, entries...)), w); err != nil {
+		if err := filetable.Tabulate(bytes.NewReader(Tar(t, entries...)), w, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.Close(); err != nil {

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"iter"
-	"maps"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sys/unix"
 )
@@ -69,25 +67,6 @@ func Modified(hdr *tar.Header) time.Time {
 	return sane(hdr.ModTime)
 }
 
-// paxXattr starts the names of pax records that carry extended attributes.
-const paxXattr = "SCHILY.xattr."
-
-// Xattrs yields the extended attributes of the header's pax records, by name, but
-// for the label: that is the node's business, not the image's.
-func Xattrs(hdr *tar.Header) iter.Seq2[string, string] {
-	return func(yield func(name, value string) bool) {
-		if len(hdr.PAXRecords) == 0 {
-			return
-		}
-		for _, key := range slices.Sorted(maps.Keys(hdr.PAXRecords)) {
-			name, ok := strings.CutPrefix(key, paxXattr)
-			if ok && name != "security.selinux" && !yield(name, hdr.PAXRecords[key]) {
-				return
-			}
-		}
-	}
-}
-
 // Inherited returns the attributes of the root directory of a layer that sets none:
 // those of the layer below it, nil for a base layer.
 func Inherited(below *Root) Root {
@@ -97,19 +76,6 @@ func Inherited(below *Root) Root {
 	// The library makes the directory with the usual umask, and sets no bits but
 	// those of permission.
 	return Root{Mode: below.Mode & 0o777 &^ 0o022, UID: below.UID, GID: below.GID, Modified: time.Unix(0, 0)}
-}
-
-// LinkTarget returns the cleaned name of a hard link's target, relative to the
-// layer; ErrLeadsOut or ErrType where it can have none.
-func LinkTarget(hdr *tar.Header) (string, error) {
-	target, err := insideRoot(path.Clean(hdr.Linkname))
-	if err == nil && (hdr.Linkname == "" || target == "") {
-		err = ErrType
-	}
-	if err != nil {
-		return "", fmt.Errorf("hard link to %q: %w", hdr.Linkname, err)
-	}
-	return target, nil
 }
 
 // bufferSize is how much of a file is hashed and written at once.
@@ -130,6 +96,7 @@ type scan struct {
 	buf     []byte
 	crc     hash.Hash64
 	sum     hash.Hash
+	rules   layerrules.Checker
 	written int64 // bytes of content so far
 	result  Result
 
@@ -194,7 +161,7 @@ func (s *scan) unpack(p *pump, tarSplit io.Writer) error {
 	if err := split.rest(tr.RawBytes(), p, s.buf); err != nil {
 		return err
 	}
-	return s.tree.End()
+	return s.end()
 }
 
 // replay reads the headers of the tar to the end of the stream.
@@ -229,23 +196,52 @@ func (s *scan) replay(ctx context.Context, stream io.ReadSeeker) error {
 	if err != nil {
 		return err
 	}
+	return s.end()
+}
+
+// end follows the last entry.
+func (s *scan) end() error {
+	if err := refusedByRules(s.rules.End()); err != nil {
+		return err
+	}
+	_, s.result.Lost = s.rules.Kept()
 	return s.tree.End()
+}
+
+// memberOf is what the rules for layers need to know of hdr.
+func memberOf(hdr *tar.Header) layerrules.Member {
+	return layerrules.Member{
+		Name: hdr.Name, Linkname: hdr.Linkname, Type: hdr.Typeflag, Size: hdr.Size, PAXRecords: hdr.PAXRecords,
+	}
 }
 
 // sparse reports a file whose content the tar has in another form.
 func sparse(hdr *tar.Header) bool {
-	for key := range hdr.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return true
-		}
+	m := memberOf(hdr)
+	return layerrules.Sparse(&m)
+}
+
+// allow holds hdr to the rules for layers.
+func (s *scan) allow(hdr *tar.Header) error {
+	_, err := s.rules.Add(memberOf(hdr))
+	return refusedByRules(err)
+}
+
+func refusedByRules(err error) error {
+	var refused *layerrules.Error
+	if errors.As(err, &refused) {
+		return &RefusedError{Name: refused.Name, Err: refused.Err}
 	}
-	return hdr.Typeflag == tar.TypeGNUSparse
+	return err
 }
 
 // entry unpacks one entry and proves its content.
 func (s *scan) entry(hdr *tar.Header, tr *tar.Reader, p *pump) (*Content, error) {
 	listed, err := s.compareTable(hdr)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.allow(hdr); err != nil {
 		return nil, err
 	}
 	content := s.newContent(hdr, listed, tr, p)
@@ -284,7 +280,7 @@ func (s *scan) member(hdr *tar.Header, content *Content) error {
 		s.uids[uint32(hdr.Uid)] = struct{}{}
 		s.gids[uint32(hdr.Gid)] = struct{}{}
 	}
-	inside, err := insideRoot(name)
+	inside, err := layerrules.Inside(name)
 	if err != nil {
 		return err
 	}
@@ -315,20 +311,6 @@ func (s *scan) whiteout(hdr *tar.Header, parent, base string) error {
 		return nil
 	}
 	return err
-}
-
-// insideRoot returns a cleaned name without its leading slash, "" for the root
-// itself. The library resolves names in a chroot, where nothing leads out; a
-// name that tries to is no layer's.
-func insideRoot(name string) (string, error) {
-	name = strings.TrimPrefix(name, "/")
-	if name == ".." || strings.HasPrefix(name, "../") {
-		return "", ErrLeadsOut
-	}
-	if name == "." {
-		return "", nil
-	}
-	return name, nil
 }
 
 // root takes the attributes of the root directory. As in the library an entry

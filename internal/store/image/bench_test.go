@@ -115,7 +115,7 @@ func (s *manyFiles) describe(b *testing.B, layer int) (d digest.Digest, size int
 	sum := digest.SHA256.Digester()
 	count := new(counter)
 	tw := filetable.NewWriter(f)
-	if err := filetable.Tabulate(io.TeeReader(r, io.MultiWriter(sum.Hash(), count)), tw); err != nil {
+	if err := filetable.Tabulate(io.TeeReader(r, io.MultiWriter(sum.Hash(), count)), tw, nil); err != nil {
 		b.Fatal(err)
 	}
 	if err := tw.Close(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/vbatts/tar-split/archive/tar"
@@ -98,7 +99,7 @@ func (t *tree) special(hdr *tar.Header, parent *node, base string) error {
 // hardLink gives the file that the header names a further name, and the header's
 // attributes.
 func (t *tree) hardLink(hdr *tar.Header, parent *node, base string) error {
-	target, err := extract.LinkTarget(hdr)
+	target, err := layerrules.LinkTarget(hdr.Linkname)
 	if err != nil {
 		return err
 	}

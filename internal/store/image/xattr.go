@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sys/unix"
@@ -17,7 +18,7 @@ const maxXattr = 1<<16 - 1
 // setXattrs sets the extended attributes of the header. What no kernel would keep
 // is left out, as package extract does.
 func (n *node) setXattrs(hdr *tar.Header) error {
-	for name, value := range extract.Xattrs(hdr) {
+	for name, value := range layerrules.Xattrs(hdr.PAXRecords) {
 		err := n.setXattr(name, value)
 		switch {
 		case err == nil, errors.Is(err, unix.ENOTSUP):

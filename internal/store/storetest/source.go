@@ -185,7 +185,7 @@ func (s *Source) table(plain []byte) digest.Digest {
 	s.t.Helper()
 	return s.addTable(func(w *filetable.Writer) error {
 		// What is no tar gets a table with what it has before that shows.
-		_ = filetable.Tabulate(bytes.NewReader(plain), w)
+		_ = filetable.Tabulate(bytes.NewReader(plain), w, nil)
 		return nil
 	})
 }

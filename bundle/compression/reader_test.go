@@ -1,0 +1,255 @@
+package compression
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+func plain(n int) []byte {
+	rnd := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same bytes each time
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('a' + rnd.IntN(4))
+	}
+	return b
+}
+
+func packed(t testing.TB, data []byte, open func(io.Writer) (io.WriteCloser, error)) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	w, err := open(&buf)
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func packZstd(t testing.TB, data []byte, opts ...zstd.EOption) []byte {
+	return packed(t, data, func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w, opts...) })
+}
+
+// frame is a zstd frame that asks for a window of 2^log bytes, with blocks that repeat
+// one byte (RFC 8878).
+func frame(log, blocks int) []byte {
+	out := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, byte(log-10) << 3}
+	for i := range blocks {
+		head := 128<<10<<3 | 1<<1
+		if i == blocks-1 {
+			head |= 1
+		}
+		out = append(out, byte(head), byte(head>>8), byte(head>>16), 'x')
+	}
+	return out
+}
+
+func packXz(t testing.TB, data []byte, c xz.WriterConfig) []byte {
+	return packed(t, data, func(w io.Writer) (io.WriteCloser, error) { return c.NewWriter(w) })
+}
+
+// largeDictionary makes the first block of a stream ask for 256 MiB. Its checksum is not
+// compared.
+func largeDictionary(stream []byte) []byte {
+	i := bytes.Index(stream, []byte{0x21, 0x01})
+	stream[i+2] = 32
+	return stream
+}
+
+func TestReads(t *testing.T) {
+	t.Parallel()
+	data := plain(300 << 10)
+	gz := packed(t, data, func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil })
+	for name, c := range map[string]struct {
+		in   []byte
+		kind Kind
+		want []byte
+	}{
+		"plain":           {data, None, data},
+		"nothing":         {nil, None, nil},
+		"two bytes":       {[]byte("ab"), None, []byte("ab")},
+		"gzip":            {gz, Gzip, data},
+		"gzip twice":      {append(bytes.Clone(gz), gz...), Gzip, append(bytes.Clone(data), data...)},
+		"zstd":            {packZstd(t, data), Zstd, data},
+		"zstd, skippable": {append([]byte("\x50\x2a\x4d\x18\x03\x00\x00\x00abc"), packZstd(t, data)...), Zstd, data},
+		"zstd, 128 MiB":   {frame(27, 2), Zstd, bytes.Repeat([]byte("x"), 256<<10)},
+		"xz":              {packXz(t, data, xz.WriterConfig{}), Xz, data},
+		"xz, blocks":      {packXz(t, data, xz.WriterConfig{BlockSize: 100 << 10}), Xz, data},
+		"xz, no check":    {packXz(t, data, xz.WriterConfig{NoCheckSum: true}), Xz, data},
+		"xz, sha256":      {packXz(t, data[:100], xz.WriterConfig{CheckSum: xz.SHA256}), Xz, data[:100]},
+		"xz, empty":       {packXz(t, nil, xz.WriterConfig{}), Xz, nil},
+		"xz, 40 MiB":      {packXz(t, data[:1000], xz.WriterConfig{DictCap: 40 << 20}), Xz, data[:1000]},
+		"xz, two streams": {append(append(packXz(t, data[:77], xz.WriterConfig{}), make([]byte, 8)...), packXz(t, data[77:200], xz.WriterConfig{})...), Xz, data[:200]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := NewReader(bytes.NewReader(c.in))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			got, err := io.ReadAll(r)
+			if err != nil || !bytes.Equal(got, c.want) || r.Kind != c.kind {
+				t.Errorf("%q, %d bytes, %v, want %q, %d bytes", r.Kind, len(got), err, c.kind, len(c.want))
+			}
+		})
+	}
+}
+
+// What other programs pack is read; they are skipped where they are not installed.
+func TestOtherPrograms(t *testing.T) {
+	t.Parallel()
+	data := plain(500 << 10)
+	for _, c := range []struct {
+		command string
+		kind    Kind
+	}{
+		{"xz -9 -c", Xz}, {"xz -T2 --block-size=300KiB -c", Xz}, {"xz --check=crc32 -0 -c", Xz},
+		{"bzip2 -c", Bzip2}, {"zstd --long=27 -c", Zstd}, {"zstd -22 --ultra -c", Zstd}, {"gzip -c", Gzip},
+	} {
+		t.Run(c.command, func(t *testing.T) {
+			t.Parallel()
+			args := strings.Fields(c.command)
+			if _, err := exec.LookPath(args[0]); err != nil {
+				t.Skip(err)
+			}
+			cmd := exec.CommandContext(t.Context(), args[0], args[1:]...) //nolint:gosec // of the test
+			cmd.Stdin = bytes.NewReader(data)
+			in, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := NewReader(bytes.NewReader(in))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) || r.Kind != c.kind {
+				t.Errorf("%q, %d bytes, %v", r.Kind, len(got), err)
+			}
+		})
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	t.Parallel()
+	data := plain(50 << 10)
+	x := packXz(t, data, xz.WriterConfig{})
+	for name, c := range map[string]struct {
+		in   []byte
+		want error
+	}{
+		"zstd, 256 MiB":     {frame(28, 2), ErrWindow},
+		"zstd, large later": {append(packZstd(t, data), frame(27, 2)...), ErrWindow},
+		"xz, 256 MiB":       {largeDictionary(packXz(t, data[:1000], xz.WriterConfig{})), ErrWindow},
+		"xz, cut":           {x[:len(x)/2], io.ErrUnexpectedEOF},
+		"xz, no index":      {x[:len(x)-30], io.ErrUnexpectedEOF},
+		"gzip, cut":         {[]byte("\x1f\x8b\x08\x00"), io.ErrUnexpectedEOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := NewReader(bytes.NewReader(c.in))
+			if err == nil {
+				defer r.Close()
+				_, err = io.Copy(io.Discard, struct{ io.Reader }{r})
+			}
+			if !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// The reader's own error is passed on.
+func TestSourceFails(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("connection is gone")
+	for _, in := range [][]byte{nil, packXz(t, plain(1000), xz.WriterConfig{})[:200], packZstd(t, plain(1000))[:100]} {
+		r, err := NewReader(io.MultiReader(bytes.NewReader(in), failing{broken}))
+		if err == nil {
+			_, err = io.ReadAll(r)
+		}
+		if !errors.Is(err, broken) {
+			t.Errorf("%d bytes: %v", len(in), err)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// One reader at a time has a large window; the next one waits until it is closed.
+func TestOneLargeWindow(t *testing.T) {
+	in := frame(27, 2)
+	first, err := NewReader(bytes.NewReader(in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan error)
+	go func() {
+		r, err := NewReader(bytes.NewReader(in))
+		if err == nil {
+			r.Close()
+		}
+		second <- err
+	}()
+	select {
+	case <-second:
+		t.Fatal("two readers have large windows")
+	case <-time.After(50 * time.Millisecond):
+	}
+	first.Close()
+	first.Close()
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+}
+
+// A large window takes its own length of memory, not twice that.
+func TestMemory(t *testing.T) {
+	in := frame(27, 3000) // 375 MiB
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r, err := NewReader(bytes.NewReader(in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.CopyN(io.Discard, struct{ io.Reader }{r}, 374<<20)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if took := int64(after.HeapAlloc) - int64(before.HeapAlloc); err != nil || took > 150<<20 || took < 100<<20 { //nolint:gosec // small
+		t.Errorf("%d bytes took %d MiB of memory: %v", n, took>>20, err)
+	}
+	r.Close()
+}
+
+func FuzzXz(f *testing.F) {
+	for _, c := range []xz.WriterConfig{{}, {BlockSize: 100}, {NoCheckSum: true}} {
+		f.Add(packXz(f, plain(500), c))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		r, err := NewReader(bytes.NewReader(append([]byte(xzMagic), in...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, io.LimitReader(r, 1<<20))
+		r.Close()
+	})
+}

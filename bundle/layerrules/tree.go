@@ -1,0 +1,198 @@
+package layerrules
+
+import (
+	"errors"
+	"hash/maphash"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// File is a file of a layer, whatever names it has. 0 is none.
+type File uint32
+
+const rootFile File = 1
+
+type kind uint8
+
+const (
+	kindDir   kind = iota + 1
+	kindLink       // symbolic
+	kindFile       // with a content
+	kindEmpty      // without one
+	kindOther      // nodes and whiteouts
+)
+
+// nameKey is a hash of a name. 96 bits, with a seed of the process: two names of one
+// layer do not have the same one by chance or by intention.
+type nameKey struct {
+	low  uint64
+	high uint32
+}
+
+// entryKey is an entry of a directory.
+type entryKey struct {
+	low  uint64
+	high uint32
+	dir  File
+}
+
+// tree are the files of a layer: names, kinds and targets of links, no more. It holds
+// a few numbers for each of them.
+type tree struct {
+	seeds   [2]maphash.Seed
+	kinds   []kind // by File
+	entries map[entryKey]File
+	targets map[File]string
+	attrs   map[File]int // bytes of extended attributes
+	each    map[attrKey]int
+	kept    int // bytes of names
+}
+
+func (t *tree) init() {
+	if t.kinds != nil {
+		return
+	}
+	t.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+	t.kinds = []kind{0, kindDir}
+	t.entries = make(map[entryKey]File)
+	t.targets = make(map[File]string)
+	t.attrs = make(map[File]int)
+	t.each = make(map[attrKey]int)
+}
+
+func (t *tree) hash(name string) nameKey {
+	return nameKey{low: maphash.String(t.seeds[0], name), high: uint32(maphash.String(t.seeds[1], name))} //nolint:gosec // half of a hash
+}
+
+func (t *tree) entry(dir File, name string) entryKey {
+	h := t.hash(name)
+	return entryKey{low: h.low, high: h.high, dir: dir}
+}
+
+func (t *tree) newFile(k kind) File {
+	t.kinds = append(t.kinds, k)
+	return File(len(t.kinds) - 1) //nolint:gosec // bounded by MaxMembers and the depth of names
+}
+
+func (t *tree) child(dir File, name string) File  { return t.entries[t.entry(dir, name)] }
+func (t *tree) put(dir File, name string, f File) { t.entries[t.entry(dir, name)] = f }
+func (t *tree) drop(dir File, name string)        { delete(t.entries, t.entry(dir, name)) }
+
+// keep accounts for n bytes of names.
+func (t *tree) keep(n int) error {
+	if t.kept += n; t.kept > MaxKept {
+		return ErrTooMany
+	}
+	return nil
+}
+
+// parent returns the directory of a name, and makes it where only names imply it.
+func (t *tree) parent(name string) (File, error) {
+	dir, err := t.mkdirAll(path.Dir(name))
+	if err == nil && len(path.Base(name)) > maxName {
+		err = unix.ENAMETOOLONG
+	}
+	return dir, err
+}
+
+// mkdirAll returns the directory name, and makes it and those above it where they are
+// missing.
+func (t *tree) mkdirAll(name string) (File, error) {
+	dir, err := t.find(name)
+	if name == "." || !errors.Is(err, unix.ENOENT) {
+		return dir, err
+	}
+	above, err := t.mkdirAll(path.Dir(name))
+	if err != nil {
+		return 0, err
+	}
+	base := path.Base(name)
+	if t.child(above, base) != 0 {
+		return 0, unix.EEXIST // a symbolic link to nothing
+	}
+	if err := t.keep(len(base)); err != nil {
+		return 0, err
+	}
+	f := t.newFile(kindDir)
+	t.put(above, base, f)
+	return f, nil
+}
+
+// file returns what a name, relative to the root, leads to. A symbolic link at its end
+// is not followed.
+func (t *tree) file(name string) (File, error) {
+	if len(name) >= maxPath {
+		return 0, unix.ENAMETOOLONG
+	}
+	dir, err := t.find(path.Dir(name))
+	if err != nil {
+		return 0, err
+	}
+	f := t.child(dir, path.Base(name))
+	if f == 0 {
+		return 0, unix.ENOENT
+	}
+	return f, nil
+}
+
+// find returns the directory that name leads to, over all symbolic links, as openat2
+// does with RESOLVE_IN_ROOT and O_DIRECTORY.
+func (t *tree) find(name string) (File, error) {
+	if len(name) >= maxPath {
+		return 0, unix.ENAMETOOLONG
+	}
+	w := walk{tree: t, above: []File{rootFile}}
+	err := w.follow(name)
+	return w.here(), err
+}
+
+// walk is a place in a tree, with the directories above it.
+type walk struct {
+	tree  *tree
+	above []File
+	links int
+}
+
+func (w *walk) here() File { return w.above[len(w.above)-1] }
+
+func (w *walk) follow(name string) error {
+	if strings.HasPrefix(name, "/") {
+		w.above = w.above[:1]
+	}
+	for name != "" {
+		var part string
+		part, name, _ = strings.Cut(name, "/")
+		if err := w.step(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walk) step(part string) error {
+	switch {
+	case part == "" || part == ".":
+		return nil
+	case part == "..":
+		w.above = w.above[:max(1, len(w.above)-1)]
+		return nil
+	case len(part) > maxName:
+		return unix.ENAMETOOLONG
+	}
+	f := w.tree.child(w.here(), part)
+	switch {
+	case f == 0:
+		return unix.ENOENT
+	case w.tree.kinds[f] == kindDir:
+		w.above = append(w.above, f)
+		return nil
+	case w.tree.kinds[f] != kindLink:
+		return unix.ENOTDIR
+	}
+	if w.links++; w.links > maxLinks {
+		return unix.ELOOP
+	}
+	return w.follow(w.tree.targets[f])
+}
