@@ -23,7 +23,9 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/compression"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/bundle/split"
@@ -101,7 +103,7 @@ func TestArguments(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := map[string]func() error{}
-	for _, part := range []map[string]func() error{layoutArguments(t, l, outer), bundleArguments(), fileArguments(t, outer), signatureArguments(outer)} {
+	for _, part := range []map[string]func() error{layoutArguments(t, l, outer), bundleArguments(), fileArguments(t, outer), signatureArguments(outer), layerArguments()} {
 		for name, f := range part {
 			table[name] = f
 		}
@@ -394,7 +396,7 @@ func fileArguments(t *testing.T, outer string) map[string]func() error {
 		"seekable.Writer.Write":           nil,
 		"seekable.Writer.Written":         nil,
 		"filetable.Tabulate": all(func() error {
-			return filetable.Tabulate(strings.NewReader(strings.Repeat("x", 512)), filetable.NewWriter(io.Discard))
+			return filetable.Tabulate(strings.NewReader(strings.Repeat("x", 512)), filetable.NewWriter(io.Discard), nil)
 		}),
 		"filetable.NewReader":    nil,
 		"filetable.NewWriter":    nil,
@@ -464,12 +466,52 @@ func signatureArguments(outer string) map[string]func() error {
 	}
 }
 
+// layerArguments are those of the packages that look into layers.
+func layerArguments() map[string]func() error {
+	add := func(m layerrules.Member) func() error {
+		return func() error { _, err := new(layerrules.Checker).Add(m); return err }
+	}
+	closed := func() (*compression.Reader, error) {
+		r, err := compression.NewReader(strings.NewReader("x"))
+		if err == nil {
+			err = r.Close()
+		}
+		return r, err
+	}
+	return map[string]func() error{
+		"compression.Detect":       calm(func() { compression.Detect(nil) }),
+		"compression.NewReader":    all(func() error { _, err := compression.NewReader(strings.NewReader("\x1f\x8b\x08")); return err }),
+		"compression.Reader.Read":  all(func() error { r, err := closed(); _, readErr := r.Read(nil); return errors.Join(err, readErr) }),
+		"compression.Reader.Close": calm(func() { _, _ = closed() }),
+		"layerrules.Checker.Add": all(
+			add(layerrules.Member{Name: "../x", Type: '0'}), add(layerrules.Member{Name: "x", Type: '\xff'}),
+			add(layerrules.Member{Name: "x", Type: '1'}), add(layerrules.Member{Name: "x", Type: '2'}),
+		),
+		"layerrules.Checker.At":   calm(func() { new(layerrules.Checker).At("../x"); new(layerrules.Checker).At("x") }),
+		"layerrules.Checker.End":  calm(func() { _ = new(layerrules.Checker).End() }),
+		"layerrules.Checker.Kept": nil,
+		"layerrules.Error.Error":  nil,
+		"layerrules.Error.Unwrap": nil,
+		"layerrules.Inside":       all(func() error { _, err := layerrules.Inside("../x"); return err }),
+		"layerrules.LinkTarget": all(
+			func() error { _, err := layerrules.LinkTarget(""); return err },
+			func() error { _, err := layerrules.LinkTarget("/"); return err },
+			func() error { _, err := layerrules.LinkTarget("../x"); return err },
+		),
+		"layerrules.OfHeader":  nil,
+		"layerrules.Reasons":   nil,
+		"layerrules.Sparse":    nil,
+		"layerrules.Supported": calm(func() { layerrules.Supported("") }),
+		"layerrules.Xattrs":    nil,
+	}
+}
+
 // exported returns the exported functions of the public packages, and the exported
 // methods of their exported types.
 func exported(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	for _, dir := range []string{"../layout", ".", "archive", "filetable", "seekable", "signature", "split"} {
+	for _, dir := range []string{"../layout", ".", "archive", "compression", "filetable", "layerrules", "seekable", "signature", "split"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)

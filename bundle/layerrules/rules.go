@@ -112,7 +112,7 @@ func (c *Checker) End() error {
 // At returns the file that the name of a member leads to now, 0 where there is none.
 func (c *Checker) At(name string) File {
 	inside, err := Inside(path.Clean(name))
-	if err != nil {
+	if err != nil || c.names == nil {
 		return 0
 	}
 	f, err := c.file(inside)
