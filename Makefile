@@ -28,7 +28,7 @@ LIMIT := 90m
 ALONE := unshare --pid --fork --kill-child --mount --mount-proc sh -c '"$$@"; exit $$?' alone
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint attacks e2e e2e-tools bench bench-mirror bench-import bench-reseal bench-size fuzz demo
+.PHONY: help build test race lint attacks e2e e2e-tools bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ bench-size: build ## Measure time and memory by the size of a release (as root; 
 
 # Inputs are made smaller in few steps: where goroutines make coverage differ from
 # run to run, Go spends its default of a minute on each input and finds nothing.
+corpus: ## Hold what is taken to what containers/storage takes (as root), and docs/compatibility.md to both
+	go test -count=1 -timeout 20m -tags "$(TAGS) corpus" ./internal/store/corpus $(if $(UPDATE),-update)
+
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@set -e; for pkg in $$(go list -tags "$(TAGS)" ./...); do \
 	  for target in $$(go test -tags "$(TAGS)" -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \

@@ -141,6 +141,9 @@ type Blob struct {
 	Kind BlobKind `json:"kind"`
 	// Table is the digest of the file table of an expanded layer.
 	Table digest.Digest `json:"table,omitempty"`
+	// Lost says why a store cannot give a layer back byte for byte, "" where it can:
+	// a later bundle does not leave such a layer to its base.
+	Lost string `json:"lost,omitempty"`
 }
 
 // ErrInventory is wrapped by every error about an inventory that breaks the format.

@@ -91,7 +91,7 @@ func (t *tree) keep(n int) error {
 // parent returns the directory of a name, and makes it where only names imply it.
 func (t *tree) parent(name string) (File, error) {
 	dir, err := t.mkdirAll(path.Dir(name))
-	if err == nil && len(path.Base(name)) > maxName {
+	if err == nil && (len(path.Base(name)) > maxName || len(name) >= maxPath) {
 		err = unix.ENAMETOOLONG
 	}
 	return dir, err

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
@@ -24,26 +26,58 @@ import (
 
 // attachmentOptions say which signatures a bundle carries, and which it must.
 type attachmentOptions struct {
-	none          bool
+	none          noAttachments
 	signatures    []string
 	policy        trust.File
 	registriesDir string
 }
 
 func (o *attachmentOptions) addFlags(flags *pflag.FlagSet) {
-	flags.BoolVar(&o.none, "no-attachments", false, "leave signatures and other referrers of the images out, and ask for none")
+	flags.Var(&o.none, "no-attachments", "leave signatures and other referrers out, and ask for none: of all images, or of those of `REGISTRY`; may be repeated")
+	flags.Lookup("no-attachments").NoOptDefVal = "true"
 	flags.StringArrayVar(&o.signatures, "signatures", nil,
 		"release signatures: ConfigMaps as YAML, or sha256=HEX/signature-N: `FILE` or directory; may be repeated (--cluster reads those of the cluster)")
 	flags.Var(&o.policy, "policy", "containers-policy.json(5) `FILE` of the nodes: an image that it would not let run is an error")
 	flags.StringVar(&o.registriesDir, "registries-d", "", "registries.d `DIR` that says where simple signatures are (default the system's)")
 }
 
+// noAttachments is the value of --no-attachments: all images, or those of registries.
+type noAttachments struct {
+	all        bool
+	registries []string
+}
+
+// String implements pflag.Value.
+func (n *noAttachments) String() string {
+	if n.all {
+		return "true"
+	}
+	return strings.Join(n.registries, ",")
+}
+
+// Type implements pflag.Value.
+func (n *noAttachments) Type() string { return "REGISTRY" }
+
+// Set implements pflag.Value.
+func (n *noAttachments) Set(s string) error {
+	all, err := strconv.ParseBool(s)
+	switch {
+	case err == nil:
+		n.all = all
+	case s == "" || strings.ContainsAny(s, "/@ "):
+		return errors.New("want a registry as references name it: HOST or HOST:PORT")
+	default:
+		n.registries = append(n.registries, s)
+	}
+	return nil
+}
+
 // check refuses what makes no sense together.
 func (o *attachmentOptions) check() error {
-	if o.none && o.policy != "" {
+	if o.none.all && o.policy != "" {
 		return usageError{errors.New("--policy verifies signatures, which --no-attachments does not fetch")}
 	}
-	if o.none && len(o.signatures) > 0 {
+	if o.none.all && len(o.signatures) > 0 {
 		return usageError{errors.New("--signatures and --no-attachments cannot both be given")}
 	}
 	return nil
@@ -92,16 +126,16 @@ func (o *attachmentOptions) files(a *app) ([]sources.File, error) {
 func (o *attachmentOptions) source(found *sources.Result, stores []*nodestore.Store, opts *mirror.Options) mirror.Source {
 	registry, _ := found.Registry.(mirror.AttachmentSource)
 	if len(stores) == 0 {
-		if !o.none {
-			opts.Attachments, opts.Signatures = registry, found.Signatures
+		if !o.none.all {
+			opts.Attachments, opts.Signatures = mirror.WithoutRegistries(registry, o.none.registries), found.Signatures
 		}
 		return found.Registry
 	}
 	src := nodestore.AttachmentSource{
 		Source: &nodestore.Source{Stores: stores, Registry: found.Registry}, Elsewhere: registry,
 	}
-	if !o.none {
-		opts.Attachments, opts.Signatures = src, found.Signatures
+	if !o.none.all {
+		opts.Attachments, opts.Signatures = mirror.WithoutRegistries(src, o.none.registries), found.Signatures
 	}
 	return src
 }

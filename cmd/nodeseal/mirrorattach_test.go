@@ -173,8 +173,8 @@ func TestBundleNoAttachments(t *testing.T) {
 	}
 }
 
-// TestBundleAttachmentsInTrouble: what a registry does not let anybody know is no
-// failure, what fails is, and says so.
+// TestBundleAttachmentsInTrouble: where no policy asks for signatures, a registry that
+// does not answer about them fails no image.
 func TestBundleAttachmentsInTrouble(t *testing.T) {
 	t.Parallel()
 	isSig := func(q testregistry.Request) bool { return strings.HasSuffix(q.Version, ".sig") }
@@ -193,7 +193,8 @@ func TestBundleAttachmentsInTrouble(t *testing.T) {
 			return func(q testregistry.Request) bool { return q.Referrers }
 		}, http.StatusBadRequest, 0, 3, 0},
 		"no payload":           {isPayload, http.StatusNotFound, 0, 2, 1},
-		"500 for tags, always": {func(*mirrored) func(testregistry.Request) bool { return isSig }, http.StatusInternalServerError, exitFailed, 0, 0},
+		"500 for tags, always": {func(*mirrored) func(testregistry.Request) bool { return isSig }, http.StatusInternalServerError, 0, 1, 3},
+		"429 for tags, always": {func(*mirrored) func(testregistry.Request) bool { return isSig }, http.StatusTooManyRequests, 0, 1, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -231,7 +231,7 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 	all := rec.DiskSize()
 	if t := rec.Table; t != nil {
 		n := workdir.FramesSize(t.Frames)
-		b.Table = t.Digest
+		b.Table, b.Lost = t.Digest, t.Lost
 		a.blobs[t.Digest] = bundle.Blob{Digest: t.Digest, Size: t.Size, Kind: bundle.KindFileTable}
 		a.places[t.Digest] = place{l.Digest, blob, form, true, n}
 		all -= n

@@ -54,6 +54,14 @@ func (r *run) attachAll(ctx context.Context, images []bundle.Image) ([]bundle.Im
 	err := r.each(ctx, PhaseAttach, len(images), func(i int) string { return images[i].Ref }, func(ctx context.Context, i int) (err error) {
 		found[i], err = r.attach(ctx, &images[i])
 		return err
+	}, func(i int, err error) error {
+		if r.o.Policy != nil || !errors.Is(err, ErrAttachments) || isLocal(err) {
+			return err
+		}
+		// No policy asks for signatures: the image itself is whole.
+		found[i].problems = append(found[i].problems, &ImageError{Ref: images[i].Ref, Err: err})
+		r.o.Progress.Warn(fmt.Sprintf("image %s is bundled without what could not be looked up: %v", images[i].Ref, err))
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -132,7 +140,7 @@ type attachedImage struct {
 }
 
 // attach finds what is attached to an image, has it in the work directory, and
-// holds the image to the policy.
+// holds the image to the policy. What was found before an error is returned with it.
 func (r *run) attach(ctx context.Context, img *bundle.Image) (attachedImage, error) {
 	f := &finder{run: r, img: img}
 	f.sizes = make(map[digest.Digest]int64)
@@ -147,18 +155,20 @@ func (r *run) attach(ctx context.Context, img *bundle.Image) (attachedImage, err
 			if ctx.Err() != nil {
 				return attachedImage{}, context.Cause(ctx)
 			}
-			if err != nil && !temporary(err) {
+			if isLocal(err) {
 				return attachedImage{}, fmt.Errorf("%w: %w", ErrAttachments, err)
 			}
-			failed = firstError(failed, err)
+			if failed == nil || err != nil && temporary(err) && !temporary(failed) {
+				failed = err // one that may pass is what decides about a second try
+			}
 		}
-	}
-	if failed != nil {
-		return attachedImage{}, fmt.Errorf("%w: %w", ErrAttachments, failed)
 	}
 	slices.SortFunc(f.attachments, func(a, b bundle.Attachment) int {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Tag+a.Key, b.Tag+b.Key), strings.Compare(a.Digest.String(), b.Digest.String()))
 	})
+	if failed != nil {
+		return f.attachedImage, fmt.Errorf("%w: %w", ErrAttachments, failed)
+	}
 	if r.o.Policy == nil {
 		return f.attachedImage, nil
 	}

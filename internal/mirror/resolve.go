@@ -28,7 +28,7 @@ func (r *run) resolveAll(ctx context.Context, list *imagelist.List) ([]bundle.Im
 	err := r.each(ctx, PhaseResolve, len(entries), func(i int) string { return entries[i].Ref }, func(ctx context.Context, i int) (err error) {
 		found[i], err = r.resolve(ctx, entries[i])
 		return err
-	})
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +51,9 @@ func (r *run) proven(ctx context.Context, images []bundle.Image) ([]bundle.Image
 }
 
 // each is a phase of n references: do takes one of r.slots, and its error fails the
-// reference.
-func (r *run) each(ctx context.Context, phase string, n int, ref func(i int) string, do func(ctx context.Context, i int) error) error {
+// reference. settle, where it is not nil, is asked before that, when do is not tried
+// again: its error counts then.
+func (r *run) each(ctx context.Context, phase string, n int, ref func(i int) string, do func(ctx context.Context, i int) error, settle func(i int, err error) error) error {
 	r.o.Progress.Begin(phase, int64(n), progress.Count)
 	err := r.twice(ctx, n, func(ctx context.Context, i int) error {
 		select {
@@ -65,6 +66,9 @@ func (r *run) each(ctx context.Context, phase string, n int, ref func(i int) str
 		return do(ctx, i)
 	}, func(ctx context.Context, i int, err error) error {
 		r.o.Progress.Add(phase, 1)
+		if settle != nil && err != nil && ctx.Err() == nil {
+			err = settle(i, err)
+		}
 		return r.failed(ctx, ref(i), err)
 	})
 	if err == nil {

@@ -29,7 +29,8 @@ func (e *FormError) Error() string {
 // since is what the earlier bundle has. A nil since has nothing.
 type since struct {
 	Since
-	blobs map[digest.Digest]bundle.Blob // layers and file tables
+	// blobs are layers and file tables; not the layers that a store would not give back.
+	blobs map[digest.Digest]bundle.Blob
 	// pairs are the layers whose compressed digest was held to the diff ID when
 	// that bundle was made.
 	pairs map[layerPair]bool
@@ -46,7 +47,7 @@ func newSince(s *Since, form bundle.LayerForm) (*since, error) {
 	}
 	out := &since{Since: *s, blobs: make(map[digest.Digest]bundle.Blob), pairs: make(map[layerPair]bool)}
 	for _, b := range s.Inventory.Blobs {
-		if !b.Kind.Small() {
+		if !b.Kind.Small() && b.Lost == "" {
 			out.blobs[b.Digest] = b
 		}
 	}

@@ -1,6 +1,7 @@
 package nodestore
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 )
 
 // Registry is where the bytes come from that no store has; *pull.Client is one.
@@ -93,9 +96,27 @@ func (s *Source) Reject(d digest.Digest) {
 	}
 }
 
+// lost says why the store cannot give a layer back byte for byte, "" where it can.
+func (s *Store) lost(ctx context.Context, id string) string {
+	f, err := os.Open(filepath.Join(s.Dir, store.TarSplitFile(id)))
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	zr, err := gzip.NewReader(bufio.NewReader(f))
+	if err != nil {
+		return "" // damaged, which is told where it is read
+	}
+	why, err := tarsplit.Kept(tarsplit.Bound(ctx, zr, s.diffSize(id)))
+	if err != nil {
+		return ""
+	}
+	return why
+}
+
 // HasLayer reports whether the store has the layer with the diff ID unpacked, with
-// what it takes to put its tar together: whether the two are whole shows only
-// when it is read.
+// what it takes to put its tar together, and files that do so: whether they are whole
+// shows only when it is read.
 func (s *Store) HasLayer(diffID digest.Digest) bool {
 	for _, id := range s.layers[diffID] {
 		dir, err := s.layerDir(id)
@@ -103,10 +124,7 @@ func (s *Store) HasLayer(diffID digest.Digest) bool {
 			continue
 		}
 		_, err = os.Stat(dir)
-		if err == nil {
-			_, err = os.Stat(filepath.Join(s.Dir, store.TarSplitFile(id)))
-		}
-		if err == nil {
+		if err == nil && s.lost(context.Background(), id) == "" {
 			return true
 		}
 	}
@@ -118,13 +136,35 @@ func (s *Store) HasLayer(diffID digest.Digest) bool {
 // files and is not verified: who reads it compares it with diffID, which also
 // finds files that somebody changed in the store. Who reads it closes it.
 func (s *Source) PlainLayer(ctx context.Context, diffID digest.Digest) (io.ReadCloser, bool, error) {
+	var lost error
 	for _, st := range s.Stores {
 		for _, id := range st.layers[diffID] {
-			r, ok, err := st.plainLayer(ctx, id)
-			if err != nil || ok {
-				return r, ok, err
+			why := st.lost(ctx, id)
+			if why == "" {
+				r, ok, err := st.plainLayer(ctx, id)
+				if err != nil || ok {
+					return r, ok, err
+				}
+				continue
+			}
+			if s.Registry == nil && lost == nil && has(filepath.Join(st.Dir, store.TarSplitFile(id))) {
+				lost = &LostError{Store: st.Dir, Layer: diffID, Why: why}
 			}
 		}
 	}
-	return nil, false, nil
+	return nil, false, lost
+}
+
+func has(name string) bool { _, err := os.Stat(name); return err == nil }
+
+// LostError says that a store has a layer of which it cannot give back the tar.
+type LostError struct {
+	Store string
+	Layer digest.Digest
+	Why   string
+}
+
+// Error implements error.
+func (e *LostError) Error() string {
+	return fmt.Sprintf("%s has layer %s, but cannot give it back byte for byte (%s): only a registry or a bundle has it", e.Store, e.Layer, e.Why)
 }

@@ -128,6 +128,9 @@ func (im *importer) takeOne(ctx context.Context, d *donor, j *job) (bool, error)
 	if len(found) > 0 {
 		return false, im.leave(d, l, fmt.Errorf("%s: %w", found[0].Path, found[0].Err))
 	}
+	if result.Lost != "" {
+		return false, im.untake(l) // nothing there proves it
+	}
 	if err := blob.Prove(l, result); err != nil {
 		return false, im.leave(d, l, err)
 	}
@@ -141,6 +144,11 @@ func (im *importer) takeOne(ctx context.Context, d *donor, j *job) (bool, error)
 // leave removes what was taken of a layer that is damaged there.
 func (im *importer) leave(d *donor, l *store.Layer, cause error) error {
 	im.opts.Progress.Warn(fmt.Sprintf("layer %s of %s is damaged there (%v): it is taken from the bundle", l.DiffID, d.path, cause))
+	return im.untake(l)
+}
+
+// untake removes what was taken of a layer.
+func (im *importer) untake(l *store.Layer) error {
 	return removePaths(
 		filepath.Join(im.partial.store, filepath.Dir(store.DiffDir(l.ID))),
 		filepath.Join(im.partial.store, store.TarSplitFile(l.ID)))

@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// NoOwner is the number that stands for no owner: chown leaves the one that is there.
+const NoOwner = 1<<32 - 1
+
 // chown gives a its owner, where it has not got it from its creation.
 func (u *unpacker) chown(a at, hdr *tar.Header, parent dir) (changed bool, err error) {
 	if hdr.Uid == 0 && hdr.Gid == 0 && parent.gid == 0 {

@@ -132,7 +132,15 @@ func (t *tree) hardLink(hdr *tar.Header, parent *node, base string) error {
 	return n.setXattrs(hdr)
 }
 
-func (n *node) own(hdr *tar.Header) { n.uid, n.gid = uint32(hdr.Uid), uint32(hdr.Gid) }
+// own is chown of the kernel.
+func (n *node) own(hdr *tar.Header) {
+	if uid := uint32(hdr.Uid); uid != extract.NoOwner {
+		n.uid = uid
+	}
+	if gid := uint32(hdr.Gid); gid != extract.NoOwner {
+		n.gid = gid
+	}
+}
 
 // touch sets the time of modification.
 func (n *node) touch(hdr *tar.Header) { n.nsec = extract.Modified(hdr).UnixNano() }

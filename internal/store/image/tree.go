@@ -37,6 +37,9 @@ func newDir(mode uint16) *node {
 // add puts a new file, which has its first mode, into a directory.
 func (n *node) add(name string, below *node) {
 	n.children[name] = below
+	if n.mode&setGID != 0 {
+		below.gid = n.gid
+	}
 	below.inherit(n)
 }
 
@@ -63,6 +66,9 @@ type listed struct {
 func newTree(content func(*tar.Header, *extract.Content) (erofs.Content, error)) *tree {
 	return &tree{root: newDir(0), content: content}
 }
+
+// setGID is the bit of a directory whose group its files get.
+const setGID = 0o2000
 
 // Limits of Linux.
 const (
@@ -157,9 +163,9 @@ func (t *tree) mkdirAll(name string) (*node, error) {
 		return nil, unix.EEXIST // a symbolic link to nothing
 	}
 	// As the kernel has it, the directory inherits the set-group-ID bit.
-	const setGID = 0o2000
 	n := newDir(0o755 | above.mode&setGID)
 	above.add(base, n)
+	n.gid = 0
 	t.implied = append(t.implied, name)
 	return n, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/dirents"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"golang.org/x/sys/unix"
 )
 
@@ -80,10 +81,14 @@ func (v *layerCheck) compareOne(w *wanted, name string, fd int, base string) err
 		}
 		return nil
 	}
-	if mode := is.mode & 0o7777; mode != w.mode && kind != unix.S_IFLNK {
+	mode := is.mode & 0o7777
+	if w.implied {
+		mode &^= unix.S_ISGID // it inherits that of the directory above
+	}
+	if mode != w.mode && kind != unix.S_IFLNK {
 		v.finding(name, "its mode is %04o, want %04o", mode, w.mode)
 	}
-	if is.uid != w.uid || is.gid != w.gid {
+	if is.uid != w.uid || is.gid != w.gid && w.gid != extract.NoOwner {
 		v.finding(name, "its owner is %d:%d, want %d:%d", is.uid, is.gid, w.uid, w.gid)
 	}
 	if mtime := time.Unix(is.mtime.Unix()); !mtime.Equal(w.mtime) {
@@ -134,7 +139,7 @@ func (v *layerCheck) compareXattrs(w *wanted, name string, read func() (map[stri
 			v.finding(name, "its extended attribute %s is not the image's", key)
 		}
 	}
-	if w.kind == unix.S_IFDIR && (w.has[opaqueXattr] == "y") != w.opaque {
+	if w.kind == unix.S_IFDIR && (w.has[opaqueXattr] == "y") != (w.opaque || w.xattrs[opaqueXattr] == "y") {
 		v.finding(name, "it hides what lower layers have, or fails to")
 	}
 	for key := range w.has {

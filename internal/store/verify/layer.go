@@ -52,10 +52,7 @@ type LayerOptions struct {
 func Layer(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want digest.Digest, opts LayerOptions) (*extract.Result, []Finding, error) {
 	v, err := checkLayer(ctx, diff, tarSplit, want, opts, false)
 	if err == nil && v.result.DiffID != want {
-		// Once more, with the checksum of each file, to name those that are damaged.
-		if _, err = tarSplit.Seek(0, io.SeekStart); err == nil {
-			v, err = checkLayer(ctx, diff, tarSplit, want, LayerOptions{Size: opts.Size}, true)
-		}
+		v, err = lookAgain(ctx, diff, tarSplit, want, opts.Size)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -64,15 +61,25 @@ func Layer(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want dige
 	return v.result, v.found, nil
 }
 
+// lookAgain verifies a layer whose files do not make its tar: because they cannot, or
+// because they are damaged; then with the checksum of each file, to name those.
+func lookAgain(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want digest.Digest, size int64) (*layerCheck, error) {
+	why, err := lostLayer(ctx, tarSplit, size)
+	if err == nil && why != "" {
+		return checkLost(ctx, diff, tarSplit, want, size, why)
+	}
+	if err == nil {
+		_, err = tarSplit.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return checkLayer(ctx, diff, tarSplit, want, LayerOptions{Size: size}, true)
+}
+
 // checkLayer reads each file of a layer once.
 func checkLayer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.Digest, opts LayerOptions, sums bool) (*layerCheck, error) {
-	v := &layerCheck{
-		root:   newRoot(diff),
-		wants:  make(map[place]*wanted),
-		attrs:  make(map[uint64]*wanted),
-		result: new(extract.Result),
-		uids:   make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
-	}
+	v := newLayerCheck(diff)
 	defer v.root.close()
 	if err := v.rebuild(ctx, tarSplit, want, opts, sums); err != nil {
 		return nil, err

@@ -269,7 +269,7 @@ func (c *checker) layer(ctx context.Context, l storedLayer) error {
 	defer c.mu.Unlock()
 	c.report.Layers++
 	c.report.Bytes += result.DiffSize
-	if len(found) == 0 {
+	if len(found) == 0 && result.Lost == "" {
 		c.facts[l.diffID] = store.Facts{DiffSize: result.DiffSize, UIDs: result.UIDs, GIDs: result.GIDs}
 	}
 	c.roots[l.id] = result.Root

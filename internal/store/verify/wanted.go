@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"golang.org/x/sys/unix"
 )
@@ -80,7 +81,7 @@ func (v *layerCheck) header(hdr *tar.Header) error {
 		return nil
 	}
 	w := &wanted{
-		path: name, mode: uint32(hdr.Mode) & 0o7777, uid: uint32(hdr.Uid), gid: uint32(hdr.Gid),
+		path: name, mode: uint32(hdr.Mode) & 0o7777, uid: owner(hdr.Uid), gid: uint32(hdr.Gid),
 		mtime: sane(hdr.ModTime), xattrs: xattrsOf(hdr), size: -1,
 	}
 	switch hdr.Typeflag {
@@ -89,7 +90,7 @@ func (v *layerCheck) header(hdr *tar.Header) error {
 	case tar.TypeDir:
 		w.kind = unix.S_IFDIR
 	case tar.TypeSymlink:
-		w.kind, w.link, w.mode, w.mtime = unix.S_IFLNK, hdr.Linkname, 0o777, hdr.ModTime
+		w.kind, w.link, w.mode, w.mtime = unix.S_IFLNK, hdr.Linkname, 0o777, time.Unix(0, hdr.ModTime.UnixNano())
 	case tar.TypeChar:
 		w.kind, w.device = unix.S_IFCHR, unix.Mkdev(uint32(hdr.Devmajor), uint32(hdr.Devminor))
 	case tar.TypeBlock:
@@ -211,7 +212,7 @@ func (v *layerCheck) missing(name string, err error) error {
 func xattrsOf(hdr *tar.Header) map[string]string {
 	var out map[string]string
 	for key, value := range hdr.PAXRecords {
-		if name, ok := strings.CutPrefix(key, paxXattr); ok && name != labelXattr {
+		if name, ok := strings.CutPrefix(key, paxXattr); ok && name != labelXattr && layerrules.Supported(name) {
 			out = with(out, name, value)
 		}
 	}
@@ -224,6 +225,15 @@ func with(m map[string]string, k, v string) map[string]string {
 	}
 	m[k] = v
 	return m
+}
+
+// owner is the owner that chown makes of a number: of -1 it makes none, and root, who
+// made the file, remains.
+func owner(uid int) uint32 {
+	if uint32(uid) == extract.NoOwner {
+		return 0
+	}
+	return uint32(uid)
 }
 
 // sane replaces a time that a file cannot have everywhere, as extraction does.
