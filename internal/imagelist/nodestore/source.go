@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/internal/pull"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 )
@@ -98,7 +99,7 @@ func (s *Source) Reject(d digest.Digest) {
 
 // lost says why the store cannot give a layer back byte for byte, "" where it can.
 func (s *Store) lost(ctx context.Context, id string) string {
-	f, err := os.Open(filepath.Join(s.Dir, store.TarSplitFile(id)))
+	f, err := safefile.Open(filepath.Join(s.Dir, store.TarSplitFile(id)))
 	if err != nil {
 		return err.Error()
 	}
