@@ -27,7 +27,7 @@ func lostLayer(ctx context.Context, tarSplit io.ReadSeeker, size int64) (string,
 	}
 	zr, err := gzip.NewReader(bufio.NewReaderSize(tarSplit, 64<<10))
 	if err != nil {
-		return "", nil //nolint:nilerr // damaged: the first look at the layer told
+		return "", nil // damaged: the first look at the layer told
 	}
 	why, err := tarsplit.Kept(tarsplit.Bound(ctx, zr, size))
 	if err != nil {
