@@ -15,24 +15,30 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // keyOptions say whose signature a bundle must have.
-type keyOptions struct{ path trust.File }
+type keyOptions struct{ trust.Bundle }
 
 func (o *keyOptions) addFlags(flags *pflag.FlagSet) {
-	flags.Var(&o.path, "key", "public key `FILE` (PEM) that must have signed the bundle; the signature lies beside it, as NAME.tar.zst"+signature.Suffix)
+	flags.Var(&o.Key, "key", "public key `FILE` (PEM) that must have signed the bundle into NAME.tar.zst"+signature.Suffix+
+		" (default "+machine.KeyFile+", if the node has it)")
+	flags.BoolVar(&o.Insecure, "insecure-no-key", false, "take the bundle without a look at its signature, also on a node that has a key")
 }
 
-// read returns the keys, nil if none were named.
-func (o *keyOptions) read() (signature.Keys, error) {
-	if o.path == "" {
-		return nil, nil
-	}
-	keys, err := trust.PublicKeys(string(o.path))
-	if err != nil {
+// read returns the keys, nil if no signature is asked for. sysroot is the root of the
+// node, "" for this machine's.
+func (o *keyOptions) read(sysroot string) (signature.Keys, error) {
+	keys, from, err := o.Keys(sysroot)
+	switch {
+	case errors.Is(err, trust.ErrBoth):
+		return nil, usageError{fmt.Errorf("--key and --insecure-no-key: %w", err)}
+	case err != nil && o.Key != "":
 		return nil, usageError{fmt.Errorf("--key: %w", err)}
+	case err != nil:
+		return nil, preconditionError{fmt.Errorf("the key of this node, %s: %w", from, err)}
 	}
 	return keys, nil
 }

@@ -58,7 +58,7 @@ of it is whole and the bundle, exchanged in one step, and sealed again.`,
 				}
 				return runVerify(cmd.Context(), a, args[0], &o)
 			}
-			if o.key.path != "" && o.repair == "" {
+			if o.key.Key != "" && o.repair == "" {
 				return usageError{errors.New("verify: --key is for a bundle, not for a store; or comes with --repair")}
 			}
 			if len(o.base.paths) > 0 && o.repair == "" {
@@ -76,7 +76,7 @@ of it is whole and the bundle, exchanged in one step, and sealed again.`,
 }
 
 func runVerify(ctx context.Context, a *app, path string, o *verifyOptions) error {
-	keys, err := o.key.read()
+	keys, err := o.key.read("")
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ type verifyResult struct {
 	Blobs  int          `json:"blobs"`
 	Bytes  int64        `json:"bytes"`
 	Damage []damageItem `json:"damage"`
-	// Signed says that the signature is that of --key.
+	// Signed says that the signature is that of --key, or of a key of the node.
 	Signed bool `json:"signed,omitempty"`
 	// Parts are the parts that are not what the list of parts says.
 	Parts []partItem `json:"parts,omitempty"`

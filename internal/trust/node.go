@@ -1,0 +1,50 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nodeseal/nodeseal/bundle/signature"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
+)
+
+// Bundle says whose signature a bundle must have. The zero value asks for one of the
+// keys of the node, if the node has any.
+type Bundle struct {
+	// Key names a file of keys, in the place of the node's.
+	Key File
+	// Insecure takes a bundle without a look at its signature.
+	Insecure bool
+}
+
+// ErrBoth is returned if a key is named and no key is asked for.
+var ErrBoth = errors.New("a key, and no look at the signature, cannot both be asked for")
+
+// Keys returns the keys, one of which must have signed, and the file that they are
+// from; nil and "" if no signature is asked for. The node is the one whose root is at
+// sysroot, "" for this one. If its file of keys is there and cannot be read, that is an
+// error: no bundle is taken.
+func (b Bundle) Keys(sysroot string) (signature.Keys, string, error) {
+	if b.Insecure {
+		if b.Key != "" {
+			return nil, "", ErrBoth
+		}
+		return nil, "", nil
+	}
+	path := string(b.Key)
+	if path == "" {
+		path = filepath.Join("/", sysroot, machine.KeyFile)
+		// A link that leads nowhere is there, and cannot be read.
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, "", nil
+		}
+	}
+	keys, err := PublicKeys(path)
+	if err != nil {
+		return nil, path, fmt.Errorf("reading the key: %w", err)
+	}
+	return keys, path, nil
+}
