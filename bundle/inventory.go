@@ -65,10 +65,10 @@ const (
 	MaxInventory = 32 << 20
 	// MaxSmallBlob bounds one manifest, index, config or attachment, in bytes.
 	MaxSmallBlob = 8 << 20
-	// MaxBlob bounds what is said of the size of any blob or layer, MaxContent what the
-	// blobs of a bundle say together, in bytes. An inventory has fewer than 2^20 of them:
-	// no sum of its sizes reaches 2^63.
-	MaxBlob    = 1 << 42
+	// MaxBlob bounds what is said of the size of any blob or layer, in bytes. An
+	// inventory has fewer than 2^20 of them: no sum of its sizes reaches 2^63.
+	MaxBlob = 1 << 42
+	// MaxContent bounds what the blobs of a bundle say together, in bytes.
 	MaxContent = 1 << 44
 )
 

@@ -64,7 +64,7 @@ func Make[T any](s *Space, n int) ([]T, error) {
 	if err != nil {
 		return nil, fmt.Errorf("memory in a file: %w", err)
 	}
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n), nil
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n), nil //nolint:gosec // b has room for n of T, aligned
 }
 
 func (s *Space) alloc(n int) ([]byte, error) {

@@ -93,7 +93,7 @@ func FileOf(store string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	info, err := os.Lstat(file) //nolint:gosec // a path that the caller names
+	info, err := os.Lstat(file)
 	return file, err == nil && info.Mode().IsRegular()
 }
 

@@ -88,6 +88,16 @@ func check(root, name string, itself bool) error {
 // runs is not entered either. Immutable flags are cleared where they are in the way.
 // When ctx ends, what is left can be removed by another call.
 func Remove(ctx context.Context, root, name string) error {
+	return removeIn(root, name, ctx.Err)
+}
+
+// RemoveAll is Remove of path beneath the directory that it is in, to its end.
+func RemoveAll(path string) error {
+	return removeIn(filepath.Dir(path), filepath.Base(path), func() error { return nil })
+}
+
+// removeIn is Remove until stop returns an error.
+func removeIn(root, name string, stop func() error) error {
 	r, err := safefile.OpenRoot(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -111,17 +121,12 @@ func Remove(ctx context.Context, root, name string) error {
 		return err
 	}
 	defer parent.Close()
-	return remove(ctx, parent, filepath.Base(name))
-}
-
-// RemoveAll is Remove of path beneath the directory that it is in, to its end.
-func RemoveAll(path string) error {
-	return Remove(context.Background(), filepath.Dir(path), filepath.Base(path))
+	return remove(parent, filepath.Base(name), stop)
 }
 
 // remove removes name in the directory parent.
-func remove(ctx context.Context, parent *os.File, name string) error {
-	if err := ctx.Err(); err != nil {
+func remove(parent *os.File, name string, stop func() error) error {
+	if err := stop(); err != nil {
 		return err
 	}
 	err := unlink(parent, name, 0)
@@ -136,14 +141,14 @@ func remove(ctx context.Context, parent *os.File, name string) error {
 		return err
 	}
 	defer dir.Close()
-	if err := empty(ctx, dir); err != nil {
+	if err := empty(dir, stop); err != nil {
 		return err
 	}
 	return unlink(parent, name, unix.AT_REMOVEDIR)
 }
 
 // empty removes all in a directory.
-func empty(ctx context.Context, dir *os.File) error {
+func empty(dir *os.File, stop func() error) error {
 	const batch = 1024
 	for some := true; some; {
 		some = false
@@ -154,7 +159,7 @@ func empty(ctx context.Context, dir *os.File) error {
 			names, err := dir.Readdirnames(batch)
 			for _, name := range names {
 				some = true
-				if err := remove(ctx, dir, name); err != nil {
+				if err := remove(dir, name, stop); err != nil {
 					return err
 				}
 			}
