@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nodeseal/nodeseal/internal/carry"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
@@ -21,7 +22,7 @@ func TestHints(t *testing.T) {
 		{&store.UsageError{Size: 1}, "--gc-threshold"},
 		{carry.ErrBundles, "nodeseal import DIR/BUNDLE"},
 		{&slot.FullError{}, "nodeseal retire SLOT"},
-		{slot.ErrBusy, "wait for the other command"},
+		{filelock.ErrBusy, "wait for the other command"},
 	} {
 		err := fmt.Errorf("importing: %w", tc.err)
 		if code := exitCode(err); code != exitPrecondition {

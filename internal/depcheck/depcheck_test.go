@@ -46,6 +46,7 @@ func TestPublicPackages(t *testing.T) {
 		"golang.org/x/sys/unix",
 		"golang.org/x/sync",
 		module + "/internal/atomicfile", // leaves, see TestLeaves
+		module + "/internal/filelock",
 		module + "/internal/safefile",
 		module + "/internal/jsonbound",
 	}
@@ -76,7 +77,7 @@ func TestPublicPackages(t *testing.T) {
 // nothing of this module but each other.
 func TestLeaves(t *testing.T) {
 	t.Parallel()
-	leaves := []string{module + "/internal/atomicfile", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound"}
+	leaves := []string{module + "/internal/atomicfile", module + "/internal/filelock", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound"}
 	for _, leaf := range leaves {
 		for _, dep := range goList(t, "-deps", leaf) {
 			if within(dep, module) && !slices.Contains(leaves, dep) {
