@@ -101,6 +101,7 @@ func TestDirection(t *testing.T) {
 		{"go.podman.io/image/v5/docker", []string{"internal/pull"}, "one package talks to registries"},
 		{"go.podman.io/image/v5/pkg/sysregistriesv2", []string{"internal/pull"}, "one package knows registries.conf"},
 		{"github.com/google/go-containerregistry/pkg/v1/remote", []string{"internal/pull", "internal/samplerelease"}, "one package talks to registries, and the made-up release fills one"},
+		{"github.com/pelletier/go-toml/v2", []string{"internal/nodeconfig"}, "it gives positions in storage.conf; all else is read as containers/* reads it, with BurntSushi/toml"},
 		{"k8s.io/client-go", []string{"internal/imagelist/cluster", "internal/audit"}, "two packages talk to clusters"},
 	}
 	for _, line := range goList(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...") {
