@@ -120,7 +120,8 @@ func isPrecondition(err error) bool {
 		return true // not root
 	}
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
-		is(err, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, own.ErrForeign)
+		is(err, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, own.ErrForeign,
+			syscall.ENOSPC, syscall.EDQUOT)
 }
 
 func is(err error, targets ...error) bool {
@@ -224,7 +225,7 @@ func hint(err error) string {
 		return "do not use the bundle before you know who made it; the key is the one that belongs to --sign-key"
 	case errors.Is(err, mirror.ErrNoSpace):
 		return "nothing was moved: make room, or name other places with --work and -o"
-	case errors.Is(err, syscall.ENOSPC):
+	case is(err, syscall.ENOSPC, syscall.EDQUOT):
 		return "make room and run the same command again: it goes on where it was"
 	case errors.Is(err, fs.ErrPermission):
 		return "run it as root"

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/nodeseal/nodeseal/internal/carry"
@@ -22,6 +24,8 @@ func TestHints(t *testing.T) {
 		{&store.UsageError{Size: 1}, "--gc-threshold"},
 		{carry.ErrBundles, "nodeseal import DIR/BUNDLE"},
 		{&slot.FullError{}, "nodeseal retire SLOT"},
+		{&fs.PathError{Op: "write", Path: "rel.tar.zst.partial", Err: syscall.ENOSPC}, "make room"},
+		{&fs.PathError{Op: "write", Path: "rel.tar.zst.partial", Err: syscall.EDQUOT}, "make room"},
 		{filelock.ErrBusy, "wait for the other command"},
 	} {
 		err := fmt.Errorf("importing: %w", tc.err)
