@@ -3,7 +3,6 @@ package answer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 
@@ -132,8 +131,8 @@ func (v *view) addNames() error {
 			broken = append(broken, err)
 			continue
 		}
-		for _, name := range append([]string{img.Ref}, img.Names...) {
-			proven[store.Reference{Name: name, Digest: img.Named(name), ImageID: img.Config.Digest.Encoded()}] = true
+		for _, ref := range store.ReferencesOf(img) {
+			proven[ref] = true
 		}
 		broken = append(broken, v.addAttachments(stored, img)...)
 	}
@@ -141,7 +140,7 @@ func (v *view) addNames() error {
 		if proven[ref] {
 			v.addName(ref.Name, ref.Digest)
 		} else {
-			broken = append(broken, fmt.Errorf("%w: the name %s of the store's records is not proven to be of %s", store.ErrDamaged, ref.Name, ref.Digest))
+			broken = append(broken, store.UnprovenName(ref))
 		}
 	}
 	return errors.Join(broken...)

@@ -18,6 +18,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/store/storetest"
 )
 
 func must(t *testing.T, err error) {
@@ -162,4 +163,61 @@ func TestMountedInside(t *testing.T) {
 		Name: "slot: another file system mounted in .work/swap-a, clean", Before: "removes every file of it, exit 0",
 		Exit: 5, Says: point, After: untouched,
 	}.run(t, "clean", "--root", dir)
+}
+
+// filledSlots makes slots of which a holds a bundle, as a directory that is not sealed.
+func filledSlots(t *testing.T) (a string, flags []string) {
+	t.Helper()
+	root, flags := disk(t)
+	path := filepath.Join(t.TempDir(), "x.tar.zst")
+	src := storetest.NewLies(t)
+	src.WriteRaw(t, path, src.RawInventory())
+	if o := nodeseal(t, "", nil, nil, append([]string{"import", path, "--no-seal"}, flags...)...); o.Exit != 0 {
+		t.Fatalf("import: %+v", o)
+	}
+	return filepath.Join(root, "a"), flags
+}
+
+// TestOverlayLink has a link in the place of a slot's layers.
+func TestOverlayLink(t *testing.T) {
+	for command, exit := range map[string]int{"retire": 4, "clean": 0} {
+		a, flags := filledSlots(t)
+		away, untouched := mine(t, "layer/diff/file")
+		must(t, os.Rename(filepath.Join(a, "overlay"), filepath.Join(a, "old")))
+		must(t, os.Symlink(away, filepath.Join(a, "overlay")))
+		args := []string{command}
+		if command == "retire" {
+			args = append(args, "a")
+		}
+		attack{
+			Name: "slot: a link for overlay, " + command, Before: "fails for both slots from then on",
+			Exit: exit, After: untouched,
+		}.run(t, append(args, flags...)...)
+	}
+}
+
+// TestRetireMounted empties a slot in which something is mounted.
+func TestRetireMounted(t *testing.T) {
+	a, flags := filledSlots(t)
+	away, untouched := mine(t, "file")
+	point := filepath.Join(a, "overlay", "inside")
+	must(t, os.MkdirAll(point, 0o755))
+	must(t, unix.Mount(away, point, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { _ = unix.Unmount(point, unix.MNT_DETACH) })
+	attack{
+		Name: "slot: another file system mounted in a slot, retire", Before: "removes every file of it, exit 0",
+		Exit: 5, Says: point, After: untouched,
+	}.run(t, append([]string{"retire", "a"}, flags...)...)
+}
+
+// TestBundleLinkToCarry fills a stick that has a link where the bundle is written.
+func TestBundleLinkToCarry(t *testing.T) {
+	from, dir := filepath.Join(t.TempDir(), "x.tar.zst"), t.TempDir()
+	emptyBundle(t, from)
+	away, untouched := mine(t, "file")
+	must(t, os.Symlink(filepath.Join(away, "file"), filepath.Join(dir, "x.tar.zst.partial")))
+	attack{
+		Name: "stick: a link to another file for x.tar.zst.partial, carry", Before: "the other file is overwritten, exit 0",
+		Exit: 1, Says: "x.tar.zst.partial", After: untouched,
+	}.run(t, "carry", dir, "--bundle", from)
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
-	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/file"
 	"github.com/nodeseal/nodeseal/internal/mirror"
@@ -318,7 +317,7 @@ func TestBusy(t *testing.T) {
 	o.Jobs = 1
 	_, err := mirror.Run(t.Context(), list, src, o)
 	must(t, err)
-	if !errors.Is(inner, filelock.ErrBusy) {
+	if !errors.Is(inner, mirror.ErrBusy) {
 		t.Errorf("a second run in the same directory: %v", inner)
 	}
 }

@@ -178,6 +178,9 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 		if err := store.CheckLayers(out.Path, s.Store); err != nil && (out.Image == "" || out.Source != "") {
 			c.problem(out.Path, "%v: images do not start", err)
 		}
+		if out.Image == "" || out.Source != "" {
+			c.proven(ctx, out.Path, s.Store)
+		}
 	}
 	c.out.Slots = append(c.out.Slots, out)
 	return nil
@@ -208,6 +211,15 @@ func (c *collector) seal(ctx context.Context, out *Slot, s *slot.Slot) error {
 		c.problem(out.Path, "%d layers are immutable themselves: containers cannot start or write; chattr -R -i on overlay/*/diff mends it", rep.ImmutableDiffs)
 	}
 	return nil
+}
+
+// proven adds what the blobs of a store do not prove of its records. A store that another
+// program wrote has nothing to be proven by.
+func (c *collector) proven(ctx context.Context, path string, s *store.Store) {
+	err := store.ProveRecords(ctx, store.Files(path), s)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.problem(path, "%v; nodeseal verify %s --repair BUNDLE makes it anew", err, path)
+	}
 }
 
 // history adds when the slot was filled and verified, and what needs it.

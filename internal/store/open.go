@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/storage"
+
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // Store is a written store, read without the library's locks: what it holds
@@ -128,7 +129,7 @@ func readJSON(fsys fs.FS, name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("reading store: %w", err)
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	if err := jsonbound.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("reading store: %s: %w", name, err)
 	}
 	return nil

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 
 	"github.com/opencontainers/go-digest"
 
@@ -51,4 +53,44 @@ func ProveAttachment(ctx context.Context, src Metadata, img *bundle.Image, a *bu
 		return nil, damaged("reading attachment", a.Digest, img, err)
 	}
 	return data, nil
+}
+
+// ReferencesOf returns the names of an image as the records of a store have them.
+func ReferencesOf(img *bundle.Image) []Reference {
+	refs := make([]Reference, 0, 1+len(img.Names))
+	for _, name := range append([]string{img.Ref}, img.Names...) {
+		refs = append(refs, Reference{Name: name, Digest: img.Named(name), ImageID: img.Config.Digest.Encoded()})
+	}
+	return refs
+}
+
+// ProveRecords proves the images of the store in fsys, as Prove does, and that the names of
+// its records are theirs. It does not read layers. The error wraps fs.ErrNotExist where
+// nodeseal did not write the store.
+func ProveRecords(ctx context.Context, fsys fs.FS, records *Store) error {
+	stored, err := OpenStored(fsys)
+	if err != nil {
+		return err
+	}
+	kept := stored.Kept()
+	if err := Prove(ctx, stored, kept); err != nil {
+		return err
+	}
+	proven := make(map[Reference]bool)
+	for i := range kept {
+		for _, ref := range ReferencesOf(&kept[i]) {
+			proven[ref] = true
+		}
+	}
+	for _, ref := range records.References {
+		if !proven[ref] {
+			return UnprovenName(ref)
+		}
+	}
+	return nil
+}
+
+// UnprovenName is the error about a name of a store's records that no image of it proves.
+func UnprovenName(ref Reference) error {
+	return fmt.Errorf("%w: the name %s of the store's records is not proven to be of %s", ErrDamaged, ref.Name, ref.Digest)
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -264,7 +263,7 @@ func TestBusy(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the first import does not begin")
 	}
-	if _, err := image.Import(t.Context(), src, path, store.ImportOptions{}); !errors.Is(err, filelock.ErrBusy) {
+	if _, err := image.Import(t.Context(), src, path, store.ImportOptions{}); !errors.Is(err, store.ErrBusy) {
 		t.Errorf("error %v", err)
 	}
 	close(release)
