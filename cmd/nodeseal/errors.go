@@ -15,6 +15,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/install"
@@ -119,7 +120,8 @@ func isPrecondition(err error) bool {
 		return true // not root
 	}
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
-		is(err, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, store.ErrBusy, mirror.ErrBusy, mirror.ErrNoSpace, own.ErrForeign, seal.ErrBusy, slot.ErrBusy)
+		is(err, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, own.ErrForeign,
+			syscall.ENOSPC, syscall.EDQUOT)
 }
 
 func is(err error, targets ...error) bool {
@@ -183,16 +185,14 @@ func hint(err error) string {
 		return "remove what the error names, or give it to the user that runs nodeseal (chown) and close it to others (chmod go-w); bundle takes another directory with --work"
 	case errors.Is(err, carry.ErrBundles):
 		return "leave the one that is meant, or name it: nodeseal import DIR/BUNDLE"
-	case errors.Is(err, slot.ErrBusy):
-		return "wait for the other command, then run this one again"
+	case errors.Is(err, filelock.ErrBusy):
+		return "wait for the other command to end, then run this one again; bundle takes another directory with --work"
 	case errors.Is(err, errInterrupted):
 		return "nothing half-made has a final name; run the same command again to go on"
 	case errors.As(err, &badKey) && badKey.Fix != "":
 		return "make a right one: " + badKey.Fix
 	case errors.As(err, &usage):
 		return "nodeseal --help, or nodeseal COMMAND --help"
-	case errors.Is(err, mirror.ErrBusy):
-		return "wait for the other run, or name another directory with --work"
 	case errors.Is(err, store.ErrExists):
 		return "a store is never overwritten: nodeseal reseal brings another release into the free slot beside it; or name another directory with --store"
 	case errors.Is(err, install.ErrLacks):
@@ -225,7 +225,7 @@ func hint(err error) string {
 		return "do not use the bundle before you know who made it; the key is the one that belongs to --sign-key"
 	case errors.Is(err, mirror.ErrNoSpace):
 		return "nothing was moved: make room, or name other places with --work and -o"
-	case errors.Is(err, syscall.ENOSPC):
+	case is(err, syscall.ENOSPC, syscall.EDQUOT):
 		return "make room and run the same command again: it goes on where it was"
 	case errors.Is(err, fs.ErrPermission):
 		return "run it as root"

@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/nodeseal/nodeseal/internal/carry"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
@@ -21,7 +24,9 @@ func TestHints(t *testing.T) {
 		{&store.UsageError{Size: 1}, "--gc-threshold"},
 		{carry.ErrBundles, "nodeseal import DIR/BUNDLE"},
 		{&slot.FullError{}, "nodeseal retire SLOT"},
-		{slot.ErrBusy, "wait for the other command"},
+		{&fs.PathError{Op: "write", Path: "rel.tar.zst.partial", Err: syscall.ENOSPC}, "make room"},
+		{&fs.PathError{Op: "write", Path: "rel.tar.zst.partial", Err: syscall.EDQUOT}, "make room"},
+		{filelock.ErrBusy, "wait for the other command"},
 	} {
 		err := fmt.Errorf("importing: %w", tc.err)
 		if code := exitCode(err); code != exitPrecondition {

@@ -30,9 +30,10 @@ The list is the union of all sources that are named: what runs in a cluster and
 what it can start, the payload of releases, lists and objects in files, the
 stores of nodes.
 
-Prints one reference by digest a line, sorted; with --json also names, platforms
-and where each was found, in a form that --images takes. What could not be read
-or resolved is named on standard error, and the exit code is 3.`,
+Prints one reference by digest a line, sorted, after comment lines with the
+release, the nodes' architectures and the tags; with --json also platforms,
+mirrors and where each was found. --images takes both. What could not be read or
+resolved is named on standard error, and the exit code is 3.`,
 		Example: `  nodeseal list --cluster -o images.lst
   nodeseal list --release quay.io/openshift-release-dev/ocp-release:4.20.1-x86_64 --json
   oc get pods,deployments,daemonsets -A -o json | nodeseal list --images -`,
@@ -53,7 +54,7 @@ func runList(ctx context.Context, a *app, o *listCommandOptions) error {
 	}
 	if o.output != "" {
 		var plain bytes.Buffer
-		if err := imagelist.WritePlain(&plain, found.List); err != nil {
+		if err := found.WritePlain(&plain); err != nil {
 			return err
 		}
 		if err := atomicfile.WriteBytes(o.output, 0o644, plain.Bytes()); err != nil {
@@ -92,7 +93,7 @@ type listResult struct {
 
 func (r listResult) writeText(w io.Writer) error {
 	if r.output == "" {
-		return imagelist.WritePlain(w, r.List())
+		return r.WritePlain(w)
 	}
 	p := &printer{w: w}
 	resolved := len(r.Images) - len(r.Unresolved)

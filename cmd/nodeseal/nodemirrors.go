@@ -74,7 +74,7 @@ func (m *mirrorReader) add(o kubeobject.Object) error {
 	}
 	for _, f := range facts.Mirrors {
 		m.found = append(m.found, nodeconfig.MirroredSource{
-			Source: f.Source, Mirrors: f.Mirrors, Pulls: pulls, NeverSource: f.NeverSource,
+			Source: f.Source, Mirrors: f.Mirrors, Pulls: pulls, NeverSource: f.NeverSource, Object: f.Kind + " " + f.Object,
 		})
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/slot"
 )
@@ -99,7 +100,7 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 		if !o.whenSafe || !r.passes(err) {
 			return fmt.Errorf("retiring: %w", err)
 		}
-		if !errors.Is(err, slot.ErrBusy) && err.Error() != r.told {
+		if !errors.Is(err, filelock.ErrBusy) && err.Error() != r.told {
 			r.told = err.Error()
 			a.progress().Say("waiting: " + oneLine(err))
 		}
@@ -192,7 +193,7 @@ func (r *retirement) needed(ctx context.Context, node slot.Node) (*imagelist.Lis
 // reached is more likely another one than one that is away.
 func (r *retirement) passes(err error) bool {
 	var inUse *slot.InUseError
-	return errors.As(err, &inUse) || errors.Is(err, slot.ErrBusy) || away(err) && !r.asked.IsZero()
+	return errors.As(err, &inUse) || errors.Is(err, filelock.ErrBusy) || away(err) && !r.asked.IsZero()
 }
 
 // slotToRetire is the named slot, or the older one.

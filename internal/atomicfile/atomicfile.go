@@ -25,8 +25,6 @@ const Suffix = ".partial"
 var (
 	// ErrLength reports content that is not as long as WithSize says.
 	ErrLength = errors.New("unexpected length")
-	// ErrBusy reports a target of WithPartialName that another writer works on.
-	ErrBusy = errors.New("another writer is at work on this file")
 )
 
 // Option changes how Create writes.

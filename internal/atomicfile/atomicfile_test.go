@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+
+	"github.com/nodeseal/nodeseal/internal/filelock"
 )
 
 var errInjected = errors.New("injected")
@@ -184,7 +186,7 @@ func TestPartial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(path, 0o600, WithPartialName()); !errors.Is(err, ErrBusy) {
+	if _, err := Create(path, 0o600, WithPartialName()); !errors.Is(err, filelock.ErrBusy) {
 		t.Errorf("second writer: %v, want ErrBusy", err)
 	}
 	if got := names(t, dir); got != "b.tar.zst.partial" {

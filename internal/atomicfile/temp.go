@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/nodeseal/nodeseal/internal/filelock"
 )
 
 // createUnique makes a hidden file beside path, with a name that no other
@@ -50,14 +52,12 @@ func createPartial(path string, perm fs.FileMode) (*os.File, error) {
 // claim locks f and says whether name still is f: a writer that held the lock
 // a moment ago may have renamed the file to its final name.
 func claim(f *os.File, name string) (bool, error) {
-	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err := filelock.Take(f)
 	switch {
-	case errors.Is(err, syscall.EWOULDBLOCK):
-		return false, ErrBusy
 	case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS):
 		// A file system without locks: the caller's care is all there is.
 	case err != nil:
-		return false, &fs.PathError{Op: "flock", Path: name, Err: err}
+		return false, fmt.Errorf("locking %s: %w", name, err)
 	}
 	opened, err := f.Stat()
 	if err != nil {

@@ -46,6 +46,7 @@ func TestPublicPackages(t *testing.T) {
 		"golang.org/x/sys/unix",
 		"golang.org/x/sync",
 		module + "/internal/atomicfile", // leaves, see TestLeaves
+		module + "/internal/filelock",
 		module + "/internal/safefile",
 		module + "/internal/jsonbound",
 	}
@@ -76,7 +77,7 @@ func TestPublicPackages(t *testing.T) {
 // nothing of this module but each other.
 func TestLeaves(t *testing.T) {
 	t.Parallel()
-	leaves := []string{module + "/internal/atomicfile", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound"}
+	leaves := []string{module + "/internal/atomicfile", module + "/internal/filelock", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound"}
 	for _, leaf := range leaves {
 		for _, dep := range goList(t, "-deps", leaf) {
 			if within(dep, module) && !slices.Contains(leaves, dep) {
@@ -100,6 +101,7 @@ func TestDirection(t *testing.T) {
 		{"go.podman.io/image/v5/docker", []string{"internal/pull"}, "one package talks to registries"},
 		{"go.podman.io/image/v5/pkg/sysregistriesv2", []string{"internal/pull"}, "one package knows registries.conf"},
 		{"github.com/google/go-containerregistry/pkg/v1/remote", []string{"internal/pull", "internal/samplerelease"}, "one package talks to registries, and the made-up release fills one"},
+		{"github.com/pelletier/go-toml/v2", []string{"internal/nodeconfig"}, "it gives positions in storage.conf; all else is read as containers/* reads it, with BurntSushi/toml"},
 		{"k8s.io/client-go", []string{"internal/imagelist/cluster", "internal/audit"}, "two packages talk to clusters"},
 	}
 	for _, line := range goList(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...") {

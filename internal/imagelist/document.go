@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/nodeseal/nodeseal/bundle"
 )
@@ -102,20 +101,6 @@ func ReadDocument(r io.Reader) (*Document, error) {
 		e.Ref = ref
 	}
 	return &d, nil
-}
-
-// WritePlain writes one reference a line, sorted, and nothing else: those that
-// are resolved, by digest.
-func WritePlain(w io.Writer, l *List) error {
-	var b strings.Builder
-	for _, e := range l.Entries() {
-		if e.Digest != "" {
-			b.WriteString(e.Ref)
-			b.WriteByte('\n')
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // Unresolved returns the entries that no digest is known of, sorted.

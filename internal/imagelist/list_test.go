@@ -51,7 +51,8 @@ func TestList(t *testing.T) {
 		t.Errorf("platforms %q", e.Platforms)
 	}
 	var plain bytes.Buffer
-	if err := WritePlain(&plain, &l); err != nil || plain.String() != "quay.io/a/b@"+sumA+"\n" {
+	plainText := "# nodeseal: name quay.io/a/b:v1 quay.io/a/b@" + sumA + "\nquay.io/a/b@" + sumA + "\n"
+	if err := (Document{Images: l.Entries()}).WritePlain(&plain); err != nil || plain.String() != plainText {
 		t.Errorf("plain %q, %v", plain.String(), err)
 	}
 }

@@ -99,8 +99,6 @@ type Options struct {
 }
 
 var (
-	// ErrBusy is wrapped when another run holds the work directory.
-	ErrBusy = workdir.ErrBusy
 	// ErrNoSpace is wrapped when there is too little room for the run; nothing
 	// was moved then.
 	ErrNoSpace = plan.ErrNoSpace
@@ -170,7 +168,7 @@ type Result struct {
 // KeepGoing the first image that fails ends it, with an *ImageError. The output
 // has its name only when it is whole and synced. Where there is no room for it,
 // ErrNoSpace is returned before any layer is moved. Two runs cannot share a work
-// directory (ErrBusy); one that was interrupted goes on where it was.
+// directory (filelock.ErrBusy); one that was interrupted goes on where it was.
 func Run(ctx context.Context, list *imagelist.List, src Source, o Options) (*Result, error) {
 	r, err := newRun(src, o)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/file"
 	"github.com/nodeseal/nodeseal/internal/mirror"
@@ -317,7 +318,7 @@ func TestBusy(t *testing.T) {
 	o.Jobs = 1
 	_, err := mirror.Run(t.Context(), list, src, o)
 	must(t, err)
-	if !errors.Is(inner, mirror.ErrBusy) {
+	if !errors.Is(inner, filelock.ErrBusy) {
 		t.Errorf("a second run in the same directory: %v", inner)
 	}
 }

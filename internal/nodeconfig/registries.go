@@ -3,11 +3,13 @@ package nodeconfig
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
+	"go.podman.io/image/v5/docker/reference"
 
 	"github.com/nodeseal/nodeseal/internal/answer/repopath"
 )
@@ -40,6 +42,45 @@ type MirroredSource struct {
 	Pulls   Pulls
 	// NeverSource says that the source itself must not be asked.
 	NeverSource bool
+	// Object is where this stands, for errors: ImageTagMirrorSet NAME.
+	Object string
+}
+
+// ErrSource is wrapped by the error about a source or mirror that no program can
+// read from registries.conf.
+var ErrSource = errors.New("not host[:port][/path]")
+
+// check refuses what CRI-O would not start with.
+func (m MirroredSource) check() error {
+	err := checkLocation(strings.TrimPrefix(m.Source, "*."))
+	what := m.Source
+	for _, mirror := range m.Mirrors {
+		if err == nil {
+			err, what = checkLocation(mirror), mirror
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %q: %w", m.Object, hidden(what), err)
+	}
+	return nil
+}
+
+func checkLocation(location string) error {
+	if strings.Contains(location, "@") {
+		return fmt.Errorf("%w: no user, password or digest can stand in it", ErrSource)
+	}
+	if named, err := reference.Parse(location + "/name"); err != nil || named.String() != location+"/name" {
+		return ErrSource
+	}
+	return nil
+}
+
+// hidden is location without what may be a password.
+func hidden(location string) string {
+	if i := strings.LastIndex(location, "@"); i >= 0 {
+		return "***" + location[i:]
+	}
+	return location
 }
 
 // Registries says what the answering registry is to be asked for. Address is
@@ -78,8 +119,13 @@ func (r Registries) address() string { return cmp.Or(r.Address, DefaultRegistry)
 // the answering registry first, then the mirrors that were there before.
 func (r Registries) Conf() ([]byte, error) {
 	prefixes := slices.Clone(r.Repositories)
+	var bad error
 	for _, m := range r.Mirrored {
+		bad = errors.Join(bad, m.check())
 		prefixes = append(prefixes, m.Source)
+	}
+	if bad != nil {
+		return nil, bad
 	}
 	slices.Sort(prefixes)
 	var conf registriesConf

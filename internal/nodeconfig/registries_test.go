@@ -1,6 +1,7 @@
 package nodeconfig
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,23 @@ func sample() Registries {
 			{Source: "registry.redhat.io", Mirrors: []string{"gone.example:8443/redhat"}, Pulls: DigestPulls},
 			{Source: "*.corp.example", Mirrors: []string{"gone.example:8443/corp"}},
 		},
+	}
+}
+
+// What no CRI-O can read is refused, with the object that it stands in, and without
+// a password.
+func TestRegistriesRefused(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"user:pw@host.example/a", `host.example/"a"`, "", "host.example/a:v1", "https://host.example", "host.example/a\nb", "host.example/A"} {
+		for _, m := range []MirroredSource{
+			{Object: "ImageTagMirrorSet tags", Source: bad, Mirrors: []string{"m.example"}},
+			{Object: "ImageTagMirrorSet tags", Source: "host.example", Mirrors: []string{bad}},
+		} {
+			conf, err := Registries{Mirrored: []MirroredSource{m}}.Conf()
+			if !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), "ImageTagMirrorSet tags") || strings.Contains(err.Error(), "pw") {
+				t.Errorf("%+v: %s, %v", m, conf, err)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package pull_test
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
@@ -85,7 +86,10 @@ type tokens struct {
 	fails  int
 }
 
-func (s *tokens) wrap(next http.Handler) http.Handler {
+func (s *tokens) wrap(next http.Handler) http.Handler { return s.wrapFor("", next) }
+
+// wrapFor sends to the token server at realm, host:port; "" is the registry itself.
+func (s *tokens) wrapFor(realm string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Push") != "" {
 			next.ServeHTTP(w, r)
@@ -101,7 +105,7 @@ func (s *tokens) wrap(next http.Handler) http.Handler {
 		s.valid[token]--
 		s.mu.Unlock()
 		if !ok {
-			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="lab"`, r.Host))
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="lab"`, cmp.Or(realm, r.Host)))
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}

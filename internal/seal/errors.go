@@ -13,8 +13,6 @@ var (
 	// ErrLockFile reports a lock file that is missing or empty. Readers create
 	// missing ones, which a seal forbids: CRI-O would not start.
 	ErrLockFile = errors.New("lock file missing or empty")
-	// ErrBusy reports that another seal or unseal works on the store.
-	ErrBusy = errors.New("another seal or unseal is at work")
 )
 
 // UnsupportedError reports a file system that cannot keep the immutable flag.

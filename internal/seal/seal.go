@@ -27,7 +27,7 @@ import (
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 )
 
 // Options are the choices of Seal. The zero value seals wholly.
@@ -75,7 +75,7 @@ func (r Report) FlagsSet() bool { return r.Targets > 0 && r.Immutable == r.Targe
 // A directory that is no store gives ErrNotAStore, a lock file that readers
 // could not do without ErrLockFile, files with another label a *LabelError;
 // then nothing was changed. A *UnsupportedError says that the file system keeps
-// no such flag, a *PrivilegeError that the process may not set it, ErrBusy that
+// no such flag, a *PrivilegeError that the process may not set it, filelock.ErrBusy that
 // another seal or unseal works on the store.
 func Seal(ctx context.Context, dir string, opts Options) (Report, error) {
 	s, err := open(dir)
@@ -232,15 +232,14 @@ type store struct {
 // name: a process being started elsewhere may hold a copy of the descriptor for
 // a moment. Errors are of no interest, it was opened for reading.
 func (s *store) close() {
-	_ = unix.Flock(int(s.f.Fd()), unix.LOCK_UN)
+	_ = filelock.Release(s.f)
 	_ = s.f.Close()
 }
 
 // lock keeps other seals and unseals off the store until close.
 func (s *store) lock() error {
-	err := unix.Flock(int(s.f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return ErrBusy
+	if err := filelock.Take(s.f); err != nil {
+		return fmt.Errorf("locking %s: %w", s.dir, err)
 	}
-	return os.NewSyscallError("flock", err)
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
@@ -367,10 +368,10 @@ func TestBusy(t *testing.T) {
 	if err := other.lock(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Seal(t.Context(), s.dir, Options{}); !errors.Is(err, ErrBusy) {
+	if _, err := Seal(t.Context(), s.dir, Options{}); !errors.Is(err, filelock.ErrBusy) {
 		t.Errorf("Seal: %v, want ErrBusy", err)
 	}
-	if _, err := Unseal(t.Context(), s.dir); !errors.Is(err, ErrBusy) {
+	if _, err := Unseal(t.Context(), s.dir); !errors.Is(err, filelock.ErrBusy) {
 		t.Errorf("Unseal: %v, want ErrBusy", err)
 	}
 }

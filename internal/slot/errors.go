@@ -9,8 +9,6 @@ import (
 )
 
 var (
-	// ErrBusy is wrapped where another command changes the slots.
-	ErrBusy = errors.New("another command works on the slots")
 	// ErrName reports a name that no slot has.
 	ErrName = errors.New("no such slot: want a or b")
 	// ErrEmpty reports a slot that holds nothing where something is wanted.

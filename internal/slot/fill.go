@@ -62,7 +62,7 @@ type Filled struct {
 // Fill imports src into the free slot, seals it and puts it in place. Where a
 // slot holds the same bundle already, nothing is done. It may be called again
 // after it was interrupted or killed and goes on then. Errors are those of
-// dir.Import and seal.Seal, ErrBusy, or a *FullError.
+// dir.Import and seal.Seal, filelock.ErrBusy, or a *FullError.
 func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*Filled, error) {
 	unlock, err := r.lock()
 	if err != nil {

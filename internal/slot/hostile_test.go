@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/safefile"
@@ -217,11 +218,11 @@ func TestRepairStoreBusy(t *testing.T) {
 	path := filepath.Join(filepath.Dir(newRoot(t).Dir()), "single")
 	unlock, err := lockDir(filepath.Join(filepath.Dir(path), ".single.repairing"))
 	must(t, err)
-	if _, err := RepairStore(t.Context(), release(t, 1), path, true, FillOptions{}); !errors.Is(err, ErrBusy) {
+	if _, err := RepairStore(t.Context(), release(t, 1), path, true, FillOptions{}); !errors.Is(err, filelock.ErrBusy) {
 		t.Errorf("while another one is at work: %v", err)
 	}
 	unlock()
-	if _, err := RepairStore(t.Context(), release(t, 1), path, true, FillOptions{}); errors.Is(err, ErrBusy) {
+	if _, err := RepairStore(t.Context(), release(t, 1), path, true, FillOptions{}); errors.Is(err, filelock.ErrBusy) {
 		t.Errorf("afterwards: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"golang.org/x/sys/unix"
@@ -118,7 +119,7 @@ func (r *Root) Mount(ctx context.Context, names ...Name) error {
 		_, bad := r.init(ctx)
 		err = bad.err()
 	}
-	busy := errors.Is(err, ErrBusy)
+	busy := errors.Is(err, filelock.ErrBusy)
 	for _, n := range names {
 		switch {
 		case !r.hasImage(n):

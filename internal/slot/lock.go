@@ -7,13 +7,13 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/safefile"
-	"golang.org/x/sys/unix"
 )
 
 // lockDir makes the directory at path and locks it until the function it returns is
 // called. A link in its place is refused: all that is removed and made in it would be
-// elsewhere. The error wraps ErrBusy where another process has the lock.
+// elsewhere. The error wraps filelock.ErrBusy where another process has the lock.
 func lockDir(path string) (unlock func(), err error) {
 	fail := func(err error) (func(), error) { return nil, fmt.Errorf("opening the work directory: %w", err) }
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -28,15 +28,12 @@ func lockDir(path string) (unlock func(), err error) {
 	if err != nil {
 		return fail(fmt.Errorf("%w: remove it", err))
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := filelock.Take(f); err != nil {
 		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %s", ErrBusy, path)
-		}
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
 	return func() {
-		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+		_ = filelock.Release(f)
 		f.Close()
 	}, nil
 }

@@ -64,7 +64,7 @@ func (r *Root) Repair(ctx context.Context, src store.Source, n Name, opts FillOp
 
 // RepairStore does the same for a single store at path, not a slot. It is sealed
 // afterwards unless opts say otherwise, and mounted unless noMount does. The error
-// wraps ErrBusy where another repair of the store is at work.
+// wraps filelock.ErrBusy where another repair of the store is at work.
 func RepairStore(ctx context.Context, src store.Source, path string, noMount bool, opts FillOptions) (*Filled, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {

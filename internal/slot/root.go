@@ -46,7 +46,7 @@ func (n Name) Other() Name {
 }
 
 // Root is the directory with the slots. Its methods that change a slot exclude
-// each other, across processes too; then they return ErrBusy.
+// each other, across processes too; then they return filelock.ErrBusy.
 type Root struct {
 	dir string
 	// mounts says whether full slots are mounted read-only over themselves.

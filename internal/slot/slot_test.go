@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/image"
@@ -218,11 +219,11 @@ func TestBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unlock()
-	if _, err := r.Fill(t.Context(), release(t, 1), FillOptions{}); !errors.Is(err, ErrBusy) {
-		t.Errorf("Fill: %v, want %v", err, ErrBusy)
+	if _, err := r.Fill(t.Context(), release(t, 1), FillOptions{}); !errors.Is(err, filelock.ErrBusy) {
+		t.Errorf("Fill: %v, want %v", err, filelock.ErrBusy)
 	}
-	if _, err := r.Clean(t.Context()); !errors.Is(err, ErrBusy) {
-		t.Errorf("Clean: %v, want %v", err, ErrBusy)
+	if _, err := r.Clean(t.Context()); !errors.Is(err, filelock.ErrBusy) {
+		t.Errorf("Clean: %v, want %v", err, filelock.ErrBusy)
 	}
 }
 

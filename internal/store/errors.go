@@ -19,8 +19,6 @@ var (
 	ErrPrecondition = errors.New("precondition is not met")
 	// ErrExists is wrapped where the store's final name is taken.
 	ErrExists = errors.New("store exists already")
-	// ErrBusy is wrapped where another import works on the same store.
-	ErrBusy = errors.New("another import works on this store")
 )
 
 // Explain gives an error that the end of ctx or a full disk caused its true name: it

@@ -31,10 +31,26 @@ const (
 // "oc describe" may stand as they are printed; an image ID that is not a
 // reference says nothing and is left out too.
 //
+// Notes, comments as imagelist.Note describes them, give further names to the
+// references.
+//
 // All bad lines are collected: the error is then an Errors, and the list has
 // the good ones. Other errors are those of r and of a list that is no text.
 func Parse(r io.Reader, name string) (*imagelist.List, error) {
+	l, _, err := ParseNotes(r, name)
+	return l, err
+}
+
+// ParseNotes reads a list as Parse does, and returns also what its notes say of the
+// whole list.
+func ParseNotes(r io.Reader, name string) (*imagelist.List, imagelist.Notes, error) {
 	p := parser{name: name, list: new(imagelist.List)}
+	err := p.read(r)
+	p.notes.Apply(p.list)
+	return p.list, p.notes, err
+}
+
+func (p *parser) read(r io.Reader) error {
 	lines := bufio.NewReaderSize(io.LimitReader(r, MaxFile+1), MaxLine+1)
 	total := 0
 	for n := 1; ; n++ {
@@ -44,13 +60,13 @@ func Parse(r io.Reader, name string) (*imagelist.List, error) {
 		case errors.Is(err, io.EOF) && size == 0:
 			return p.result()
 		case total > MaxFile:
-			return p.list, fmt.Errorf("%s: longer than %d bytes", name, MaxFile)
+			return fmt.Errorf("%s: longer than %d bytes", p.name, MaxFile)
 		case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errLong):
-			return p.list, fmt.Errorf("reading %s: %w", name, err)
+			return fmt.Errorf("reading %s: %w", p.name, err)
 		}
 		if n == 1 {
 			if bytes.HasPrefix(line, []byte{0xff, 0xfe}) || bytes.HasPrefix(line, []byte{0xfe, 0xff}) {
-				return p.list, fmt.Errorf("%s: %w", name, ErrUTF16)
+				return fmt.Errorf("%s: %w", p.name, ErrUTF16)
 			}
 			line = bytes.TrimPrefix(line, []byte("\ufeff"))
 		}
@@ -87,16 +103,17 @@ func readLine(r *bufio.Reader) (line []byte, size int, err error) {
 
 // parser is the state of one Parse.
 type parser struct {
-	name string
-	list *imagelist.List
-	errs Errors
+	name  string
+	list  *imagelist.List
+	notes imagelist.Notes
+	errs  Errors
 }
 
-func (p *parser) result() (*imagelist.List, error) {
+func (p *parser) result() error {
 	if len(p.errs) > 0 {
-		return p.list, p.errs
+		return p.errs
 	}
-	return p.list, nil
+	return nil
 }
 
 // bad notes a bad line.
@@ -106,6 +123,12 @@ func (p *parser) bad(n int, text string, err error) {
 
 // line takes line n.
 func (p *parser) line(n int, text string) {
+	if is, err := p.notes.Read(text); is {
+		if err != nil {
+			p.bad(n, strings.TrimSpace(text), err)
+		}
+		return
+	}
 	ref, ok, err := reference(text)
 	if err == nil && !ok {
 		return

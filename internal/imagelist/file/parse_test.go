@@ -92,6 +92,46 @@ func TestParseKeepsTagAndOrigin(t *testing.T) {
 	}
 }
 
+func TestParseNotes(t *testing.T) {
+	t.Parallel()
+	app, other := "quay.io/acme/app@"+sumA, "quay.io/acme/other@"+sumB
+	in := imagelist.Document{
+		Release: &bundle.Release{Version: "4.17.9", Image: "quay.io/release@" + sumB}, Architectures: []string{"amd64", "arm64"},
+		Images: []imagelist.Entry{
+			{Ref: app, Digest: sumA, Names: []string{"quay.io/acme/app:1.2", "mirror.example/app:1.2", "not a name"}},
+			{Ref: other, Digest: sumB, Names: []string{"quay.io/acme/other:v1"}},
+			{Ref: "quay.io/acme/open:v1"},
+		},
+	}
+	var text strings.Builder
+	if err := in.WritePlain(&text); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	if refs := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, "#") }); !slices.Equal(refs, []string{app, other}) {
+		t.Errorf("without comments: %q", refs)
+	}
+	// In any order, as sort leaves them; without the line of an image, its name goes too.
+	slices.Reverse(lines)
+	lines = slices.DeleteFunc(lines, func(l string) bool { return l == other })
+	l, notes, err := file.ParseNotes(strings.NewReader(strings.Join(lines, "\r\n")+"\n# nodeseal: later words\n# release: as people write it\n"), "l")
+	if err != nil || l.Len() != 1 || !slices.Equal(l.Entries()[0].Names, []string{"mirror.example/app:1.2", "quay.io/acme/app:1.2"}) {
+		t.Errorf("%+v, %v", l.Entries(), err)
+	}
+	if notes.Release == nil || *notes.Release != *in.Release || !slices.Equal(notes.Architectures, in.Architectures) {
+		t.Errorf("%+v", notes)
+	}
+	for _, bad := range []string{
+		"", "name", "name quay.io/a/b:v1", "name quay.io/a/b:v1 quay.io/a/b:v2", "name b:v1 " + app, "name quay.io/a/b:v1 " + app + " more",
+		"release", "release 4.17.9", "release 4.17.9 short", "release 4 - -",
+	} {
+		var all file.Errors
+		if _, err := file.Parse(strings.NewReader(imagelist.Note+" "+bad), "l"); !errors.As(err, &all) || !errors.Is(err, imagelist.ErrNote) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
 func TestParseCollectsAllBadLines(t *testing.T) {
 	t.Parallel()
 	in := "busybox\nquay.io/a/b:v1\nquay.io/a/b:v1 quay.io/a/c:v1\nImage:\nquay.io/A\n" + strings.Repeat("x", file.MaxLine+10) + "\nquay.io/a/c:v1\n"
@@ -166,6 +206,7 @@ func FuzzParse(f *testing.F) {
 		"busybox\nImage:\nImage ID:\nImage ID: " + sumA + "\n",
 		"quay.io/a/b:v1 quay.io/c:d\n\x00\xff\n",
 		strings.Repeat("y", file.MaxLine+1) + "\nquay.io/a/b:v1",
+		imagelist.Note + " name quay.io/a/b:v1 quay.io/a/b@" + sumA + "\nquay.io/a/b@" + sumA + "\n" + imagelist.Note + " release 4.17.9 -\n",
 	} {
 		f.Add([]byte(s))
 	}

@@ -15,9 +15,10 @@ import (
 // headLen is how much of a file says what form it has, in bytes.
 const headLen = 4096
 
-// ReadFile reads one file, whatever its form: references one a line, the JSON
-// that `nodeseal list` printed (doc is then set), or objects as `oc get -o json`
-// and `-o yaml` print them, each of which goes to add. Errors name the file.
+// ReadFile reads one file, whatever its form: references one a line or the JSON
+// that `nodeseal list` printed (doc then has what they say besides references), or
+// objects as `oc get -o json` and `-o yaml` print them, each of which goes to add.
+// Errors name the file.
 func ReadFile(f File, add func(kubeobject.Object)) (doc *imagelist.Document, list *imagelist.List, err error) {
 	r, err := f.Open()
 	if err != nil {
@@ -31,8 +32,8 @@ func ReadFile(f File, add func(kubeobject.Object)) (doc *imagelist.Document, lis
 	}
 	switch form := kubeobject.Sniff(head); {
 	case form == kubeobject.Plain:
-		list, err = file.Parse(br, f.Name)
-		return nil, list, err
+		list, notes, err := file.ParseNotes(br, f.Name)
+		return &imagelist.Document{Release: notes.Release, Architectures: notes.Architectures}, list, err
 	case form == kubeobject.JSON && bytes.Contains(head, []byte(`"`+imagelist.FormatV1+`"`)):
 		if doc, err = imagelist.ReadDocument(br); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", f.Name, err)

@@ -27,7 +27,7 @@ type Cleaned struct {
 
 // Clean removes from the work directory root, which must exist, everything that
 // the images of the given manifests and lists do not need. With dryRun it only
-// counts. The error wraps ErrBusy while a run uses the directory.
+// counts. The error wraps filelock.ErrBusy while a run uses the directory.
 func Clean(ctx context.Context, root string, keep []digest.Digest, dryRun bool) (*Cleaned, error) {
 	if _, err := os.Stat(filepath.Join(root, dirLayers)); err != nil {
 		return nil, fmt.Errorf("not a work directory of nodeseal: %w", err)

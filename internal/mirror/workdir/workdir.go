@@ -9,14 +9,11 @@ import (
 	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/own"
 )
-
-// ErrBusy is returned when another run holds the work directory.
-var ErrBusy = errors.New("another run uses the work directory")
 
 // Dir is a work directory:
 //
@@ -50,7 +47,7 @@ const (
 	fileLock      = "lock"
 )
 
-// Open opens or makes the work directory and locks it (ErrBusy). The error wraps
+// Open opens or makes the work directory and locks it (filelock.ErrBusy). The error wraps
 // own.ErrForeign if another user can have changed what an earlier run has left. encoder is the
 // name of the Encoder that makes the frames of this run. The caller closes it.
 func Open(root, encoder string) (*Dir, error) {
@@ -66,10 +63,7 @@ func Open(root, encoder string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("work directory: %w", err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = ErrBusy
-		}
+	if err := filelock.Take(lock); err != nil {
 		return nil, errors.Join(fmt.Errorf("work directory %s: %w", root, err), lock.Close())
 	}
 	w := &Dir{root: root, encoder: encoder, lock: lock}

@@ -117,7 +117,7 @@ func (p *Pool) Connect(ctx context.Context, ep mirrors.Endpoint) (*http.Client, 
 	if ht.err != nil {
 		return nil, "", ht.err
 	}
-	rt, scheme, err := handshake(ctx, ep, auth, ht.rt)
+	rt, scheme, err := p.o.handshake(ctx, ep, auth, ht.rt)
 	if err != nil {
 		return nil, "", err
 	}
@@ -127,7 +127,7 @@ func (p *Pool) Connect(ctx context.Context, ep mirrors.Endpoint) (*http.Client, 
 
 // handshake finds out which scheme and which kind of authentication the
 // registry wants: HTTPS first, and plain HTTP only where that is allowed.
-func handshake(ctx context.Context, ep mirrors.Endpoint, auth authn.Authenticator, inner http.RoundTripper) (http.RoundTripper, string, error) {
+func (o Options) handshake(ctx context.Context, ep mirrors.Endpoint, auth authn.Authenticator, inner http.RoundTripper) (http.RoundTripper, string, error) {
 	try := func(scheme string) (http.RoundTripper, error) {
 		var opts []name.Option
 		if scheme == "http" {
@@ -137,7 +137,8 @@ func handshake(ctx context.Context, ep mirrors.Endpoint, auth authn.Authenticato
 		if err != nil {
 			return nil, err
 		}
-		rt := transport.NewUserAgent(forceScheme{scheme, ep.Host(), inner}, userAgent)
+		tokens := &realms{inner: forceScheme{scheme, ep.Host(), inner}, registry: ep.Host(), named: o.namedHost}
+		rt := transport.NewUserAgent(tokens, userAgent)
 		scope := "repository:" + reference.Path(ep.Ref) + ":pull"
 		return transport.NewWithContext(ctx, reg, auth, rt, []string{scope})
 	}

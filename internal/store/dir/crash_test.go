@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/storetest"
@@ -193,10 +194,10 @@ func TestTwoAtOnce(t *testing.T) {
 		if name != "extract" {
 			return nil
 		}
-		if _, err := dir.Import(t.Context(), src, target, store.ImportOptions{}); !errors.Is(err, store.ErrBusy) {
+		if _, err := dir.Import(t.Context(), src, target, store.ImportOptions{}); !errors.Is(err, filelock.ErrBusy) {
 			t.Errorf("a second import beside the first: %v", err)
 		}
-		if _, err := dir.Clean(target); !errors.Is(err, store.ErrBusy) {
+		if _, err := dir.Clean(target); !errors.Is(err, filelock.ErrBusy) {
 			t.Errorf("cleaning beside an import: %v", err)
 		}
 		return nil

@@ -29,7 +29,7 @@ type Result struct {
 // It needs the rights of root, or of root in a user namespace (then with fewer
 // kinds of files, see extract.Options.UserNamespace).
 //
-// Errors wrap store.ErrExists where target exists, store.ErrBusy where another
+// Errors wrap store.ErrExists where target exists, filelock.ErrBusy where another
 // process imports to it, store.ErrPrecondition where the machine lacks
 // something, store.ErrDamaged where the source is damaged or hostile; those
 // about an image or its content are *store.Error. When ctx ends, its error is

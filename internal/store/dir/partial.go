@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/own"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/safefile"
@@ -57,11 +58,8 @@ func openPartial(target string, label labeller) (*partial, error) {
 	if p.lock, err = openOwn(p.path); err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(p.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := filelock.Take(p.lock); err != nil {
 		p.lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %w: %s", store.ErrPrecondition, store.ErrBusy, target)
-		}
 		return nil, fmt.Errorf("locking %s: %w", p.path, err)
 	}
 	if err := check.Remove(p.scratch()); err != nil {
@@ -138,8 +136,8 @@ func (p *partial) close(published bool) error {
 // unlock gives the lock up at once: a process that is being started elsewhere in
 // this program has the directory open too, for a moment.
 func (p *partial) unlock() {
-	_ = unix.Flock(int(p.lock.Fd()), unix.LOCK_UN) // closing does it, too
-	_ = p.lock.Close()                             // nothing was written to it
+	_ = filelock.Release(p.lock) // closing does it, too
+	_ = p.lock.Close()           // nothing was written to it
 }
 
 // openFolder opens a directory, and nothing that has its name otherwise.
@@ -163,7 +161,7 @@ func removePartial(path string) error {
 }
 
 // Clean removes what an import to target that did not finish has left. It
-// reports whether there was something. Errors wrap store.ErrBusy where an
+// reports whether there was something. Errors wrap filelock.ErrBusy where an
 // import is at work.
 func Clean(target string) (removed bool, err error) {
 	abs, err := filepath.Abs(target)
@@ -178,10 +176,7 @@ func Clean(target string) (removed bool, err error) {
 		return false, fmt.Errorf("looking for left-overs: %w", err)
 	}
 	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return false, fmt.Errorf("%w: %s", store.ErrBusy, target)
-		}
+	if err := filelock.Take(f); err != nil {
 		return false, fmt.Errorf("locking %s: %w", f.Name(), err)
 	}
 	return true, removePartial(f.Name())

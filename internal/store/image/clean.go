@@ -35,7 +35,7 @@ func Leftovers(path string) ([]string, error) {
 }
 
 // Clean removes what an interrupted import to path has left, and returns what that
-// was. An image that is there stays. The error wraps store.ErrBusy where an import
+// was. An image that is there stays. The error wraps filelock.ErrBusy where an import
 // is at work.
 func Clean(path string) ([]string, error) {
 	found, err := Leftovers(path)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -263,7 +264,7 @@ func TestBusy(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the first import does not begin")
 	}
-	if _, err := image.Import(t.Context(), src, path, store.ImportOptions{}); !errors.Is(err, store.ErrBusy) {
+	if _, err := image.Import(t.Context(), src, path, store.ImportOptions{}); !errors.Is(err, filelock.ErrBusy) {
 		t.Errorf("error %v", err)
 	}
 	close(release)

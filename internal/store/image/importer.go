@@ -65,7 +65,7 @@ type job struct {
 // It needs the rights of root outside of a user namespace, and a kernel that mounts
 // EROFS: else the error is a *KernelError, before any work.
 //
-// Errors wrap store.ErrExists where path exists, store.ErrBusy where another process
+// Errors wrap store.ErrExists where path exists, filelock.ErrBusy where another process
 // imports to it, store.ErrPrecondition where the machine lacks something,
 // store.ErrDamaged where the source is damaged or hostile; those about an image or
 // its content are *store.Error. When ctx ends, its error is returned.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/check"
 	"github.com/opencontainers/go-digest"
@@ -86,12 +87,8 @@ func openLocked(name string) (*os.File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("making the image: %w", err)
 		}
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = fmt.Errorf("%w: %w: %s", store.ErrPrecondition, store.ErrBusy, name)
-		}
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("locking the image: %w", err), f.Close())
+		if err := filelock.Take(f); err != nil {
+			return nil, errors.Join(fmt.Errorf("locking %s: %w", name, err), f.Close())
 		}
 		mine, err := f.Stat()
 		if err != nil {
@@ -151,7 +148,7 @@ func (o *output) close(published bool) error {
 		}
 	}
 	// By name: a process being started elsewhere may hold a copy of the descriptor.
-	err = errors.Join(err, unix.Flock(int(o.image.Fd()), unix.LOCK_UN), o.image.Close())
+	err = errors.Join(err, filelock.Release(o.image), o.image.Close())
 	if err != nil {
 		return fmt.Errorf("closing the image: %w", err)
 	}
