@@ -126,16 +126,16 @@ func (a *app) tameLibraries() {
 	}
 }
 
-// result is what a command has to show: as JSON, or as text for people.
-type result interface {
-	writeText(w io.Writer) error
+// shown is what a command has to show: as JSON, or as text for people.
+type shown interface {
+	WriteText(w io.Writer) error
 }
 
 // show prints the result of a command.
-func (a *app) show(r result) error {
+func (a *app) show(r shown) error {
 	a.closeProgress()
 	if !a.json {
-		if err := r.writeText(a.stdout); err != nil {
+		if err := r.WriteText(a.stdout); err != nil {
 			return fmt.Errorf("writing the result: %w", err)
 		}
 		return nil

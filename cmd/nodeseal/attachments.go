@@ -4,24 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/imagelist/nodestore"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/pull/policy"
 	"github.com/nodeseal/nodeseal/internal/trust"
-	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
 // attachmentOptions say which signatures a bundle carries, and which it must.
@@ -138,77 +133,4 @@ func (o *attachmentOptions) source(found *sources.Result, stores []*nodestore.St
 		opts.Attachments, opts.Signatures = mirror.WithoutRegistries(src, o.none.registries), found.Signatures
 	}
 	return src
-}
-
-// attachedResult is what bundle prints of signatures and other referrers.
-type attachedResult struct {
-	// Attachments is how many different ones there are, Bytes the size of their blobs.
-	Attachments int   `json:"attachments"`
-	Bytes       int64 `json:"bytes"`
-	// Unsigned are the images of which no signature was found.
-	Unsigned []string `json:"unsigned"`
-	// NotCarried are attachments that are not in the bundle, and why.
-	NotCarried []failedImage `json:"notCarried,omitempty"`
-}
-
-// newAttachedResult is nil where none were looked for.
-func newAttachedResult(o mirror.Options, found mirror.Attached) *attachedResult {
-	if o.Attachments == nil {
-		return nil
-	}
-	return &attachedResult{
-		Attachments: found.Count, Bytes: found.Bytes,
-		Unsigned: append([]string{}, found.Unsigned...), NotCarried: failedImages(found.Problems),
-	}
-}
-
-// inventoryAttached sums up the attachments of a bundle or store, nil where it has
-// none.
-func inventoryAttached(inv *bundle.Inventory) *attachedResult {
-	out := &attachedResult{Unsigned: []string{}}
-	seen := make(map[digest.Digest]bool)
-	for i := range inv.Images {
-		img := &inv.Images[i]
-		if !img.Signed() {
-			out.Unsigned = append(out.Unsigned, img.Ref)
-		}
-		for _, a := range img.Attachments {
-			if !seen[a.Digest] {
-				seen[a.Digest] = true
-				out.Attachments++
-			}
-		}
-	}
-	for _, b := range inv.Blobs {
-		if b.Kind == bundle.KindAttachment {
-			out.Bytes += b.Size
-		}
-	}
-	if out.Attachments == 0 {
-		return nil
-	}
-	return out
-}
-
-func (r *attachedResult) line(p *printer, images int) {
-	if r == nil {
-		return
-	}
-	p.line("%s, %s; %d of %d images are signed", plural(r.Attachments, "attachment"), ui.Bytes(r.Bytes), images-len(r.Unsigned), images)
-}
-
-// attachmentCounts says how many attachments of which kind there are.
-func attachmentCounts(all []bundle.Attachment) string {
-	counts := make(map[string]int)
-	text := ""
-	for _, a := range all {
-		counts[a.Kind]++
-	}
-	for _, kind := range slices.Sorted(maps.Keys(counts)) {
-		if text != "" {
-			text += ", "
-		}
-		text += plural(counts[kind], kind)
-	}
-	return text
 }

@@ -156,6 +156,6 @@ func (a *app) showAudit(rep audit.Report) error {
 // auditResult is what audit prints.
 type auditResult struct{ audit.Report }
 
-func (r auditResult) writeText(w io.Writer) error {
+func (r auditResult) WriteText(w io.Writer) error {
 	return report.Text(w, r.Report)
 }

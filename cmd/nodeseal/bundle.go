@@ -21,6 +21,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
@@ -247,7 +248,7 @@ func newBundleResult(o mirror.Options, res *mirror.Result) bundleResult {
 	return bundleResult{
 		Output: o.Output, Size: res.Size, SHA256: res.SHA256, Work: o.Work,
 		Images: len(res.Inventory.Images), Downloaded: res.Downloaded, Reused: res.Reused,
-		Attached: newAttachedResult(o, res.Attached), Base: newBaseResult(res.Inventory), Failed: failedImages(res.Failed),
+		Attached: result.NewAttached(o, res.Attached), Base: result.NewBase(res.Inventory), Failed: result.NewFailed(res.Failed),
 	}
 }
 
@@ -263,40 +264,25 @@ func (a *app) showBundled(out bundleResult) error {
 
 // bundleResult is what bundle prints. Sizes are in bytes.
 type bundleResult struct {
-	Output     string          `json:"output"`
-	Size       int64           `json:"size"`
-	SHA256     digest.Digest   `json:"sha256"`
-	Images     int             `json:"images"`
-	Downloaded int64           `json:"downloaded"`
-	Reused     int64           `json:"reused"`
-	Work       string          `json:"work"`
-	Signature  string          `json:"signature,omitempty"`
-	Attached   *attachedResult `json:"attached,omitempty"`
-	Base       *baseResult     `json:"base,omitempty"`
-	Failed     []failedImage   `json:"failed"`
+	Output     string               `json:"output"`
+	Size       int64                `json:"size"`
+	SHA256     digest.Digest        `json:"sha256"`
+	Images     int                  `json:"images"`
+	Downloaded int64                `json:"downloaded"`
+	Reused     int64                `json:"reused"`
+	Work       string               `json:"work"`
+	Signature  string               `json:"signature,omitempty"`
+	Attached   *result.Attached     `json:"attached,omitempty"`
+	Base       *result.Base         `json:"base,omitempty"`
+	Failed     []result.FailedImage `json:"failed"`
 }
 
-type failedImage struct {
-	Ref   string `json:"ref"`
-	Error string `json:"error"`
-}
-
-func failedImages(failed []*mirror.ImageError) []failedImage {
-	out := make([]failedImage, len(failed))
-	for i, f := range failed {
-		out[i] = failedImage{Ref: f.Ref, Error: f.Err.Error()}
-	}
-	return out
-}
-
-func (r bundleResult) writeText(w io.Writer) error {
+func (r bundleResult) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	p.line("%s: %s, %d images, %s", r.Output, ui.Bytes(r.Size), r.Images, r.SHA256)
 	p.line("downloaded %s, reused %s; %s keeps the layers for the next bundle", ui.Bytes(r.Downloaded), ui.Bytes(r.Reused), r.Work)
-	r.Attached.line(p, r.Images)
-	if r.Base != nil {
-		p.line("%s left to the base, %s", r.Base.layers(), r.Base.name)
-	}
+	r.Attached.Line(p.line, r.Images)
+	r.Base.Line(p.line)
 	if r.Signature != "" {
 		p.line("signed: %s", r.Signature)
 	}

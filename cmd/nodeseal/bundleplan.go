@@ -8,6 +8,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -31,7 +32,7 @@ func planLine(p *plan.Plan) string {
 // not start, or not hold everything.
 func (a *app) showPlan(o mirror.Options, e *mirror.Estimated) error {
 	out := planResult{
-		Output: o.Output, Work: o.Work, Plan: e.Plan, Attached: newAttachedResult(o, e.Attached), Failed: failedImages(e.Failed),
+		Output: o.Output, Work: o.Work, Plan: e.Plan, Attached: result.NewAttached(o, e.Attached), Failed: result.NewFailed(e.Failed),
 	}
 	if err := a.show(out); err != nil {
 		return err
@@ -51,11 +52,11 @@ type planResult struct {
 	Work   string `json:"work"`
 	*plan.Plan
 	// Attached is nil with --no-attachments.
-	Attached *attachedResult `json:"attached,omitempty"`
-	Failed   []failedImage   `json:"failed"`
+	Attached *result.Attached     `json:"attached,omitempty"`
+	Failed   []result.FailedImage `json:"failed"`
 }
 
-func (r planResult) writeText(w io.Writer) error {
+func (r planResult) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	pt := &printer{w: t}
 	pt.line("SIZE\tOWN\tTO DOWNLOAD\tLAYERS\t  IMAGE")
@@ -72,7 +73,7 @@ func (r planResult) writeText(w io.Writer) error {
 	if r.BaseLayers > 0 {
 		p.line("%d of the layers, %s, are left to the base: neither downloaded nor in the bundle", r.BaseLayers, ui.Bytes(r.BaseBytes))
 	}
-	r.Attached.line(p, len(r.Plan.Images))
+	r.Attached.Line(p.line, len(r.Plan.Images))
 	if r.Rate > 0 {
 		p.line("to download: %s, in about %s at the %s/s just measured", ui.Bytes(r.Download),
 			ui.Duration(time.Duration(r.Seconds)*time.Second), ui.Bytes(r.Rate))

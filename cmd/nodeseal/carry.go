@@ -130,7 +130,7 @@ type carryResult struct {
 	Left []string `json:"left,omitempty"`
 }
 
-func (r carryResult) writeText(w io.Writer) error {
+func (r carryResult) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	in := "one file"
 	if r.Parts > 0 {

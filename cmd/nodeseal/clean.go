@@ -72,7 +72,7 @@ type cleanResult struct {
 	Removed []string `json:"removed"`
 }
 
-func (r cleanResult) writeText(w io.Writer) error {
+func (r cleanResult) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	for _, path := range r.Removed {
 		p.line("removed %s", path)

@@ -58,7 +58,7 @@ type cleanWorkResult struct {
 	*workdir.Cleaned
 }
 
-func (r cleanWorkResult) writeText(w io.Writer) error {
+func (r cleanWorkResult) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	verb := "removed"
 	if r.DryRun {

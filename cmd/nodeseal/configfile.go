@@ -16,7 +16,7 @@ type configFile struct {
 	Content string `json:"content"`
 }
 
-func (c configFile) writeText(w io.Writer) error {
+func (c configFile) WriteText(w io.Writer) error {
 	_, err := io.WriteString(w, c.Content)
 	return err
 }

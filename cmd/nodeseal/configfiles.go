@@ -14,8 +14,8 @@ type configFiles struct {
 	Files []configFile `json:"files"`
 }
 
-// writeText prints each file below its name, as a comment in all of their formats.
-func (c configFiles) writeText(w io.Writer) error {
+// WriteText prints each file below its name, as a comment in all of their formats.
+func (c configFiles) WriteText(w io.Writer) error {
 	for i, f := range c.Files {
 		if i > 0 {
 			if _, err := io.WriteString(w, "\n"); err != nil {

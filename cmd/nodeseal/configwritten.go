@@ -42,7 +42,7 @@ type writtenFiles struct {
 	Left []string `json:"left,omitempty"`
 }
 
-func (w writtenFiles) writeText(out io.Writer) error {
+func (w writtenFiles) WriteText(out io.Writer) error {
 	p := &printer{w: out}
 	for _, name := range w.Files {
 		p.line("%s", filepath.Join(w.Dir, name))

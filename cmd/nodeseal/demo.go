@@ -181,7 +181,7 @@ func (r *demoResult) print(format string, args ...any) {
 	}
 }
 
-func (r *demoResult) writeText(w io.Writer) error {
+func (r *demoResult) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	p.line("")
 	if r.Dir == "" {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/install"
+	"github.com/nodeseal/nodeseal/internal/result"
 )
 
 type importOptions struct {
@@ -119,5 +120,5 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if err != nil {
 		return fmt.Errorf("importing %w", err)
 	}
-	return a.show(newImportResult(res, &o.slots))
+	return a.show(result.NewImport(res, o.slots.sysroot != ""))
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/install"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/stick"
 )
 
@@ -79,9 +79,9 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 	}
 	path, err := carry.Find(ctx, dir)
 	if errors.Is(err, carry.ErrNoBundle) {
-		return a.show(stickResult{Node: node})
+		return a.show(result.Stick{Node: node})
 	}
-	out := stickResult{Node: node}
+	out := result.Stick{Node: node}
 	if err == nil {
 		out.Bundle = filepath.Base(path)
 		out.Import, err = o.importFrom(ctx, a, path)
@@ -94,7 +94,7 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 	}
 	werr := writable()
 	if werr == nil {
-		werr = out.leave(dir)
+		werr = leaveOn(dir, out)
 	}
 	if werr != nil {
 		a.progress().Warn(werr.Error()) // a stick may be write-protected
@@ -106,7 +106,7 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 }
 
 // importFrom imports the bundle at path.
-func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string) (*importResult, error) {
+func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string) (*result.Import, error) {
 	root, err := o.slots.open(false)
 	if err != nil {
 		return nil, err
@@ -120,39 +120,14 @@ func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string
 	if err != nil {
 		return nil, fmt.Errorf("importing %w", err)
 	}
-	out := newImportResult(res, &o.slots)
+	out := result.NewImport(res, o.slots.sysroot != "")
 	return &out, nil
 }
 
-// stickResult is what import-stick prints, and leaves on the stick.
-type stickResult struct {
-	Node string `json:"node"`
-	// Bundle is "" where there was none.
-	Bundle string        `json:"bundle,omitempty"`
-	Import *importResult `json:"import,omitempty"`
-	Error  string        `json:"error,omitempty"`
-}
-
-func (r stickResult) writeText(w io.Writer) error {
-	p := &printer{w: w}
-	switch {
-	case r.Error != "":
-		p.line("node %s: FAILED: %s", r.Node, r.Error)
-	case r.Bundle == "":
-		p.line("node %s: nothing to do: no bundle on the stick", r.Node)
-	default:
-		p.line("node %s: bundle %s", r.Node, r.Bundle)
-		if p.err == nil {
-			p.err = r.Import.writeText(w)
-		}
-	}
-	return p.err
-}
-
-// leave writes the result on the stick, unless it is there.
-func (r stickResult) leave(dir string) error {
+// leaveOn writes the result on the stick, unless it is there.
+func leaveOn(dir string, r result.Stick) error {
 	var text bytes.Buffer
-	if err := r.writeText(&text); err != nil {
+	if err := r.WriteText(&text); err != nil {
 		return err
 	}
 	return carry.LeaveResult(dir, r.Node, text.Bytes())

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/form"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
@@ -41,7 +42,7 @@ func runInspectStore(a *app, path, dir string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if st.Empty() {
-		return a.show(inspectResult{Bundle: path, inventory: &bundle.Inventory{Layers: bundle.Expanded}, Inventory: json.RawMessage("null")})
+		return a.show(result.NewInspect(path, 0, &bundle.Inventory{Layers: bundle.Expanded}, nil, json.RawMessage("null")))
 	}
 	stored, err := store.OpenStored(fsys)
 	if err != nil {
@@ -50,7 +51,7 @@ func runInspectStore(a *app, path, dir string) error {
 	// In a store layers are files, whatever form they had in the bundle: their
 	// sizes are those of the plain tars.
 	inv := *stored.Inventory()
-	inv.Layers, inv.Blobs = bundle.Expanded, nil
+	inv.Layers, inv.Blobs, inv.Base = bundle.Expanded, nil, nil
 	var size int64
 	seen := make(map[digest.Digest]bool)
 	for _, l := range st.Layers {
@@ -60,7 +61,5 @@ func runInspectStore(a *app, path, dir string) error {
 			inv.Blobs = append(inv.Blobs, bundle.Blob{Digest: d, Size: l.UncompressedSize, Kind: bundle.KindLayer})
 		}
 	}
-	return a.show(inspectResult{
-		Bundle: path, Size: size, Usage: inv.Usage(), Attached: inventoryAttached(stored.Inventory()), inventory: &inv, Inventory: stored.RawInventory(),
-	})
+	return a.show(result.NewInspect(path, size, &inv, result.CarriedBy(stored.Inventory()), stored.RawInventory()))
 }

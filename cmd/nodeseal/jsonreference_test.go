@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -46,16 +47,16 @@ program's types.
 		{"clean", "", cleanResult{}},
 		{"clean --work", "", cleanWorkResult{}},
 		{"demo", "Also of a demo that failed.", demoResult{}},
-		{"inspect", "`inventory` is inventory.json as it is in the bundle or the store, null for an empty slot;\n[bundle-format.md](bundle-format.md) describes it.", inspectResult{}},
-		{"verify BUNDLE", "Also where damage was found (exit code 4).", verifyResult{}},
-		{"verify STORE", "Also where damage was found (exit code 4).", storeResult{}},
-		{"import", "", importResult{}},
-		{"import-stick", "", stickResult{}},
-		{"reseal", "", resealResult{}},
+		{"inspect", "`inventory` is inventory.json as it is in the bundle or the store, null for an empty slot;\n[bundle-format.md](bundle-format.md) describes it.", result.Inspect{}},
+		{"verify BUNDLE", "Also where damage was found (exit code 4).", result.Bundle{}},
+		{"verify STORE", "Also where damage was found (exit code 4).", result.Store{}},
+		{"import", "", result.Import{}},
+		{"import-stick", "", result.Stick{}},
+		{"reseal", "", result.Reseal{}},
 		{"retire", "", retireResult{}},
 		{"status", "Also where a reboot would fail (exit code 4).", statusResult{}},
 		{"mount, umount", "", mountResult{}},
-		{"seal, unseal", "", sealResult{}},
+		{"seal, unseal", "", result.Seal{}},
 		{"audit", "Also where findings would break a reboot (exit code 4).", auditResult{}},
 		{"config storage.conf and other single files", "", configFile{}},
 		{"config with several files", "", configFiles{}},
@@ -160,7 +161,9 @@ func (r *jsonReference) kind(typ reflect.Type) string {
 	}
 }
 
-func typeName(typ reflect.Type) string { return strings.TrimPrefix(typ.String(), "main.") }
+func typeName(typ reflect.Type) string {
+	return strings.TrimPrefix(strings.TrimPrefix(typ.String(), "main."), "result.")
+}
 
 // comment is what the source says of a field of a type of this module. A comment
 // of several fields stands before the first of them, and is repeated.

@@ -91,7 +91,7 @@ type listResult struct {
 	output string
 }
 
-func (r listResult) writeText(w io.Writer) error {
+func (r listResult) WriteText(w io.Writer) error {
 	if r.output == "" {
 		return r.WritePlain(w)
 	}
@@ -104,7 +104,7 @@ func (r listResult) writeText(w io.Writer) error {
 // changeResult is what list --diff prints.
 type changeResult struct{ imagelist.Change }
 
-func (r changeResult) writeText(w io.Writer) error {
+func (r changeResult) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	for _, e := range r.Added {
 		p.line("+ %s", e.Ref)

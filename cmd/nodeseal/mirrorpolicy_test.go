@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/signtest"
 	"github.com/nodeseal/nodeseal/internal/testregistry"
 )
@@ -60,7 +61,7 @@ func TestBundlePolicy(t *testing.T) {
 				}
 				return
 			}
-			var res struct{ Failed []failedImage }
+			var res struct{ Failed []result.FailedImage }
 			check(t, json.Unmarshal([]byte(stdout), &res))
 			if len(res.Failed) != tt.failed || tt.failed == 1 && res.Failed[0].Ref != unsigned {
 				t.Errorf("failed: %+v", res.Failed)

@@ -86,7 +86,7 @@ type mountResult struct {
 	Slots   []string `json:"slots"`
 }
 
-func (r mountResult) writeText(w io.Writer) error {
+func (r mountResult) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	for _, s := range r.Slots {
 		if r.Mounted {

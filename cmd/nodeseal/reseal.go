@@ -3,15 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/install"
-	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/result"
 )
 
 type resealOptions struct {
@@ -77,8 +75,8 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 	if err != nil {
 		return fmt.Errorf("resealing with %w", err)
 	}
-	out := resealResult{importResult: newImportResult(res, &o.slots)}
-	if err := out.lookAtOther(root, res.Slot.Other()); err != nil {
+	out, err := result.NewReseal(result.NewImport(res, o.slots.sysroot != ""), root)
+	if err != nil {
 		return err
 	}
 	if o.restart {
@@ -97,59 +95,4 @@ func restartCRIO(ctx context.Context) error {
 		return fmt.Errorf("the slot is filled and sealed, but restarting CRI-O: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return nil
-}
-
-// resealResult is what reseal prints.
-type resealResult struct {
-	importResult
-	// Other is the slot that was left alone, OtherRelease what it holds, and
-	// OnlyThere the references that the new store has not.
-	Other        slot.Name `json:"other"`
-	OtherRelease string    `json:"otherRelease"`
-	OnlyThere    []string  `json:"onlyThere"`
-	// Restarted are the services that were restarted.
-	Restarted []string `json:"restarted,omitempty"`
-
-	takenFrom, extractedFrom string // for people
-}
-
-func (r *resealResult) lookAtOther(root *slot.Root, n slot.Name) error {
-	other, err := root.Read(n)
-	if err != nil {
-		return err
-	}
-	r.Other, r.OtherRelease, r.takenFrom, r.extractedFrom = n, other.Release(), "slot "+string(n), "the bundle"
-	for _, b := range r.Base {
-		switch info, err := os.Stat(b); {
-		case err == nil && !info.IsDir() && !install.IsImage(b):
-			r.extractedFrom += " and " + b
-		case b != other.Path:
-			r.takenFrom += ", " + b
-		}
-	}
-	r.OnlyThere, err = root.Held(other)
-	return err
-}
-
-func (r resealResult) writeText(w io.Writer) error {
-	if err := r.importResult.writeText(w); err != nil {
-		return err
-	}
-	p := &printer{w: w}
-	if r.Taken > 0 {
-		p.line("%s taken from %s and verified, %d extracted from %s", plural(r.Taken, "layer"), r.takenFrom, r.Extracted, r.extractedFrom)
-	}
-	switch {
-	case r.OtherRelease == "nothing":
-		p.line("slot %s is empty", r.Other)
-	case len(r.OnlyThere) == 0:
-		p.line("slot %s holds %s, and no reference that the new store lacks", r.Other, r.OtherRelease)
-	default:
-		p.line("slot %s still holds %s, with %s that only it has; nodeseal retire %s empties it when nothing needs it any more",
-			r.Other, r.OtherRelease, plural(len(r.OnlyThere), "reference"), r.Other)
-	}
-	if len(r.Restarted) > 0 {
-		p.line("restarted CRI-O, and kubelet with it; containers go on")
-	}
-	return p.err
 }

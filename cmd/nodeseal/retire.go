@@ -245,7 +245,7 @@ type retireResult struct {
 	Readers int `json:"readers,omitempty"`
 }
 
-func (r retireResult) writeText(w io.Writer) error {
+func (r retireResult) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	if r.Already {
 		p.line("OK: nothing to do: slot %s is empty (%s)", r.Slot, r.Path)

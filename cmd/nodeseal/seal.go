@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/form"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/seal"
 )
 
@@ -43,7 +43,7 @@ func runSeal(ctx context.Context, a *app, store string, o seal.Options) error {
 	if err != nil {
 		return err
 	}
-	return a.show(sealResult{rep})
+	return a.show(result.Seal{Report: rep})
 }
 
 func runUnseal(ctx context.Context, a *app, store string) error {
@@ -51,26 +51,5 @@ func runUnseal(ctx context.Context, a *app, store string) error {
 	if err != nil {
 		return err
 	}
-	return a.show(sealResult{rep})
-}
-
-// sealResult is what seal and unseal print.
-type sealResult struct{ seal.Report }
-
-func (r sealResult) writeText(w io.Writer) error {
-	p := &printer{w: w}
-	state := "not sealed"
-	switch {
-	case r.Sealed():
-		state = "sealed"
-	case r.FlagsSet():
-		state = "immutable, not mounted read-only"
-	case r.Immutable > 0 || r.Mounted:
-		state = "sealed in part"
-	}
-	p.line("%s: %s (%d of %d immutable, %s)", r.Dir, state, r.Immutable, r.Targets, r.FSType)
-	for _, n := range r.Notes {
-		p.line("  %s", n)
-	}
-	return p.err
+	return a.show(result.Seal{Report: rep})
 }

@@ -58,7 +58,7 @@ type signResult struct {
 	Key string `json:"key"`
 }
 
-func (r signResult) writeText(w io.Writer) error {
+func (r signResult) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	p.line("OK: %s is signed: %s", r.Bundle, r.Signature)
 	p.line("the key's fingerprint: %s", r.Key)

@@ -17,7 +17,6 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/mirror"
-	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
 // addSince puts what --since names into the engine's options.
@@ -104,33 +103,4 @@ func readInventory(path string) (*bundle.Inventory, []byte, error) {
 	}
 	inv, err := bundle.ParseInventory(strings.NewReader(string(raw)))
 	return inv, raw, err
-}
-
-// baseResult is what is left to a base. Bytes are those of the layers as a bundle
-// holds them, before its compression.
-type baseResult struct {
-	Inventory digest.Digest `json:"inventory"`
-	Release   string        `json:"release,omitempty"`
-	Layers    int           `json:"layers"`
-	Bytes     int64         `json:"bytes"`
-
-	name string
-}
-
-// newBaseResult describes the base of a bundle, nil where it has none.
-func newBaseResult(inv *bundle.Inventory) *baseResult {
-	if inv.Base == nil {
-		return nil
-	}
-	out := &baseResult{Inventory: inv.Base.Inventory, name: inv.Base.Name()}
-	if r := inv.Base.Release; r != nil {
-		out.Release = r.Version
-	}
-	out.Layers, out.Bytes = inv.Base.Layers()
-	return out
-}
-
-// layers counts what is left to the base.
-func (b *baseResult) layers() string {
-	return fmt.Sprintf("%s (%s)", plural(b.Layers, "layer"), ui.Bytes(b.Bytes))
 }

@@ -117,7 +117,7 @@ type statusResult struct {
 	asked   bool // the cluster was
 }
 
-func (r statusResult) writeText(w io.Writer) error {
+func (r statusResult) WriteText(w io.Writer) error {
 	if r.metrics {
 		return r.WriteMetrics(w)
 	}

@@ -3,11 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"runtime"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/bundle"
@@ -17,7 +14,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/progress"
-	"github.com/nodeseal/nodeseal/internal/ui"
+	"github.com/nodeseal/nodeseal/internal/result"
 )
 
 const phaseVerify = "verify"
@@ -112,15 +109,15 @@ func runVerify(ctx context.Context, a *app, path string, o *verifyOptions) error
 		return err
 	}
 	report.End(phaseVerify)
-	out := newVerifyResult(path, rep)
+	out := result.NewBundle(path, rep)
 	out.Signed = keys != nil
 	for _, part := range parts {
-		out.Parts = append(out.Parts, partItem{Part: part.Part, Error: part.Err.Error()})
+		out.Parts = append(out.Parts, result.Part{Part: part.Part, Error: part.Err.Error()})
 	}
 	if out.Base, err = verifyBase(ctx, a, path, rep, &o.base); err != nil {
 		return err
 	}
-	out.OK = out.OK && (out.Base == nil || out.Base.ok())
+	out.OK = out.OK && (out.Base == nil || out.Base.Right())
 	if wanted != nil {
 		out.Missing = install.Missing(rep.Inventory, wanted)
 		out.OK = out.OK && len(out.Missing) == 0
@@ -132,109 +129,4 @@ func runVerify(ctx context.Context, a *app, path string, o *verifyOptions) error
 		return errFound
 	}
 	return nil
-}
-
-// verifyResult is what verify prints. Sizes are in bytes of the unpacked tar.
-type verifyResult struct {
-	Bundle string       `json:"bundle"`
-	OK     bool         `json:"ok"`
-	Images int          `json:"images"`
-	Blobs  int          `json:"blobs"`
-	Bytes  int64        `json:"bytes"`
-	Damage []damageItem `json:"damage"`
-	// Signed says that the signature is that of --key, or of a key of the node.
-	Signed bool `json:"signed,omitempty"`
-	// Parts are the parts that are not what the list of parts says.
-	Parts []partItem `json:"parts,omitempty"`
-	// Refused are the layers that are whole, but that no node would take.
-	Refused []refusedItem `json:"refused,omitempty"`
-	// Hurt are the images that the damage hurts.
-	Hurt []string `json:"hurt"`
-	// Missing are the references of --images that the bundle does not hold.
-	Missing []string `json:"missing,omitempty"`
-	// Base is what the bundle leaves to its base.
-	Base *verifiedBase `json:"base,omitempty"`
-}
-
-type damageItem struct {
-	Member string        `json:"member"`
-	Blob   digest.Digest `json:"blob,omitempty"`
-	Error  string        `json:"error"`
-}
-
-// refusedItem is a layer with a member that breaks the rules for layers.
-type refusedItem struct {
-	Layer  digest.Digest `json:"layer"`
-	Member string        `json:"member"`
-	Error  string        `json:"error"`
-	Images []string      `json:"images"`
-}
-
-type partItem struct {
-	Part  string `json:"part"`
-	Error string `json:"error"`
-}
-
-func newVerifyResult(path string, rep *archive.Report) verifyResult {
-	out := verifyResult{
-		Bundle: path, OK: len(rep.Damage) == 0 && len(rep.Refused) == 0, Images: len(rep.Inventory.Images),
-		Blobs: rep.Blobs, Bytes: rep.Bytes,
-		Damage: make([]damageItem, len(rep.Damage)), Hurt: append([]string{}, rep.Images...),
-	}
-	for i, d := range rep.Damage {
-		out.Damage[i] = damageItem{Member: d.Member, Blob: d.Blob, Error: d.Err.Error()}
-	}
-	for _, l := range rep.Refused {
-		out.Refused = append(out.Refused, refusedItem{Layer: l.Blob, Member: l.Err.Name, Error: l.Err.Err.Error(), Images: l.Images})
-	}
-	return out
-}
-
-func (r verifyResult) writeText(w io.Writer) error {
-	p := &printer{w: w}
-	for _, d := range r.Damage {
-		what := d.Member
-		if d.Blob != "" {
-			what = "blob " + d.Blob.String()
-		}
-		p.line("DAMAGED  %s: %s", what, d.Error)
-	}
-	for _, part := range r.Parts {
-		p.line("DAMAGED  part %s: %s", part.Part, part.Error)
-	}
-	for _, l := range r.Refused {
-		for _, ref := range l.Images {
-			p.line("REFUSED  %s: a node does not take layer %s: member %q: %s", ref, l.Layer, l.Member, l.Error)
-		}
-	}
-	for _, ref := range r.Hurt {
-		p.line("HURT     %s", ref)
-	}
-	for _, ref := range r.Missing {
-		p.line("MISSING  %s", ref)
-	}
-	if r.Base != nil {
-		r.Base.lines(p)
-	}
-	if r.Signed {
-		p.line("SIGNED   by the key")
-	}
-	if r.OK {
-		p.line("OK: %s in %s, %s; every digest is right", plural(r.Images, "image"), plural(r.Blobs, "blob"), ui.Bytes(r.Bytes))
-		return p.err
-	}
-	bad := len(r.Damage)
-	lost := plural(len(r.Missing), "reference")
-	if r.Base != nil {
-		bad += len(r.Base.Damage)
-		if n := len(r.Base.Missing); n > 0 {
-			lost = fmt.Sprintf("%s and %s of the base", lost, plural(n, "layer"))
-		}
-	}
-	refused := ""
-	if len(r.Refused) > 0 {
-		refused = fmt.Sprintf(", %s that nodes refuse", plural(len(r.Refused), "layer"))
-	}
-	p.line("NOT OK: %s damaged, %s of %d hurt, %s missing%s", plural(bad, "place"), plural(len(r.Hurt), "image"), r.Images, lost, refused)
-	return p.err
 }

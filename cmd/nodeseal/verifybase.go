@@ -4,54 +4,25 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"strings"
-
-	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/progress"
+	"github.com/nodeseal/nodeseal/internal/result"
 )
 
 const phaseVerifyBase = "verify base"
 
-// verifiedBase is what verify says about the base of a bundle.
-type verifiedBase struct {
-	baseResult
-	// Verified says that the layers that are left to it were looked for, Paths
-	// where they are.
-	Verified bool     `json:"verified"`
-	Paths    []string `json:"paths,omitempty"`
-	// Missing are those that nobody has, Damage those that are not what they
-	// must be.
-	Missing []baseLayer  `json:"missing,omitempty"`
-	Damage  []baseDamage `json:"damage,omitempty"`
-}
-
-type baseLayer struct {
-	Layer digest.Digest `json:"layer"`
-	Image string        `json:"image"`
-}
-
-type baseDamage struct {
-	Base  string        `json:"base"`
-	Layer digest.Digest `json:"layer"`
-	Error string        `json:"error"`
-}
-
-// ok says that nothing is known to be wrong.
-func (b *verifiedBase) ok() bool { return len(b.Missing) == 0 && len(b.Damage) == 0 }
-
 // verifyBase reads every layer that the bundle at path leaves to its base, where
 // --base says who has it; else only what is left is said. It is nil where the
 // bundle has no base.
-func verifyBase(ctx context.Context, a *app, path string, rep *archive.Report, o *baseOptions) (*verifiedBase, error) {
-	result := newBaseResult(rep.Inventory)
-	if result == nil {
+func verifyBase(ctx context.Context, a *app, path string, rep *archive.Report, o *baseOptions) (*result.VerifiedBase, error) {
+	left := result.NewBase(rep.Inventory)
+	if left == nil {
 		return nil, nil
 	}
-	out := &verifiedBase{baseResult: *result}
+	out := &result.VerifiedBase{Base: *left}
 	if len(o.paths) == 0 {
 		return out, nil
 	}
@@ -73,7 +44,7 @@ func verifyBase(ctx context.Context, a *app, path string, rep *archive.Report, o
 	if errors.As(err, &missing) {
 		out.Verified = true
 		for _, l := range missing.Layers {
-			out.Missing = append(out.Missing, baseLayer{Layer: l.Digest, Image: l.Image})
+			out.Missing = append(out.Missing, result.BaseLayer{Layer: l.Digest, Image: l.Image})
 		}
 		return out, nil
 	}
@@ -90,24 +61,7 @@ func verifyBase(ctx context.Context, a *app, path string, rep *archive.Report, o
 	report.End(phaseVerifyBase)
 	out.Verified, out.Paths = true, b.Base.Paths()
 	for _, d := range damaged {
-		out.Damage = append(out.Damage, baseDamage{Base: d.Path, Layer: d.Layer, Error: d.Err.Error()})
+		out.Damage = append(out.Damage, result.BaseDamage{Base: d.Path, Layer: d.Layer, Error: d.Err.Error()})
 	}
 	return out, nil
-}
-
-// lines say what is wrong with the base, or what of it is not known.
-func (b *verifiedBase) lines(p *printer) {
-	for _, d := range b.Damage {
-		p.line("DAMAGED  base %s: layer %s: %s", d.Base, d.Layer, d.Error)
-	}
-	for _, l := range b.Missing {
-		p.line("MISSING  layer %s of %s: the base has to have it", l.Layer, l.Image)
-	}
-	switch {
-	case b.Layers == 0:
-	case !b.Verified:
-		p.line("BASE     %s are left to %s; not verified: nodeseal verify BUNDLE --base STORE|BUNDLE does", b.layers(), b.name)
-	case b.ok():
-		p.line("BASE     %s are in %s; every digest is right", b.layers(), strings.Join(b.Paths, ", "))
-	}
 }

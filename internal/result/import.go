@@ -1,4 +1,4 @@
-package main
+package result
 
 import (
 	"io"
@@ -12,8 +12,8 @@ import (
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
-// importResult is what import prints. Bytes are those of the unpacked layers.
-type importResult struct {
+// Import is what import prints. Bytes are those of the unpacked layers.
+type Import struct {
 	Store string `json:"store"`
 	// Slot is the slot that was filled, Already that the bundle was there before.
 	Slot       slot.Name `json:"slot,omitempty"`
@@ -41,13 +41,15 @@ type importResult struct {
 	Seal      *seal.Report `json:"seal,omitempty"`
 }
 
-func newImportResult(r *install.Result, slots *slotOptions) importResult {
-	out := importResult{
+// NewImport describes an import into a store of this machine, or, if away, of a disk of
+// another one.
+func NewImport(r *install.Result, away bool) Import {
+	out := Import{
 		Store: r.Path, Slot: r.Slot, Already: r.Already, Images: r.Images, References: r.References, Layers: r.Layers,
 		Files: r.Files, Bytes: r.Bytes, TakenOver: r.TakenOver, Taken: r.Taken, Extracted: r.Extracted,
 		Based: r.Based, Base: r.Base, Image: r.File, Digest: r.Image.Digest, ImageBytes: r.Image.Size, Signature: r.Signature, Seal: r.Seal,
 	}
-	if slots.sysroot != "" && r.Seal != nil && r.Seal.FlagsSet() {
+	if away && r.Seal != nil && r.Seal.FlagsSet() {
 		rep := *r.Seal
 		rep.Notes = []string{"that machine's units mount it read-only when it starts (nodeseal config)"}
 		out.Seal = &rep
@@ -55,7 +57,8 @@ func newImportResult(r *install.Result, slots *slotOptions) importResult {
 	return out
 }
 
-func (r importResult) writeText(w io.Writer) error {
+// WriteText shows it to people.
+func (r Import) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	switch {
 	case r.Already && r.Slot == "":
@@ -78,7 +81,7 @@ func (r importResult) writeText(w io.Writer) error {
 		p.line("%s: signature of its digest", r.Signature)
 	}
 	if p.err == nil && r.Seal != nil {
-		p.err = sealResult{*r.Seal}.writeText(w)
+		p.err = Seal{*r.Seal}.WriteText(w)
 	}
 	return p.err
 }
