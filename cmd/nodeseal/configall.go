@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/carried"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
 )
 
@@ -79,12 +80,12 @@ func (o *configAllOptions) files(ctx context.Context, a *app) (configFiles, erro
 		Pools: o.pools, Version: v, Settings: s, RuntimeConfig: o.node.runtimeConfig, Installer: o.installer,
 	}
 	if o.pinned {
-		if opts.PinnedImages, err = digestReferences(ctx, o.node.sources.bundle); err != nil {
+		if opts.PinnedImages, err = carried.DigestReferences(ctx, o.node.sources.bundle); err != nil {
 			return out, err
 		}
 	}
 	if o.node.sources.bundle != "" {
-		if opts.Signatures, err = bundleSignatures(ctx, o.node.sources.bundle); err != nil {
+		if opts.Signatures, err = carried.BundleSignatures(ctx, o.node.sources.bundle); err != nil {
 			return out, err
 		}
 	}

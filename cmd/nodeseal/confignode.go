@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
 
 	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
@@ -194,23 +191,4 @@ func readPublicKey(a *app, path string) ([]byte, error) {
 		return nil, usageError{fmt.Errorf("--key: %w", err)}
 	}
 	return data, nil
-}
-
-// digestReferences returns the bundle's references by digest.
-func digestReferences(ctx context.Context, path string) ([]string, error) {
-	f, err := archive.OpenFile(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	var refs []string
-	for _, img := range f.Inventory().Images {
-		for _, name := range append([]string{img.Ref}, img.Names...) {
-			if strings.Contains(name, "@") {
-				refs = append(refs, name)
-			}
-		}
-	}
-	slices.Sort(refs)
-	return slices.Compact(refs), nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/carried"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
 )
@@ -112,7 +113,7 @@ same. Never both: print the MachineConfig with --no-pins then.`,
 			if path == "" {
 				return usageError{errors.New("config pinnedimageset: --bundle FILE is missing")}
 			}
-			refs, err := digestReferences(cmd.Context(), path)
+			refs, err := carried.DigestReferences(cmd.Context(), path)
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/demo"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/userns"
 )
@@ -62,10 +63,11 @@ func runDemo(ctx context.Context, a *app, keep string) (err error) {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	steps := &demoResult{Dir: keep, Sealed: root}
+	var live io.Writer
 	if !a.json {
-		steps.w = a.stdout
+		live = a.stdout
 	}
+	steps := result.NewDemo(keep, root, live, time.Now)
 	err = demo.Run(ctx, demo.Options{
 		Dir: dir, Program: program, ProgramArgs: []string{demoContainerCommand},
 		Root: root, FullMapping: userns.FullMapping(), Report: steps, Progress: nil,
@@ -128,75 +130,4 @@ func removeDemo(ctx context.Context, dir string, sealed bool) error {
 		return fmt.Errorf("demo: cleaning up: %w", err)
 	}
 	return nil
-}
-
-// demoResult prints the steps as they come, and is the result in the end.
-type demoResult struct {
-	Dir    string     `json:"dir,omitempty"`
-	Sealed bool       `json:"sealed"`
-	Steps  []demoStep `json:"steps"`
-
-	w       io.Writer // nil with --json
-	started time.Time
-}
-
-type demoStep struct {
-	Title   string  `json:"title"`
-	Detail  string  `json:"detail,omitempty"`
-	Skipped string  `json:"skipped,omitempty"`
-	Seconds float64 `json:"seconds"`
-}
-
-// Begin implements demo.Reporter.
-func (r *demoResult) Begin(title string) {
-	r.Steps = append(r.Steps, demoStep{Title: title})
-	r.started = time.Now()
-	r.print("%d. %s\n", len(r.Steps), title)
-}
-
-// Done implements demo.Reporter.
-func (r *demoResult) Done(detail string) {
-	s := r.end()
-	s.Detail = detail
-	r.print("   ok    %5.2fs  %s\n", s.Seconds, detail)
-}
-
-// Skip implements demo.Reporter.
-func (r *demoResult) Skip(reason string) {
-	s := r.end()
-	s.Skipped = reason
-	r.print("   skip  %5.2fs  %s\n", s.Seconds, reason)
-	r.Sealed = false
-}
-
-func (r *demoResult) end() *demoStep {
-	s := &r.Steps[len(r.Steps)-1]
-	s.Seconds = time.Since(r.started).Seconds()
-	return s
-}
-
-func (r *demoResult) print(format string, args ...any) {
-	if r.w != nil {
-		fmt.Fprintf(r.w, format, args...)
-	}
-}
-
-func (r *demoResult) WriteText(w io.Writer) error {
-	p := &printer{w: w}
-	p.line("")
-	if r.Dir == "" {
-		p.line("Everything was removed again. What to try next:")
-		p.line("  nodeseal demo --dir demo        keep it all, and look at it:")
-		p.line("  nodeseal inspect demo/%s", demo.BundleFile)
-	} else {
-		p.line("What to try next:")
-		p.line("  nodeseal inspect %s", filepath.Join(r.Dir, demo.BundleFile))
-		p.line("  tar --zstd -tf %s        it is an OCI image layout", filepath.Join(r.Dir, demo.BundleFile))
-	}
-	if r.Dir != "" && r.Sealed {
-		p.line("  rm -rf %s        removes nothing: it is sealed", filepath.Join(r.Dir, demo.StoreDir))
-		p.line("  nodeseal unseal %s && rm -rf %s", filepath.Join(r.Dir, demo.StoreDir), r.Dir)
-	}
-	p.line("  nodeseal bundle --help          with your own list of images")
-	return p.err
 }

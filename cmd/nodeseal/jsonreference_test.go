@@ -46,7 +46,7 @@ program's types.
 		{"carry", "", carryResult{}},
 		{"clean", "", cleanResult{}},
 		{"clean --work", "", cleanWorkResult{}},
-		{"demo", "Also of a demo that failed.", demoResult{}},
+		{"demo", "Also of a demo that failed.", result.Demo{}},
 		{"inspect", "`inventory` is inventory.json as it is in the bundle or the store, null for an empty slot;\n[bundle-format.md](bundle-format.md) describes it.", result.Inspect{}},
 		{"verify BUNDLE", "Also where damage was found (exit code 4).", result.Bundle{}},
 		{"verify STORE", "Also where damage was found (exit code 4).", result.Store{}},

@@ -1,0 +1,58 @@
+package mirror
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/split"
+)
+
+// ReadSince reads the inventory of the bundle at path, whole or in parts, or one that
+// lies there alone.
+func ReadSince(ctx context.Context, path string) (*Since, error) {
+	path = strings.TrimSuffix(path, split.Suffix)
+	inv, raw, err := readInventory(path)
+	if err != nil {
+		return nil, err
+	}
+	if inv == nil {
+		f, err := archive.OpenFile(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close() //nolint:errcheck // read only
+		inv, raw = f.Inventory(), f.RawInventory()
+	}
+	if raw, err = inv.WholeBytes(raw); err != nil {
+		return nil, err
+	}
+	return &Since{Inventory: inv.Whole(), ID: digest.FromBytes(raw)}, nil
+}
+
+// readInventory reads a file that begins as JSON does; nil where there is none,
+// or another one.
+func readInventory(path string) (*bundle.Inventory, []byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, nil // it may be in parts
+	}
+	defer f.Close()
+	r := bufio.NewReader(io.LimitReader(f, bundle.MaxInventory+1))
+	if first, err := r.Peek(1); err != nil || first[0] != '{' {
+		return nil, nil, nil // who reads it says so
+	}
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading inventory: %w", err)
+	}
+	inv, err := bundle.ParseInventory(strings.NewReader(string(raw)))
+	return inv, raw, err
+}
