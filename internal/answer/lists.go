@@ -11,6 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // listTags answers GET /v2/<name>/tags/list, with n and last.
@@ -59,7 +61,7 @@ func (h *Handler) listReferrers(w http.ResponseWriter, r *http.Request, subject 
 			return err
 		}
 		var m head
-		if err := json.Unmarshal(data, &m); err != nil {
+		if err := jsonbound.Unmarshal(data, &m); err != nil {
 			return fmt.Errorf("referrer %s: %w", d, err)
 		}
 		if m.ArtifactType == "" {

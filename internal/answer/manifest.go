@@ -1,12 +1,13 @@
 package answer
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/manifest"
+
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // head is what is read of a manifest.
@@ -21,7 +22,7 @@ type head struct {
 // subjectOf returns the manifest that a manifest is about, "" where it names none.
 func subjectOf(data []byte) digest.Digest {
 	var m head
-	if json.Unmarshal(data, &m) != nil || m.Subject == nil {
+	if jsonbound.Unmarshal(data, &m) != nil || m.Subject == nil {
 		return ""
 	}
 	return m.Subject.Digest
@@ -30,7 +31,7 @@ func subjectOf(data []byte) digest.Digest {
 // mediaTypeOf returns the type of a manifest, as its text has it or lets guess.
 func mediaTypeOf(data []byte) string {
 	var m head
-	if json.Unmarshal(data, &m) == nil && m.MediaType != "" {
+	if jsonbound.Unmarshal(data, &m) == nil && m.MediaType != "" {
 		return m.MediaType
 	}
 	if guess := manifest.GuessMIMEType(data); guess != "" {

@@ -8,13 +8,14 @@ import (
 	"slices"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // FormatV1 is the value of Document.Format.
 const FormatV1 = "nodeseal list v1"
 
 // maxDocument bounds a document that is read, in bytes.
-const maxDocument = 256 << 20
+const maxDocument = 32 << 20
 
 // ErrDocument is wrapped by every error about a list that breaks the format.
 var ErrDocument = errors.New("image list is not valid")
@@ -78,7 +79,7 @@ func ReadDocument(r io.Reader) (*Document, error) {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrDocument, maxDocument)
 	}
 	var d Document
-	if err := json.Unmarshal(data, &d); err != nil {
+	if err := jsonbound.Unmarshal(data, &d); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDocument, err)
 	}
 	if d.Format != FormatV1 {

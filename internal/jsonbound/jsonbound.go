@@ -19,6 +19,15 @@ const (
 	MemberBytes = 12
 	// MaxDepth is how deep arrays and objects may be nested.
 	MaxDepth = 256
+	// recordDepth is how deep lists in records are nested: a list of records, a record, its list.
+	recordDepth = 3
+	// numbers is how many numbers in such a list count as one element.
+	numbers = 16
+	// recordAllowance, recordBytes and recordMemberBytes are for records and their members
+	// what Allowance, ElementBytes and MemberBytes are for any document.
+	recordAllowance   = 16 << 10
+	recordBytes       = 256
+	recordMemberBytes = 24
 )
 
 // ErrBound is wrapped by the error about a document that would take too much memory.
@@ -33,18 +42,38 @@ func Unmarshal(data []byte, v any) error {
 	return json.Unmarshal(data, v)
 }
 
+// CheckRecords is Check for a list of records as container stores keep them: each is long, and holds lists of numbers, the owners of
+// files, that take little more memory decoded than written.
+func CheckRecords(data []byte) error {
+	var s scan
+	s.count(data)
+	s.elements += s.numbers / numbers
+	if n := recordAllowance + len(data)/recordBytes; s.records > n {
+		return fmt.Errorf("%w: %d records in %d bytes, at most %d are read", ErrBound, s.records, len(data), n)
+	}
+	return s.refuse(len(data), recordMemberBytes)
+}
+
 // Check counts the values of a document, without memory of its own. What it passes, json.Unmarshal
 // decodes with a few bytes of memory for each byte of data, and Allowance values besides. It does
 // not say that the document is JSON. The error wraps ErrBound.
 func Check(data []byte) error {
 	var s scan
-	for i := 0; i < len(data); i++ {
+	s.count(data)
+	s.elements += s.numbers
+	return s.refuse(len(data), MemberBytes)
+}
+
+// count counts.
+func (s *scan) count(data []byte) {
+	for i := 0; i < len(data) && !s.tooDeep; i++ {
 		switch data[i] {
 		case '"':
 			i = endOfString(data, i+1)
 		case '{', '[':
 			if s.depth == MaxDepth {
-				return fmt.Errorf("%w: nested more than %d deep", ErrBound, MaxDepth)
+				s.tooDeep = true
+				continue
 			}
 			s.array[s.depth] = data[i] == '['
 			s.depth++
@@ -52,18 +81,31 @@ func Check(data []byte) error {
 		case '}', ']':
 			s.depth = max(s.depth-1, 0)
 		case ',':
-			if s.depth > 0 && s.array[s.depth-1] {
-				s.elements++
-			} else {
+			switch {
+			case s.depth == 0 || !s.array[s.depth-1]:
 				s.members++
+			case s.depth == recordDepth && startsNumber(data[i+1:]):
+				s.numbers++
+			default:
+				s.elements++
+				if s.depth == 1 {
+					s.records++
+				}
 			}
 		}
 	}
-	if n := Allowance + len(data)/ElementBytes; s.elements > n {
-		return fmt.Errorf("%w: %d elements in %d bytes, at most %d are read", ErrBound, s.elements, len(data), n)
+}
+
+// refuse returns an error if a document of size bytes may not have what was counted.
+func (s *scan) refuse(size, memberBytes int) error {
+	if s.tooDeep {
+		return fmt.Errorf("%w: nested more than %d deep", ErrBound, MaxDepth)
 	}
-	if n := Allowance + len(data)/MemberBytes; s.members > n {
-		return fmt.Errorf("%w: %d members in %d bytes, at most %d are read", ErrBound, s.members, len(data), n)
+	if n := Allowance + size/ElementBytes; s.elements > n {
+		return fmt.Errorf("%w: %d elements in %d bytes, at most %d are read", ErrBound, s.elements, size, n)
+	}
+	if n := Allowance + size/memberBytes; s.members > n {
+		return fmt.Errorf("%w: %d members in %d bytes, at most %d are read", ErrBound, s.members, size, n)
 	}
 	return nil
 }
@@ -71,7 +113,15 @@ func Check(data []byte) error {
 // scan is what Check counts.
 type scan struct {
 	depth, elements, members int
+	records                  int // elements of the outermost list, also among elements
+	numbers                  int // numbers of lists in records
+	tooDeep                  bool
 	array                    [MaxDepth]bool
+}
+
+// startsNumber reports whether a number follows.
+func startsNumber(data []byte) bool {
+	return len(data) > 0 && (data[0] >= '0' && data[0] <= '9')
 }
 
 // endOfString returns the place of the quote that ends the string whose first byte is data[i].

@@ -37,6 +37,25 @@ func TestUnmarshal(t *testing.T) {
 	}
 }
 
+func TestCheckRecords(t *testing.T) {
+	t.Parallel()
+	numbers := func(n int) string { return strings.Repeat("1,", n) + "1" }
+	for name, c := range map[string]struct {
+		doc string
+		ok  bool
+	}{
+		"owners":              {`[{"uidset":[` + numbers(900_000) + `]}]`, true},
+		"too many owners":     {`[{"uidset":[` + numbers(8_000_000) + `]}]`, false},
+		"numbers for records": {`[` + numbers(100_000) + `]`, false},
+		"strings":             {`[{"uidset":[` + strings.Repeat(`"",`, 100_000) + `""]}]`, false},
+		"empty records":       {`[` + strings.Repeat(`{},`, 100_000) + `{}]`, false},
+	} {
+		if err := jsonbound.CheckRecords([]byte(c.doc)); errors.Is(err, jsonbound.ErrBound) == c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // What Check passes is decoded into the largest structs that this program has with a bounded
 // memory for each byte.
 func FuzzUnmarshal(f *testing.F) {

@@ -2,13 +2,13 @@ package mirror
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/pull/policy"
 )
 
@@ -21,7 +21,7 @@ type signatures struct {
 // addSigstore adds the layers of a sigstore attachment's manifest.
 func (s *signatures) addSigstore(manifest []byte, contents map[digest.Digest][]byte) error {
 	var m v1.Manifest
-	if err := json.Unmarshal(manifest, &m); err != nil {
+	if err := jsonbound.Unmarshal(manifest, &m); err != nil {
 		return fmt.Errorf("sigstore attachment: %w", err)
 	}
 	for _, l := range m.Layers {

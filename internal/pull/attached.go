@@ -2,7 +2,6 @@ package pull
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/docker/reference"
 
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
@@ -234,7 +234,7 @@ func nextPage(link string) url.Values {
 
 func parseReferrers(data []byte) ([]v1.Descriptor, error) {
 	var index v1.Index
-	if err := json.Unmarshal(data, &index); err != nil {
+	if err := jsonbound.Unmarshal(data, &index); err != nil {
 		return nil, fmt.Errorf("list of referrers: %w: %w", ErrMediaType, err)
 	}
 	return index.Manifests, nil

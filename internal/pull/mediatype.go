@@ -8,6 +8,8 @@ import (
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/manifest"
+
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // mediaType returns the media type of a manifest from its bytes and from what
@@ -23,7 +25,7 @@ func mediaType(data []byte, contentType string) (string, error) {
 		Layers    *json.RawMessage `json:"layers"`
 		FSLayers  *json.RawMessage `json:"fsLayers"`
 	}
-	if err := json.Unmarshal(data, &fields); err != nil {
+	if err := jsonbound.Unmarshal(data, &fields); err != nil {
 		return "", fmt.Errorf("manifest is not JSON: %w: %w", ErrMediaType, err)
 	}
 	known := MediaTypes()

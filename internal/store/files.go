@@ -88,6 +88,9 @@ func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) ([]File, e
 	if err != nil {
 		return nil, fmt.Errorf("encoding references: %w", err)
 	}
+	if err := readable(references); err != nil {
+		return nil, err
+	}
 	files := []File{
 		{Path: layersFile, Mode: metadataPrivate, Content: layers},
 		{Path: layersLockFile, Mode: metadataPublic, Content: lockContent(layers)},

@@ -12,6 +12,9 @@ import (
 // its bundle is the largest.
 const maxRecord = 64 << 20
 
+// maxRecords bounds a list of records, in bytes: tens of thousands of layers.
+const maxRecords = 32 << 20
+
 // Files returns the files of the store in the directory dir, for Open and OpenStored:
 // regular ones beneath it, without links, each of at most 64 MiB where it is read whole.
 func Files(dir string) fs.FS { return safefile.DirFS(dir, maxRecord) }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,10 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/storage"
-
-	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // Store is a written store, read without the library's locks: what it holds
@@ -53,6 +53,11 @@ func Open(fsys fs.FS) (*Store, error) {
 		s.References, err = s.namesAsReferences(), nil
 	}
 	return s, err
+}
+
+// ReadLayers reads the layers' records of the store in fsys.
+func ReadLayers(fsys fs.FS) (layers []storage.Layer, err error) {
+	return layers, readJSON(fsys, layersFile, &layers)
 }
 
 // namesAsReferences makes references of the records' names alone.
@@ -129,8 +134,24 @@ func readJSON(fsys fs.FS, name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("reading store: %w", err)
 	}
-	if err := jsonbound.Unmarshal(data, v); err != nil {
+	if err := decodeRecords(data, v); err != nil {
 		return fmt.Errorf("reading store: %s: %w", name, err)
 	}
 	return nil
+}
+
+// decodeRecords decodes a list of records of a store, which somebody may have changed.
+func decodeRecords(data []byte, v any) error {
+	if err := checkRecords(data); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
+
+// checkRecords refuses records that would take too much memory.
+func checkRecords(data []byte) error {
+	if len(data) > maxRecords {
+		return fmt.Errorf("%w: %d bytes, at most %d are read", jsonbound.ErrBound, len(data), maxRecords)
+	}
+	return jsonbound.CheckRecords(data)
 }

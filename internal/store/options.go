@@ -36,7 +36,8 @@ type ImportOptions struct {
 	// end; 0 is 256 MiB. An image is synced once, at the end.
 	SyncEvery int64
 	// Progress receives the phases "plan" (images), "take" (bytes of layers of other
-	// stores, of a directory), "import" (bytes of layer blobs), "hash" (bytes of an
+	// stores, of a directory), "count" (bytes of layer blobs whose length is not known, of a
+	// directory), "import" (bytes of layer blobs), "hash" (bytes of an
 	// image), "copy" (bytes of an image that is installed), "prove" (bytes of its layers) and
 	// "check" (references). It may be nil.
 	Progress progress.Func

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // signaturesKey is the data item of an image record with its signatures, one behind
@@ -37,7 +38,7 @@ func (p *planner) addSignatures(ctx context.Context, src Metadata, rec *Image, i
 	switch {
 	case a.Kind == bundle.AttachmentSigstore && a.Tag == bundle.SignatureTag(img.Digest):
 		var m v1.Manifest
-		if err := json.Unmarshal(data, &m); err != nil {
+		if err := jsonbound.Unmarshal(data, &m); err != nil {
 			return damaged("reading attachment", a.Digest, img, err)
 		}
 		for _, l := range m.Layers {

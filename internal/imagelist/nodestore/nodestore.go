@@ -5,7 +5,6 @@
 package nodestore
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
@@ -150,7 +150,7 @@ func (s *Store) platform(id string) (string, error) {
 		return "", err
 	}
 	var config v1.Image
-	if err := json.Unmarshal(data, &config); err != nil {
+	if err := jsonbound.Unmarshal(data, &config); err != nil {
 		return "", fmt.Errorf("configuration: %w", err)
 	}
 	return config.OS + "/" + config.Architecture, nil

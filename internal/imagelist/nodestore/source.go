@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -61,7 +62,7 @@ func mediaType(data []byte) string {
 		MediaType string          `json:"mediaType"`
 		Manifests json.RawMessage `json:"manifests"`
 	}
-	if err := json.Unmarshal(data, &m); err != nil || m.MediaType != "" {
+	if err := jsonbound.Unmarshal(data, &m); err != nil || m.MediaType != "" {
 		return m.MediaType
 	}
 	if m.Manifests != nil {

@@ -1,7 +1,6 @@
 package objects
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
@@ -239,7 +239,7 @@ func BootImages(stream string, found func(arch, ref string)) error {
 			} `json:"images"`
 		} `json:"architectures"`
 	}
-	if err := json.Unmarshal([]byte(stream), &v); err != nil {
+	if err := jsonbound.Unmarshal([]byte(stream), &v); err != nil {
 		return fmt.Errorf("%w: stream metadata: %w", kubeobject.ErrObject, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Architectures)) {

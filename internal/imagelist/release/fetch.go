@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 	"github.com/nodeseal/nodeseal/internal/pull"
 )
@@ -100,7 +100,7 @@ func Fetch(ctx context.Context, src Source, ref, platform string) (*Payload, err
 func lastLayer(ctx context.Context, src Source, repo string, m pull.Manifest, platform string) (v1.Descriptor, error) {
 	if bundle.IsIndex(m.MediaType) {
 		var index v1.Index
-		if err := json.Unmarshal(m.Bytes, &index); err != nil {
+		if err := jsonbound.Unmarshal(m.Bytes, &index); err != nil {
 			return v1.Descriptor{}, fmt.Errorf("list %s: %w", m.Digest, err)
 		}
 		i := instance(index.Manifests, platform)
@@ -113,7 +113,7 @@ func lastLayer(ctx context.Context, src Source, repo string, m pull.Manifest, pl
 		}
 	}
 	var image v1.Manifest
-	if err := json.Unmarshal(m.Bytes, &image); err != nil {
+	if err := jsonbound.Unmarshal(m.Bytes, &image); err != nil {
 		return v1.Descriptor{}, fmt.Errorf("manifest %s: %w", m.Digest, err)
 	}
 	if len(image.Layers) == 0 {

@@ -3,13 +3,13 @@
 package release
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
@@ -60,7 +60,7 @@ func ParseReferences(r io.Reader) (*References, error) {
 			Tags []kubeobject.StreamTag `json:"tags"`
 		} `json:"spec"`
 	}
-	if err := json.Unmarshal(data, &stream); err != nil {
+	if err := jsonbound.Unmarshal(data, &stream); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrReferences, err)
 	}
 	if stream.Kind != "ImageStream" || stream.APIVersion != "image.openshift.io/v1" {
@@ -123,7 +123,7 @@ func ParseMetadata(r io.Reader) (*Metadata, error) {
 		Kind string `json:"kind"`
 		Metadata
 	}
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := jsonbound.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMetadata, err)
 	}
 	if !strings.HasPrefix(m.Kind, "cincinnati-metadata-") || m.Version == "" {

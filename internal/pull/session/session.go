@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -16,7 +15,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"go.podman.io/image/v5/docker/reference"
-	"go.podman.io/image/v5/pkg/docker/config"
 	"go.podman.io/image/v5/types"
 
 	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
@@ -62,6 +60,8 @@ type Options struct {
 	IdlePerHost int
 	// Timeout bounds the making of a connection, and the handshake on it.
 	Timeout time.Duration
+	// HelperTime bounds a look-up of credentials; 0 is 30 seconds.
+	HelperTime time.Duration
 }
 
 // Pool keeps connections and sessions. It is safe for concurrent use.
@@ -71,6 +71,7 @@ type Pool struct {
 	mu         sync.Mutex
 	transports map[transportKey]*hostTransport
 	sessions   map[sessionKey]*session
+	hung       map[string]*HelperError // by registry
 }
 
 // New returns an empty Pool.
@@ -79,6 +80,7 @@ func New(o Options) *Pool {
 		o:          o,
 		transports: make(map[transportKey]*hostTransport),
 		sessions:   make(map[sessionKey]*session),
+		hung:       make(map[string]*HelperError),
 	}
 }
 
@@ -109,7 +111,7 @@ func (p *Pool) Connect(ctx context.Context, ep mirrors.Endpoint) (*http.Client, 
 	if s.client != nil {
 		return s.client, s.scheme, nil
 	}
-	auth, err := p.credentials(ep)
+	auth, err := p.credentials(ctx, ep)
 	if err != nil {
 		return nil, "", err
 	}
@@ -175,22 +177,6 @@ func (f forceScheme) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.URL.Scheme = f.scheme
 	}
 	return f.inner.RoundTrip(req)
-}
-
-// credentials returns those of auth.json and its kin for ep's repository.
-func (p *Pool) credentials(ep mirrors.Endpoint) (authn.Authenticator, error) {
-	cred, err := config.GetCredentialsForRef(p.o.System, ep.Ref)
-	if err != nil {
-		return nil, fmt.Errorf("credentials for %s: %w", ep.Ref.Name(), err)
-	}
-	if cred.Username == "" && cred.Password == "" && cred.IdentityToken == "" {
-		return authn.Anonymous, nil
-	}
-	return authn.FromConfig(authn.AuthConfig{
-		Username:      cred.Username,
-		Password:      cred.Password,
-		IdentityToken: cred.IdentityToken,
-	}), nil
 }
 
 // transport returns the connections to ep's host.

@@ -18,6 +18,7 @@ import (
 // The phases of progress.
 const (
 	phaseTake   = "take"
+	phaseCount  = "count"
 	phaseImport = "import"
 	phaseCheck  = "check"
 )

@@ -8,84 +8,202 @@ import (
 	"io"
 	"sync/atomic"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
+	tarsplit "github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sync/errgroup"
 )
 
 // blockSize is what a file takes at least, on the file systems of nodes.
 const blockSize = 4096
 
-// checkNeed compares what the contents will take with what is free. With file
-// tables that is known to the file; without, only the least that it can be.
+// checkNeed compares what the contents will take with what is free. A file table says
+// that to the file. A layer without one is read, decompressed and counted first: what was
+// counted is then the most that is unpacked of it.
 func (im *importer) checkNeed(ctx context.Context) error {
-	var bytes, inodes atomic.Int64
-	g, ctx := errgroup.WithContext(ctx)
+	var total atomicNeed
+	var counted int64
+	for _, j := range im.work {
+		if j.counts() {
+			counted += j.size
+		}
+	}
+	if counted > 0 {
+		im.opts.Progress.Begin(phaseCount, counted, progress.Bytes)
+	}
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(im.opts.Jobs)
 	for _, j := range im.work {
-		g.Go(func() error {
-			b, n, err := im.needOf(ctx, j)
-			bytes.Add(b)
-			inodes.Add(n)
-			return err
-		})
+		g.Go(func() error { return im.needOf(gctx, j, &total) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	if counted > 0 {
+		im.opts.Progress.End(phaseCount)
+	}
 	im.repeats.end()
-	need := store.Need{Bytes: bytes.Load(), Inodes: inodes.Load()}
-	return store.Room(int(im.partial.lock.Fd()), im.target, need, im.opts.MaxUsage)
+	return im.room(total.need())
 }
 
-// needOf returns what one content will take: of what is finished nothing but
-// the directories of layers that share it.
-func (im *importer) needOf(ctx context.Context, j *job) (bytes, inodes int64, err error) {
+// room compares a need with what is free.
+func (im *importer) room(n store.Need) error {
+	return store.Room(int(im.partial.lock.Fd()), im.target, n, im.opts.MaxUsage)
+}
+
+// atomicNeed is a need that several goroutines add to.
+type atomicNeed struct{ bytes, inodes atomic.Int64 }
+
+func (n *atomicNeed) add(more store.Need) {
+	n.bytes.Add(more.Bytes)
+	n.inodes.Add(more.Inodes)
+}
+
+func (n *atomicNeed) need() store.Need {
+	return store.Need{Bytes: n.bytes.Load(), Inodes: n.inodes.Load()}
+}
+
+// counts reports whether the layer must be read to know what it takes. The plain tar of a
+// base is not: its length is known, and it lies there already.
+func (j *job) counts() bool {
 	l := j.layers[0]
-	fixed := int64(len(j.layers)) * 8 // folders, links and metadata of a layer
-	if l.Table == "" {
-		if j.done != nil {
-			return 0, fixed, nil
-		}
-		return max(l.DiffSize, j.size), fixed, nil
+	return j.done == nil && l.Table == "" && (l.DiffSize == 0 || l.Blob != l.DiffID)
+}
+
+// needOf adds what one content will take: of what is finished nothing but
+// the directories of layers that share it.
+func (im *importer) needOf(ctx context.Context, j *job, total *atomicNeed) error {
+	l := j.layers[0]
+	n := contentNeed{layers: int64(len(j.layers))}
+	var err error
+	switch {
+	case j.counts():
+		err = im.count(ctx, j, &n, total)
+	case l.Table != "":
+		err = im.readTable(ctx, l, &n)
+	default:
+		n.bytes = max(l.DiffSize, j.size)
+		n.content = n.bytes
 	}
+	if err != nil {
+		return err
+	}
+	total.add(n.sum(l.DiffSize, j.done != nil))
+	return nil
+}
+
+// contentNeed is what the entries of one content take.
+type contentNeed struct {
+	layers                     int64 // that have it
+	content                    int64 // bytes of files
+	bytes, files, dirs, others int64 // bytes as they lie on the disk
+}
+
+// add adds an entry.
+func (n *contentNeed) add(kind byte, size int64) error {
+	switch kind {
+	case tar.TypeReg, tar.TypeGNUSparse:
+		n.files++
+		if size < 0 || size > bundle.MaxBlob-n.bytes {
+			return fmt.Errorf("%w: sizes without end", blob.ErrClaim)
+		}
+		n.content += size
+		n.bytes += (size + blockSize - 1) / blockSize * blockSize
+	case tar.TypeDir:
+		n.dirs++
+	case tar.TypeLink:
+		n.others++
+	default:
+		n.files++
+	}
+	return nil
+}
+
+// sum returns what the content takes; its plain tar has diffSize bytes, 0 if that is not known.
+func (n *contentNeed) sum(diffSize int64, done bool) store.Need {
+	fixed := n.layers * 8 // folders, links and metadata of a layer
+	dirs := n.layers * n.dirs
+	need := store.Need{Bytes: dirs * blockSize, Inodes: dirs + fixed}
+	if done {
+		return store.Need{Inodes: fixed}
+	}
+	need.Bytes += n.bytes
+	need.Inodes += n.files
+	// The tar-split keeps what is not content. Headers shrink to little of it; what is longer
+	// than headers are may not.
+	if extra := diffSize - n.content - (n.files+n.dirs+n.others)*blockSize; extra > 0 {
+		need.Bytes += extra
+	}
+	return need
+}
+
+// readTable adds the entries of the file table of l.
+func (im *importer) readTable(ctx context.Context, l *store.Layer, n *contentNeed) error {
 	fail := func(err error) error {
 		return &store.Error{Kind: blob.Kind(err), Op: "reading the file table of layer", Image: l.Image, Digest: l.DiffID, Err: err}
 	}
 	r, err := im.src.OpenTable(ctx, l.Table)
 	if err != nil {
-		return 0, 0, fail(err)
+		return fail(err)
 	}
 	defer r.Close()
 	table := filetable.NewReader(r)
-	var files, dirs int64
 	var contents []uint64
 	for {
 		e, err := table.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil {
-			return 0, 0, fail(err)
+		if err == nil {
+			err = n.add(e.Type, e.Size)
 		}
-		switch e.Type {
-		case tar.TypeReg:
-			files++
+		if err != nil {
+			return fail(err)
+		}
+		if e.Type == tar.TypeReg {
 			contents = append(contents, shortened(e.SHA256))
-			if bytes += (e.Size + blockSize - 1) / blockSize * blockSize; bytes < 0 {
-				return 0, 0, fail(fmt.Errorf("%w: sizes without end", blob.ErrClaim))
-			}
-		case tar.TypeDir:
-			dirs++
-		case tar.TypeLink:
-		default:
-			files++
 		}
 	}
 	im.repeats.add(contents)
-	if j.done != nil {
-		files, bytes, dirs = 0, 0, 0
+	return nil
+}
+
+// countEvery is after how many bytes that a layer will take the room is asked for.
+const countEvery = 64 << 20
+
+// count reads the content of j and adds its entries. It ends as soon as there cannot be
+// enough room, and gives the layers of j the length that it found.
+func (im *importer) count(ctx context.Context, j *job, n *contentNeed, total *atomicNeed) error {
+	l := j.layers[0]
+	fail := func(err error) error {
+		return &store.Error{Kind: blob.Kind(err), Op: "counting layer", Image: l.Image, Digest: l.DiffID, Err: err}
 	}
-	return bytes + int64(len(j.layers))*dirs*blockSize, files + int64(len(j.layers))*dirs + fixed, nil
+	raw, err := im.src.OpenLayerUnverified(ctx, l.Blob)
+	if err != nil {
+		return fail(fmt.Errorf("opening its blob: %w", err))
+	}
+	defer raw.Close()
+	im.opts.Progress.Working(phaseCount, l.DiffID.String())
+	asked := int64(0)
+	size, err := blob.Count(ctx, raw, l, func(b int64) { im.opts.Progress.Add(phaseCount, b) }, func(hdr *tarsplit.Header) error {
+		if err := n.add(hdr.Typeflag, hdr.Size); err != nil || n.bytes < asked {
+			return err
+		}
+		asked = n.bytes + countEvery
+		sofar := total.need()
+		return im.room(store.Need{Bytes: sofar.Bytes + n.bytes, Inodes: sofar.Inodes + n.files})
+	})
+	if err != nil {
+		return fail(err)
+	}
+	if l.DiffSize != 0 && size != l.DiffSize {
+		return fail(fmt.Errorf("%w: its plain tar has %d bytes, the inventory says %d", blob.ErrClaim, size, l.DiffSize))
+	}
+	for _, l := range j.layers {
+		l.DiffSize = size
+	}
+	return nil
 }

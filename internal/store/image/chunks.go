@@ -10,11 +10,16 @@ import (
 // chunkSize is how much of a stream stands together in a chunkFile.
 const chunkSize = 64 << 10
 
+// roomEvery is after how many bytes a chunkFile asks for room: how long tables and tar-splits
+// get is not known before they are made.
+const roomEvery = 64 << 20
+
 // chunkFile keeps many streams of unknown lengths, written at the same time, in one
 // file.
 type chunkFile struct {
-	f   *os.File
-	end atomic.Int64
+	f    *os.File
+	room func(size int64) error // called with what the file will grow by
+	end  atomic.Int64
 }
 
 // chunks is one stream of a chunkFile. It is for one goroutine at a time.
@@ -50,6 +55,11 @@ func (c *chunks) flush() error {
 		return nil
 	}
 	at := c.file.end.Add(chunkSize) - chunkSize
+	if at%roomEvery == 0 && at > 0 {
+		if err := c.file.room(roomEvery); err != nil {
+			return err
+		}
+	}
 	if _, err := c.file.f.WriteAt(c.buf, at); err != nil {
 		return fmt.Errorf("writing beside the image: %w", err)
 	}

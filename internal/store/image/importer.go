@@ -35,12 +35,14 @@ type importer struct {
 	splits *chunkFile
 	space  *filemem.Space // of index and build
 	index  *index
-	build  *erofs.Builder
-	tree   *skeleton
-	digest digest.Digest
-	donors []*donor
-	cloned []clone // blocks that the image shares with donors
-	result Result
+	// entries is about what those of all tables take, in bytes.
+	entries int64
+	build   *erofs.Builder
+	tree    *skeleton
+	digest  digest.Digest
+	donors  []*donor
+	cloned  []clone // blocks that the image shares with donors
+	result  Result
 }
 
 // job is one content to decode, and the layers that have it.
@@ -168,8 +170,8 @@ func (im *importer) begin(context.Context) error {
 		return err
 	}
 	im.space = filemem.New(im.out.tables)
-	im.splits, im.index = &chunkFile{f: im.out.splits}, newIndex(im.space)
-	im.work, im.cloned = nil, nil
+	im.splits, im.index = &chunkFile{f: im.out.splits, room: im.room}, newIndex(im.space)
+	im.work, im.cloned, im.entries = nil, nil, 0
 	for _, layers := range im.plan.Contents() {
 		im.work = append(im.work, &job{layers: layers, size: layers[0].BlobSize})
 	}

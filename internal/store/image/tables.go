@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/erofs"
@@ -32,16 +33,20 @@ func (im *importer) tabulateAll(ctx context.Context) error {
 			j.table = im.splits.create(make([]byte, 0, chunkSize))
 			table := filetable.NewWriter(j.table)
 			opts := extract.Options{MaxSize: j.layers[0].DiffSize, Listing: table}
+			var result *extract.Result
 			var err error
 			if d != nil && d.file != nil {
 				t := newTree(func(*tartar.Header, *extract.Content) (erofs.Content, error) { return 0, nil })
 				t.devices = true
-				_, _, err = w.replay(ctx, d, j, t, opts)
+				result, _, err = w.replay(ctx, d, j, t, opts)
 			} else {
-				_, err = w.scan(ctx, d, j, nowhere{}, io.Discard, opts)
+				result, err = w.scan(ctx, d, j, nowhere{}, io.Discard, opts)
 			}
 			if err != nil {
 				return err
+			}
+			for _, l := range j.layers {
+				l.DiffSize = result.DiffSize // no more than that is written
 			}
 			return errors.Join(table.Close(), j.table.close())
 		})
@@ -104,6 +109,7 @@ func (im *importer) readTable(ctx context.Context, j *job) error {
 		if err != nil {
 			return err
 		}
+		im.entries += entrySize + int64(len(path.Base(e.Name)))
 		if e.Type != tar.TypeReg || e.Size == 0 {
 			continue
 		}
@@ -116,10 +122,14 @@ func (im *importer) readTable(ctx context.Context, j *job) error {
 	}
 }
 
+// entrySize is about what the image takes for an entry without its content and its name: an
+// inode and a directory's entry.
+const entrySize = 64 + 12
+
 // maxSize bounds the sum of all contents: EROFS ends at 16 TiB.
 const maxSize = 16 << 40
 
 // checkNeed compares the least that the image will take with what is free.
 func (im *importer) checkNeed(context.Context) error {
-	return im.room(im.index.bytes)
+	return im.room(im.index.bytes + im.entries)
 }

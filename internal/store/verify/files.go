@@ -2,7 +2,6 @@ package verify
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +13,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/opencontainers/go-digest"
-	"go.podman.io/storage"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,9 +71,8 @@ func (c *checker) wantedFiles() (map[string]store.File, error) {
 // borrowFacts takes from the store's own records what a damaged layer's
 // contents cannot tell any more.
 func (c *checker) borrowFacts() {
-	var records []storage.Layer
-	data, err := os.ReadFile(filepath.Join(c.dir, store.LayersDir, "layers.json"))
-	if err != nil || json.Unmarshal(data, &records) != nil {
+	records, err := store.ReadLayers(store.Files(c.dir))
+	if err != nil {
 		records = nil // damaged, which is told elsewhere
 	}
 	known := make(map[digest.Digest]store.Facts)
