@@ -44,7 +44,8 @@ func TestSize(t *testing.T) {
 					step(command, command, "--quiet", "--gc-threshold=0", "--root", root, "--format", format, bundle)
 				}
 				fill("import", old)
-				step("status", "status", "--root", root)
+				conf := storageConf(t, root)
+				step("status", "status", "--root", root, "--storage-conf", conf)
 				step("verify", "verify", "--quiet", filepath.Join(root, "a"))
 				fill("reseal", renewed)
 			})
@@ -60,6 +61,17 @@ func bigBundle(t testing.TB, images, files, changed int) string {
 		storetest.Big{Images: images, Files: files, Changed: changed}.WriteBundle(t, path+".part")
 		check(t, os.Rename(path+".part", path))
 	}
+	return path
+}
+
+// storageConf writes a storage.conf with both slots, without which status exits with 4.
+func storageConf(t testing.TB, root string) string {
+	t.Helper()
+	at := t.TempDir()
+	path := filepath.Join(at, "storage.conf")
+	check(t, os.WriteFile(path, fmt.Appendf(nil,
+		"[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n[storage.options]\nadditionalimagestores = [%q, %q]\n",
+		filepath.Join(at, "graph"), filepath.Join(at, "run"), filepath.Join(root, "a"), filepath.Join(root, "b")), 0o600))
 	return path
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"path"
 	"strings"
 
@@ -73,9 +74,10 @@ func (img *Image) DataFile(item BigData) string {
 func TarSplitFile(layerID string) string { return path.Join(LayersDir, layerID+tarSplitSuffix) }
 
 // Files returns all files of the store but the layers' contents and tar-splits,
-// in an order that depends only on the plan. facts are by diff ID; inventory is
+// in an order that depends only on the plan. They are made as they are asked for: the
+// files of a layer name all layers below it. facts are by diff ID; inventory is
 // what RawInventory returns.
-func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) ([]File, error) {
+func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) (iter.Seq[File], error) {
 	layers, err := p.LayerRecords(facts)
 	if err != nil {
 		return nil, err
@@ -91,7 +93,7 @@ func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) ([]File, e
 	if err := readable(references); err != nil {
 		return nil, err
 	}
-	files := []File{
+	records := []File{
 		{Path: layersFile, Mode: metadataPrivate, Content: layers},
 		{Path: layersLockFile, Mode: metadataPublic, Content: lockContent(layers)},
 		{Path: imagesFile, Mode: metadataPrivate, Content: images},
@@ -99,8 +101,24 @@ func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) ([]File, e
 		{Path: inventoryFile, Mode: metadataPublic, Content: inventory},
 		{Path: referencesFile, Mode: metadataPublic, Content: append(references, '\n')},
 	}
+	return func(yield func(File) bool) {
+		for _, f := range records {
+			if !yield(f) {
+				return
+			}
+		}
+		p.eachFile(yield)
+	}, nil
+}
+
+// eachFile calls yield with the files of layers, images and attachments, until it is false.
+func (p *Plan) eachFile(yield func(File) bool) {
 	for _, l := range p.Layers {
-		files = append(files, l.files()...)
+		for _, f := range l.files() {
+			if !yield(f) {
+				return
+			}
+		}
 	}
 	for _, img := range p.Images {
 		for _, item := range img.Data {
@@ -108,13 +126,16 @@ func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) ([]File, e
 			if f.Content == nil {
 				f.Blob = item.Digest
 			}
-			files = append(files, f)
+			if !yield(f) {
+				return
+			}
 		}
 	}
 	for _, d := range p.Attachments {
-		files = append(files, File{Path: path.Join(attachmentsDir, d.Encoded()), Mode: metadataPublic, Blob: d})
+		if !yield(File{Path: path.Join(attachmentsDir, d.Encoded()), Mode: metadataPublic, Blob: d}) {
+			return
+		}
 	}
-	return files, nil
 }
 
 // files returns the small files in the folder of a layer, and its short name.

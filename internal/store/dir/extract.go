@@ -1,73 +1,20 @@
 package dir
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync/atomic"
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
-	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
-	"golang.org/x/sync/errgroup"
 )
-
-// extractAll extracts what is not finished yet, in parallel, largest first.
-func (im *importer) extractAll(ctx context.Context) error {
-	var todo []*job
-	var total int64
-	for _, j := range im.work {
-		if j.done == nil {
-			todo = append(todo, j)
-			total += j.size
-		}
-	}
-	slices.SortStableFunc(todo, func(a, b *job) int { return cmp.Compare(b.size, a.size) })
-	if err := im.makeFolders(); err != nil {
-		return err
-	}
-	im.opts.Progress.Begin(phaseImport, total, progress.Bytes)
-	g, gctx := errgroup.WithContext(ctx)
-	var next atomic.Int64
-	for range min(im.opts.Jobs, len(todo)) {
-		g.Go(func() error {
-			w := worker{im: im}
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(todo) {
-					return nil
-				}
-				if err := im.label.creating(func() error { return w.extractOne(gctx, todo[i]) }); err != nil {
-					return err
-				}
-				im.syncer.finished(todo[i])
-			}
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	im.syncer.last()
-	im.opts.Progress.End(phaseImport)
-	for _, j := range im.work {
-		im.result.Files += j.done.Files
-		im.result.Bytes += j.done.DiffSize
-		im.result.Squashed += j.done.Squashed
-	}
-	im.result.Extracted = len(todo)
-	if im.result.Squashed > 0 {
-		im.opts.Progress.Warn(fmt.Sprintf("%d files have owners that this user namespace does not know; they belong to its root now", im.result.Squashed))
-	}
-	return nil
-}
 
 // worker extracts contents, one after another, with the same buffers.
 type worker struct {
@@ -76,25 +23,35 @@ type worker struct {
 	split     tarSplit
 }
 
-// extractOne extracts and proves one content, and records it.
-func (w *worker) extractOne(ctx context.Context, j *job) error {
-	im, l := w.im, j.layers[0]
-	im.opts.Progress.Working(phaseImport, l.DiffID.String())
-	result, err := w.unpack(ctx, l)
+// NewWorker implements build.Writer.
+func (im *importer) NewWorker() build.Worker { return &worker{im: im} }
+
+// Layer implements build.Worker: it extracts and proves one content, and records it.
+func (w *worker) Layer(ctx context.Context, j *build.Job) error {
+	err := w.im.label.creating(func() error { return w.extractOne(ctx, j) })
+	if err != nil {
+		return j.Error("extracting layer", err)
+	}
+	w.im.syncer.finished(j)
+	return nil
+}
+
+// Flush implements build.Worker.
+func (*worker) Flush() error { return nil }
+
+func (w *worker) extractOne(ctx context.Context, j *build.Job) error {
+	result, err := w.unpack(ctx, j.First())
 	if err == nil {
-		err = blob.Prove(l, result)
+		err = blob.Prove(j.First(), result)
 	}
 	if err == nil {
-		err = im.step("record")
-	}
-	if err == nil {
-		j.done = result
-		err = im.writeRecord(j)
+		err = w.im.step("record")
 	}
 	if err != nil {
-		return &store.Error{Kind: blob.Kind(err), Op: "extracting layer", Image: l.Image, Digest: l.DiffID, Err: err}
+		return err
 	}
-	return nil
+	j.Done = result
+	return w.im.writeRecord(j)
 }
 
 // unpack extracts the content of l into its diff directory.
@@ -105,7 +62,7 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result,
 		return nil, fmt.Errorf("opening its blob: %w", err)
 	}
 	defer raw.Close()
-	plain, err := blob.Open(raw, l, func(n int64) { im.opts.Progress.Add(phaseImport, n) })
+	plain, err := blob.Open(raw, l, func(n int64) { im.opts.Progress.Add(build.PhaseImport, n) })
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,5 @@
-// Package dir writes an additional image store into a directory: it plans,
-// extracts each layer once and in parallel, straight from the source, writes
-// the metadata, checks the store with the library and only then gives it its
-// name.
+// Package dir writes an additional image store into a directory: it is the
+// build.Writer of that form, which extracts each layer straight from the source.
 //
 // All of the work is done in a hidden directory beside the target,
 // .NAME.partial. What a run that was killed left there is taken over by the
@@ -10,8 +8,13 @@ package dir
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/build"
+	"go.podman.io/storage/pkg/unshare"
 )
 
 // Result says what an import did.
@@ -41,10 +44,22 @@ func Import(ctx context.Context, src store.Source, target string, opts store.Imp
 // importStepwise is Import that calls step before each of its steps, and ends with its
 // error; tests do.
 func importStepwise(ctx context.Context, src store.Source, target string, opts store.ImportOptions, step func(name string) error) (*Result, error) {
-	im, err := newImporter(src, target, opts.WithDefaults())
+	abs, err := filepath.Abs(target)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", target, err)
+	}
+	if os.Geteuid() != 0 {
+		return nil, fmt.Errorf("%w: importing needs root, or a user namespace in which this user is root", store.ErrPrecondition)
+	}
+	im := &importer{
+		src: src, opts: opts.WithDefaults(), step: step, target: abs,
+		userNS: unshare.IsRootless(),
+		label:  newLabeller(),
+	}
+	counts, err := build.RunStepwise(ctx, src, abs, im.open, im.opts, step)
 	if err != nil {
 		return nil, err
 	}
-	im.step = step
-	return im.run(ctx)
+	counts.Linked = im.linked
+	return &Result{Path: abs, Counts: *counts}, nil
 }

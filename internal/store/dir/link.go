@@ -9,26 +9,26 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/dirents"
 	"github.com/nodeseal/nodeseal/internal/store"
-	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"golang.org/x/sys/unix"
 )
 
-// linkAll gives contents that several layers share to all of them, and every
-// layer the attributes of its root directory.
-func (im *importer) linkAll(ctx context.Context) error {
+// Join implements build.Writer: it gives contents that several layers share to all of
+// them.
+func (im *importer) Join(ctx context.Context) error {
+	im.syncer.last()
 	return im.label.creating(func() error {
-		for _, j := range im.work {
-			for _, l := range j.layers[1:] {
+		for _, j := range im.jobs {
+			for _, l := range j.Layers[1:] {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				if err := im.linkLayer(j.layers[0], l); err != nil {
+				if err := im.linkLayer(j.First(), l); err != nil {
 					return &store.Error{Op: "linking layer", Image: l.Image, Digest: l.DiffID, Err: err}
 				}
-				im.result.Linked++
+				im.linked++
 			}
 		}
-		return im.setRoots()
+		return nil
 	})
 }
 
@@ -138,42 +138,4 @@ func linkDir(from, to folder, name string, place placer) error {
 		return fmt.Errorf("times of %s: %w", name, err)
 	}
 	return nil
-}
-
-// setRoots gives the root directory of every layer its attributes: the tar's,
-// else those of the layer below, at the very bottom the library's default.
-func (im *importer) setRoots() error {
-	own := make(map[*store.Layer]*extract.Root)
-	for _, j := range im.work {
-		for _, l := range j.layers {
-			own[l] = j.done.Root
-		}
-	}
-	has := make(map[*store.Layer]*extract.Root)
-	for _, l := range im.plan.Layers { // parents come first
-		root := extract.Inherited(has[l.Parent])
-		if own[l] != nil {
-			root = *own[l]
-		}
-		has[l] = &root
-		path := filepath.Join(im.partial.store, store.DiffDir(l.ID))
-		if err := im.setRoot(path, root); err != nil {
-			return &store.Error{Op: "finishing layer", Image: l.Image, Digest: l.DiffID, Err: err}
-		}
-	}
-	return nil
-}
-
-func (im *importer) setRoot(path string, root extract.Root) error {
-	err := os.Lchown(path, root.UID, root.GID)
-	if im.userNS && errors.Is(err, unix.EINVAL) {
-		err = os.Lchown(path, 0, 0)
-	}
-	if err != nil {
-		return fmt.Errorf("owner of its root directory: %w", err)
-	}
-	if err := unix.Chmod(path, root.Mode); err != nil {
-		return fmt.Errorf("mode of its root directory: %w", err)
-	}
-	return setTime(path, root.Modified)
 }

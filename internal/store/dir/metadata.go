@@ -5,35 +5,48 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
-	"github.com/opencontainers/go-digest"
+	"github.com/nodeseal/nodeseal/internal/store/build"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"golang.org/x/sys/unix"
 )
 
-// writeMetadata writes everything but the layers' contents and tar-splits.
-func (im *importer) writeMetadata(ctx context.Context) error {
-	facts := make(map[digest.Digest]store.Facts, len(im.work))
-	for _, j := range im.work {
-		facts[j.layers[0].DiffID] = store.Facts{DiffSize: j.done.DiffSize, UIDs: j.done.UIDs, GIDs: j.done.GIDs}
-	}
-	files, err := im.plan.Files(facts, im.src.RawInventory())
-	if err != nil {
-		return fmt.Errorf("making metadata: %w", err)
+// Metadata implements build.Writer.
+func (im *importer) Metadata(ctx context.Context, files iter.Seq[store.File], roots build.Roots) error {
+	for l, root := range roots {
+		if err := im.setRoot(filepath.Join(im.partial.store, store.DiffDir(l.ID)), root); err != nil {
+			return &store.Error{Op: "finishing layer", Image: l.Image, Digest: l.DiffID, Err: err}
+		}
 	}
 	return im.label.creating(func() error {
 		made := make(map[string]bool)
-		for _, f := range files {
+		for f := range files {
 			if err := im.writeFile(ctx, f, made); err != nil {
 				return fmt.Errorf("writing %s: %w", f.Path, err)
 			}
 		}
 		return nil
 	})
+}
+
+func (im *importer) setRoot(path string, root extract.Root) error {
+	err := os.Lchown(path, root.UID, root.GID)
+	if im.userNS && errors.Is(err, unix.EINVAL) {
+		err = os.Lchown(path, 0, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("owner of its root directory: %w", err)
+	}
+	if err := unix.Chmod(path, root.Mode); err != nil {
+		return fmt.Errorf("mode of its root directory: %w", err)
+	}
+	return setTime(path, root.Modified)
 }
 
 // writeFile writes one file of the store. made are the folders that are there.

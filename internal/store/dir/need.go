@@ -13,6 +13,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	tarsplit "github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sync/errgroup"
 )
@@ -20,15 +21,14 @@ import (
 // blockSize is what a file takes at least, on the file systems of nodes.
 const blockSize = 4096
 
-// checkNeed compares what the contents will take with what is free. A file table says
-// that to the file. A layer without one is read, decompressed and counted first: what was
+// need returns what the contents will take. A file table says that to the file. A layer without one is read, decompressed and counted first: what was
 // counted is then the most that is unpacked of it.
-func (im *importer) checkNeed(ctx context.Context) error {
+func (im *importer) need(ctx context.Context) (store.Need, error) {
 	var total atomicNeed
 	var counted int64
-	for _, j := range im.work {
-		if j.counts() {
-			counted += j.size
+	for _, j := range im.jobs {
+		if counts(j) {
+			counted += j.Size
 		}
 	}
 	if counted > 0 {
@@ -36,22 +36,17 @@ func (im *importer) checkNeed(ctx context.Context) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(im.opts.Jobs)
-	for _, j := range im.work {
+	for _, j := range im.jobs {
 		g.Go(func() error { return im.needOf(gctx, j, &total) })
 	}
 	if err := g.Wait(); err != nil {
-		return err
+		return store.Need{}, err
 	}
 	if counted > 0 {
 		im.opts.Progress.End(phaseCount)
 	}
 	im.repeats.end()
-	return im.room(total.need())
-}
-
-// room compares a need with what is free.
-func (im *importer) room(n store.Need) error {
-	return store.Room(int(im.partial.lock.Fd()), im.target, n, im.opts.MaxUsage)
+	return total.need(), nil
 }
 
 // atomicNeed is a need that several goroutines add to.
@@ -68,30 +63,30 @@ func (n *atomicNeed) need() store.Need {
 
 // counts reports whether the layer must be read to know what it takes. The plain tar of a
 // base is not: its length is known, and it lies there already.
-func (j *job) counts() bool {
-	l := j.layers[0]
-	return j.done == nil && l.Table == "" && (l.DiffSize == 0 || l.Blob != l.DiffID)
+func counts(j *build.Job) bool {
+	l := j.First()
+	return j.Done == nil && l.Table == "" && (l.DiffSize == 0 || l.Blob != l.DiffID)
 }
 
 // needOf adds what one content will take: of what is finished nothing but
 // the directories of layers that share it.
-func (im *importer) needOf(ctx context.Context, j *job, total *atomicNeed) error {
-	l := j.layers[0]
-	n := contentNeed{layers: int64(len(j.layers))}
+func (im *importer) needOf(ctx context.Context, j *build.Job, total *atomicNeed) error {
+	l := j.First()
+	n := contentNeed{layers: int64(len(j.Layers))}
 	var err error
 	switch {
-	case j.counts():
+	case counts(j):
 		err = im.count(ctx, j, &n, total)
 	case l.Table != "":
-		err = im.readTable(ctx, l, &n)
+		err = im.readTable(ctx, j, &n)
 	default:
-		n.bytes = max(l.DiffSize, j.size)
+		n.bytes = max(l.DiffSize, j.Size)
 		n.content = n.bytes
 	}
 	if err != nil {
 		return err
 	}
-	total.add(n.sum(l.DiffSize, j.done != nil))
+	total.add(n.sum(l.DiffSize, j.Done != nil))
 	return nil
 }
 
@@ -140,12 +135,10 @@ func (n *contentNeed) sum(diffSize int64, done bool) store.Need {
 	return need
 }
 
-// readTable adds the entries of the file table of l.
-func (im *importer) readTable(ctx context.Context, l *store.Layer, n *contentNeed) error {
-	fail := func(err error) error {
-		return &store.Error{Kind: blob.Kind(err), Op: "reading the file table of layer", Image: l.Image, Digest: l.DiffID, Err: err}
-	}
-	r, err := im.src.OpenTable(ctx, l.Table)
+// readTable adds the entries of the file table of j.
+func (im *importer) readTable(ctx context.Context, j *build.Job, n *contentNeed) error {
+	fail := func(err error) error { return j.Error("reading the file table of layer", err) }
+	r, err := im.src.OpenTable(ctx, j.First().Table)
 	if err != nil {
 		return fail(err)
 	}
@@ -176,11 +169,9 @@ const countEvery = 64 << 20
 
 // count reads the content of j and adds its entries. It ends as soon as there cannot be
 // enough room, and gives the layers of j the length that it found.
-func (im *importer) count(ctx context.Context, j *job, n *contentNeed, total *atomicNeed) error {
-	l := j.layers[0]
-	fail := func(err error) error {
-		return &store.Error{Kind: blob.Kind(err), Op: "counting layer", Image: l.Image, Digest: l.DiffID, Err: err}
-	}
+func (im *importer) count(ctx context.Context, j *build.Job, n *contentNeed, total *atomicNeed) error {
+	l := j.First()
+	fail := func(err error) error { return j.Error("counting layer", err) }
 	raw, err := im.src.OpenLayerUnverified(ctx, l.Blob)
 	if err != nil {
 		return fail(fmt.Errorf("opening its blob: %w", err))
@@ -194,7 +185,7 @@ func (im *importer) count(ctx context.Context, j *job, n *contentNeed, total *at
 		}
 		asked = n.bytes + countEvery
 		sofar := total.need()
-		return im.room(store.Need{Bytes: sofar.Bytes + n.bytes, Inodes: sofar.Inodes + n.files})
+		return build.Room(im.target, store.Need{Bytes: sofar.Bytes + n.bytes, Inodes: sofar.Inodes + n.files}, im.opts.MaxUsage)
 	})
 	if err != nil {
 		return fail(err)
@@ -202,7 +193,7 @@ func (im *importer) count(ctx context.Context, j *job, n *contentNeed, total *at
 	if l.DiffSize != 0 && size != l.DiffSize {
 		return fail(fmt.Errorf("%w: its plain tar has %d bytes, the inventory says %d", blob.ErrClaim, size, l.DiffSize))
 	}
-	for _, l := range j.layers {
+	for _, l := range j.Layers {
 		l.DiffSize = size
 	}
 	return nil

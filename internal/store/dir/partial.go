@@ -7,23 +7,20 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/own"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/nodeseal/nodeseal/internal/store/check"
 	"golang.org/x/sys/unix"
 )
 
-// partialSuffix ends the name of the directory in which a store is made.
-const partialSuffix = ".partial"
-
 // PartialName returns the directory in which the store target is made: on the
 // same file system, hidden, and never taken for a store.
 func PartialName(target string) string {
-	return filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+partialSuffix)
+	return build.PartialName(target)
 }
 
 // partial is a store in the making.
@@ -105,18 +102,6 @@ func (p *partial) sync() error {
 		return fmt.Errorf("syncing the file system of %s: %w", p.path, err)
 	}
 	return nil
-}
-
-// publish gives the store its name.
-func (p *partial) publish(target string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, p.store, unix.AT_FDCWD, target, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("%w: %s", store.ErrExists, target)
-	}
-	if err != nil {
-		return fmt.Errorf("renaming the store to %s: %w", target, err)
-	}
-	return atomicfile.SyncDir(filepath.Dir(target))
 }
 
 // close unlocks the directory. It removes it where the store is published, and

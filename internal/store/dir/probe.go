@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probe tries, where the store will lie, everything that extraction does and
+// Probe implements build.Writer: it tries, where the store will lie, everything that extraction does and
 // not every file system, kernel or process can.
-func (im *importer) probe(context.Context) error {
+func (im *importer) Probe(context.Context) error {
 	scratch := im.partial.scratch()
 	if err := os.Mkdir(scratch, 0o700); err != nil {
 		return fmt.Errorf("probing the file system: %w", err)

@@ -1,7 +1,6 @@
 package dir
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 )
 
@@ -38,17 +38,17 @@ const (
 func (im *importer) recordPath(l *store.Layer) string { return filepath.Join(im.partial.records, l.ID) }
 
 // writeRecord records that the content of j is finished.
-func (im *importer) writeRecord(j *job) error {
+func (im *importer) writeRecord(j *build.Job) error {
 	boot, err := bootID()
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(record{Format: recordFormat, Boot: boot, UserNS: im.userNS, Layer: j.done})
+	data, err := json.Marshal(record{Format: recordFormat, Boot: boot, UserNS: im.userNS, Layer: j.Done})
 	if err != nil {
 		return fmt.Errorf("encoding record: %w", err)
 	}
 	// A torn record is none: it is not JSON.
-	if err := os.WriteFile(im.recordPath(j.layers[0]), data, 0o600); err != nil {
+	if err := os.WriteFile(im.recordPath(j.First()), data, 0o600); err != nil {
 		return fmt.Errorf("recording a finished layer: %w", err)
 	}
 	return nil
@@ -56,8 +56,8 @@ func (im *importer) writeRecord(j *job) error {
 
 // readRecord returns the record of the content of j, nil where there is none
 // that counts.
-func (im *importer) readRecord(j *job) (*extract.Result, error) {
-	path := im.recordPath(j.layers[0])
+func (im *importer) readRecord(j *build.Job) (*extract.Result, error) {
+	path := im.recordPath(j.First())
 	data, err := os.ReadFile(path + syncedSuffix)
 	synced := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
@@ -75,7 +75,7 @@ func (im *importer) readRecord(j *job) (*extract.Result, error) {
 	}
 	var r record
 	if json.Unmarshal(data, &r) != nil || r.Format != recordFormat || r.UserNS != im.userNS || r.Layer == nil ||
-		r.Layer.DiffID != j.layers[0].DiffID || (!synced && r.Boot != boot) {
+		r.Layer.DiffID != j.First().DiffID || (!synced && r.Boot != boot) {
 		return nil, nil // it does not count
 	}
 	return r.Layer, nil
@@ -92,7 +92,7 @@ func bootID() (string, error) {
 
 // takeOver keeps what an earlier run has finished and removes everything else
 // that it left.
-func (im *importer) takeOver(context.Context) error {
+func (im *importer) takeOver() error {
 	if err := removePaths(
 		filepath.Join(im.partial.store, store.LinkDir),
 		filepath.Join(im.partial.store, store.ImagesDir),
@@ -100,8 +100,9 @@ func (im *importer) takeOver(context.Context) error {
 		return err
 	}
 	keep := make(map[string]bool)
-	for _, j := range im.work {
-		l := j.layers[0]
+	over := 0
+	for _, j := range im.jobs {
+		l := j.First()
 		result, err := im.readRecord(j)
 		if err != nil {
 			return err
@@ -111,8 +112,9 @@ func (im *importer) takeOver(context.Context) error {
 		if result == nil || !exist(im.partial.store, store.DiffDir(l.ID), store.TarSplitFile(l.ID)) {
 			continue
 		}
-		j.done = result
-		im.result.TakenOver++
+		j.Done = result
+		j.TakenOver = true
+		over++
 		for _, name := range []string{l.ID, l.ID + syncedSuffix, filepath.Base(store.TarSplitFile(l.ID))} {
 			keep[name] = true
 		}
@@ -133,8 +135,8 @@ func (im *importer) takeOver(context.Context) error {
 			}
 		}
 	}
-	if im.result.TakenOver > 0 {
-		im.opts.Progress.Say(fmt.Sprintf("%d layers are finished from an earlier run", im.result.TakenOver))
+	if over > 0 {
+		im.opts.Progress.Say(fmt.Sprintf("%d layers are finished from an earlier run", over))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 )
 
 // syncer syncs finished layers from time to time beside the extraction, so that
@@ -22,11 +23,11 @@ type syncer struct {
 }
 
 // finished says that a layer is extracted and recorded.
-func (s *syncer) finished(j *job) {
+func (s *syncer) finished(j *build.Job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending = append(s.pending, j.layers[0])
-	s.bytes += j.done.DiffSize
+	s.pending = append(s.pending, j.First())
+	s.bytes += j.Done.DiffSize
 	if s.running || s.bytes < s.im.opts.SyncEvery {
 		return
 	}

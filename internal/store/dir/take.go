@@ -9,12 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/nodeseal/nodeseal/internal/store/verify"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -37,9 +37,6 @@ func (im *importer) takeAll(ctx context.Context) error {
 	if im.userNS {
 		return nil // it cannot read and set all attributes
 	}
-	if err := im.makeFolders(); err != nil {
-		return err
-	}
 	for _, path := range im.opts.Reuse {
 		if err := im.takeFrom(ctx, path); err != nil {
 			return err
@@ -55,47 +52,39 @@ func (im *importer) takeFrom(ctx context.Context, path string) error {
 		return nil
 	}
 	defer d.close()
-	var todo []*job
+	var todo []*build.Job
 	var total int64
-	for _, j := range im.work {
-		if j.done == nil && d.find(j) != "" {
+	for _, j := range im.jobs {
+		if j.Done == nil && d.find(j) != "" {
 			todo = append(todo, j)
-			total += j.layers[0].DiffSize
+			total += j.First().DiffSize
 		}
 	}
 	if len(todo) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(todo, func(a, b *job) int { return cmp.Compare(b.layers[0].DiffSize, a.layers[0].DiffSize) })
+	slices.SortStableFunc(todo, func(a, b *build.Job) int { return cmp.Compare(b.First().DiffSize, a.First().DiffSize) })
 	im.opts.Progress.Begin(phaseTake, total, progress.Bytes)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(im.opts.Jobs)
-	var taken atomic.Int64
 	for _, j := range todo {
 		g.Go(func() error {
-			return im.label.creating(func() error {
-				ok, err := im.takeOne(ctx, d, j)
-				if ok {
-					taken.Add(1)
-				}
-				return err
-			})
+			return im.label.creating(func() error { return im.takeOne(ctx, d, j) })
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	im.opts.Progress.End(phaseTake)
-	im.result.Taken += int(taken.Load())
 	return nil
 }
 
-// takeOne takes, verifies and records one content. It reports whether that is
-// done; where the other store's is damaged it is left to extraction.
-func (im *importer) takeOne(ctx context.Context, d *donor, j *job) (bool, error) {
-	l := j.layers[0]
-	fail := func(err error) (bool, error) {
-		return false, &store.Error{Op: "taking over layer", Image: l.Image, Digest: l.DiffID, Err: err}
+// takeOne takes, verifies and records one content. If the other store's is damaged,
+// it is left to extraction.
+func (im *importer) takeOne(ctx context.Context, d *donor, j *build.Job) error {
+	l := j.First()
+	fail := func(err error) error {
+		return &store.Error{Op: "taking over layer", Image: l.Image, Digest: l.DiffID, Err: err}
 	}
 	im.opts.Progress.Working(phaseTake, l.DiffID.String())
 	made, err := im.makeDiff(l)
@@ -107,7 +96,7 @@ func (im *importer) takeOne(ctx context.Context, d *donor, j *job) (bool, error)
 		if ctx.Err() != nil || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 			return fail(err)
 		}
-		return false, im.leave(d, l, err)
+		return im.leave(d, l, err)
 	}
 	diff, err := os.Open(filepath.Join(im.partial.store, store.DiffDir(l.ID)))
 	if err != nil {
@@ -126,19 +115,19 @@ func (im *importer) takeOne(ctx context.Context, d *donor, j *job) (bool, error)
 		return fail(err)
 	}
 	if len(found) > 0 {
-		return false, im.leave(d, l, fmt.Errorf("%s: %w", found[0].Path, found[0].Err))
+		return im.leave(d, l, fmt.Errorf("%s: %w", found[0].Path, found[0].Err))
 	}
 	if result.Lost != "" {
-		return false, im.untake(l) //nolint:contextcheck // what is half taken goes also when ctx ends; nothing there proves it
+		return im.untake(l) //nolint:contextcheck // what is half taken goes also when ctx ends; nothing there proves it
 	}
 	if err := blob.Prove(l, result); err != nil {
-		return false, im.leave(d, l, err)
+		return im.leave(d, l, err)
 	}
 	if err := im.step("record"); err != nil {
 		return fail(err)
 	}
-	j.done = result
-	return true, im.writeRecord(j)
+	j.Done, j.Taken = result, true
+	return im.writeRecord(j)
 }
 
 // leave removes what was taken of a layer that is damaged there.
@@ -203,11 +192,11 @@ func openDonor(path, beside string) (*donor, error) {
 }
 
 // find returns the ID of a layer with the content of j, "" where there is none.
-func (d *donor) find(j *job) string {
-	if id := d.layers[j.layers[0].DiffID]; id != "" {
+func (d *donor) find(j *build.Job) string {
+	if id := d.layers[j.First().DiffID]; id != "" {
 		return id
 	}
-	for _, l := range j.layers {
+	for _, l := range j.Layers {
 		if _, err := os.Stat(filepath.Join(d.path, store.DiffDir(l.ID))); err == nil {
 			d.layers[l.DiffID] = l.ID
 			return l.ID

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -43,10 +44,8 @@ func (c *checker) files() error {
 
 // wantedFiles returns all files by path, with their folders.
 func (c *checker) wantedFiles() (map[string]store.File, error) {
-	var files []store.File
-	if len(c.plan.Layers) == 0 && len(c.plan.Images) == 0 {
-		files = store.EmptyFiles()
-	} else {
+	files := slices.Values(store.EmptyFiles())
+	if len(c.plan.Layers) > 0 || len(c.plan.Images) > 0 {
 		c.borrowFacts()
 		raw, err := os.ReadFile(filepath.Join(c.dir, store.OwnDir, "inventory.json"))
 		if err != nil {
@@ -57,7 +56,7 @@ func (c *checker) wantedFiles() (map[string]store.File, error) {
 		}
 	}
 	want := make(map[string]store.File)
-	for _, f := range files {
+	for f := range files {
 		want[f.Path] = f
 		for up := path.Dir(f.Path); up != "."; up = path.Dir(up) {
 			if _, ok := want[up]; !ok {
