@@ -37,9 +37,9 @@ func (t *take) add(c clone) {
 	t.clones = append(t.clones, c)
 }
 
-// cloneAll gives the image what the jobs have taken: the same blocks on the disk
-// where the file system can, else copies.
-func (im *importer) cloneAll(ctx context.Context) error {
+// Join implements build.Writer: it gives the image what the jobs have taken: the same
+// blocks on the disk where the file system can, else copies.
+func (im *importer) Join(ctx context.Context) error {
 	var all []clone
 	for _, j := range im.work {
 		all = append(all, j.take.clones...)
@@ -49,7 +49,7 @@ func (im *importer) cloneAll(ctx context.Context) error {
 	var merged take
 	for _, c := range all {
 		merged.add(c)
-		im.result.Reused += c.length
+		im.facts.Reused += c.length
 	}
 	shared := true
 	for _, c := range merged.clones {

@@ -1,94 +1,19 @@
 package image
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/erofs"
-	"github.com/nodeseal/nodeseal/internal/progress"
-	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/vbatts/tar-split/archive/tar"
-	"golang.org/x/sync/errgroup"
 )
-
-// decodeAll decodes all contents of layers, in parallel, largest first.
-func (im *importer) decodeAll(ctx context.Context) error {
-	im.beginBlobs(im.work)
-	err := im.each(ctx, im.work, func(ctx context.Context, w *worker, j *job) error {
-		if err := w.decode(ctx, j); err != nil {
-			return layerError("decoding layer", j, err)
-		}
-		j.take.numbers = nil
-		if err := im.describe(j); err != nil {
-			return layerError("describing layer", j, err)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	im.opts.Progress.End(phaseImport)
-	for _, j := range im.work {
-		im.result.Files += j.done.Files
-		im.result.Bytes += j.done.DiffSize
-		if j.taken {
-			im.result.Taken++
-			im.result.Extracted--
-		}
-	}
-	return nil
-}
-
-// beginBlobs begins to read the blobs of jobs.
-func (im *importer) beginBlobs(jobs []*job) {
-	var total int64
-	for _, j := range jobs {
-		total += j.size
-	}
-	im.opts.Progress.Begin(phaseImport, total, progress.Bytes)
-}
-
-// each does the jobs, the largest first, with one worker for each of opts.Jobs.
-func (im *importer) each(ctx context.Context, jobs []*job, do func(context.Context, *worker, *job) error) error {
-	jobs = slices.Clone(jobs)
-	slices.SortStableFunc(jobs, func(a, b *job) int { return cmp.Compare(b.size, a.size) })
-	g, ctx := errgroup.WithContext(ctx)
-	var next atomic.Int64
-	for range min(im.opts.Jobs, len(jobs)) {
-		g.Go(func() error {
-			w := &worker{im: im, splitBuf: make([]byte, 0, chunkSize), images: make(map[*donor]*erofs.Reader)}
-			if im.build != nil {
-				w.writer = im.build.NewWriter()
-			}
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(jobs) {
-					return w.flush()
-				}
-				im.opts.Progress.Working(phaseImport, jobs[i].layers[0].DiffID.String())
-				if err := do(ctx, w, jobs[i]); err != nil {
-					return err
-				}
-			}
-		})
-	}
-	return g.Wait()
-}
-
-// layerError places an error about the content of a layer.
-func layerError(op string, j *job, err error) error {
-	l := j.layers[0]
-	return &store.Error{Kind: blob.Kind(err), Op: op, Image: l.Image, Digest: l.DiffID, Err: err}
-}
 
 // worker decodes contents, one after another, with the same buffers.
 type worker struct {
@@ -103,7 +28,19 @@ type worker struct {
 	buf    []byte // for its contents
 }
 
-func (w *worker) flush() error {
+// NewWorker implements build.Writer.
+func (im *importer) NewWorker() build.Worker { return im.newWorker() }
+
+func (im *importer) newWorker() *worker {
+	w := &worker{im: im, splitBuf: make([]byte, 0, chunkSize), images: make(map[*donor]*erofs.Reader)}
+	if im.build != nil {
+		w.writer = im.build.NewWriter()
+	}
+	return w
+}
+
+// Flush implements build.Worker.
+func (w *worker) Flush() error {
 	if w.writer == nil {
 		return nil
 	}
@@ -113,13 +50,22 @@ func (w *worker) flush() error {
 	return nil
 }
 
-// decode reads one content, proves it, and writes what of it no other layer has
-// written: from a donor, or where that is damaged from the bundle.
-func (w *worker) decode(ctx context.Context, j *job) error {
-	return w.donorFirst(ctx, j, func(d *donor) error {
-		j.taken = d != nil
+// Layer implements build.Worker: it reads one content, proves it, and writes what of it
+// no other layer has written: from a donor, or if that is damaged from the bundle.
+func (w *worker) Layer(ctx context.Context, bj *build.Job) error {
+	j := w.im.work[bj.Number]
+	err := w.donorFirst(ctx, j, func(d *donor) error {
+		j.Taken = d != nil
 		return w.decodeFrom(ctx, d, j)
 	})
+	if err != nil {
+		return j.Error("decoding layer", err)
+	}
+	j.take.numbers = nil
+	if err := w.im.describe(j); err != nil {
+		return j.Error("describing layer", err)
+	}
+	return nil
 }
 
 // decodeFrom decodes from a donor, nil for the bundle.
@@ -132,14 +78,14 @@ func (w *worker) decodeFrom(ctx context.Context, d *donor, j *job) error {
 	t := newTree(func(hdr *tar.Header, c *extract.Content) (erofs.Content, error) { return w.content(j, hdr, c) })
 	t.devices = !w.im.opts.NoDevices
 	opts := extract.Options{
-		MaxSize: j.layers[0].DiffSize, Table: table,
+		MaxSize: j.First().DiffSize, Table: table,
 		Prove: func(listed filetable.Entry) bool { return w.im.index.shared(listed.SHA256) },
 	}
 	if d != nil && d.file != nil {
 		opts.Prove = func(filetable.Entry) bool { return false } // content does
-		j.done, j.split, err = w.replay(ctx, d, j, t, opts)
+		j.Done, j.split, err = w.replay(ctx, d, j, t, opts)
 	} else {
-		j.done, j.split, err = w.scanAndSplit(ctx, d, j, t, opts)
+		j.Done, j.split, err = w.scanAndSplit(ctx, d, j, t, opts)
 	}
 	j.root = t.root
 	return err
@@ -175,13 +121,13 @@ func (w *worker) scan(ctx context.Context, d *donor, j *job, t extract.Tree, spl
 	if d != nil {
 		return w.scanDonor(ctx, d, j, t, split, opts)
 	}
-	l := j.layers[0]
+	l := j.First()
 	r, err := w.im.src.OpenLayerUnverified(ctx, l.Blob)
 	if err != nil {
 		return nil, fmt.Errorf("opening its blob: %w", err)
 	}
 	defer r.Close()
-	plain, err := blob.Open(r, l, func(n int64) { w.im.opts.Progress.Add(phaseImport, n) })
+	plain, err := blob.Open(r, l, func(n int64) { w.im.opts.Progress.Add(build.PhaseImport, n) })
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +170,7 @@ func (im *importer) openTable(ctx context.Context, j *job) (*filetable.Reader, f
 	if j.table != nil {
 		return filetable.NewReader(j.table.reader()), func() {}, nil
 	}
-	r, err := im.src.OpenTable(ctx, j.layers[0].Table)
+	r, err := im.src.OpenTable(ctx, j.First().Table)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening its file table: %w", err)
 	}

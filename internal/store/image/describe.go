@@ -12,7 +12,7 @@ import (
 // first one has the files, the others hard links to them. The tree is given back
 // but for its root, whose attributes depend on the layers below.
 func (im *importer) describe(j *job) error {
-	for i, l := range j.layers {
+	for i, l := range j.Layers {
 		if err := im.describeDir(j.root, j.diffs[i]); err != nil {
 			return fmt.Errorf("layer %s: %w", l.ID, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -35,8 +36,15 @@ func (im *importer) dropDonor(damaged *donorError) {
 
 // donorOf returns a store that has the content of j, nil where none has.
 func (im *importer) donorOf(j *job) *donor {
+	if j.left {
+		return nil
+	}
+	return im.donorWith(j.First().DiffID)
+}
+
+func (im *importer) donorWith(diffID digest.Digest) *donor {
 	for _, d := range im.donors {
-		if !j.left && d.layers[j.layers[0].DiffID].id != "" {
+		if d.layers[diffID].id != "" {
 			return d
 		}
 	}
@@ -46,8 +54,8 @@ func (im *importer) donorOf(j *job) *donor {
 // needed are the images from which layers are to be taken.
 func (im *importer) needed() []*donor {
 	var out []*donor
-	for _, j := range im.work {
-		if d := im.donorOf(j); d != nil && d.file != nil && !slices.Contains(out, d) {
+	for _, l := range im.plan.Layers {
+		if d := im.donorWith(l.DiffID); d != nil && d.file != nil && !slices.Contains(out, d) {
 			out = append(out, d)
 		}
 	}

@@ -69,31 +69,30 @@ func (o *output) mount() (string, error) {
 	return point, seal.MountImage(PartialName(o.target), point, "")
 }
 
-// probe tries, where the image will lie, what it will need.
-func (im *importer) probe(ctx context.Context) error {
+// Probe implements build.Writer: it tries, where the image will lie, what it will need.
+func (im *importer) Probe(ctx context.Context) error {
 	if err := im.out.probe(ctx); err != nil {
 		return err
 	}
-	work := workName(im.result.Path)
+	work := workName(im.path)
 	if err := check.Probe(filepath.Join(work, "overlay")); err != nil {
-		return fmt.Errorf("%w: %s cannot be used to check a store: %w", store.ErrPrecondition, filepath.Dir(im.result.Path), err)
+		return fmt.Errorf("%w: %s cannot be used to check a store: %w", store.ErrPrecondition, filepath.Dir(im.path), err)
 	}
 	return check.Remove(work)
 }
 
-// finish writes the tree.
-func (im *importer) finish(ctx context.Context) error {
+// Check implements build.Writer. It writes the tree, then it syncs the image, hashes it and
+// opens the store in it, side by side: the first waits for the disk, the others for one
+// processor each.
+func (im *importer) Check(ctx context.Context, open func(ctx context.Context, dir, scratch string) error) error {
 	made, err := im.build.Finish(ctx)
 	if err != nil {
 		return fmt.Errorf("finishing the image: %w", err)
 	}
-	im.result.Size, im.result.Inodes = made.Size, made.Inodes
-	return im.dropTables()
-}
-
-// prove syncs the image, hashes it and opens the store in it, side by side: the first
-// waits for the disk, the others for one processor each.
-func (im *importer) prove(ctx context.Context) error {
+	im.facts.Size, im.facts.Inodes = made.Size, made.Inodes
+	if err := im.dropTables(); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := im.out.image.Sync(); err != nil {
@@ -102,49 +101,39 @@ func (im *importer) prove(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return im.hash(ctx) })
-	g.Go(func() error { return im.check(ctx) })
+	g.Go(func() error {
+		point, err := im.out.mount()
+		if err != nil {
+			return fmt.Errorf("checking the store: %w", err)
+		}
+		return im.checkMounted(ctx, point, open)
+	})
 	return g.Wait()
 }
 
 // hash computes the digest of the image, as it can be read back; of blocks that it
 // shares, as they are where they come from.
 func (im *importer) hash(ctx context.Context) error {
-	im.opts.Progress.Begin(phaseHash, im.result.Size, progress.Bytes)
-	r := &clonedReader{image: im.out.image, cloned: im.cloned, size: im.result.Size}
+	im.opts.Progress.Begin(phaseHash, im.facts.Size, progress.Bytes)
+	r := &clonedReader{image: im.out.image, cloned: im.cloned, size: im.facts.Size}
 	d, size, err := hashOf(ctx, r, func(n int64) { im.opts.Progress.Add(phaseHash, n) })
-	if err == nil && size != im.result.Size {
+	if err == nil && size != im.facts.Size {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
 		return fmt.Errorf("hashing the image: %w", err)
 	}
 	im.opts.Progress.End(phaseHash)
-	im.digest = d
+	im.facts.Digest = d
 	return nil
 }
 
-// check mounts the image and opens the store with the library.
-func (im *importer) check(ctx context.Context) error {
-	point, err := im.out.mount()
-	if err != nil {
-		return fmt.Errorf("checking the store: %w", err)
+// checkMounted opens the store with the library, and takes the mount away: when the image
+// has its name, nothing but the image is there.
+func (im *importer) checkMounted(ctx context.Context, point string, open func(ctx context.Context, dir, scratch string) error) error {
+	work := workName(im.path)
+	if err := open(ctx, point, filepath.Join(work, "root")); err != nil {
+		return err
 	}
-	return im.checkMounted(ctx, point)
-}
-
-// checkMounted opens the store with the library, and takes the mount away.
-func (im *importer) checkMounted(ctx context.Context, point string) error {
-	im.opts.Progress.Begin(phaseCheck, int64(len(im.plan.References)), progress.Count)
-	err := check.Store(ctx, point, filepath.Join(workName(im.result.Path), "root"), check.Options{
-		References: im.plan.References,
-		Layers:     len(im.plan.Layers),
-		Mount:      true,
-		Done:       func() { im.opts.Progress.Add(phaseCheck, 1) },
-	})
-	if err != nil {
-		return fmt.Errorf("checking the store: %w", err)
-	}
-	im.opts.Progress.End(phaseCheck)
-	// Before the image has its name: from then on nothing but the image is there.
-	return check.Remove(workName(im.result.Path))
+	return check.Remove(work)
 }

@@ -4,31 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/filemem"
 	"github.com/nodeseal/nodeseal/internal/store"
-	"github.com/nodeseal/nodeseal/internal/store/extract"
-	"github.com/opencontainers/go-digest"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"go.podman.io/storage/pkg/unshare"
 )
 
-// The phases of progress.
+// The phases of progress that package build does not have.
 const (
-	phaseCopy   = "copy"
-	phaseProve  = "prove"
-	phaseImport = "import"
-	phaseHash   = "hash"
-	phaseCheck  = "check"
+	phaseCopy  = "copy"
+	phaseProve = "prove"
+	phaseHash  = "hash"
 )
 
-// importer is one import.
+// importer is one import. It implements build.Writer.
 type importer struct {
 	src    store.Source
 	opts   store.ImportOptions
+	path   string
 	plan   *store.Plan
 	work   []*job // unique contents, in the order of the plan
 	out    *output
@@ -39,24 +36,20 @@ type importer struct {
 	entries int64
 	build   *erofs.Builder
 	tree    *skeleton
-	digest  digest.Digest
 	donors  []*donor
 	cloned  []clone // blocks that the image shares with donors
-	result  Result
+	facts   Facts
 }
 
-// job is one content to decode, and the layers that have it.
+// job is one content to decode.
 type job struct {
-	layers []*store.Layer
-	size   int64        // of the blob
-	table  *chunks      // where the bundle has no file table
-	diffs  []erofs.Node // the diff directories of the layers
-	split  split
-	root   *node // the root directory
-	take   take
-	taken  bool // from a donor
-	left   bool // donors are damaged: it comes from the bundle
-	done   *extract.Result
+	*build.Job
+	table *chunks      // where the bundle has no file table
+	diffs []erofs.Node // the diff directories of the layers
+	split split
+	root  *node // the root directory
+	take  take
+	left  bool // donors are damaged: it comes from the bundle
 }
 
 // Import writes the store of the images of src into the image path, which must not
@@ -79,61 +72,29 @@ func Import(ctx context.Context, src store.Source, path string, opts store.Impor
 	if os.Geteuid() != 0 || unshare.IsRootless() {
 		return nil, fmt.Errorf("%w: a store image needs root, outside of a user namespace", store.ErrPrecondition)
 	}
-	im := &importer{src: src, opts: opts.WithDefaults(), result: Result{Path: abs}}
-	return im.run(ctx)
-}
-
-// run does an import.
-func (im *importer) run(ctx context.Context) (result *Result, err error) {
-	if _, err := os.Lstat(im.result.Path); err == nil {
-		return nil, fmt.Errorf("%w: %s", store.ErrExists, im.result.Path)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("looking for %s: %w", im.result.Path, err)
-	}
-	if err := im.makePlan(ctx); err != nil {
-		return nil, err
-	}
-	if im.out, err = openOutput(im.result.Path); err != nil {
-		return nil, err
-	}
-	im.openDonors()
-	defer im.closeDonors()
-	published := false
-	defer func() { err = errors.Join(err, im.dropTables(), im.out.close(published)) }()
-	if err := im.do(ctx, step{"probe", im.probe}); err != nil {
-		return nil, err
-	}
-	if err := im.make(ctx); err != nil {
-		return nil, err
-	}
-	err = im.do(ctx, step{"publish", func(context.Context) error { return im.out.publish(im.digest) }})
+	im := &importer{src: src, opts: opts.WithDefaults(), path: abs}
+	counts, err := build.Run(ctx, src, abs, im.open, im.opts)
 	if err != nil {
 		return nil, err
 	}
-	published = true
-	im.result.Digest = im.digest
-	return &im.result, nil
+	return &Result{Path: abs, Counts: *counts, Facts: im.facts}, nil
 }
 
-// make makes the image, and proves it and those that layers are taken from. Where one of
-// them turns out to be damaged, it begins anew without that.
-func (im *importer) make(ctx context.Context) error {
+// open opens the image in the making, and the donors.
+func (im *importer) open(plan *store.Plan) (_ build.Writer, err error) {
+	if im.out, err = openOutput(im.path); err != nil {
+		return nil, err
+	}
+	im.plan = plan
+	im.openDonors()
+	return im, nil
+}
+
+// Attempt implements build.Writer: it has the image made, and proves those that layers
+// are taken from. If one of them turns out to be damaged, it begins again without that.
+func (im *importer) Attempt(ctx context.Context, make func(context.Context) error) error {
 	for {
-		if err := im.do(ctx, step{"begin", im.begin}); err != nil {
-			return err
-		}
-		err := im.proving(ctx, func(ctx context.Context) error {
-			return im.do(ctx,
-				step{"tabulate", im.tabulateAll},
-				step{"places", im.makePlaces},
-				step{"need", im.checkNeed},
-				step{"decode", im.decodeAll},
-				step{"clone", im.cloneAll},
-				step{"metadata", im.writeMetadata},
-				step{"finish", im.finish},
-				step{"prove", im.prove},
-			)
-		})
+		err := im.proving(ctx, make)
 		var damaged *donorError
 		if ctx.Err() != nil || !errors.As(err, &damaged) {
 			return err
@@ -142,44 +103,42 @@ func (im *importer) make(ctx context.Context) error {
 	}
 }
 
-// step is a part of an import.
-type step struct {
-	name string
-	do   func(context.Context) error
-}
-
-// do does steps, one after another.
-func (im *importer) do(ctx context.Context, steps ...step) error {
-	for _, s := range steps {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := s.do(ctx); err != nil {
-			return store.Explain(ctx, err)
-		}
-	}
-	return nil
-}
-
-// begin makes all that is written and counted empty.
-func (im *importer) begin(context.Context) error {
+// Begin implements build.Writer: all that is written and counted is empty, and each
+// content of the file tables gets its place.
+func (im *importer) Begin(ctx context.Context, jobs []*build.Job) (store.Need, error) {
 	if err := im.dropTables(); err != nil {
-		return err
+		return store.Need{}, err
 	}
 	if err := im.out.clear(); err != nil {
-		return err
+		return store.Need{}, err
 	}
 	im.space = filemem.New(im.out.tables)
 	im.splits, im.index = &chunkFile{f: im.out.splits, room: im.room}, newIndex(im.space)
-	im.work, im.cloned, im.entries = nil, nil, 0
-	for _, layers := range im.plan.Contents() {
-		im.work = append(im.work, &job{layers: layers, size: layers[0].BlobSize})
+	im.work, im.cloned, im.entries, im.facts = nil, nil, 0, Facts{}
+	for _, j := range jobs {
+		im.work = append(im.work, &job{Job: j})
 	}
-	im.result = Result{Path: im.result.Path, Counts: store.Counts{
-		Images: len(im.plan.Images), References: len(im.plan.References),
-		Layers: len(im.plan.Layers), Extracted: len(im.work), Skipped: im.plan.Skipped,
-	}}
-	return nil
+	if err := im.tabulateAll(ctx, jobs); err != nil {
+		return store.Need{}, err
+	}
+	if err := im.makePlaces(ctx); err != nil {
+		return store.Need{}, err
+	}
+	return store.Need{Bytes: im.index.bytes + im.entries}, nil // the least that it will take
+}
+
+// room compares what will be written with what is free.
+func (im *importer) room(size int64) error {
+	return build.Room(im.path, store.Need{Bytes: size}, im.opts.MaxUsage)
+}
+
+// Publish implements build.Writer.
+func (im *importer) Publish(context.Context) error { return im.out.publish(im.facts.Digest) }
+
+// Close implements build.Writer.
+func (im *importer) Close(published bool) error {
+	im.closeDonors()
+	return errors.Join(im.dropTables(), im.out.close(published))
 }
 
 // dropTables gives the memory of the index and of the tree back. Nothing uses them then.
@@ -187,17 +146,6 @@ func (im *importer) dropTables() error {
 	im.build, im.index, im.tree = nil, nil, nil
 	if err := im.space.Close(); err != nil {
 		return fmt.Errorf("closing the tables of files: %w", err)
-	}
-	return nil
-}
-
-// makePlan verifies manifests and configurations.
-func (im *importer) makePlan(ctx context.Context) (err error) {
-	im.plan, err = store.NewPlan(ctx, im.src, store.Selection{
-		Want: im.opts.Want, Architecture: im.opts.Architecture, Progress: im.opts.Progress,
-	})
-	if err != nil {
-		return fmt.Errorf("planning the store: %w", err)
 	}
 	return nil
 }

@@ -7,13 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/nodeseal/nodeseal/internal/store/verify"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -46,21 +45,20 @@ func Install(ctx context.Context, from, path string, want digest.Digest, signed 
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", path, err)
 	}
-	if _, err := os.Lstat(abs); err == nil {
-		return nil, fmt.Errorf("%w: %s", store.ErrExists, abs)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("looking for %s: %w", abs, err)
+	if err := build.Absent(abs); err != nil {
+		return nil, err
 	}
-	im := &importer{opts: opts.WithDefaults(), digest: want, result: Result{Path: abs, Facts: Facts{Digest: want}}}
+	im := &importer{opts: opts.WithDefaults(), path: abs, facts: Facts{Digest: want}}
 	if im.out, err = openOutput(abs); err != nil {
 		return nil, err
 	}
 	published := false
 	defer func() { err = errors.Join(err, im.out.close(published)) }()
+	result := &Result{Path: abs}
 	for _, step := range []func(context.Context) error{
-		im.probe,
+		im.Probe,
 		func(ctx context.Context) error { return im.copy(ctx, from) },
-		func(ctx context.Context) error { return im.checkCopy(ctx, signed) },
+		func(ctx context.Context) error { return im.checkCopy(ctx, signed, &result.Counts) },
 		func(context.Context) error { return im.out.publish(want) },
 	} {
 		if err := ctx.Err(); err != nil {
@@ -71,7 +69,8 @@ func Install(ctx context.Context, from, path string, want digest.Digest, signed 
 		}
 	}
 	published = true
-	return &im.result, nil
+	result.Facts = im.facts
+	return result, nil
 }
 
 // copy copies the file from, and proves its digest.
@@ -85,11 +84,11 @@ func (im *importer) copy(ctx context.Context, from string) error {
 	if err != nil {
 		return fmt.Errorf("copying the image: %w", err)
 	}
-	im.result.Size = info.Size()
-	if err := im.room(im.result.Size); err != nil {
+	im.facts.Size = info.Size()
+	if err := im.room(im.facts.Size); err != nil {
 		return err
 	}
-	im.opts.Progress.Begin(phaseCopy, im.result.Size, progress.Bytes)
+	im.opts.Progress.Begin(phaseCopy, im.facts.Size, progress.Bytes)
 	sum := sha256.New()
 	var src io.Reader = f
 	to := io.Writer(io.NewOffsetWriter(im.out.image, 0))
@@ -115,8 +114,8 @@ func (im *importer) copy(ctx context.Context, from string) error {
 		}
 	}
 	im.opts.Progress.End(phaseCopy)
-	if got := digest.NewDigest(digest.SHA256, sum); got != im.digest {
-		return fmt.Errorf("%w: %s has the digest %s, want %s", store.ErrDamaged, from, got, im.digest)
+	if got := digest.NewDigest(digest.SHA256, sum); got != im.facts.Digest {
+		return fmt.Errorf("%w: %s has the digest %s, want %s", store.ErrDamaged, from, got, im.facts.Digest)
 	}
 	if err := im.out.image.Sync(); err != nil {
 		return fmt.Errorf("syncing the image: %w", err)
@@ -126,7 +125,7 @@ func (im *importer) copy(ctx context.Context, from string) error {
 
 // checkCopy mounts the copy, compares its records with what its inventory makes of
 // them on this machine, proves its layers unless it is signed, and opens it with the library.
-func (im *importer) checkCopy(ctx context.Context, signed bool) error {
+func (im *importer) checkCopy(ctx context.Context, signed bool, counts *store.Counts) error {
 	point, err := im.out.mount()
 	if err != nil {
 		return fmt.Errorf("%w: mounting the image: %w", store.ErrDamaged, err)
@@ -149,12 +148,8 @@ func (im *importer) checkCopy(ctx context.Context, signed bool) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
 	}
-	im.plan = &store.Plan{References: st.References, Layers: make([]*store.Layer, len(st.Layers))}
-	im.result.Images, im.result.References, im.result.Layers = len(st.Images), len(st.References), len(st.Layers)
-	return im.checkMounted(ctx, point)
-}
-
-// room compares what the image will take with what its file system has.
-func (im *importer) room(size int64) error {
-	return store.Room(int(im.out.image.Fd()), im.result.Path, store.Need{Bytes: size}, im.opts.MaxUsage)
+	counts.Images, counts.References, counts.Layers = len(st.Images), len(st.References), len(st.Layers)
+	return im.checkMounted(ctx, point, func(ctx context.Context, dir, scratch string) error {
+		return build.Check(ctx, st.References, len(st.Layers), dir, scratch, im.opts.Progress)
+	})
 }

@@ -6,23 +6,24 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"iter"
 	"path"
 
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
-	"github.com/nodeseal/nodeseal/internal/store/extract"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/opencontainers/go-digest"
 )
 
 // inventoryDigest identifies the image: the same inventory gives the same store.
 func (im *importer) inventoryDigest() digest.Digest { return digest.FromBytes(im.src.RawInventory()) }
 
-// writeMetadata writes everything but the layers' files. Only now all sizes are
-// known: the places follow those of the files, in the order of the plan.
-func (im *importer) writeMetadata(ctx context.Context) error {
+// Metadata implements build.Writer. Only now all sizes are known: the places follow those
+// of the files, in the order of the plan.
+func (im *importer) Metadata(ctx context.Context, files iter.Seq[store.File], roots build.Roots) error {
 	w := &metadataWriter{im: im, writer: im.build.NewWriter(), known: make(map[key]erofs.Content)}
-	if err := im.setRoots(); err != nil {
+	if err := im.setRoots(roots); err != nil {
 		return fmt.Errorf("making metadata: %w", err)
 	}
 	for _, j := range im.work {
@@ -30,15 +31,7 @@ func (im *importer) writeMetadata(ctx context.Context) error {
 			return fmt.Errorf("writing tar-splits: %w", err)
 		}
 	}
-	facts := make(map[digest.Digest]store.Facts, len(im.work))
-	for _, j := range im.work {
-		facts[j.layers[0].DiffID] = store.Facts{DiffSize: j.done.DiffSize, UIDs: j.done.UIDs, GIDs: j.done.GIDs}
-	}
-	files, err := im.plan.Files(facts, im.src.RawInventory())
-	if err != nil {
-		return fmt.Errorf("making metadata: %w", err)
-	}
-	for _, f := range files {
+	for f := range files {
 		if err := w.write(ctx, f); err != nil {
 			return fmt.Errorf("writing %s: %w", f.Path, err)
 		}
@@ -49,33 +42,17 @@ func (im *importer) writeMetadata(ctx context.Context) error {
 	return nil
 }
 
-// setRoots gives the root directory of every layer its attributes: the tar's, else
-// those of the layer below.
-func (im *importer) setRoots() error {
-	type root struct {
-		job  *job
-		node erofs.Node
-	}
-	own := make(map[*store.Layer]root, len(im.plan.Layers))
+// setRoots gives the root directory of every layer its attributes.
+func (im *importer) setRoots(roots build.Roots) error {
 	for _, j := range im.work {
-		for i, l := range j.layers {
-			own[l] = root{j, j.diffs[i]}
-		}
-	}
-	has := make(map[*store.Layer]*extract.Root, len(im.plan.Layers))
-	for _, l := range im.plan.Layers { // parents come first
-		r := own[l]
-		attrs := r.job.done.Root
-		if attrs == nil {
-			inherited := extract.Inherited(has[l.Parent])
-			attrs = &inherited
-		}
-		has[l] = attrs
-		err := im.build.SetAttr(r.node, erofs.Attr{
-			Mode: attrs.Mode, UID: uint32(attrs.UID), GID: uint32(attrs.GID), ModTime: attrs.Modified, Xattrs: r.job.root.xattrs,
-		})
-		if err != nil {
-			return fmt.Errorf("root directory of layer %s: %w", l.ID, err)
+		for i, l := range j.Layers {
+			r := roots[l]
+			err := im.build.SetAttr(j.diffs[i], erofs.Attr{
+				Mode: r.Mode, UID: uint32(r.UID), GID: uint32(r.GID), ModTime: r.Modified, Xattrs: j.root.xattrs,
+			})
+			if err != nil {
+				return fmt.Errorf("root directory of layer %s: %w", l.ID, err)
+			}
 		}
 	}
 	return nil
@@ -95,7 +72,7 @@ func (w *metadataWriter) writeSplit(j *job) error {
 		return err
 	}
 	var file erofs.Node
-	for i, l := range j.layers {
+	for i, l := range j.Layers {
 		name := store.TarSplitFile(l.ID)
 		dir, err := w.im.tree.folder(path.Dir(name))
 		if err != nil {

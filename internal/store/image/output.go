@@ -7,9 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/filelock"
-	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/nodeseal/nodeseal/internal/store/check"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -18,7 +17,7 @@ import (
 // PartialName returns the name under which the image path is made: on the same file
 // system, hidden, and never taken for an image.
 func PartialName(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
+	return build.PartialName(path)
 }
 
 // workName returns the directory in which the image is tried before it has its name.
@@ -124,14 +123,7 @@ func (o *output) publish(d digest.Digest) error {
 	if err := WriteDigest(o.target, d); err != nil {
 		return err
 	}
-	err := unix.Renameat2(unix.AT_FDCWD, PartialName(o.target), unix.AT_FDCWD, o.target, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("%w: %s", store.ErrExists, o.target)
-	}
-	if err != nil {
-		return fmt.Errorf("renaming the image to %s: %w", o.target, err)
-	}
-	return atomicfile.SyncDir(filepath.Dir(o.target))
+	return build.Publish(PartialName(o.target), o.target)
 }
 
 // close ends the work: what was not published is removed.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/vbatts/tar-split/archive/tar"
 	"golang.org/x/sys/unix"
@@ -36,19 +37,19 @@ func (w *worker) donorFirst(ctx context.Context, j *job, do func(d *donor) error
 // bundle's: the plain tar has the diff ID, and its contents are those of the table, or
 // nothing is taken.
 func (w *worker) scanDonor(ctx context.Context, d *donor, j *job, t extract.Tree, split io.Writer, opts extract.Options) (*extract.Result, error) {
-	l, err := d.openLayer(ctx, j.layers[0].DiffID, nil)
+	l, err := d.openLayer(ctx, j.First().DiffID, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer l.close()
 	result, err := w.extractor.Scan(ctx, l, t, split, opts)
 	if err == nil {
-		err = blob.Prove(j.layers[0], result)
+		err = blob.Prove(j.First(), result)
 	}
 	if err != nil {
 		return nil, err
 	}
-	w.im.opts.Progress.Add(phaseImport, j.size)
+	w.im.opts.Progress.Add(build.PhaseImport, j.Size)
 	return result, nil
 }
 
@@ -65,7 +66,7 @@ func (w *worker) replay(ctx context.Context, d *donor, j *job, t *tree, opts ext
 		}
 		w.images[d] = r
 	}
-	l, err := d.openLayer(ctx, j.layers[0].DiffID, w.images[d])
+	l, err := d.openLayer(ctx, j.First().DiffID, w.images[d])
 	if err != nil {
 		return nil, split{}, err
 	}
@@ -75,17 +76,17 @@ func (w *worker) replay(ctx context.Context, d *donor, j *job, t *tree, opts ext
 	if err != nil {
 		return nil, split{}, err
 	}
-	switch size := d.layers[j.layers[0].DiffID].size; {
+	switch size := d.layers[j.First().DiffID].size; {
 	case t.replaced:
 		return nil, split{}, errors.New("it has several files of one name")
 	case result.DiffSize != size:
 		return nil, split{}, fmt.Errorf("its plain tar has %d bytes, recorded are %d", result.DiffSize, size)
 	}
-	result.DiffID = j.layers[0].DiffID
-	if err := blob.Prove(j.layers[0], result); err != nil {
+	result.DiffID = j.First().DiffID
+	if err := blob.Prove(j.First(), result); err != nil {
 		return nil, split{}, err
 	}
-	w.im.opts.Progress.Add(phaseImport, j.size)
+	w.im.opts.Progress.Add(build.PhaseImport, j.Size)
 	return result, l.split, nil
 }
 
@@ -93,15 +94,15 @@ func (w *worker) replay(ctx context.Context, d *donor, j *job, t *tree, opts ext
 // bundle has it. An image's layer that cannot be taken may still be whole.
 func (w *worker) leave(d *donor, j *job, cause error) error {
 	if d.file != nil {
-		w.im.opts.Progress.Say(fmt.Sprintf("layer %s is taken from the bundle, not from %s: %v", j.layers[0].DiffID, d.path, cause))
+		w.im.opts.Progress.Say(fmt.Sprintf("layer %s is taken from the bundle, not from %s: %v", j.First().DiffID, d.path, cause))
 	} else {
 		w.im.opts.Progress.Warn(fmt.Sprintf("layer %s of %s is damaged there (%v): it is taken from the bundle",
-			j.layers[0].DiffID, d.path, cause))
+			j.First().DiffID, d.path, cause))
 	}
 	j.left = true
 	// What is still held would otherwise be written later, over what is right.
 	if w.writer != nil {
-		if err := w.flush(); err != nil {
+		if err := w.Flush(); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func (im *importer) makeSkeleton() error {
 		}
 	}
 	for _, j := range im.work {
-		for _, l := range j.layers {
+		for _, l := range j.Layers {
 			n, err := im.tree.folder(store.DiffDir(l.ID))
 			if err != nil {
 				return err

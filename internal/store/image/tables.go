@@ -7,54 +7,60 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
+	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	tartar "github.com/vbatts/tar-split/archive/tar"
 )
 
 // tabulateAll makes the file tables that the bundle does not have, because its layers
 // are the registry's: they are decoded twice then.
-func (im *importer) tabulateAll(ctx context.Context) error {
-	var todo []*job
-	for _, j := range im.work {
-		if j.layers[0].Table == "" {
-			todo = append(todo, j)
-		}
-	}
+func (im *importer) tabulateAll(ctx context.Context, jobs []*build.Job) error {
+	todo := slices.DeleteFunc(slices.Clone(jobs), func(j *build.Job) bool { return j.First().Table != "" })
 	if len(todo) == 0 {
 		return nil
 	}
-	im.beginBlobs(todo)
-	return im.each(ctx, todo, func(ctx context.Context, w *worker, j *job) error {
-		err := w.donorFirst(ctx, j, func(d *donor) error {
-			j.table = im.splits.create(make([]byte, 0, chunkSize))
-			table := filetable.NewWriter(j.table)
-			opts := extract.Options{MaxSize: j.layers[0].DiffSize, Listing: table}
-			var result *extract.Result
-			var err error
-			if d != nil && d.file != nil {
-				t := newTree(func(*tartar.Header, *extract.Content) (erofs.Content, error) { return 0, nil })
-				t.devices = true
-				result, _, err = w.replay(ctx, d, j, t, opts)
-			} else {
-				result, err = w.scan(ctx, d, j, nowhere{}, io.Discard, opts)
-			}
-			if err != nil {
-				return err
-			}
-			for _, l := range j.layers {
-				l.DiffSize = result.DiffSize // no more than that is written
-			}
-			return errors.Join(table.Close(), j.table.close())
-		})
-		if err != nil {
-			return layerError("reading layer", j, err)
-		}
-		return nil
-	})
+	return build.Each(ctx, todo, im.opts, func() build.Worker { return tabulator{im.newWorker()} })
+}
+
+// tabulator is a worker that makes file tables.
+type tabulator struct{ *worker }
+
+// Layer implements build.Worker.
+func (w tabulator) Layer(ctx context.Context, bj *build.Job) error {
+	j := w.im.work[bj.Number]
+	err := w.donorFirst(ctx, j, func(d *donor) error { return w.tabulate(ctx, d, j) })
+	if err != nil {
+		return j.Error("reading layer", err)
+	}
+	return nil
+}
+
+// tabulate makes the table of one content, from a donor or from the bundle: nil.
+func (w tabulator) tabulate(ctx context.Context, d *donor, j *job) error {
+	j.table = w.im.splits.create(make([]byte, 0, chunkSize))
+	table := filetable.NewWriter(j.table)
+	opts := extract.Options{MaxSize: j.First().DiffSize, Listing: table}
+	var result *extract.Result
+	var err error
+	if d != nil && d.file != nil {
+		t := newTree(func(*tartar.Header, *extract.Content) (erofs.Content, error) { return 0, nil })
+		t.devices = true
+		result, _, err = w.replay(ctx, d, j, t, opts)
+	} else {
+		result, err = w.scan(ctx, d, j, nowhere{}, io.Discard, opts)
+	}
+	if err != nil {
+		return err
+	}
+	for _, l := range j.Layers {
+		l.DiffSize = result.DiffSize // no more than that is written
+	}
+	return errors.Join(table.Close(), j.table.close())
 }
 
 // nowhere is an extract.Tree that keeps nothing.
@@ -71,10 +77,10 @@ func (nowhere) End() error                                            { return n
 func (im *importer) makePlaces(ctx context.Context) error {
 	for _, j := range im.work {
 		if err := im.readTable(ctx, j); err != nil {
-			return layerError("reading the file table of layer", j, err)
+			return j.Error("reading the file table of layer", err)
 		}
 	}
-	im.result.Contents = int64(im.index.n)
+	im.facts.Contents = int64(im.index.n)
 	var err error
 	im.build, err = erofs.New(im.out.image, erofs.Options{
 		Spool: im.out.spool, Tables: im.space,
@@ -128,8 +134,3 @@ const entrySize = 64 + 12
 
 // maxSize bounds the sum of all contents: EROFS ends at 16 TiB.
 const maxSize = 16 << 40
-
-// checkNeed compares the least that the image will take with what is free.
-func (im *importer) checkNeed(context.Context) error {
-	return im.room(im.index.bytes + im.entries)
-}
