@@ -46,7 +46,7 @@ func (im *importer) Attempt(ctx context.Context, make func(context.Context) erro
 
 // Begin implements build.Writer.
 func (im *importer) Begin(ctx context.Context, jobs []*build.Job) (need store.Need, err error) {
-	im.jobs = jobs
+	im.jobs, im.repeats = jobs, newRepeats()
 	if err := im.takeOver(); err != nil {
 		return need, err
 	}

@@ -21,8 +21,9 @@ import (
 // blockSize is what a file takes at least, on the file systems of nodes.
 const blockSize = 4096
 
-// need returns what the contents will take. A file table says that to the file. A layer without one is read, decompressed and counted first: what was
-// counted is then the most that is unpacked of it.
+// need returns what the contents will take. A file table says that to the file. A layer
+// without one is read, decompressed and counted first: what was counted is then the most
+// that is unpacked of it.
 func (im *importer) need(ctx context.Context) (store.Need, error) {
 	var total atomicNeed
 	var counted int64
@@ -45,7 +46,6 @@ func (im *importer) need(ctx context.Context) (store.Need, error) {
 	if counted > 0 {
 		im.opts.Progress.End(phaseCount)
 	}
-	im.repeats.end()
 	return total.need(), nil
 }
 
@@ -144,7 +144,6 @@ func (im *importer) readTable(ctx context.Context, j *build.Job, n *contentNeed)
 	}
 	defer r.Close()
 	table := filetable.NewReader(r)
-	var contents []uint64
 	for {
 		e, err := table.Next()
 		if errors.Is(err, io.EOF) {
@@ -157,10 +156,9 @@ func (im *importer) readTable(ctx context.Context, j *build.Job, n *contentNeed)
 			return fail(err)
 		}
 		if e.Type == tar.TypeReg {
-			contents = append(contents, shortened(e.SHA256))
+			im.repeats.add(e.SHA256)
 		}
 	}
-	im.repeats.add(contents)
 	return nil
 }
 

@@ -3,48 +3,44 @@ package dir
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"slices"
-	"sync"
+	"sync/atomic"
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
 )
+
+// repeatBits is how many bits a set of repeats has: 8 MiB. Of five million different
+// contents it takes one in 14 for one that is listed more than once.
+const repeatBits = 1 << 26
 
 // repeats knows the contents that file tables list more than once. Those are hashed
 // one by one, so that no table can claim one digest for two contents; what is
 // listed once is proven by the diff ID of its layer alone.
 //
-// It keeps eight bytes of each digest: some contents more than need be may be hashed,
-// none less.
+// It keeps a bit for many digests: some contents more than need be may be hashed,
+// none less. Its methods may be called concurrently.
 type repeats struct {
-	mu  sync.Mutex
-	all []uint64 // as they come; after end sorted, and only those that came again
+	seen, again []atomic.Uint32
 }
 
-// shortened is what repeats keeps of a digest.
-func shortened(sum [sha256.Size]byte) uint64 { return binary.LittleEndian.Uint64(sum[:]) }
-
-// add adds the contents that one table lists. It may be called concurrently.
-func (r *repeats) add(contents []uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all = append(r.all, contents...)
+func newRepeats() repeats {
+	return repeats{seen: make([]atomic.Uint32, repeatBits/32), again: make([]atomic.Uint32, repeatBits/32)}
 }
 
-// end ends adding; only then listed may be called.
-func (r *repeats) end() {
-	slices.Sort(r.all)
-	var again []uint64
-	for i, c := range r.all {
-		if i > 0 && c == r.all[i-1] && (len(again) == 0 || again[len(again)-1] != c) {
-			again = append(again, c)
-		}
+// bitOf returns the word and the bit of a content.
+func bitOf(sum [sha256.Size]byte) (word, bit uint32) {
+	n := binary.LittleEndian.Uint32(sum[:]) % repeatBits
+	return n / 32, 1 << (n % 32)
+}
+
+// add adds a content that a table lists. All are added before the first call of listed.
+func (r *repeats) add(sum [sha256.Size]byte) {
+	if word, bit := bitOf(sum); r.seen[word].Or(bit)&bit != 0 {
+		r.again[word].Or(bit)
 	}
-	r.all = again
 }
 
-// listed reports whether the content of an entry may be listed more than once. It
-// may be called concurrently.
+// listed reports whether the content of an entry may be listed more than once.
 func (r *repeats) listed(e filetable.Entry) bool {
-	_, found := slices.BinarySearch(r.all, shortened(e.SHA256))
-	return found
+	word, bit := bitOf(e.SHA256)
+	return r.again[word].Load()&bit != 0
 }

@@ -17,6 +17,7 @@ import (
 // donor is another store that has layers: an image, or a directory.
 type donor struct {
 	path   string
+	number int                      // among those that were opened
 	layers map[digest.Digest]stored // by diff ID
 
 	// Of an image:

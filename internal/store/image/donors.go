@@ -17,6 +17,7 @@ func (im *importer) openDonors() {
 			im.opts.Progress.Warn(fmt.Sprintf("nothing is taken from %s: %v", path, err))
 			continue
 		}
+		d.number = len(im.donors)
 		im.donors = append(im.donors, d)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/nodeseal/nodeseal/internal/erofs"
@@ -20,7 +19,7 @@ type key = [sha256.Size]byte
 const maxContents = 1<<31 - 1
 
 // index knows the contents of regular files that are not empty, in the order in
-// which they were added. It takes about 64 bytes for each, in a file. After reserve it
+// which they were added. It takes about 80 bytes for each, in a file. After reserve it
 // may be used by many goroutines at once.
 type index struct {
 	space  *filemem.Space
@@ -30,9 +29,6 @@ type index struct {
 	taken  []atomic.Uint32 // a bit for each content that somebody writes
 	bytes  int64           // of all contents
 	slots  []uint64        // open addressing: 0 is free, else tag and number + 1
-
-	mu     sync.Mutex
-	proven map[int]place // where in a donor's image a content was found
 }
 
 // place is where blocks of a donor's image are.
@@ -41,12 +37,17 @@ type place struct {
 	at    int64
 }
 
+// packed is a place in a word, never 0: an image has less than 2^48 bytes.
+func (p place) packed() uint64 { return uint64(p.at)<<16 | uint64(p.donor.number) + 1 }
+
 // known is a content.
 type known struct {
 	key   key
 	size  int64
 	files uint32        // that name it; until reserve
 	place erofs.Content // after reserve
+	// proven is where in a donor's image the content was found, packed; 0 is nowhere.
+	proven atomic.Uint64
 }
 
 const (
@@ -55,7 +56,7 @@ const (
 )
 
 func newIndex(space *filemem.Space) *index {
-	return &index{space: space, slots: make([]uint64, firstSlots), proven: make(map[int]place)}
+	return &index{space: space, slots: make([]uint64, firstSlots)}
 }
 
 // at is a content by its number.
@@ -109,7 +110,8 @@ func (x *index) add(k key, size int64) error {
 		}
 		x.chunks = append(x.chunks, chunk)
 	}
-	*x.at(x.n) = known{key: k, size: size, files: 1}
+	c := x.at(x.n) // zero until now
+	c.key, c.size, c.files = k, size, 1
 	x.n++
 	x.bytes += size
 	x.slots[at] = tagOf(&k) | uint64(x.n)
@@ -169,17 +171,11 @@ func (x *index) isShared(number int) bool { return x.many[number/32]&(1<<(number
 
 // provenAt reports whether setProven was called for a content and a place.
 func (x *index) provenAt(number int, at place) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.proven[number] == at
+	return x.at(number).proven.Load() == at.packed()
 }
 
 // setProven says that a content is what a place holds.
-func (x *index) setProven(number int, at place) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.proven[number] = at
-}
+func (x *index) setProven(number int, at place) { x.at(number).proven.Store(at.packed()) }
 
 // untake takes take back.
 func (x *index) untake(number int) {
