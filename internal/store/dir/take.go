@@ -118,7 +118,7 @@ func (im *importer) takeOne(ctx context.Context, d *donor, j *build.Job) error {
 		return im.leave(d, l, fmt.Errorf("%s: %w", found[0].Path, found[0].Err))
 	}
 	if result.Lost != "" {
-		return im.untake(l) //nolint:contextcheck // what is half taken goes also when ctx ends; nothing there proves it
+		return im.untake(l)
 	}
 	if err := blob.Prove(l, result); err != nil {
 		return im.leave(d, l, err)
