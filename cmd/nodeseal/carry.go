@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/carry"
+	"github.com/nodeseal/nodeseal/internal/dryrun"
 	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
@@ -22,6 +23,7 @@ type carryOptions struct {
 	program string
 	split   string
 	signKey trust.File
+	dryRun  *bool
 }
 
 func newCarryCommand(a *app) *cobra.Command {
@@ -56,6 +58,7 @@ A node imports by itself from a file system with the label NODESEAL.`,
 	cmd.Flags().StringVar(&o.program, "program", "", "the nodeseal `FILE` to put on the stick, for nodes of another architecture (default this one)")
 	cmd.Flags().Var(&o.signKey, "sign-key", "sign the program with this private key `FILE` (PEM), the bundle's; nodes check it before they install the program")
 	cmd.Flags().StringVar(&o.split, "split", "", "parts of this `SIZE`, as in 2GiB, also where the file system needs none")
+	o.dryRun = dryRunFlag(cmd)
 	return cmd
 }
 
@@ -91,20 +94,34 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	for _, f := range config.Files {
 		opts.Config = append(opts.Config, carry.File{Name: strings.TrimPrefix(f.Name, "/"), Content: []byte(f.Content)})
 	}
+	if *o.dryRun {
+		return a.showWould(planCarry(ctx, dir, opts))
+	}
 	res, err := carry.Fill(ctx, dir, opts)
-	switch {
-	case errors.Is(err, carry.ErrSpace), errors.Is(err, carry.ErrForeign), errors.Is(err, carry.ErrUnsigned):
-		return preconditionError{err}
-	case errors.Is(err, carry.ErrParts):
-		return usageError{err}
-	case err != nil:
-		return err
+	if err != nil {
+		return carryError(err)
 	}
 	left, err := config.left(filepath.Join(dir, "config"))
 	if err != nil {
 		return err
 	}
 	return a.show(carryResult{Result: res, Left: left})
+}
+
+func planCarry(ctx context.Context, dir string, opts carry.Options) (*dryrun.Plan, error) {
+	p, err := carry.Plan(ctx, dir, opts)
+	return p, carryError(err)
+}
+
+// carryError says which exit code an error of a stick has.
+func carryError(err error) error {
+	switch {
+	case errors.Is(err, carry.ErrSpace), errors.Is(err, carry.ErrForeign), errors.Is(err, carry.ErrUnsigned):
+		return preconditionError{err}
+	case errors.Is(err, carry.ErrParts):
+		return usageError{err}
+	}
+	return err
 }
 
 // configuration is that of a cluster, or of a machine without one.

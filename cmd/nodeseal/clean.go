@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nodeseal/nodeseal/internal/dryrun"
+	"github.com/nodeseal/nodeseal/internal/install"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 )
@@ -15,6 +17,7 @@ func newCleanCommand(a *app) *cobra.Command {
 	var slots slotOptions
 	var stores []string
 	var work cleanWorkOptions
+	var dryRun *bool
 	cmd := &cobra.Command{
 		Use:   "clean",
 		Short: "Remove what interrupted imports have left",
@@ -28,13 +31,17 @@ images of the lists to keep.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if work.work != "" {
-				return runCleanWork(cmd.Context(), a, &work)
+				return runCleanWork(cmd.Context(), a, &work, *dryRun)
+			}
+			if *dryRun {
+				return a.showWould(planClean(&slots, stores))
 			}
 			return runClean(cmd.Context(), a, &slots, stores)
 		},
 	}
 	slots.addFlags(cmd.Flags())
 	work.addFlags(cmd.Flags())
+	dryRun = dryRunFlag(cmd)
 	slots.complete(cmd)
 	cmd.Flags().StringArrayVar(&stores, "store", nil, "also clean up after imports to this `DIR`; may be repeated")
 	must(cmd.MarkFlagDirname("store"))
@@ -64,21 +71,14 @@ func runClean(ctx context.Context, a *app, slots *slotOptions, stores []string) 
 		}
 		removed = append(removed, left...)
 	}
-	return a.show(cleanResult{Removed: append([]string{}, removed...)})
+	return a.show(result.Clean{Removed: append([]string{}, removed...)})
 }
 
-// cleanResult is what clean prints.
-type cleanResult struct {
-	Removed []string `json:"removed"`
-}
-
-func (r cleanResult) WriteText(w io.Writer) error {
-	p := &printer{w: w}
-	for _, path := range r.Removed {
-		p.line("removed %s", path)
+// planClean says what runClean would remove.
+func planClean(slots *slotOptions, stores []string) (*dryrun.Plan, error) {
+	root, err := slots.open(false)
+	if err != nil {
+		return nil, err
 	}
-	if len(r.Removed) == 0 {
-		p.line("OK: nothing was left")
-	}
-	return p.err
+	return install.PlanClean(root, stores)
 }

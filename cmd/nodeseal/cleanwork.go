@@ -4,31 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
-	"github.com/nodeseal/nodeseal/internal/ui"
+	"github.com/nodeseal/nodeseal/internal/result"
 )
 
 // cleanWorkOptions say what to keep of a work directory.
 type cleanWorkOptions struct {
-	work   string
-	keep   []string
-	dryRun bool
+	work string
+	keep []string
 }
 
 func (o *cleanWorkOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.work, "work", "", "instead, remove from this work `DIR` of nodeseal bundle what the lists of --keep do not need")
 	flags.StringArrayVar(&o.keep, "keep", nil, "`LIST` of references by digest whose layers stay in --work; may be repeated")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "with --work: only say how much would be removed")
 }
 
 // runCleanWork gives back what a work directory has of other images.
-func runCleanWork(ctx context.Context, a *app, o *cleanWorkOptions) error {
+func runCleanWork(ctx context.Context, a *app, o *cleanWorkOptions, dryRun bool) error {
 	if len(o.keep) == 0 {
 		return usageError{errors.New("clean: --keep LIST is missing; to keep nothing, remove the work directory")}
 	}
@@ -44,29 +41,9 @@ func runCleanWork(ctx context.Context, a *app, o *cleanWorkOptions) error {
 		}
 		keep = append(keep, d)
 	}
-	res, err := workdir.Clean(ctx, o.work, keep, o.dryRun)
+	res, err := workdir.Clean(ctx, o.work, keep, dryRun)
 	if err != nil {
 		return err
 	}
-	return a.show(cleanWorkResult{Work: o.work, DryRun: o.dryRun, Cleaned: res})
-}
-
-// cleanWorkResult is what clean --work prints. Sizes are in bytes.
-type cleanWorkResult struct {
-	Work   string `json:"work"`
-	DryRun bool   `json:"dryRun"`
-	*workdir.Cleaned
-}
-
-func (r cleanWorkResult) WriteText(w io.Writer) error {
-	p := &printer{w: w}
-	verb := "removed"
-	if r.DryRun {
-		verb = "would remove"
-	}
-	p.line("%s: %s %s, %s; %s stay", r.Work, verb, plural(r.Files, "file"), ui.Bytes(r.Bytes), ui.Bytes(r.Kept))
-	for _, d := range r.Unknown {
-		p.line("not there: %s", d)
-	}
-	return p.err
+	return a.show(result.CleanWork{Work: o.work, DryRun: dryRun, Cleaned: res})
 }

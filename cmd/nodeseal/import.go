@@ -116,6 +116,9 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 		return err
 	}
 	defer src.Close()
+	if *o.dryRun {
+		return a.showWould(install.Plan(ctx, src, target, opts))
+	}
 	res, err := install.Run(ctx, src, target, opts)
 	if err != nil {
 		return fmt.Errorf("importing %w", err)

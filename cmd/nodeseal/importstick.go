@@ -56,6 +56,9 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 	if err := o.check(); err != nil {
 		return err
 	}
+	if *o.dryRun {
+		return o.plan(ctx, a, dir)
+	}
 	node := o.node
 	if node == "" {
 		if node, err = os.Hostname(); err != nil {
@@ -103,6 +106,30 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 		return err
 	}
 	return a.show(out)
+}
+
+// plan says what would be imported from a stick that is mounted.
+func (o *importStickOptions) plan(ctx context.Context, a *app, dir string) error {
+	if o.device != "" {
+		return usageError{errors.New("--dry-run mounts nothing: mount the device read-only, and leave --device out")}
+	}
+	if err := install.NeedRoot(); err != nil {
+		return err
+	}
+	path, err := carry.Find(ctx, dir)
+	if err != nil {
+		return err
+	}
+	root, err := o.slots.open(false)
+	if err != nil {
+		return err
+	}
+	src, err := o.open(ctx, a, path)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	return a.showWould(install.Plan(ctx, src, install.Target{Root: root}, o.options(a)))
 }
 
 // importFrom imports the bundle at path.

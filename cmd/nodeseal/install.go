@@ -23,6 +23,8 @@ type installOptions struct {
 	base  baseOptions
 	form  formOptions
 	jobs  int
+	// dryRun is nil if the command has no such flag.
+	dryRun *bool
 }
 
 // addFlags adds those of a command that fills slots.
@@ -33,6 +35,7 @@ func (o *installOptions) addFlags(cmd *cobra.Command, bases string) {
 	o.slots.complete(cmd)
 	o.key.addFlags(flags)
 	o.base.addFlags(cmd, bases)
+	o.dryRun = dryRunFlag(cmd)
 	flags.IntVar(&o.jobs, "jobs", 0, "`NUMBER` of layers to extract at once (default: processors, at most 8)")
 }
 

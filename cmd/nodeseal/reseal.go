@@ -71,6 +71,9 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 	defer src.Close()
 	opts := o.options(a)
 	opts.FromOtherSlot = true
+	if *o.dryRun {
+		return a.showWould(install.Plan(ctx, src, install.Target{Root: root}, opts))
+	}
 	res, err := install.Run(ctx, src, install.Target{Root: root}, opts)
 	if err != nil {
 		return fmt.Errorf("resealing with %w", err)

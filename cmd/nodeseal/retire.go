@@ -28,6 +28,7 @@ type retireOptions struct {
 	node     nodeOptions
 	needed   neededOptions
 	whenSafe bool
+	dryRun   *bool
 }
 
 func (o *retireOptions) addFlags(flags *pflag.FlagSet) {
@@ -68,6 +69,7 @@ does as well (--images).`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runRetire(cmd.Context(), a, args, &o) },
 	}
 	o.addFlags(cmd.Flags())
+	o.dryRun = dryRunFlag(cmd)
 	o.slots.complete(cmd)
 	o.node.complete(cmd)
 	return cmd
@@ -88,7 +90,17 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 	if err != nil {
 		return err
 	}
+	if *o.dryRun && o.whenSafe {
+		return usageError{errors.New("--dry-run does not wait: leave --when-safe out")}
+	}
 	r := &retirement{a: a, o: o, root: root, name: name}
+	if *o.dryRun {
+		node, err := r.node(ctx)
+		if err != nil {
+			return err
+		}
+		return a.showWould(root.PlanRetire(name, node))
+	}
 	for {
 		res, err := r.try(ctx)
 		if err == nil {
@@ -144,15 +156,22 @@ type retirement struct {
 
 // try retires the slot where that is safe.
 func (r *retirement) try(ctx context.Context) (*slot.Retired, error) {
-	// The node's configuration may change while this waits.
-	node, err := r.o.node.node(&r.o.slots)
+	node, err := r.node(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if node.Named, err = r.needed(ctx, node); err != nil {
-		return nil, err
-	}
 	return r.root.Retire(ctx, r.name, node)
+}
+
+// node returns what may need the slot, as it is now.
+func (r *retirement) node(ctx context.Context) (slot.Node, error) {
+	// The node's configuration may change while this waits.
+	node, err := r.o.node.node(&r.o.slots)
+	if err != nil {
+		return slot.Node{}, err
+	}
+	node.Named, err = r.needed(ctx, node)
+	return node, err
 }
 
 // needed asks the cluster and reads the files, where they were named. While the

@@ -64,13 +64,14 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"release": serveRelease,
-			"flip":    flipByte,
-			"cut":     cutFile,
-			"sealed":  unsealLater,
-			"exits":   expectExit,
-			"page":    pageCommands,
-			"same":    func(ts *testscript.TestScript, _ bool, args []string) { sameStores(t, ts, args) },
+			"release":   serveRelease,
+			"flip":      flipByte,
+			"cut":       cutFile,
+			"sealed":    unsealLater,
+			"exits":     expectExit,
+			"page":      pageCommands,
+			"unchanged": func(ts *testscript.TestScript, _ bool, args []string) { unchanged(t, ts, args) },
+			"same":      func(ts *testscript.TestScript, _ bool, args []string) { sameStores(t, ts, args) },
 		},
 	})
 }

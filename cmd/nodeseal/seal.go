@@ -12,6 +12,7 @@ import (
 
 func newSealCommand(a *app) *cobra.Command {
 	var o seal.Options
+	var dryRun *bool
 	cmd := &cobra.Command{
 		Use:   "seal STORE",
 		Short: "Make a store immutable",
@@ -22,20 +23,32 @@ immutable attributes (ext4, XFS, btrfs). Where the store is an image, its file i
 made immutable and mounted at the store's path.`,
 		Args: exactArgs("the store"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if *dryRun {
+				return a.showWould(form.PlanSeal(cmd.Context(), args[0], o))
+			}
 			return runSeal(cmd.Context(), a, args[0], o)
 		},
 	}
 	cmd.Flags().BoolVar(&o.NoMount, "no-mount", false, "leave out the read-only mount")
+	dryRun = dryRunFlag(cmd)
 	return cmd
 }
 
 func newUnsealCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var dryRun *bool
+	cmd := &cobra.Command{
 		Use:   "unseal STORE",
 		Short: "Take the seal off a store, so that it can be changed or removed",
 		Args:  exactArgs("the store"),
-		RunE:  func(cmd *cobra.Command, args []string) error { return runUnseal(cmd.Context(), a, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if *dryRun {
+				return a.showWould(form.PlanUnseal(cmd.Context(), args[0]))
+			}
+			return runUnseal(cmd.Context(), a, args[0])
+		},
 	}
+	dryRun = dryRunFlag(cmd)
+	return cmd
 }
 
 func runSeal(ctx context.Context, a *app, store string, o seal.Options) error {

@@ -13,6 +13,7 @@ import (
 
 func newSignCommand(a *app) *cobra.Command {
 	var key trust.File
+	var dryRun *bool
 	cmd := &cobra.Command{
 		Use:   "sign BUNDLE --key KEY",
 		Short: "Sign a bundle that exists",
@@ -25,19 +26,23 @@ also reads the blobs.`,
   nodeseal sign release.tar.zst --key bundle.key
   nodeseal verify release.tar.zst --key bundle.pub`,
 		Args: exactArgs("the bundle"),
-		RunE: func(cmd *cobra.Command, args []string) error { return runSign(cmd.Context(), a, args[0], key) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runSign(cmd.Context(), a, args[0], key, *dryRun) },
 	}
 	cmd.Flags().Var(&key, "key", "private key `FILE` (PEM, ECDSA P-256 or Ed25519) to sign with")
+	dryRun = dryRunFlag(cmd)
 	return cmd
 }
 
-func runSign(ctx context.Context, a *app, path string, keyFile trust.File) error {
+func runSign(ctx context.Context, a *app, path string, keyFile trust.File, dryRun bool) error {
 	if keyFile == "" {
 		return usageError{errors.New("sign: --key KEY is missing")}
 	}
 	key, err := readSignKey("--key", keyFile)
 	if err != nil {
 		return err
+	}
+	if dryRun {
+		return a.showWould(trust.PlanSignBundle(ctx, path, key))
 	}
 	fingerprint, err := signature.Fingerprint(key.Public())
 	if err != nil {

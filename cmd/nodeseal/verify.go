@@ -68,6 +68,7 @@ of it is whole and the bundle, exchanged in one step, and sealed again.`,
 	o.key.addFlags(cmd.Flags())
 	o.base.addFlags(cmd, "none; with --repair what is whole of the store, the slots, and the bundles beside BUNDLE")
 	cmd.Flags().StringVar(&o.repair, "repair", "", "the `BUNDLE` to repair a damaged store from")
+	o.dryRun = dryRunFlag(cmd)
 	must(cmd.MarkFlagFilename("repair", "tar.zst", "zst"))
 	return cmd
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nodeseal/nodeseal/internal/dryrun"
 	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
 // runVerifyStore verifies a store, and with repair puts it right.
@@ -22,9 +24,18 @@ func runVerifyStore(ctx context.Context, a *app, path string, o *verifyOptions) 
 			return err
 		}
 	}
-	rep, err := install.Verify(ctx, path, time.Now(), a.progress())
+	var rep *image.Verified
+	var err error
+	if *o.dryRun {
+		rep, err = form.Verify(ctx, path, a.progress()) // a slot remembers nothing of it
+	} else {
+		rep, err = install.Verify(ctx, path, time.Now(), a.progress())
+	}
 	if err != nil {
 		return err
+	}
+	if *o.dryRun && o.repair != "" {
+		return a.showWould(o.planRepair(ctx, a, path, rep))
 	}
 	out := result.NewStore(path, rep)
 	if len(rep.Findings) > 0 && o.repair != "" {
@@ -66,4 +77,17 @@ func (o *verifyOptions) repairStore(ctx context.Context, a *app, path string) (*
 	}
 	defer src.Close()
 	return install.Repair(ctx, src, path, install.Options{ImportOptions: store.ImportOptions{Progress: a.progress()}, LimitMemory: limitMemory})
+}
+
+// planRepair says what repairStore would do about what was found.
+func (o *verifyOptions) planRepair(ctx context.Context, a *app, path string, rep *image.Verified) (*dryrun.Plan, error) {
+	if len(rep.Findings) == 0 {
+		return new(dryrun.Plan), nil
+	}
+	src, err := o.open(ctx, a, o.repair)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	return install.PlanRepair(ctx, src, path, install.Options{ImportOptions: store.ImportOptions{Progress: a.progress()}})
 }

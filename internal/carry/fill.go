@@ -117,42 +117,65 @@ type filler struct {
 //
 // Errors wrap ErrMedium, ErrSpace, ErrForeign, ErrUnsigned, signature.ErrMismatch, safefile.ErrNotRegular or
 // safefile.ErrLinked, or are those of opening a bundle.
-func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
-	src, err := archive.OpenFile(ctx, opts.Bundle)
+func Fill(ctx context.Context, dir string, opts Options) (res *Result, err error) {
+	err = planned(ctx, dir, opts, func(f *filler, j *job) error {
+		res = j.res
+		if err := f.write(ctx, j.whole, j.items, j.res.Parts > 0, j.res.Bundle, j.data, j.res.Size); err != nil {
+			return err
+		}
+		res.Files = sortedNames(f.sums)
+		return nil
+	})
 	if err != nil {
 		return nil, err
+	}
+	return res, nil
+}
+
+// job is what one stick gets.
+type job struct {
+	res          *Result
+	whole, items []item
+	data         io.ReaderAt
+}
+
+// planned finds out what belongs on the stick and whether it fits, and then does it.
+func planned(ctx context.Context, dir string, opts Options, do func(*filler, *job) error) error {
+	src, err := archive.OpenFile(ctx, opts.Bundle)
+	if err != nil {
+		return err
 	}
 	defer src.Close() //nolint:errcheck // read only
 	data, size, err := archive.OpenBytes(opts.Bundle)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer data.Close()
 	_, base, err := split.Find(opts.Bundle)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	root, err := safefile.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("filling the stick: %w", err)
+		return fmt.Errorf("filling the stick: %w", err)
 	}
 	defer root.Close()
 	f := &filler{dir: dir, root: root, progress: opts.Progress, sums: map[string]string{}}
 	name := filepath.Base(base)
 	if !strings.HasSuffix(name, bundleSuffix) {
-		return nil, fmt.Errorf("%s: the name of a bundle ends in %s, by which a node finds it", name, bundleSuffix)
+		return fmt.Errorf("%s: the name of a bundle ends in %s, by which a node finds it", name, bundleSuffix)
 	}
 	hasBase, err := f.checkForeign(ctx, name, src.Inventory().Base)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return nil, fmt.Errorf("looking at %s: %w", dir, os.NewSyscallError("statfs", err))
+		return fmt.Errorf("looking at %s: %w", dir, os.NewSyscallError("statfs", err))
 	}
 	partSize, err := partSize(opts.PartSize, size, st.Type == fatMagic)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	res := &Result{Dir: dir, Bundle: name, Size: size, Images: len(src.Inventory().Images)}
 	if b := src.Inventory().Base; b != nil && !hasBase {
@@ -160,7 +183,7 @@ func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 	}
 	items, closeAll, err := f.items(opts, base, src, res)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer closeAll()
 	whole := bundleItems(name, data, size, partSize)
@@ -168,13 +191,9 @@ func Fill(ctx context.Context, dir string, opts Options) (*Result, error) {
 		res.Parts = len(whole)
 	}
 	if err := f.preflight(append(slices.Clone(whole), items...)); err != nil {
-		return nil, err
+		return err
 	}
-	if err := f.write(ctx, whole, items, partSize > 0, name, data, size); err != nil {
-		return nil, err
-	}
-	res.Files = sortedNames(f.sums)
-	return res, nil
+	return do(f, &job{res: res, whole: whole, items: items, data: data})
 }
 
 // write writes all, SHA256SUMS last.

@@ -31,3 +31,16 @@ func Take(f *os.File) error {
 func Release(f *os.File) error {
 	return os.NewSyscallError("flock", unix.Flock(int(f.Fd()), unix.LOCK_UN))
 }
+
+// Held returns ErrBusy if another open of f's file has its lock, and takes nothing. It is
+// for those who only look: what it finds may change at once.
+func Held(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrBusy
+	}
+	if err != nil {
+		return os.NewSyscallError("flock", err)
+	}
+	return Release(f)
+}

@@ -35,6 +35,9 @@ func TestTake(t *testing.T) {
 		if err := Take(second); !errors.Is(err, ErrBusy) {
 			t.Errorf("Take of what is held: %v, want ErrBusy", err)
 		}
+		if err := Held(second); !errors.Is(err, ErrBusy) {
+			t.Errorf("Held of what is held: %v, want ErrBusy", err)
+		}
 		// As a process that is being started has it for a moment.
 		copied, err := unix.Dup(int(first.Fd()))
 		if err != nil {
@@ -42,6 +45,10 @@ func TestTake(t *testing.T) {
 		}
 		if err := errors.Join(Release(first), first.Close()); err != nil {
 			t.Errorf("Release: %v", err)
+		}
+		third := open(t, path)
+		if err := errors.Join(Held(second), Held(third)); err != nil {
+			t.Errorf("Held after Release: %v", err)
 		}
 		if err := Take(second); err != nil {
 			t.Errorf("Take after Release: %v", err)

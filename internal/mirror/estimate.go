@@ -19,12 +19,11 @@ import (
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 )
 
-// Estimate resolves every entry of list, keeps manifests and configurations in
-// the work directory, and says what Run would do with the same arguments. It
-// fetches the beginnings of a few layers to measure; now is the clock. Nothing
-// else is moved.
+// Estimate resolves every entry of list, and says what Run would do with the same
+// arguments. It fetches manifests, configurations and the beginnings of a few layers to
+// measure; now is the clock. Nothing of it is kept, and the work directory is not changed.
 func Estimate(ctx context.Context, list *imagelist.List, src Source, o Options, now func() time.Time) (*Estimated, error) {
-	r, err := newRun(src, o)
+	r, err := newRun(src, o, workdir.Look)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +136,7 @@ type sampleReader struct {
 func (s *sampleReader) Close() error { return errors.Join(s.Reader.Close(), s.body.Close()) }
 
 // newRun opens the work directory for a run. The caller closes it.
-func newRun(src Source, o Options) (*run, error) {
+func newRun(src Source, o Options, open func(root, encoder string) (*workdir.Dir, error)) (*run, error) {
 	o = o.withDefaults()
 	if o.Policy != nil && o.Attachments == nil {
 		return nil, errors.New("a policy is given, and no source of the signatures that it is about")
@@ -150,7 +149,7 @@ func newRun(src Source, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	work, err := workdir.Open(o.Work, enc.Name())
+	work, err := open(o.Work, enc.Name())
 	if err != nil {
 		return nil, err
 	}

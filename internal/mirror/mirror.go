@@ -170,7 +170,7 @@ type Result struct {
 // ErrNoSpace is returned before any layer is moved. Two runs cannot share a work
 // directory (filelock.ErrBusy); one that was interrupted goes on where it was.
 func Run(ctx context.Context, list *imagelist.List, src Source, o Options) (*Result, error) {
-	r, err := newRun(src, o)
+	r, err := newRun(src, o, workdir.Open)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/seal"
@@ -276,6 +277,17 @@ func (r *Root) putImageBack(n Name) error {
 // sweepImages removes what is left of images of slot n that were taken away or not put
 // in place.
 func (r *Root) sweepImages(n Name) (removed []string, err error) {
+	for _, path := range r.strayImages(n) {
+		if err := image.Remove(path); err != nil {
+			return removed, err
+		}
+		removed = append(removed, path)
+	}
+	return removed, nil
+}
+
+// strayImages are what sweepImages removes.
+func (r *Root) strayImages(n Name) []string {
 	at := r.places(n)
 	stray := []string{at.swapFile(), at.file() + image.DigestSuffix + atomicfile.Suffix}
 	for _, file := range []string{at.file(), at.preparedFile()} {
@@ -283,14 +295,5 @@ func (r *Root) sweepImages(n Name) (removed []string, err error) {
 			stray = append(stray, file+image.DigestSuffix)
 		}
 	}
-	for _, path := range stray {
-		if _, err := os.Lstat(path); err != nil {
-			continue
-		}
-		if err := image.Remove(path); err != nil {
-			return removed, err
-		}
-		removed = append(removed, path)
-	}
-	return removed, nil
+	return slices.DeleteFunc(stray, func(path string) bool { return !there(path) })
 }

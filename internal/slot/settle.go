@@ -66,6 +66,16 @@ func (r *Root) settle(n Name) error {
 // writes here holds the lock, as the caller does. They harm nobody: one that cannot be
 // removed is left.
 func (r *Root) sweepPartials() (removed []string) {
+	for _, path := range r.partials() {
+		if os.Remove(path) == nil {
+			removed = append(removed, path)
+		}
+	}
+	return removed
+}
+
+// partials are what sweepPartials removes.
+func (r *Root) partials() (paths []string) {
 	for _, pattern := range []string{
 		filepath.Join(r.dir, ".state.json.*"+atomicfile.Suffix),
 		filepath.Join(r.work(), ".*.json.*"+atomicfile.Suffix),
@@ -75,11 +85,7 @@ func (r *Root) sweepPartials() (removed []string) {
 		if err != nil {
 			continue // not with these patterns
 		}
-		for _, path := range found {
-			if os.Remove(path) == nil {
-				removed = append(removed, path)
-			}
-		}
+		paths = append(paths, found...)
 	}
-	return removed
+	return paths
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/dryrun"
 )
 
 // maxKey bounds a file of keys, in bytes.
@@ -107,16 +108,7 @@ func named(path string, err error) error {
 // inventory and every part, and returns the path of the signature beside it. An earlier
 // signature is replaced in one step.
 func SignBundle(ctx context.Context, path string, key crypto.Signer) (string, error) {
-	f, err := archive.OpenFile(ctx, path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	out, err := signature.Path(path)
-	if err != nil {
-		return "", err
-	}
-	sig, err := signature.Sign(f.RawInventory(), key)
+	out, sig, err := signBundle(ctx, path, key)
 	if err != nil {
 		return "", err
 	}
@@ -124,4 +116,33 @@ func SignBundle(ctx context.Context, path string, key crypto.Signer) (string, er
 		return "", fmt.Errorf("signature: %w", err)
 	}
 	return out, nil
+}
+
+// PlanSignBundle says what SignBundle would write, and writes nothing.
+func PlanSignBundle(ctx context.Context, path string, key crypto.Signer) (*dryrun.Plan, error) {
+	out, sig, err := signBundle(ctx, path, key)
+	if err != nil {
+		return nil, err
+	}
+	plan := new(dryrun.Plan)
+	do := "write"
+	if _, err := os.Lstat(out); err == nil {
+		do = "replace"
+	}
+	plan.Add(do, out, int64(len(sig)))
+	return plan, nil
+}
+
+// signBundle returns the signature and the name that it gets.
+func signBundle(ctx context.Context, path string, key crypto.Signer) (out string, sig []byte, err error) {
+	f, err := archive.OpenFile(ctx, path)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	if out, err = signature.Path(path); err != nil {
+		return "", nil, err
+	}
+	sig, err = signature.Sign(f.RawInventory(), key)
+	return out, sig, err
 }

@@ -37,12 +37,18 @@ func (w *Dir) smallPath(d digest.Digest) string { return filepath.Join(w.root, d
 
 // PutSmall keeps data, whose digest is d.
 func (w *Dir) PutSmall(d digest.Digest, data []byte) error {
+	if w.scratch != "" {
+		return writeLoose(filepath.Join(w.scratch, d.Encoded()), data)
+	}
 	return writeLoose(w.smallPath(d), data)
 }
 
 // Small returns what PutSmall kept under d, verified.
 func (w *Dir) Small(d digest.Digest) ([]byte, error) {
 	f, err := os.Open(w.smallPath(d))
+	if err != nil && w.scratch != "" {
+		f, err = os.Open(filepath.Join(w.scratch, d.Encoded()))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("work directory: %w", err)
 	}

@@ -37,6 +37,8 @@ type Dir struct {
 	root    string
 	encoder string
 	lock    *os.File
+	// scratch has the small blobs of a run that only looks, "" for others.
+	scratch string
 }
 
 const (
@@ -68,6 +70,23 @@ func Open(root, encoder string) (*Dir, error) {
 	}
 	w := &Dir{root: root, encoder: encoder, lock: lock}
 	return w, w.sweep()
+}
+
+// Look opens the work directory, which need not exist, for a run that only looks: nothing
+// in it is changed. What PutSmall keeps is gone after Close, and nothing else may be
+// kept. Errors are those of Open.
+func Look(root, encoder string) (*Dir, error) {
+	w := &Dir{root: root, encoder: encoder}
+	if _, err := os.Stat(root); err == nil {
+		if err := checkOwn(root); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if w.scratch, err = os.MkdirTemp("", "nodeseal-dry-run-"); err != nil {
+		return nil, fmt.Errorf("work directory: %w", err)
+	}
+	return w, nil
 }
 
 // checkOwn refuses a work directory whose records another user can have written: they
@@ -102,7 +121,13 @@ func (w *Dir) sweep() error {
 }
 
 // Close gives the lock back. What is in the directory stays.
-func (w *Dir) Close() { w.lock.Close() }
+func (w *Dir) Close() {
+	if w.scratch != "" {
+		_ = os.RemoveAll(w.scratch) // a directory of its own, for temporary files
+		return
+	}
+	w.lock.Close()
+}
 
 func (w *Dir) recordPath(compressed digest.Digest) string {
 	return filepath.Join(w.root, dirLayers, compressed.Encoded()+".json")
