@@ -27,7 +27,8 @@ import (
 )
 
 // TestHostileImages brings images that want to do harm all the way, through the
-// commands: import refuses each with its own message and exit code 4.
+// commands: bundle refuses each with its own message, and import those that another
+// writer bundled, with exit code 4.
 func TestHostileImages(t *testing.T) {
 	testenv.NeedRoot(t)
 	t.Parallel()
@@ -82,21 +83,40 @@ func TestHostileImages(t *testing.T) {
 				}
 				return path
 			}
-			bundle := filepath.Join(dir, "b.tar.zst")
-			code, _, said := nodeseal("bundle", "-o", bundle, "--work", filepath.Join(dir, "work"),
+			code, _, said := nodeseal("bundle", "-o", filepath.Join(dir, "b.tar.zst"), "--work", filepath.Join(dir, "work"),
 				"--images", at("images.lst", "registry.example/hostile/image@"+d.String()+"\n"),
 				"--registries-conf", at("registries.conf", testregistry.RegistriesConf("registry.example", addr)))
-			if code != exitDone {
-				t.Fatalf("bundle: exit code %d\n%s", code, said)
+			if code != exitFailed || !strings.Contains(said, c.says) {
+				t.Errorf("bundle: exit code %d, want %d and %q\n%s", code, exitFailed, c.says, said)
 			}
+			src := storetest.NewSource(t, bundle.Expanded)
+			src.Add(storetest.Image{Repository: "registry.example/hostile/image", Layers: [][]byte{plainTar(t, c.entries)}})
+			path := filepath.Join(dir, "by-another-writer.tar.zst")
+			writeBundle(t, path, src)
 			for _, format := range []string{string(form.Dir), string(form.Image)} {
-				t.Run(format, func(t *testing.T) { refusesToImport(t, bundle, format, c.says) })
+				t.Run(format, func(t *testing.T) { refusesToImport(t, path, format, c.says) })
 			}
 			if data, err := os.ReadFile(canary); string(data) != "alive" {
 				t.Errorf("the canary says %q, %v", data, err)
 			}
 		})
 	}
+}
+
+// plainTar is the tar that has just the entries.
+func plainTar(t *testing.T, entries []*tar.Header) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, h := range entries {
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
 }
 
 // TestOneHash imports bundles that claim one hash for two contents, which nothing

@@ -64,7 +64,7 @@ func TestBundleDiskFills(t *testing.T) {
 	}
 	for _, flags := range [][]string{{"--keep-going"}, nil} {
 		out, err := on(m.command("run", flags...), point).CombinedOutput()
-		if exitOf(err) != exitFailed || !bytes.Contains(out, []byte("no space left on device")) || !bytes.Contains(out, []byte("make room")) {
+		if exitOf(err) != exitPrecondition || !bytes.Contains(out, []byte("no space left on device")) || !bytes.Contains(out, []byte("make room")) {
 			t.Errorf("%v: %v\n%s", flags, err, out)
 		}
 		if left, _ := filepath.Glob(filepath.Join(point, "b.tar.zst*")); len(left) != 0 {

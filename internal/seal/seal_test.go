@@ -376,8 +376,8 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// TestThousandLayers measures the promise of one second, with room for a busy
-// machine.
+// TestThousandLayers says how long the seal of many layers takes; the benchmarks hold it
+// to figures.
 func TestThousandLayers(t *testing.T) {
 	for _, fsType := range []string{"ext4", "xfs", "btrfs"} {
 		t.Run(fsType, func(t *testing.T) {
@@ -390,11 +390,7 @@ func TestThousandLayers(t *testing.T) {
 				} else {
 					seal(t, s.dir, Options{})
 				}
-				took := time.Since(start)
-				t.Logf("%s of %d targets: %v", pass, len(s.want()), took)
-				if took > 5*time.Second {
-					t.Errorf("%s took %v, want below 1s on a quiet machine", pass, took)
-				}
+				t.Logf("%s of %d targets: %v", pass, len(s.want()), time.Since(start))
 			}
 		})
 	}
