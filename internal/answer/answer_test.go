@@ -46,7 +46,7 @@ func writeStore(t testing.TB, dir string, src *storetest.Source, change func(*bu
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
+	for f := range files {
 		if f.Link != "" || f.Dir {
 			continue
 		}
