@@ -96,8 +96,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 		err = nil
 	}
 	if err != nil {
-		out.Close()
-		return nil, fmt.Errorf("%s: %w", out.Kind, err)
+		return nil, errors.Join(fmt.Errorf("%s: %w", out.Kind, err), out.Close())
 	}
 	return out, nil
 }

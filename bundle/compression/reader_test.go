@@ -17,7 +17,7 @@ import (
 )
 
 func plain(n int) []byte {
-	rnd := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same bytes each time
+	rnd := rand.New(rand.NewPCG(1, 2))
 	b := make([]byte, n)
 	for i := range b {
 		b[i] = byte('a' + rnd.IntN(4))
@@ -128,7 +128,7 @@ func TestOtherPrograms(t *testing.T) {
 			if _, err := exec.LookPath(args[0]); err != nil {
 				t.Skip(err)
 			}
-			cmd := exec.CommandContext(t.Context(), args[0], args[1:]...) //nolint:gosec // of the test
+			cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 			cmd.Stdin = bytes.NewReader(data)
 			in, err := cmd.Output()
 			if err != nil {
@@ -234,7 +234,7 @@ func TestMemory(t *testing.T) {
 	n, err := io.CopyN(io.Discard, struct{ io.Reader }{r}, 374<<20)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if took := int64(after.HeapAlloc) - int64(before.HeapAlloc); err != nil || took > 150<<20 || took < 100<<20 { //nolint:gosec // small
+	if took := int64(after.HeapAlloc) - int64(before.HeapAlloc); err != nil || took > 150<<20 || took < 100<<20 {
 		t.Errorf("%d bytes took %d MiB of memory: %v", n, took>>20, err)
 	}
 	r.Close()

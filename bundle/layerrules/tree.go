@@ -63,7 +63,7 @@ func (t *tree) init() {
 }
 
 func (t *tree) hash(name string) nameKey {
-	return nameKey{low: maphash.String(t.seeds[0], name), high: uint32(maphash.String(t.seeds[1], name))} //nolint:gosec // half of a hash
+	return nameKey{low: maphash.String(t.seeds[0], name), high: uint32(maphash.String(t.seeds[1], name))}
 }
 
 func (t *tree) entry(dir File, name string) entryKey {
@@ -73,7 +73,7 @@ func (t *tree) entry(dir File, name string) entryKey {
 
 func (t *tree) newFile(k kind) File {
 	t.kinds = append(t.kinds, k)
-	return File(len(t.kinds) - 1) //nolint:gosec // bounded by MaxMembers and the depth of names
+	return File(len(t.kinds) - 1)
 }
 
 func (t *tree) child(dir File, name string) File  { return t.entries[t.entry(dir, name)] }

@@ -94,11 +94,11 @@ type found struct {
 
 // find returns where the place has w: preferably as the bundle would have it, else
 // as the plain tar.
-func (p *Place) find(w wanted) (*found, bool) {
+func (p *Place) find(ctx context.Context, w wanted) (*found, bool) {
 	f := &found{wanted: w, place: p, at: store.Location{Blob: w.diffID, Size: w.diffSize}}
 	if p.store != nil {
 		f.open = func(ctx context.Context) (io.ReadCloser, error) { return p.openStored(ctx, w.diffID) }
-		return f, p.store.HasLayer(w.diffID)
+		return f, p.store.HasLayer(ctx, w.diffID)
 	}
 	if b, ok := p.blobs[w.blob]; ok && b.Kind == bundle.KindLayer {
 		f.at = store.Location{Blob: w.blob, Size: b.Size, Table: b.Table}

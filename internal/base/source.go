@@ -77,7 +77,7 @@ func Complete(ctx context.Context, src store.Source, base *bundle.Base, places [
 	missing := &MissingError{Base: base, Needed: len(needed)}
 	paths := make(map[string]bool)
 	for _, w := range needed {
-		first, read := w.look(places, opts.Links)
+		first, read := w.look(ctx, places, opts.Links)
 		if first == nil {
 			missing.Layers = append(missing.Layers, Layer{Digest: w.diffID, Image: w.image})
 			continue
@@ -96,9 +96,9 @@ func Complete(ctx context.Context, src store.Source, base *bundle.Base, places [
 }
 
 // look returns the first of the places that has w, and where it is read.
-func (w wanted) look(places []*Place, links bool) (first *Place, read *found) {
+func (w wanted) look(ctx context.Context, places []*Place, links bool) (first *Place, read *found) {
 	for _, p := range places {
-		f, ok := p.find(w)
+		f, ok := p.find(ctx, w)
 		switch {
 		case !ok:
 		case first == nil:

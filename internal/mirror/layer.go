@@ -169,7 +169,7 @@ func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, m *m
 		if err != nil {
 			return err
 		}
-		defer d.Close()
+		defer d.Close() //nolint:errcheck // it only gives memory back
 		tar = d
 	}
 	table := startTable(ctx, r.work, r.enc, j.blob)

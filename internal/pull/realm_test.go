@@ -19,11 +19,11 @@ import (
 // tokenServer serves the tokens of s on its own, at an address of this machine.
 func tokenServer(t *testing.T, s *tokens, address string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", address+":0") //nolint:noctx // a test
+	l, err := net.Listen("tcp", address+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(s.issue)}} //nolint:gosec // a test
+	srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(s.issue)}}
 	srv.Start()
 	t.Cleanup(srv.Close)
 	return l.Addr().String()

@@ -119,14 +119,14 @@ func (s *Store) lost(ctx context.Context, id string) string {
 // HasLayer reports whether the store has the layer with the diff ID unpacked, with
 // what it takes to put its tar together, and files that do so: whether they are whole
 // shows only when it is read.
-func (s *Store) HasLayer(diffID digest.Digest) bool {
+func (s *Store) HasLayer(ctx context.Context, diffID digest.Digest) bool {
 	for _, id := range s.layers[diffID] {
 		dir, err := s.layerDir(id)
 		if err != nil {
 			continue
 		}
 		_, err = os.Stat(dir)
-		if err == nil && s.lost(context.Background(), id) == "" {
+		if err == nil && s.lost(ctx, id) == "" {
 			return true
 		}
 	}
