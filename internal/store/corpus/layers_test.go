@@ -148,11 +148,21 @@ func layers(t testing.TB) []layerCase {
 	at := func(sec, nsec int64) func(*tar.Header) {
 		return func(h *tar.Header) { h.ModTime = time.Unix(sec, nsec) }
 	}
-	for name, v := range map[string][2]int64{
-		"epoch": {0, 0}, "one nanosecond": {1, 1}, "before the epoch": {-5, 0}, "1901": {-1 << 31, 0}, "2038": {1 << 31, 0},
-		"2106": {1 << 32, 0}, "2262": {1<<63/1_000_000_000 - 1, 0}, "2500": {16_725_225_600, 0},
+	for _, v := range []struct {
+		name      string
+		sec, nsec int64
+	}{
+		{"epoch", 0, 0},
+		{"one nanosecond", 1, 1},
+		{"before the epoch", -5, 0},
+		{"1901", -1 << 31, 0},
+		{"2038", 1 << 31, 0},
+		{"2106", 1 << 32, 0},
+		{"2262", 1<<63/1_000_000_000 - 1, 0},
+		{"2500", 16_725_225_600, 0},
 	} {
-		add(name, File("f", "x").With(at(v[0], v[1])), Dir("d").With(at(v[0], v[1])), Symlink("l", "f").With(at(v[0], v[1])))
+		set := at(v.sec, v.nsec)
+		add(v.name, File("f", "x").With(set), Dir("d").With(set), Symlink("l", "f").With(set))
 	}
 	add("access time", File("f", "x").With(func(h *tar.Header) { h.AccessTime = time.Unix(1_900_000_000, 7) }))
 
