@@ -151,7 +151,7 @@ func fileArguments(t *testing.T, outer string) map[string]func() error {
 	}
 }
 
-// odd is a key that is none.
+// odd is a signer without a public key.
 type odd struct{ crypto.Signer }
 
 // Public implements crypto.Signer.

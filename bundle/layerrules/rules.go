@@ -109,7 +109,7 @@ func (c *Checker) End() error {
 	return nil
 }
 
-// At returns the file that the name of a member leads to now, 0 where there is none.
+// At returns the file that the name of a member leads to now, or 0 if there is no such file.
 func (c *Checker) At(name string) File {
 	inside, err := Inside(path.Clean(name))
 	if err != nil || c.names == nil {
