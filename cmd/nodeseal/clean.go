@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/dryrun"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/result"
-	"github.com/nodeseal/nodeseal/internal/store/dir"
-	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
 func newCleanCommand(a *app) *cobra.Command {
@@ -53,23 +50,9 @@ func runClean(ctx context.Context, a *app, slots *slotOptions, stores []string) 
 	if err != nil {
 		return err
 	}
-	removed, err := root.Clean(ctx)
+	removed, err := install.Clean(ctx, root, stores)
 	if err != nil {
-		return fmt.Errorf("cleaning: %w", err)
-	}
-	for _, s := range stores {
-		found, err := dir.Clean(s)
-		if err != nil {
-			return fmt.Errorf("cleaning: %w", err)
-		}
-		if found {
-			removed = append(removed, dir.PartialName(s))
-		}
-		left, err := image.Clean(s + image.Suffix)
-		if err != nil {
-			return fmt.Errorf("cleaning: %w", err)
-		}
-		removed = append(removed, left...)
+		return err
 	}
 	return a.show(result.Clean{Removed: append([]string{}, removed...)})
 }

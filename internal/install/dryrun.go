@@ -61,14 +61,8 @@ func PlanClean(root *slot.Root, stores []string) (*dryrun.Plan, error) {
 		return nil, err
 	}
 	for _, s := range stores {
-		left, err := image.Leftovers(s + image.Suffix)
-		if err != nil {
+		if err := slot.PlanCleanStore(s, out); err != nil {
 			return nil, err
-		}
-		for _, path := range append([]string{dir.PartialName(s)}, left...) {
-			if _, err := os.Lstat(path); err == nil {
-				out.Add("remove", path, dryrun.Size(path))
-			}
 		}
 	}
 	return out, nil

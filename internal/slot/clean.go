@@ -23,9 +23,9 @@ func (r *Root) Clean(ctx context.Context) ([]string, error) {
 	defer unlock()
 	removed, bad := r.sweep(ctx)
 	for _, n := range Names() {
-		dirs, err := r.clearDir(ctx, n)
+		dirs, err := clearDir(ctx, r.prepared(n))
 		bad.add(n, err)
-		images, err := r.clearImage(n)
+		images, err := clearImage(r.places(n).preparedFile())
 		bad.add(n, err)
 		removed = append(append(removed, dirs...), images...)
 	}

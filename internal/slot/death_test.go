@@ -31,10 +31,11 @@ func deaths() []death {
 		{"fill", "exchanged", "the new store in slot b, not mounted; the old one in .work/swap-b"},
 		{"fill", "discard", "the old store in .work/swap-b"},
 		{"retire", "swap", "an empty store in .work/empty-a"},
-		{"retire", "unmount", "an empty store in .work/swap-a"},
+		{"retire", "unmount", "an empty store in .work/retire-a"},
 		{"retire", "exchange", "the same, and slot a not mounted"},
-		{"retire", "exchanged", "slot a empty and not mounted; the old store in .work/swap-a"},
-		{"retire", "look again", "slot a empty; the old store in .work/swap-a"},
+		{"retire", "exchanged", "slot a empty and not mounted; the old store in .work/retire-a"},
+		{"retire", "look again", "slot a empty; the old store in .work/retire-a"},
+		{"retire", "give up", "the same"},
 	}
 }
 

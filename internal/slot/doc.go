@@ -19,6 +19,9 @@
 //	  swap-NAME       in the exchange; afterwards what the slot held before
 //	  new-NAME.erofs, .new-NAME.erofs.partial, swap-NAME.erofs
 //	                  the same of images
+//	  retire-NAME     the empty store of retire; afterwards what the slot held, until
+//	                  it is sure that nothing needs it; so retire-NAME.erofs
 //	  kept-NAME-ID    an old store that running containers still read
+//	  *.gone          one that is being removed
 //	ROOT/state.json   when slots were filled and verified; only times
 package slot

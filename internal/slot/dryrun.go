@@ -12,8 +12,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/seal"
-	"github.com/nodeseal/nodeseal/internal/store/dir"
-	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
 // PlanClean says what Clean would remove, and changes nothing. Errors wrap filelock.ErrBusy
@@ -24,6 +22,9 @@ func (r *Root) PlanClean() (*dryrun.Plan, error) {
 	}
 	out := new(dryrun.Plan)
 	for _, n := range Names() {
+		if r.recalls(n) == takenOut {
+			out.Add("put back", r.Path(n), 0)
+		}
 		paths, err := r.leftovers(n)
 		if err != nil {
 			return nil, err
@@ -67,28 +68,18 @@ func (r *Root) idle() error {
 
 // leftovers are what sweep, clearDir and clearImage remove of slot n.
 func (r *Root) leftovers(n Name) (paths []string, err error) {
-	for _, path := range []string{r.swap(n), r.emptied(n)} {
-		if there(path) {
-			paths = append(paths, path)
-		}
+	if r.recalls(n) == notTaken {
+		paths = append(paths, r.retiring(n))
 	}
+	paths = append(paths, r.strayDirs(n)...)
 	paths = append(paths, r.strayImages(n)...)
 	kept, err := r.unread(n)
 	if err != nil {
 		return nil, err
 	}
 	paths = append(paths, kept...)
-	at := r.places(n)
-	for _, path := range []string{at.prepared, dir.PartialName(at.prepared)} {
-		if there(path) {
-			paths = append(paths, path)
-		}
-	}
-	if isFile(at.preparedFile()) {
-		paths = append(paths, at.preparedFile())
-	}
-	left, err := image.Leftovers(at.preparedFile())
-	for _, path := range left {
+	prepared, err := preparedAt(r.prepared(n))
+	for _, path := range prepared {
 		if !slices.Contains(paths, path) {
 			paths = append(paths, path)
 		}

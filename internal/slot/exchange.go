@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
@@ -30,7 +31,6 @@ type places struct {
 // store then, at which the image is mounted.
 func (p places) file() string         { return p.path + image.Suffix }
 func (p places) preparedFile() string { return p.prepared + image.Suffix }
-func (p places) swapFile() string     { return p.swap + image.Suffix }
 
 func (r *Root) places(n Name) places {
 	return places{path: r.Path(n), prepared: r.prepared(n), swap: r.swap(n), slot: n}
@@ -89,6 +89,10 @@ func protect(ctx context.Context, path string, mount, need bool) (seal.Report, e
 	return rep, err
 }
 
+// goneSuffix ends the name of a store that is being removed. Before the first file of it is
+// removed it has that name, so that after a kill no command takes the rest for a store.
+const goneSuffix = ".gone"
+
 // discard removes a store that no reader can find. Nothing of it is removed where
 // something is mounted inside; the error wraps store.ErrPrecondition then.
 func discard(ctx context.Context, path string) error {
@@ -101,6 +105,9 @@ func discard(ctx context.Context, path string) error {
 		if err := rmtree.Below(filepath.Dir(path), filepath.Base(path)); err != nil {
 			return fail(err)
 		}
+		if path, err = setAside(ctx, path); err != nil {
+			return fail(err)
+		}
 		var unsupported *seal.UnsupportedError
 		if _, err := seal.Unseal(ctx, path); err != nil && !errors.As(err, &unsupported) {
 			return fail(err)
@@ -110,6 +117,21 @@ func discard(ctx context.Context, path string) error {
 		return fail(err)
 	}
 	return nil
+}
+
+// setAside gives the directory path, which is to be removed, a name that says so.
+func setAside(ctx context.Context, path string) (string, error) {
+	if strings.HasSuffix(path, goneSuffix) {
+		return path, nil
+	}
+	gone := path + goneSuffix
+	if err := discard(ctx, gone); err != nil { // of a command that was killed
+		return path, err
+	}
+	if err := os.Rename(path, gone); err != nil {
+		return path, err
+	}
+	return gone, atomicfile.SyncDir(filepath.Dir(path))
 }
 
 // mountedInside says of an error about mounts that the machine has to change.

@@ -178,7 +178,7 @@ func (r *Root) finish(ctx context.Context, at places, opts FillOptions, out *Fil
 	if err := r.step("discard"); err != nil {
 		return err
 	}
-	return discard(ctx, at.swap)
+	return r.drop(ctx, at)
 }
 
 // clearPrepared removes what earlier imports have left: to the other slot, or to
@@ -186,12 +186,12 @@ func (r *Root) finish(ctx context.Context, at places, opts FillOptions, out *Fil
 func (r *Root) clearPrepared(ctx context.Context, n Name, asImage bool) error {
 	for _, m := range Names() {
 		if m != n || asImage {
-			if _, err := r.clearDir(ctx, m); err != nil {
+			if _, err := clearDir(ctx, r.prepared(m)); err != nil {
 				return fmt.Errorf("an earlier import: %w", err)
 			}
 		}
 		if m != n || !asImage {
-			if _, err := r.clearImage(m); err != nil {
+			if _, err := clearImage(r.places(m).preparedFile()); err != nil {
 				return fmt.Errorf("an earlier import: %w", err)
 			}
 		}
@@ -200,8 +200,7 @@ func (r *Root) clearPrepared(ctx context.Context, n Name, asImage bool) error {
 }
 
 // clearDir removes a directory store in the making, and returns what was there.
-func (r *Root) clearDir(ctx context.Context, n Name) (removed []string, err error) {
-	path := r.prepared(n)
+func clearDir(ctx context.Context, path string) (removed []string, err error) {
 	if _, err := os.Lstat(path); err == nil {
 		if err := discard(ctx, path); err != nil {
 			return nil, err

@@ -76,8 +76,7 @@ func (r *Root) finishImage(ctx context.Context, at places, opts FillOptions, out
 }
 
 // clearImage removes an image in the making, and returns what was there.
-func (r *Root) clearImage(n Name) (removed []string, err error) {
-	path := r.places(n).preparedFile()
+func clearImage(path string) (removed []string, err error) {
 	if isFile(path) {
 		if err := image.Remove(path); err != nil {
 			return nil, err

@@ -227,7 +227,7 @@ func (r *Root) showImage(at places, opts FillOptions) (*seal.Report, error) {
 }
 
 // takeImage takes the image of a slot away: readers see the empty store below it.
-// What runs from the image goes on. The file is at swapFile then.
+// What runs from the image goes on. The file is at retiringImage then.
 func (r *Root) takeImage(n Name) error {
 	at := r.places(n)
 	fail := func(err error) error { return fmt.Errorf("emptying slot %s: %w", n, err) }
@@ -247,7 +247,7 @@ func (r *Root) takeImage(n Name) error {
 	if _, err := seal.FlagImage(at.file(), false); err != nil && !errors.As(err, &unsupported) {
 		return fail(err)
 	}
-	if err := os.Rename(at.file(), at.swapFile()); err != nil {
+	if err := os.Rename(at.file(), r.retiringImage(n)); err != nil {
 		return fail(err)
 	}
 	if err := r.step("exchanged"); err != nil {
@@ -265,7 +265,7 @@ func (r *Root) putImageBack(n Name) error {
 	if err := r.unsettle(n); err != nil {
 		return err
 	}
-	if err := unix.Renameat2(unix.AT_FDCWD, at.swapFile(), unix.AT_FDCWD, at.file(), unix.RENAME_NOREPLACE); err != nil {
+	if err := unix.Renameat2(unix.AT_FDCWD, r.retiringImage(n), unix.AT_FDCWD, at.file(), unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("putting the image of slot %s back: %w", n, os.NewSyscallError("renameat2", err))
 	}
 	if err := errors.Join(atomicfile.SyncDir(r.dir), r.mountImages(n)); err != nil {
@@ -289,9 +289,10 @@ func (r *Root) sweepImages(n Name) (removed []string, err error) {
 // strayImages are what sweepImages removes.
 func (r *Root) strayImages(n Name) []string {
 	at := r.places(n)
-	stray := []string{at.swapFile(), at.file() + image.DigestSuffix + atomicfile.Suffix}
+	// Earlier versions took images away under the first of these names.
+	stray := []string{r.swap(n) + image.Suffix, at.file() + image.DigestSuffix + atomicfile.Suffix}
 	for _, file := range []string{at.file(), at.preparedFile()} {
-		if !isFile(file) {
+		if !isFile(file) && !isFile(r.retiringImage(n)) {
 			stray = append(stray, file+image.DigestSuffix)
 		}
 	}

@@ -39,7 +39,7 @@ func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opt
 	at := r.places(free)
 	// What waits there was made from a bundle, or copied before a kill: to tell which
 	// of the two would take as long as a copy.
-	if _, err := r.clearImage(free); err != nil {
+	if _, err := clearImage(at.preparedFile()); err != nil {
 		return nil, err
 	}
 	res, err := image.Install(ctx, file, at.preparedFile(), want, opts.Signed, opts.ImportOptions)
@@ -57,7 +57,7 @@ func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opt
 		return nil, err
 	}
 	if already != nil {
-		_, err := r.clearImage(free)
+		_, err := clearImage(at.preparedFile())
 		return already, err
 	}
 	if err := r.writeTimes(free, Times{ID: id, Filled: opts.Now.UTC()}); err != nil {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/safefile"
+	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/opencontainers/go-digest"
 )
 
 // keptPrefix begins the names of old stores that containers still read.
@@ -19,22 +21,68 @@ const keptPrefix = "kept-"
 // listSuffix ends the name of the list of mounts beside such a store.
 const listSuffix = ".json"
 
-// keep moves the store at swap(n) to where it waits until the overlays that lie
-// on it are gone. They do not mind: an overlay holds its directories, whatever
-// their names are; only what is removed is gone for them.
-func (r *Root) keep(s *Slot, mounts []string) error {
-	path := filepath.Join(r.work(), keptPrefix+string(s.Name)+"-"+s.ID.Encoded()[:12])
+// keep moves the store at path, which was that of slot n, to where it waits until the
+// overlays that lie on it are gone. They do not mind: an overlay holds its directories,
+// whatever their names are; only what is removed is gone for them.
+func (r *Root) keep(n Name, path string, mounts []string) error {
+	fail := func(err error) error { return fmt.Errorf("keeping the old store: %w", err) }
+	to := r.keptName(n, path)
 	data, err := json.Marshal(mounts)
 	if err != nil {
-		return fmt.Errorf("keeping the old store: %w", err)
+		return fail(err)
 	}
-	if err := atomicfile.WriteBytes(path+listSuffix, 0o600, data); err != nil {
-		return fmt.Errorf("keeping the old store: %w", err)
+	if err := atomicfile.WriteBytes(to+listSuffix, 0o600, data); err != nil {
+		return fail(err)
 	}
-	if err := os.Rename(r.swap(s.Name), path); err != nil {
-		return fmt.Errorf("keeping the old store: %w", err)
+	if err := os.Rename(path, to); err != nil {
+		return fail(err)
 	}
 	return atomicfile.SyncDir(r.work())
+}
+
+// keptName is the name that the store at path gets: of its inventory, and a number
+// where the same store was kept before and is still read.
+func (r *Root) keptName(n Name, path string) string {
+	id := "unknown"
+	if stored, err := store.OpenStored(store.Files(path)); err == nil {
+		id = digest.FromBytes(stored.RawInventory()).Encoded()[:12]
+	}
+	name := filepath.Join(r.work(), keptPrefix+string(n)+"-"+id)
+	for i, first := 2, name; there(name) || there(name+listSuffix); i++ {
+		name = fmt.Sprintf("%s-%d", first, i)
+	}
+	return name
+}
+
+// drop removes the store that an exchange has taken out of at, or keeps it while
+// containers run from it: they may be told by nothing but the name of the slot, under which they
+// mounted it. So one that began after the exchange counts too, and the store stays for that long.
+func (r *Root) drop(ctx context.Context, at places) error {
+	if at.slot == "" || hollow(at.swap) {
+		return discard(ctx, at.swap)
+	}
+	readers, err := readersOf(at.path)
+	if err != nil {
+		return err
+	}
+	if len(readers) > 0 {
+		return r.keep(at.slot, at.swap, readers)
+	}
+	return discard(ctx, at.swap)
+}
+
+// readersOf are the overlays that were mounted from the store at path.
+func readersOf(path string) (ids []string, err error) {
+	live, err := liveMounts("/proc")
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range live {
+		if m.from(path, false) {
+			ids = append(ids, m.upperLayer)
+		}
+	}
+	return ids, nil
 }
 
 // maxKept bounds the list of the mounts that an old store is kept for, in bytes.

@@ -32,8 +32,22 @@ func lockDir(path string) (unlock func(), err error) {
 		f.Close()
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
+	if !names(path, f) { // its last holder has removed it
+		f.Close()
+		return lockDir(path)
+	}
 	return func() {
 		_ = filelock.Release(f)
 		f.Close()
 	}, nil
+}
+
+// names reports whether path is the open directory f.
+func names(path string, f *os.File) bool {
+	named, err := os.Lstat(path)
+	if err != nil {
+		return false
+	}
+	opened, err := f.Stat()
+	return err == nil && os.SameFile(named, opened)
 }

@@ -62,43 +62,6 @@ func (r *Root) Repair(ctx context.Context, src store.Source, n Name, opts FillOp
 	return r.fill(ctx, src, n, opts)
 }
 
-// RepairStore does the same for a single store at path, not a slot. It is sealed
-// afterwards unless opts say otherwise, and mounted unless noMount does. The error
-// wraps filelock.ErrBusy where another repair of the store is at work.
-func RepairStore(ctx context.Context, src store.Source, path string, noMount bool, opts FillOptions) (*Filled, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, fmt.Errorf("finding %s: %w", path, err)
-	}
-	hidden := filepath.Join(filepath.Dir(abs), "."+filepath.Base(abs))
-	unlock, err := lockDir(hidden + ".repairing")
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	at := places{path: abs, prepared: hidden + ".repaired", swap: hidden + ".replaced"}
-	if err := discard(ctx, at.swap); err != nil {
-		return nil, err
-	}
-	opts.Image = isFile(at.file())
-	id := digest.FromBytes(src.RawInventory())
-	stored, err := store.OpenStored(store.Files(abs))
-	if err == nil {
-		if want := digest.FromBytes(stored.RawInventory()); want != id {
-			return nil, &OtherBundleError{Path: abs, Want: want, Got: id}
-		}
-	}
-	r := &Root{mounts: !noMount}
-	if !opts.Image {
-		opts.reuse(abs)
-	}
-	out, err := r.prepare(ctx, src, at, opts)
-	if err != nil {
-		return nil, err
-	}
-	return out, r.finish(ctx, at, opts, out)
-}
-
 // Find returns the root and the slot that path is, false where it is none.
 func Find(path string, opts Options) (*Root, Name, bool) {
 	r, err := Open(filepath.Dir(filepath.Clean(path)), opts)

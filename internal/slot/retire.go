@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
 // Retired says what Retire did.
@@ -53,21 +55,34 @@ func (r *Root) Retire(ctx context.Context, n Name, node Node) (*Retired, error) 
 	}
 	readers, err := r.refuse(s, node)
 	if err != nil {
-		return nil, errors.Join(err, r.putBack(ctx, s))
-	}
-	if err := r.writeTimes(n, Times{}); err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.putBack(ctx, n))
 	}
 	out.Readers = len(readers)
+	if err := r.step("give up"); err != nil {
+		return nil, err
+	}
+	if err := r.giveUp(ctx, s, readers); err != nil {
+		return out, err
+	}
+	return out, r.writeTimes(n, Times{})
+}
+
+// giveUp removes what was taken out of the slot of s, once nothing needs it, or keeps
+// it for its readers. Until its first step is done, the next command after a kill
+// puts the store back.
+func (r *Root) giveUp(ctx context.Context, s *Slot, readers []string) error {
 	switch {
 	case s.Image != "":
 		// The kernel keeps the file for what is mounted from it.
-		_, err := r.sweepImages(n)
-		return out, err
-	case out.Readers > 0:
-		return out, r.keep(s, readers)
+		if err := image.Remove(r.retiringImage(s.Name)); err != nil {
+			return err
+		}
+		_, err := r.sweepImages(s.Name)
+		return err
+	case len(readers) > 0:
+		return r.keep(s.Name, r.retiring(s.Name), readers)
 	}
-	return out, discard(ctx, r.swap(n))
+	return discard(ctx, r.retiring(s.Name))
 }
 
 // refuse returns an *InUseError where something needs s, else the containers
@@ -97,19 +112,23 @@ func (r *Root) takeAway(ctx context.Context, s *Slot) (context.Context, error) {
 		return ctx, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := r.exchange(r.places(s.Name), empty); err != nil {
+	if err := r.exchange(r.retirePlaces(s.Name), empty); err != nil {
 		return ctx, err
 	}
 	return ctx, r.remount(s.Name)
 }
 
+// retirePlaces are those of an exchange that can be undone until giveUp.
+func (r *Root) retirePlaces(n Name) places {
+	return places{path: r.Path(n), swap: r.retiring(n), slot: n}
+}
+
 // putBack undoes takeAway.
-func (r *Root) putBack(ctx context.Context, s *Slot) error {
-	if s.Image != "" {
-		return r.putImageBack(s.Name)
+func (r *Root) putBack(ctx context.Context, n Name) error {
+	if isFile(r.retiringImage(n)) {
+		return r.putImageBack(n)
 	}
-	n := s.Name
-	if err := r.exchange(r.places(n), r.swap(n)); err != nil {
+	if err := r.exchange(r.retirePlaces(n), r.retiring(n)); err != nil {
 		return err
 	}
 	if _, err := protect(ctx, r.Path(n), r.mounts, false); err != nil {
@@ -118,7 +137,7 @@ func (r *Root) putBack(ctx context.Context, s *Slot) error {
 	if err := r.settled(n); err != nil {
 		return err
 	}
-	return discard(ctx, r.swap(n))
+	return discard(ctx, r.retiring(n))
 }
 
 // Held returns the names of the images that only slot s has, compared with the

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -92,6 +93,11 @@ func (r *Root) Exists(n Name) bool {
 func (r *Root) work() string           { return filepath.Join(r.dir, ".work") }
 func (r *Root) prepared(n Name) string { return filepath.Join(r.work(), "new-"+string(n)) }
 func (r *Root) swap(n Name) string     { return filepath.Join(r.work(), "swap-"+string(n)) }
+
+// retiring is where a store is that retire has taken out of slot n, until it is sure that
+// nothing needs it: see recall.
+func (r *Root) retiring(n Name) string      { return filepath.Join(r.work(), "retire-"+string(n)) }
+func (r *Root) retiringImage(n Name) string { return r.retiring(n) + image.Suffix }
 
 // Slot is what a slot holds.
 type Slot struct {

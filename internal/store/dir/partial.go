@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/own"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
@@ -135,11 +136,20 @@ func openFolder(path string) (*os.File, error) {
 	return root.OpenDir(filepath.Base(path))
 }
 
+// removePartial removes the records first: what is left after a kill must not be taken for
+// finished layers.
 func removePartial(path string) error {
 	if err := check.Remove(filepath.Join(path, "check")); err != nil {
 		return err
 	}
-	if err := rmtree.RemoveAll(path); err != nil {
+	err := rmtree.RemoveAll(filepath.Join(path, "records"))
+	if err == nil && exist(path) {
+		err = atomicfile.SyncDir(path)
+	}
+	if err == nil {
+		err = rmtree.RemoveAll(path)
+	}
+	if err != nil {
 		return fmt.Errorf("removing %s: %w", path, err)
 	}
 	return nil

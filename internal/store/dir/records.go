@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/build"
@@ -119,8 +120,20 @@ func (im *importer) takeOver() error {
 			keep[name] = true
 		}
 	}
+	if err := im.removeOthers(keep); err != nil {
+		return err
+	}
+	if over > 0 {
+		im.opts.Progress.Say(fmt.Sprintf("%d layers are finished from an earlier run", over))
+	}
+	return nil
+}
+
+// removeOthers removes what an earlier run has left and is not in keep. The records go first,
+// and are gone on the disk before a layer is: one that is removed in part must not have a record.
+func (im *importer) removeOthers(keep map[string]bool) error {
 	for _, dir := range []string{
-		filepath.Join(im.partial.store, store.OverlayDir), filepath.Join(im.partial.store, store.LayersDir), im.partial.records,
+		im.partial.records, filepath.Join(im.partial.store, store.OverlayDir), filepath.Join(im.partial.store, store.LayersDir),
 	} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -134,9 +147,11 @@ func (im *importer) takeOver() error {
 				return err
 			}
 		}
-	}
-	if over > 0 {
-		im.opts.Progress.Say(fmt.Sprintf("%d layers are finished from an earlier run", over))
+		if len(entries) > 0 && dir == im.partial.records {
+			if err := atomicfile.SyncDir(dir); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -7,13 +7,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/seal"
 )
 
 // Leftovers returns what an interrupted import to path has left: files in the
-// making, the directory in which an image is tried, a digest with no image.
+// making, the directory in which an image is tried, a digest with no image, and a mount point
+// in the making.
 func Leftovers(path string) ([]string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -21,6 +23,9 @@ func Leftovers(path string) ([]string, error) {
 	}
 	candidates := []string{
 		PartialName(abs), spoolName(abs), splitsName(abs), tablesName(abs), workName(abs), abs + DigestSuffix + ".partial",
+	}
+	if point, ok := strings.CutSuffix(abs, Suffix); ok {
+		candidates = append(candidates, pointName(point))
 	}
 	if _, err := os.Lstat(abs); errors.Is(err, fs.ErrNotExist) {
 		candidates = append(candidates, abs+DigestSuffix)

@@ -35,7 +35,7 @@ func MakePoint(point string) error {
 	if _, err := os.Lstat(point); err == nil {
 		return nil
 	}
-	partial := filepath.Join(filepath.Dir(point), "."+filepath.Base(point)+".point")
+	partial := pointName(point)
 	if err := rmtree.RemoveAll(partial); err != nil {
 		return fmt.Errorf("making the mount point: %w", err)
 	}
@@ -47,4 +47,9 @@ func MakePoint(point string) error {
 		return errors.Join(fmt.Errorf("making the mount point %s: %w", point, err), rmtree.RemoveAll(partial))
 	}
 	return nil
+}
+
+// pointName is where a mount point is made.
+func pointName(point string) string {
+	return filepath.Join(filepath.Dir(point), "."+filepath.Base(point)+".point")
 }
