@@ -121,7 +121,7 @@ func (f *slotForm) remove(t *testing.T, dir string) {
 func (f *slotForm) removeSlots(t *testing.T, dir string) {
 	t.Helper()
 	for _, name := range []string{"a", "b"} {
-		harness.MustNodeseal(t, "retire", name, "--root", f.root(dir), "--storage-conf", f.conf)
+		harness.MustNodeseal(t, "retire", name, "--empty-node", "--staged", "--root", f.root(dir), "--storage-conf", f.conf)
 		harness.MustNodeseal(t, "unseal", "--quiet", filepath.Join(f.root(dir), name))
 	}
 	if err := os.RemoveAll(f.root(dir)); err != nil {

@@ -171,7 +171,7 @@ func (u *upgrade) testKill(t *testing.T, format string) {
 	n.start(t, "one", u.shells[0])
 	stop := n.watch(t)
 	defer stop()
-	retire := []string{"retire", "b", "--storage-conf", n.conf}
+	retire := []string{"retire", "b", "--staged", "--storage-conf", n.conf}
 	// What a whole run takes, on this machine: kills are spread over that.
 	timed := func(args ...string) time.Duration {
 		began := time.Now()

@@ -60,7 +60,7 @@ func (o *nodeOptions) node(slots *slotOptions) (slot.Node, error) {
 	if err != nil {
 		return slot.Node{}, err
 	}
-	node := slot.Node{GraphRoot: slots.path(conf.GraphRoot), Proc: "/proc"}
+	node := slot.Node{GraphRoot: slots.path(conf.GraphRoot), Proc: "/proc", Boot: slot.BootID()}
 	if slots.sysroot != "" {
 		node.Proc = ""
 	}

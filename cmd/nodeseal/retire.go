@@ -29,6 +29,8 @@ type retireOptions struct {
 	needed   neededOptions
 	whenSafe bool
 	dryRun   *bool
+	// emptyNode and staged are what the node itself may lose.
+	emptyNode, staged bool
 }
 
 func (o *retireOptions) addFlags(flags *pflag.FlagSet) {
@@ -37,6 +39,8 @@ func (o *retireOptions) addFlags(flags *pflag.FlagSet) {
 	o.needed.addFlags(flags)
 	o.needed.addFiles(flags)
 	flags.BoolVar(&o.whenSafe, "when-safe", false, "wait until nothing needs the slot, then empty it")
+	flags.BoolVar(&o.emptyNode, "empty-node", false, "empty the last slot that holds images: after a reboot this node has none")
+	flags.BoolVar(&o.staged, "staged", false, "empty the newer slot although it was filled since this node started")
 }
 
 func newRetireCommand(a *app) *cobra.Command {
@@ -50,6 +54,9 @@ primary store, or a container, needs what only this slot has; they are named.
 Running containers that read layers which both slots have go on: the old files are
 kept, out of sight, until they end. Images that are pulled while a store is
 configured keep only what it lacks: removing the store would break them.
+
+The last slot that holds images is emptied only with --empty-node, and the newer
+slot, if it was filled since this node started, only with --staged.
 
 With --cluster nothing is done either while a workload, an ImageStream, an operator
 or the configuration of the nodes names an image that no other store of this node
@@ -170,6 +177,7 @@ func (r *retirement) node(ctx context.Context) (slot.Node, error) {
 	if err != nil {
 		return slot.Node{}, err
 	}
+	node.EmptyNode, node.EmptyStaged = r.o.emptyNode, r.o.staged
 	node.Named, err = r.needed(ctx, node)
 	return node, err
 }
@@ -212,7 +220,10 @@ func (r *retirement) needed(ctx context.Context, node slot.Node) (*imagelist.Lis
 // reached is more likely another one than one that is away.
 func (r *retirement) passes(err error) bool {
 	var inUse *slot.InUseError
-	return errors.As(err, &inUse) || errors.Is(err, filelock.ErrBusy) || away(err) && !r.asked.IsZero()
+	if errors.As(err, &inUse) {
+		return !slices.ContainsFunc(inUse.Uses, slot.Use.Lasts)
+	}
+	return errors.Is(err, filelock.ErrBusy) || away(err) && !r.asked.IsZero()
 }
 
 // slotToRetire is the named slot, or the older one.

@@ -24,17 +24,23 @@ func (c *collector) names(path string) bool {
 // configured checks every store that storage.conf names, and returns those that
 // are valid: a reader that meets another one does not start.
 func (c *collector) configured() (valid []string) {
+	empty := len(c.slots) == 0
 	for _, path := range c.opts.Node.Stores {
 		if within(path, c.opts.Node.GraphRoot) {
 			c.problem(path, "it lies under the graph root %s, which CRI-O may remove whole", c.opts.Node.GraphRoot)
 		}
-		if err := validStore(path); err != nil {
+		found, err := validStore(path)
+		if err != nil {
 			if !c.told(path) {
 				c.problem(path, "storage.conf names it, and it is no valid store: %v: CRI-O and podman do not start", err)
 			}
 			continue
 		}
 		valid = append(valid, path)
+		empty = empty && found.Empty()
+	}
+	if empty && len(valid) > 0 {
+		c.problem(c.opts.ConfPath, "it names empty stores only, so a reboot finds no image; nodeseal import BUNDLE fills a slot")
 	}
 	return valid
 }
@@ -51,15 +57,14 @@ func (c *collector) told(path string) bool {
 
 // validStore is what readers need of a configured store before they look at any
 // image.
-func validStore(path string) error {
+func validStore(path string) (*store.Store, error) {
 	if _, err := os.Stat(path); err != nil {
-		return err
+		return nil, err
 	}
 	if err := store.CheckLocks(store.Files(path)); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := store.Open(store.Files(path))
-	return err
+	return store.Open(store.Files(path))
 }
 
 // visible asks the library which images CRI-O and podman see.

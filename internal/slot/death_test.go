@@ -71,7 +71,7 @@ func TestDie(t *testing.T) {
 		return nil
 	}
 	if command == "retire" {
-		_, err = r.Retire(t.Context(), A, Node{})
+		_, err = r.Retire(t.Context(), A, Node{EmptyNode: true})
 	} else {
 		_, err = r.Fill(t.Context(), release(t, 2), FillOptions{Image: os.Getenv(envImage) != "", Now: clock(2)})
 	}
@@ -99,7 +99,7 @@ func next() map[string]func(ctx context.Context, t *testing.T, r *Root, asImage 
 			return err
 		},
 		"retire": func(ctx context.Context, _ *testing.T, r *Root, _ bool) error {
-			_, err := r.Retire(ctx, A, Node{})
+			_, err := r.Retire(ctx, A, Node{EmptyNode: true})
 			return err
 		},
 		"status": func(_ context.Context, _ *testing.T, r *Root, _ bool) error {
@@ -212,7 +212,7 @@ func settledAfter(t *testing.T, r *Root, d death, name string, asImage bool) {
 	out := fillAs(t, r, 2, asImage)
 	hold(t, r, out.Slot, "release 4.99.2")
 	if other := out.Slot.Other(); d.command == "retire" || name == "retire" {
-		if _, err := r.Retire(t.Context(), other, Node{}); err != nil {
+		if _, err := r.Retire(t.Context(), other, Node{EmptyNode: true}); err != nil {
 			t.Fatal(err)
 		}
 		hold(t, r, other, "nothing")

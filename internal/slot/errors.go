@@ -57,5 +57,16 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("slot %s is needed:\n  %s", e.Slot, strings.Join(lines, "\n  "))
 }
 
+// Waiver is the flag of retire that empties the slot all the same, "" if there is none.
+func (e *InUseError) Waiver() string {
+	switch {
+	case len(e.Uses) == 1 && e.Uses[0].Kind == Last:
+		return "--empty-node"
+	case len(e.Uses) == 1 && e.Uses[0].Kind == Staged:
+		return "--staged"
+	}
+	return ""
+}
+
 // Unwrap returns store.ErrPrecondition.
 func (e *InUseError) Unwrap() error { return store.ErrPrecondition }

@@ -37,6 +37,9 @@ type FillOptions struct {
 	NoSeal bool
 	// Now is the time that is remembered for the slot.
 	Now time.Time
+
+	// boot is the start of the machine that is remembered for the slot.
+	boot string
 }
 
 // reuse puts stores before those that layers are taken from.
@@ -89,6 +92,7 @@ func (r *Root) Fill(ctx context.Context, src store.Source, opts FillOptions) (*F
 	if opts.FromOtherSlot {
 		opts.reuse(r.Path(free.Other()))
 	}
+	opts.boot = BootID()
 	return r.fill(ctx, src, free, opts)
 }
 
@@ -120,7 +124,7 @@ func (r *Root) fill(ctx context.Context, src store.Source, n Name, opts FillOpti
 	}
 	out.Slot = n
 	id := digest.FromBytes(src.RawInventory())
-	if err := r.writeTimes(n, Times{ID: id, Filled: opts.Now.UTC()}); err != nil {
+	if err := r.writeTimes(n, Times{ID: id, Filled: opts.Now.UTC(), Boot: opts.boot}); err != nil {
 		return nil, err
 	}
 	return out, r.finish(ctx, r.places(n), opts, out)

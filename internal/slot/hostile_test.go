@@ -107,10 +107,10 @@ func TestHostileSlot(t *testing.T) {
 			if _, err := r.Clean(t.Context()); err != nil {
 				t.Errorf("cleaning: %v", err)
 			}
-			if _, err := r.Retire(t.Context(), A, Node{}); !errors.Is(err, store.ErrDamaged) {
+			if _, err := r.Retire(t.Context(), A, Node{EmptyNode: true}); !errors.Is(err, store.ErrDamaged) {
 				t.Errorf("retiring slot a: %v", err)
 			}
-			if _, err := r.Retire(t.Context(), B, Node{}); err != nil {
+			if _, err := r.Retire(t.Context(), B, Node{EmptyNode: true}); err != nil {
 				t.Errorf("retiring slot b: %v", err)
 			}
 			if _, err := r.Fill(t.Context(), release(t, 1), FillOptions{Now: clock(1)}); !errors.Is(err, store.ErrDamaged) {
@@ -137,7 +137,7 @@ func TestWorkIsLink(t *testing.T) {
 	for name, do := range map[string]func() error{
 		"clean":  func() error { _, err := r.Clean(t.Context()); return err },
 		"mount":  func() error { return r.Mount(t.Context(), Names()...) },
-		"retire": func() error { _, err := r.Retire(t.Context(), A, Node{}); return err },
+		"retire": func() error { _, err := r.Retire(t.Context(), A, Node{EmptyNode: true}); return err },
 		"fill":   func() error { _, err := r.Fill(t.Context(), release(t, 2), FillOptions{Now: clock(2)}); return err },
 	} {
 		if err := do(); !errors.Is(err, safefile.ErrNotRegular) || !strings.Contains(err.Error(), r.work()) {
@@ -189,7 +189,7 @@ func TestMountedInside(t *testing.T) {
 				}
 				untouched()
 			}
-			_, err := r.Retire(t.Context(), A, Node{})
+			_, err := r.Retire(t.Context(), A, Node{EmptyNode: true})
 			refused("retiring", err)
 			hold(t, r, A, "release 4.99.1")
 			_, err = r.Clean(t.Context())
@@ -199,12 +199,12 @@ func TestMountedInside(t *testing.T) {
 			} else if err != nil {
 				t.Errorf("cleaning: %v", err)
 			}
-			if _, err := r.Retire(t.Context(), B, Node{}); err != nil {
+			if _, err := r.Retire(t.Context(), B, Node{EmptyNode: true}); err != nil {
 				t.Errorf("retiring the other one: %v", err)
 			}
 			must(t, unix.Unmount(point, unix.MNT_DETACH))
 			mounted = false
-			if _, err := r.Retire(t.Context(), A, Node{}); err != nil {
+			if _, err := r.Retire(t.Context(), A, Node{EmptyNode: true}); err != nil {
 				t.Errorf("retiring: %v", err)
 			}
 			untouched()

@@ -184,7 +184,7 @@ func TestImageLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	hold(t, r, B, "release 4.99.2")
-	if out, err := r.Retire(t.Context(), A, Node{}); err != nil || out.Images != 2 {
+	if out, err := r.Retire(t.Context(), A, Node{EmptyNode: true}); err != nil || out.Images != 2 {
 		t.Errorf("Retire: %+v, %v", out, err)
 	}
 	hold(t, r, A, "nothing")

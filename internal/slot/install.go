@@ -60,7 +60,7 @@ func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opt
 		_, err := clearImage(at.preparedFile())
 		return already, err
 	}
-	if err := r.writeTimes(free, Times{ID: id, Filled: opts.Now.UTC()}); err != nil {
+	if err := r.writeTimes(free, Times{ID: id, Filled: opts.Now.UTC(), Boot: BootID()}); err != nil {
 		return nil, err
 	}
 	return out, r.finish(ctx, at, opts, out)

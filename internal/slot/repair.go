@@ -53,7 +53,7 @@ func (r *Root) Repair(ctx context.Context, src store.Source, n Name, opts FillOp
 	if want != "" && want != id {
 		return nil, &OtherBundleError{Path: r.Path(n), Want: want, Got: id}
 	}
-	opts.Now = state[n].Filled
+	opts.Now, opts.boot = state[n].Filled, state[n].Boot
 	opts.Image = r.hasImage(n)
 	opts.reuse(r.Path(n.Other()))
 	if !opts.Image { // of one that is damaged nothing is proven

@@ -193,12 +193,12 @@ func testUpgrades(t *testing.T, form [3]bool) {
 	if held, err := r.Held(old); err != nil || len(held) != 1 {
 		t.Errorf("only the old slot has %v, %v; want its own image", held, err)
 	}
-	out, err := r.Retire(t.Context(), A, Node{})
+	out, err := r.Retire(t.Context(), A, Node{EmptyNode: true})
 	if err != nil || out.Already || out.Release != "release 4.99.1" || out.Images != 2 {
 		t.Errorf("Retire: %+v, %v", out, err)
 	}
 	hold(t, r, A, "nothing")
-	if out, err := r.Retire(t.Context(), A, Node{}); err != nil || !out.Already {
+	if out, err := r.Retire(t.Context(), A, Node{EmptyNode: true}); err != nil || !out.Already {
 		t.Errorf("Retire again: %+v, %v", out, err)
 	}
 	if out := fill(t, r, 3); out.Slot != A {
@@ -278,14 +278,14 @@ func testFailingStep(t *testing.T, step string, asImage bool) {
 	r.before = nil
 	fillAs(t, r, 2, asImage)
 	r.before = fail
-	_, err = r.Retire(t.Context(), A, Node{})
+	_, err = r.Retire(t.Context(), A, Node{EmptyNode: true})
 	filling := step == "seal" || step == "discard" || asImage && step == "swap"
 	if !filling && !errors.Is(err, errBoom) {
 		t.Fatalf("Retire: %v", err)
 	}
 	valid(t, r)
 	r.before = nil
-	if _, err := r.Retire(t.Context(), A, Node{}); err != nil {
+	if _, err := r.Retire(t.Context(), A, Node{EmptyNode: true}); err != nil {
 		t.Fatalf("Retire again: %v", err)
 	}
 	if err := r.Mount(context.WithoutCancel(t.Context()), Names()...); err != nil {

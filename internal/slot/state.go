@@ -20,6 +20,8 @@ type Times struct {
 	// another content do not count.
 	ID     digest.Digest `json:"id"`
 	Filled time.Time     `json:"filled"`
+	// Boot is the start of the machine (BootID) in which it was filled.
+	Boot string `json:"boot,omitempty"`
 	// Verified is when the slot was last verified, zero if never; Damage how
 	// many places were damaged then.
 	Verified time.Time `json:"verified,omitzero"`

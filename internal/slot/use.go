@@ -20,6 +20,12 @@ type Node struct {
 	// Named are the images that a cluster, or whoever made the list, names; nil
 	// for none. A name without a registry stands for that path at any.
 	Named *imagelist.List
+	// Boot is this start of the node (BootID): a slot that was filled since is needed
+	// by the next start. "" leaves that out.
+	Boot string
+	// EmptyStaged says that such a slot is not needed, EmptyNode that the last filled
+	// slot is not.
+	EmptyStaged, EmptyNode bool
 }
 
 // Kind says what kind of thing needs a slot.
@@ -32,6 +38,8 @@ const (
 	Layer     Kind = "layer"     // a layer of the primary store
 	Mount     Kind = "mount"     // an overlay mount of something else
 	Object    Kind = "object"    // an object of the cluster, or a line of a list
+	Last      Kind = "last"      // the node: no other slot holds images
+	Staged    Kind = "staged"    // the next start of the node: it was filled since this one
 )
 
 // Use is one thing that needs a slot.
@@ -46,8 +54,13 @@ type Use struct {
 
 // String describes the use to people.
 func (u Use) String() string {
-	if u.Kind == Object {
+	switch u.Kind {
+	case Object:
 		return u.Name + " names " + u.Image
+	case Last:
+		return "this node: no other slot holds images, and after a reboot there would be none"
+	case Staged:
+		return "the next reboot: it was filled since this node started, after the other slot"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", u.Kind, u.Name)
@@ -89,6 +102,8 @@ type gate struct {
 	// lost is what goes with the slot, and named who names images.
 	lost  *lost
 	named *imagelist.List
+	// node are what the node itself needs the slot for.
+	node []Use
 	// readers are the containers that are mounted from the slot, by their
 	// layer; uses finds them.
 	readers []string
@@ -141,6 +156,9 @@ func (r *Root) newGate(s *Slot, node Node) (*gate, error) {
 		delete(g.only, img.ID)
 	}
 	var err error
+	if g.node, err = r.nodeUses(s, node); err != nil {
+		return nil, err
+	}
 	g.live, err = liveMounts(node.Proc)
 	return g, err
 }
@@ -193,7 +211,7 @@ func (g *gate) uses() []Use {
 		}
 	}
 	slices.SortStableFunc(uses, func(a, b Use) int { return strings.Compare(a.Name, b.Name) })
-	return append(uses, g.lost.uses(g.named)...)
+	return slices.Concat(g.node, uses, g.lost.uses(g.named))
 }
 
 // cover marks the layers of the primary store below id as told of.
