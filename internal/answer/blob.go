@@ -1,15 +1,12 @@
 package answer
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -20,10 +17,6 @@ import (
 const (
 	// octets is the type of every blob.
 	octets = "application/octet-stream"
-	// patience is how long a client may take for each part of a layer.
-	patience = 30 * time.Second
-	// part is the number of bytes after which a client gets new time.
-	part = 1 << 20
 )
 
 // blob answers GET and HEAD /v2/<name>/blobs/<digest>.
@@ -78,43 +71,16 @@ func (h *Handler) layer(w http.ResponseWriter, r *http.Request, d digest.Digest)
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if err := h.wait(r.Context()); err != nil {
+	done, err := h.rebuilds.wait(r.Context(), r.RemoteAddr)
+	if err != nil {
+		head.Set("Retry-After", "5")
 		return err
 	}
-	defer func() { <-h.rebuilds }()
-	out := &patient{w: w, control: http.NewResponseController(w), now: h.now}
+	defer done()
+	out := &patient{w: w, control: http.NewResponseController(w), now: h.now, others: h.rebuilds.crowded}
 	if err := rebuild.WriteTo(r.Context(), out, d, l.size); err != nil {
 		h.log.WarnContext(r.Context(), "layer not rebuilt", "layer", d, "store", v.dir, "error", err)
 		panic(http.ErrAbortHandler) // the client must not take it for whole
 	}
 	return nil
-}
-
-// wait waits for its turn to rebuild a layer.
-func (h *Handler) wait(ctx context.Context) error {
-	select {
-	case h.rebuilds <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return &apiError{http.StatusServiceUnavailable, codeTooMany, "too many layers are being read"}
-	}
-}
-
-// patient gives the client new time with every part that it has taken.
-type patient struct {
-	w       io.Writer
-	control *http.ResponseController
-	now     func() time.Time
-	left    int
-}
-
-// Write implements io.Writer.
-func (p *patient) Write(data []byte) (int, error) {
-	if p.left -= len(data); p.left < 0 {
-		p.left = part
-		if err := p.control.SetWriteDeadline(p.now().Add(patience)); err != nil {
-			return 0, err
-		}
-	}
-	return p.w.Write(data)
 }

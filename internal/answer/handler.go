@@ -16,9 +16,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
-// maxRebuilds is how many layers are rebuilt at once.
-const maxRebuilds = 4
-
 // Options say what is answered. Stores and Now must be set.
 type Options struct {
 	// Stores are the directories of the stores. One that is missing or cannot be
@@ -40,7 +37,7 @@ type Handler struct {
 	log      *slog.Logger
 	grammar  grammar
 	metrics  metrics
-	rebuilds chan struct{}
+	rebuilds *turns
 }
 
 // New returns the registry of the stores, which it reads. It does not fail:
@@ -51,7 +48,7 @@ func New(o Options) *Handler {
 	}
 	return &Handler{
 		stores: newStores(o.Stores, o.Now, o.Log), layers: o.Layers, now: o.Now, log: o.Log,
-		grammar: newGrammar(), rebuilds: make(chan struct{}, maxRebuilds),
+		grammar: newGrammar(), rebuilds: newTurns(),
 	}
 }
 

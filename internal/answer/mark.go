@@ -2,11 +2,11 @@ package answer
 
 import (
 	"io"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
@@ -44,7 +44,7 @@ func markOf(dir string) mark {
 		}
 		m.files[i] = fileMark{device: st.Dev, inode: st.Ino, size: st.Size, modified: st.Mtim, changed: st.Ctim}
 	}
-	if f, err := os.Open(filepath.Join(dir, store.ImagesDir, "images.lock")); err == nil {
+	if f, err := safefile.Open(filepath.Join(dir, store.ImagesDir, "images.lock")); err == nil {
 		_, _ = io.ReadFull(f, m.lock[:]) // a short one is compared as it is
 		_ = f.Close()                    // read only
 	}

@@ -3,7 +3,6 @@ package answer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -12,10 +11,17 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nodeseal/nodeseal/internal/answer/gate"
 )
 
 // serveOn serves h on a free port until the test ends.
 func serveOn(t *testing.T, h http.Handler) (addr string) {
+	t.Helper()
+	return serveWith(t, h, limits(4096))
+}
+
+func serveWith(t *testing.T, h http.Handler, limits gate.Limits) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -23,7 +29,7 @@ func serveOn(t *testing.T, h http.Handler) (addr string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, h, slog.New(slog.DiscardHandler), l) }()
+	go func() { done <- serve(ctx, h, slog.New(slog.DiscardHandler), gate.New(limits, l)) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -106,36 +112,3 @@ func TestServeFails(t *testing.T) {
 		t.Errorf("error %v, want %v", err, errBroken)
 	}
 }
-
-func TestConns(t *testing.T) {
-	t.Parallel()
-	c := newConns(2)
-	var pipes []*closing
-	for i := range 4 {
-		p := &closing{name: fmt.Sprint(i)}
-		pipes = append(pipes, p)
-		c.state(p, http.StateNew)
-		if i == 0 {
-			c.setBusy(p, true)
-		}
-	}
-	for i, want := range []bool{false, true, true, false} {
-		if pipes[i].closed != want {
-			t.Errorf("connection %d closed: %v, want %v", i, pipes[i].closed, want)
-		}
-	}
-	c.state(pipes[0], http.StateIdle)
-	c.state(pipes[3], http.StateClosed)
-	c.state(pipes[0], http.StateClosed)
-	if len(c.all) != 0 || c.waiting.Len() != 0 {
-		t.Errorf("%d connections are left, %d waiting", len(c.all), c.waiting.Len())
-	}
-}
-
-type closing struct {
-	net.Conn
-	name   string
-	closed bool
-}
-
-func (c *closing) Close() error { c.closed = true; return nil }
