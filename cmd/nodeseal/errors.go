@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -150,6 +151,7 @@ func hint(err error) string {
 	var noBase *base.NotThereError
 	var badBase *base.DamagedError
 	var unknown *net.DNSError
+	var unsigned *install.UnsignedError
 	var refused *layerrules.Error
 	var entry *extract.RefusedError
 	switch {
@@ -223,6 +225,8 @@ func hint(err error) string {
 		return "check the registry's name and port, and the mirrors that stand before it (--registries-conf, --mirrors)"
 	case errors.Is(err, bundle.ErrSchema1):
 		return "--keep-going bundles the other images"
+	case errors.As(err, &unsigned):
+		return "copy " + visible.ShellWord(filepath.Base(unsigned.Signature)) + " beside it from where the bundle was made; there, nodeseal sign BUNDLE --key KEY makes it"
 	case errors.Is(err, signature.ErrMismatch):
 		return "do not use the bundle before you know who made it; the key is the one that belongs to --sign-key"
 	case errors.Is(err, mirror.ErrNoSpace):

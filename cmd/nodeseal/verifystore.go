@@ -8,6 +8,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/dryrun"
 	"github.com/nodeseal/nodeseal/internal/form"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -24,8 +25,14 @@ func runVerifyStore(ctx context.Context, a *app, path string, o *verifyOptions) 
 			return err
 		}
 	}
+	wanted, src, err := o.readFirst(ctx, a, path)
+	if err != nil {
+		return err
+	}
+	if src != nil {
+		defer src.Close()
+	}
 	var rep *image.Verified
-	var err error
 	if *o.dryRun {
 		rep, err = form.Verify(ctx, path, a.progress()) // a slot remembers nothing of it
 	} else {
@@ -35,11 +42,11 @@ func runVerifyStore(ctx context.Context, a *app, path string, o *verifyOptions) 
 		return err
 	}
 	if *o.dryRun && o.repair != "" {
-		return a.showWould(o.planRepair(ctx, a, path, rep))
+		return a.showWould(o.planRepair(ctx, a, path, src, rep))
 	}
 	out := result.NewStore(path, rep)
 	if len(rep.Findings) > 0 && o.repair != "" {
-		res, err := o.repairStore(ctx, a, path)
+		res, err := install.Repair(ctx, src, path, o.repairOptions(a))
 		if err != nil {
 			return fmt.Errorf("repairing %s: %w", path, err)
 		}
@@ -48,11 +55,7 @@ func runVerifyStore(ctx context.Context, a *app, path string, o *verifyOptions) 
 		}
 		out.Repair(result.NewStore(path, rep), res)
 	}
-	if len(o.images) > 0 {
-		wanted, err := readLists(a, o.images)
-		if err != nil {
-			return err
-		}
+	if wanted != nil {
 		inv, err := form.Inventory(path)
 		if err != nil {
 			return err
@@ -69,25 +72,34 @@ func runVerifyStore(ctx context.Context, a *app, path string, o *verifyOptions) 
 	return nil
 }
 
-// repairStore rebuilds the store from its undamaged layers and the bundle.
-func (o *verifyOptions) repairStore(ctx context.Context, a *app, path string) (*install.Result, error) {
-	src, err := o.open(ctx, a, o.repair)
-	if err != nil {
-		return nil, err
+// readFirst reads what the store is compared with and repaired from, before the store
+// itself: an error in these need not wait for that. Both are nil if they are not asked for.
+func (o *verifyOptions) readFirst(ctx context.Context, a *app, path string) (wanted *imagelist.List, src *install.Source, err error) {
+	if len(o.images) > 0 {
+		if wanted, err = readLists(a, o.images); err != nil {
+			return nil, nil, err
+		}
 	}
-	defer src.Close()
-	return install.Repair(ctx, src, path, install.Options{ImportOptions: store.ImportOptions{Progress: a.progress()}, LimitMemory: limitMemory})
+	if o.repair == "" {
+		return wanted, nil, nil
+	}
+	if src, err = o.open(ctx, a, o.repair); err == nil {
+		if err = install.MadeOf(path, src); err == nil {
+			return wanted, src, nil
+		}
+		src.Close()
+	}
+	return nil, nil, fmt.Errorf("repairing %s: %w", path, err)
 }
 
-// planRepair says what repairStore would do about what was found.
-func (o *verifyOptions) planRepair(ctx context.Context, a *app, path string, rep *image.Verified) (*dryrun.Plan, error) {
+func (o *verifyOptions) repairOptions(a *app) install.Options {
+	return install.Options{ImportOptions: store.ImportOptions{Progress: a.progress()}, LimitMemory: limitMemory}
+}
+
+// planRepair says what install.Repair would do about what was found.
+func (o *verifyOptions) planRepair(ctx context.Context, a *app, path string, src *install.Source, rep *image.Verified) (*dryrun.Plan, error) {
 	if len(rep.Findings) == 0 {
 		return new(dryrun.Plan), nil
 	}
-	src, err := o.open(ctx, a, o.repair)
-	if err != nil {
-		return nil, err
-	}
-	defer src.Close()
-	return install.PlanRepair(ctx, src, path, install.Options{ImportOptions: store.ImportOptions{Progress: a.progress()}})
+	return install.PlanRepair(ctx, src, path, o.repairOptions(a))
 }

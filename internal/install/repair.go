@@ -47,6 +47,18 @@ func Repair(ctx context.Context, s *Source, path string, o Options) (*Result, er
 	return res, nil
 }
 
+// MadeOf returns a *slot.OtherBundleError if the store in the directory path was made of
+// another bundle than s, as Repair does.
+func MadeOf(path string, s *Source) error {
+	if s.src == nil {
+		return nil
+	}
+	if root, name, ok := slot.Find(path, slot.Options{}); ok {
+		return root.MadeOf(name, s.src)
+	}
+	return slot.StoreMadeOf(path, s.src)
+}
+
 // Verify proves the store at path again and, if it is a slot, remembers when.
 func Verify(ctx context.Context, path string, now time.Time, report progress.Func) (*image.Verified, error) {
 	rep, err := form.Verify(ctx, path, report)

@@ -45,13 +45,8 @@ func (r *Root) Repair(ctx context.Context, src store.Source, n Name, opts FillOp
 	if err != nil {
 		return nil, err
 	}
-	id := digest.FromBytes(src.RawInventory())
-	want := state[n].ID
-	if s, err := r.Read(n); err == nil && s.ID != "" && want == "" {
-		want = s.ID
-	}
-	if want != "" && want != id {
-		return nil, &OtherBundleError{Path: r.Path(n), Want: want, Got: id}
+	if err := r.madeOf(n, state, src); err != nil {
+		return nil, err
 	}
 	opts.Now, opts.boot = state[n].Filled, state[n].Boot
 	opts.Image = r.hasImage(n)
@@ -74,4 +69,39 @@ func Find(path string, opts Options) (*Root, Name, bool) {
 	}
 	_, err = os.Stat(r.work())
 	return r, n, err == nil
+}
+
+// MadeOf returns an *OtherBundleError if slot n was made of another bundle than src, as
+// Repair does.
+func (r *Root) MadeOf(n Name, src store.Source) error {
+	state, err := r.readState()
+	if err != nil {
+		return err
+	}
+	return r.madeOf(n, state, src)
+}
+
+func (r *Root) madeOf(n Name, state map[Name]Times, src store.Source) error {
+	want := state[n].ID
+	if s, err := r.Read(n); err == nil && s.ID != "" && want == "" {
+		want = s.ID
+	}
+	return sameBundle(r.Path(n), want, src)
+}
+
+// StoreMadeOf is MadeOf for a single store.
+func StoreMadeOf(path string, src store.Source) error {
+	stored, err := store.OpenStored(store.Files(path))
+	if err != nil {
+		return nil // it cannot say it
+	}
+	return sameBundle(path, digest.FromBytes(stored.RawInventory()), src)
+}
+
+// sameBundle compares src with the inventory that a store was made of, "" if that is not known.
+func sameBundle(path string, want digest.Digest, src store.Source) error {
+	if got := digest.FromBytes(src.RawInventory()); want != "" && want != got {
+		return &OtherBundleError{Path: path, Want: want, Got: got}
+	}
+	return nil
 }

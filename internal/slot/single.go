@@ -13,7 +13,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
 	"github.com/nodeseal/nodeseal/internal/store/image"
-	"github.com/opencontainers/go-digest"
 )
 
 // single is a store that is no slot, with hidden names beside it.
@@ -52,12 +51,8 @@ func RepairStore(ctx context.Context, src store.Source, path string, noMount boo
 		return nil, fmt.Errorf("%w: containers still run from the store that the last repair has replaced (%s)", store.ErrPrecondition, at.swap)
 	}
 	opts.Image = isFile(at.file())
-	id := digest.FromBytes(src.RawInventory())
-	stored, err := store.OpenStored(store.Files(at.path))
-	if err == nil {
-		if want := digest.FromBytes(stored.RawInventory()); want != id {
-			return nil, &OtherBundleError{Path: at.path, Want: want, Got: id}
-		}
+	if err := StoreMadeOf(at.path, src); err != nil {
+		return nil, err
 	}
 	r := &Root{mounts: !noMount}
 	if !opts.Image {
