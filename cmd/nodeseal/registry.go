@@ -34,7 +34,7 @@ func (o *registryOptions) addFlags(flags *pflag.FlagSet) {
 	flags.Lookup("tls-verify").NoOptDefVal = "true"
 	flags.StringVar(&o.registriesConf, "registries-conf", "", "registries.conf `FILE` that says where the bytes come from (default the system's)")
 	flags.IntVar(&o.retries, "retries", 5, "`TIMES` that a request that failed for a while is tried again")
-	flags.DurationVar(&o.stallTimeout, "stall-timeout", time.Minute, "give up a connection that brings no byte for this `TIME`, and go on with another")
+	flags.DurationVar(&o.stallTimeout, "stall-timeout", time.Minute, "give up a connection that brings nothing, or less than 1 KiB a second, for this `TIME`")
 	flags.IntVar(&o.perHost, "per-host", 8, "`NUMBER` of connections to one registry at once")
 }
 
@@ -59,7 +59,7 @@ func (o *registryOptions) client(a *app, rules ...mirrors.Rule) (*pull.Client, e
 	client, err := pull.New(pull.Options{
 		Retries: retries, StallTimeout: o.stallTimeout, MaxPerHost: o.perHost,
 		RegistriesConf: o.registriesConf, RegistriesDir: o.registriesDir, Mirrors: rules, AuthFile: authFile, CertDir: o.certDir,
-		TLSVerify: o.tlsVerify.value, Log: a.log(), OnWait: sayWaits(a), Sleep: a.sleep,
+		TLSVerify: o.tlsVerify.value, Log: a.log(), OnWait: sayWaits(a), Sleep: a.sleep, Now: time.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("registries: %w", err)

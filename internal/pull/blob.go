@@ -19,7 +19,7 @@ const progressWorth = 1 << 20
 
 // Blob opens blob d, which is size bytes long, at offset. The reader gives
 // exactly the size-offset bytes that follow, or an error: a connection that
-// breaks, stalls or ends early is opened again where it was, by Range where
+// breaks, stalls, is too slow or ends early is opened again where it was, by Range where
 // the registry can and else by reading on from the start, at any endpoint that
 // has the blob. It does not hash: who uses the bytes compares them with d, and
 // calls Reject before it tries again.
@@ -87,7 +87,7 @@ func (b *blob) Read(p []byte) (int, error) {
 		switch {
 		case b.offset == b.size:
 			return n, b.finish()
-		case n > 0:
+		case n > 0 && !errors.Is(err, ErrSlow):
 			// An error comes again with the next Read.
 			return n, nil
 		case err == nil:
@@ -95,8 +95,8 @@ func (b *blob) Read(p []byte) (int, error) {
 		case errors.Is(err, io.EOF):
 			err = fmt.Errorf("ended after %d of %d bytes: %w", b.offset, b.size, io.ErrUnexpectedEOF)
 		}
-		if b.err = b.mend(err); b.err != nil {
-			return 0, b.err
+		if b.err = b.mend(err); b.err != nil || n > 0 {
+			return n, b.err
 		}
 	}
 }
@@ -134,11 +134,14 @@ func (b *blob) mend(cause error) error {
 	if b.ctx.Err() != nil {
 		return failure(b.ctx, b.e)
 	}
-	if b.anyBreaks && b.offset-b.brokeAt < progressWorth {
+	again := b.anyBreaks && b.offset-b.brokeAt < progressWorth
+	if again {
 		b.breaks++
-		b.demote()
 	} else {
 		b.breaks = 1
+	}
+	if again || errors.Is(cause, ErrSlow) {
+		b.demote()
 	}
 	b.anyBreaks, b.brokeAt = true, b.offset
 	if b.breaks > b.c.o.Retries {

@@ -33,6 +33,8 @@ var (
 	ErrSize = errors.New("size does not match")
 	// ErrStalled: no byte came for Options.StallTimeout. It is temporary.
 	ErrStalled = errors.New("stalled")
+	// ErrSlow: less than 1 KiB a second came over Options.StallTimeout. It is temporary.
+	ErrSlow = errors.New("too slow")
 )
 
 // Op is what a Client was doing.

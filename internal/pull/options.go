@@ -40,8 +40,11 @@ type Options struct {
 	MaxPerHost int
 	// Retries is how often a temporary failure is tried again; 0 is 5, less is never.
 	Retries int
-	// StallTimeout ends a request that gets no byte for so long; 0 is a minute.
+	// StallTimeout ends a request that gets no byte for so long, or with Now less than
+	// 1 KiB a second over so long; 0 is a minute.
 	StallTimeout time.Duration
+	// Now is the clock by which slow answers are known; nil takes any rate.
+	Now func() time.Time
 	// Log gets a line for each failure that is tried again; nil is silent.
 	Log *slog.Logger
 	// OnWait, where set, is told of each wait before a request is tried again. It

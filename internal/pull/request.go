@@ -92,7 +92,11 @@ func (c *Client) query(ctx context.Context, ep mirrors.Endpoint, method, kind, v
 	}
 	h.reached(true)
 	dog.hold()
-	return &response{resp, &body{inner: resp.Body, dog: dog, host: h}}, nil
+	b := &body{inner: resp.Body, dog: dog, host: h, now: c.o.Now}
+	if b.now != nil {
+		b.rate.window = c.o.StallTimeout
+	}
+	return &response{resp, b}, nil
 }
 
 // body is a response's body.
@@ -100,16 +104,35 @@ type body struct {
 	inner  io.ReadCloser
 	dog    *watchdog
 	host   *host
+	now    func() time.Time // may be nil
+	rate   rate
 	closed atomic.Bool
 }
 
 // Read counts only the time in which the network is waited for.
 func (b *body) Read(p []byte) (int, error) {
 	b.dog.feed()
-	n, err := b.inner.Read(p)
+	n, err := b.timed(p)
 	b.dog.hold()
+	if errors.Is(err, ErrSlow) {
+		b.host.reached(false) // others of its requests would be slow, too
+		return n, err
+	}
 	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's contract is the bare io.EOF
 		err = b.dog.reason(err)
+	}
+	return n, err
+}
+
+// timed reads, and compares with the least rate.
+func (b *body) timed(p []byte) (int, error) {
+	if b.now == nil {
+		return b.inner.Read(p)
+	}
+	start := b.now()
+	n, err := b.inner.Read(p)
+	if slow := b.rate.add(n, b.now().Sub(start)); err == nil {
+		err = slow
 	}
 	return n, err
 }

@@ -31,7 +31,7 @@ func temporary(err error) bool {
 		return false
 	case errors.As(err, &status):
 		return temporaryStatus(status)
-	case errors.Is(err, ErrStalled), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+	case errors.Is(err, ErrStalled), errors.Is(err, ErrSlow), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return true
 	case errors.As(err, &dns):
 		return dns.IsTimeout || dns.IsTemporary
