@@ -8,12 +8,22 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
+	"github.com/nodeseal/nodeseal/internal/tomlbound"
 )
 
-const storageConf = "/etc/containers/storage.conf"
+// The files of nodes that rules look at, and what the names of others begin with.
+const (
+	storageConf = "/etc/containers/storage.conf"
+	kubeletConf = "/etc/kubernetes/kubelet.conf"
+	crioConfDir = "/etc/crio/crio.conf.d/"
+	networkDir  = "/etc/NetworkManager/"
+)
+
+// isRegistriesConf reports registries.conf and its drop-ins.
+func isRegistriesConf(name string) bool {
+	return name == "/etc/containers/registries.conf" || strings.HasPrefix(name, "/etc/containers/registries.conf.d/")
+}
 
 // inUse returns the configurations that pools have or want.
 func (s *Snapshot) inUse() []Config {
@@ -69,7 +79,7 @@ func noNameserver(s *Snapshot) []Finding {
 
 // setsNameserver reports files of NetworkManager that name a DNS server.
 func setsNameserver(name, content string) bool {
-	if !strings.HasPrefix(name, "/etc/NetworkManager/") {
+	if !strings.HasPrefix(name, networkDir) {
 		return false
 	}
 	for line := range strings.Lines(content) {
@@ -153,7 +163,7 @@ type storageFile map[string]any
 
 func parseStorage(content string) storageFile {
 	var f storageFile
-	if toml.Unmarshal([]byte(content), &f) != nil {
+	if tomlbound.Unmarshal([]byte(content), &f) != nil {
 		return nil
 	}
 	return f
@@ -270,7 +280,7 @@ func pinsTwice(s *Snapshot) []Finding {
 	var out []Finding
 	for _, c := range s.inUse() {
 		for _, f := range c.Files {
-			if !strings.HasPrefix(f.Path, "/etc/crio/crio.conf.d/") || !pins(f.Content) {
+			if !strings.HasPrefix(f.Path, crioConfDir) || !pins(f.Content) {
 				continue
 			}
 			out = append(out, Finding{
@@ -292,5 +302,5 @@ func pins(content string) bool {
 			} `toml:"image"`
 		} `toml:"crio"`
 	}
-	return toml.Unmarshal([]byte(content), &v) == nil && len(v.Crio.Image.Pinned) > 0
+	return tomlbound.Unmarshal([]byte(content), &v) == nil && len(v.Crio.Image.Pinned) > 0
 }

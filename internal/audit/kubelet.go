@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
 // alwaysPullImages finds the admission plug-in that turns every pull policy into
@@ -77,9 +77,9 @@ func alwaysVerify(s *Snapshot) []Finding {
 		}
 	}
 	for _, c := range s.inUse() {
-		content, ok := c.file("/etc/kubernetes/kubelet.conf")
+		content, ok := c.file(kubeletConf)
 		var v verification
-		if ok && yaml.Unmarshal([]byte(content), &v) == nil && v.Policy == "AlwaysVerify" {
+		if ok && kubeobject.UnmarshalYAML(content, &v) == nil && v.Policy == "AlwaysVerify" {
 			out = append(out, finding("MachineConfig "+c.Name))
 		}
 	}

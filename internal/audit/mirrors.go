@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/tomlbound"
 )
 
 // answers are the prefixes of references that the nodes' answering registry is
@@ -42,7 +41,7 @@ func (s *Snapshot) answered() answers {
 func localPrefixes(c Config) []string {
 	var out []string
 	for _, f := range c.Files {
-		if f.Path != "/etc/containers/registries.conf" && !strings.HasPrefix(f.Path, "/etc/containers/registries.conf.d/") {
+		if !isRegistriesConf(f.Path) {
 			continue
 		}
 		var v struct {
@@ -54,7 +53,7 @@ func localPrefixes(c Config) []string {
 				} `toml:"mirror"`
 			} `toml:"registry"`
 		}
-		if toml.Unmarshal([]byte(f.Content), &v) != nil {
+		if tomlbound.Unmarshal([]byte(f.Content), &v) != nil {
 			continue
 		}
 		for _, r := range v.Registry {

@@ -2,12 +2,15 @@ package audit
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
+	"github.com/nodeseal/nodeseal/internal/tomlbound"
 )
 
 // Snapshot is what the rules look at. Make it with a Recorder.
@@ -75,7 +78,12 @@ type Recorder struct {
 	nodes      []Node
 	settings   map[string][]kubeobject.Object
 	configs    []Config
+	contents   int // of the files of configs, in bytes
 }
+
+// maxContents bounds what is kept of the files of all MachineConfigs, in bytes. A cluster of a
+// hundred rendered ones has some of them.
+const maxContents = 32 << 20
 
 // settings are the kinds that rules read as they are.
 func isSetting(groupKind string) bool {
@@ -193,15 +201,38 @@ func (r *Recorder) config(o kubeobject.Object) {
 	if err != nil && len(mc.Files) == 0 {
 		return // the collector's problem
 	}
+	// Only what rules look at is kept, as a copy: a slice of the object would keep all of it.
+	var files []kubeobject.HostFile
+	size := 0
+	for _, f := range mc.Files {
+		if lookedAt(f.Path) && len(f.Content) <= tomlbound.MaxSize {
+			files = append(files, kubeobject.HostFile{Path: strings.Clone(f.Path), Content: strings.Clone(f.Content)})
+			size += len(f.Content)
+		}
+	}
 	c := Config{
 		Name: o.Metadata.Name, Role: o.Metadata.Labels["machineconfiguration.openshift.io/role"],
 		Rendered:      strings.HasPrefix(o.Metadata.Name, "rendered-"),
 		Controller:    o.Metadata.Annotations["machineconfiguration.openshift.io/generated-by-controller-version"],
-		MachineConfig: mc,
+		MachineConfig: kubeobject.MachineConfig{Files: files},
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.contents += size; r.contents > maxContents {
+		r.contents -= size
+		r.collector.Report(objects.Problem{
+			From: bundle.Origin{Kind: o.Kind, Object: o.Metadata.Name},
+			Err:  fmt.Errorf("the configuration files of all MachineConfigs have more than %d MiB: those of this one are not looked at", maxContents>>20),
+		})
+		return
+	}
 	r.configs = append(r.configs, c)
+}
+
+// lookedAt reports the files of MachineConfigs that rules look at.
+func lookedAt(name string) bool {
+	return name == storageConf || name == kubeletConf || isRegistriesConf(name) ||
+		strings.HasPrefix(name, crioConfDir) || strings.HasPrefix(name, networkDir)
 }
 
 // Snapshot returns what was recorded, in an order that does not depend on the

@@ -11,8 +11,9 @@ import (
 	"strings"
 )
 
-// maxFile bounds a file of a MachineConfig after decompression, in bytes.
-const maxFile = 16 << 20
+// maxContents bounds what the files of one MachineConfig have in all, in bytes: a few
+// kilobytes of gzip are as many megabytes.
+const maxContents = 16 << 20
 
 // ignition is what is read of an Ignition configuration (spec v3).
 type ignition struct {
@@ -75,8 +76,10 @@ func (o Object) MachineConfig() (MachineConfig, error) {
 	}
 	mc := MachineConfig{OSImageURL: v.Spec.OSImageURL, Extensions: v.Spec.Extensions}
 	var failed error
+	left := int64(maxContents)
 	for _, file := range v.Spec.Config.Storage.Files {
-		content, err := fileContent(file.Contents.Source, file.Contents.Compression)
+		content, err := fileContent(file.Contents.Source, file.Contents.Compression, left)
+		left -= int64(len(content))
 		if err != nil {
 			failed = fmt.Errorf("%w: %s: file %s: %w", ErrObject, o, file.Path, err)
 			continue
@@ -95,8 +98,8 @@ func (o Object) MachineConfig() (MachineConfig, error) {
 }
 
 // fileContent decodes the source of an Ignition file. A source that is not a
-// data URL is somewhere else, and has no content here.
-func fileContent(source, compression string) (string, error) {
+// data URL is somewhere else, and has no content here. More than most bytes are refused.
+func fileContent(source, compression string, most int64) (string, error) {
 	rest, ok := strings.CutPrefix(source, "data:")
 	if !ok {
 		return "", nil
@@ -124,12 +127,12 @@ func fileContent(source, compression string) (string, error) {
 		return "", fmt.Errorf("decompressing: %w", err)
 	}
 	var plain bytes.Buffer
-	n, err := io.Copy(&plain, io.LimitReader(zr, maxFile+1))
+	n, err := io.Copy(&plain, io.LimitReader(zr, most+1))
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("decompressing: %w", err)
-	case n > maxFile:
-		return "", fmt.Errorf("decompressing: more than %d bytes", maxFile)
+	case n > most:
+		return "", fmt.Errorf("decompressing: the files have more than %d bytes in all", maxContents)
 	}
 	return plain.String(), nil
 }

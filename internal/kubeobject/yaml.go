@@ -187,3 +187,20 @@ func (y *yamlReader) flush() error {
 	_, err = s.document(func(raw []byte) error { return emit(raw, y.found, 0) })
 	return err
 }
+
+// UnmarshalYAML decodes one YAML document, which is bounded as an object of Read is. Errors
+// wrap ErrObject.
+func UnmarshalYAML(text string, into any) error {
+	y := &yamlReader{}
+	y.reset()
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		if err := y.add([]byte(line+"\n"), line, len(line)-len(strings.TrimLeft(line, " "))); err != nil {
+			return err
+		}
+	}
+	if err := yaml.Unmarshal(y.pending, into); err != nil {
+		return fmt.Errorf("%w: %w", ErrObject, err)
+	}
+	return nil
+}

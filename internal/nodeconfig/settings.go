@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/BurntSushi/toml"
+	"github.com/nodeseal/nodeseal/internal/tomlbound"
 )
 
 // The path of the setting with the additional stores.
@@ -26,7 +26,7 @@ type settings struct {
 
 func decode(text []byte) (*settings, error) {
 	s := &settings{root: make(map[string]any)}
-	if err := toml.Unmarshal(text, &s.root); err != nil {
+	if err := tomlbound.Unmarshal(text, &s.root); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStorageConf, err)
 	}
 	return s, nil

@@ -4,8 +4,6 @@ import (
 	"path"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
@@ -34,7 +32,7 @@ func (f *Facts) hostFile(o kubeobject.Object, name, content string) {
 	switch {
 	case dir == "/etc/kubernetes/manifests" || strings.HasPrefix(dir, "/etc/kubernetes/static-pod"):
 		var pod kubeobject.Pod
-		if err := yaml.Unmarshal([]byte(content), &pod); err == nil && len(pod.Spec.Containers) > 0 {
+		if err := kubeobject.UnmarshalYAML(content, &pod); err == nil && len(pod.Spec.Containers) > 0 {
 			podImages(pod.Spec, func(ref, container, where string) {
 				f.add(o, ref, container, strings.TrimSpace("file "+name+" "+where))
 			})
