@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 	"strings"
 	"testing"
 
@@ -136,6 +137,9 @@ func FuzzDescribeImage(f *testing.F) {
 	}
 	f.Add([]byte(`{"schemaVersion":1}`), []byte(`{}`))
 	f.Add([]byte(`{"schemaVersion":2,"config":{"digest":"sha256:"}}`), []byte(`[]`))
+	m, c := pair(v1.MediaTypeImageManifest, ociLayer+"+gzip", 1)
+	f.Add(memtest.Repeat(1<<20, `{"schemaVersion":2,"layers":[`, `{},`, `{}]}`), c)
+	f.Add(m, memtest.Repeat(1<<20, `{"rootfs":{"type":"layers","diff_ids":[`, `"",`, `""]}}`))
 	f.Fuzz(func(t *testing.T, manifest, config []byte) {
 		var m struct {
 			MediaType string `json:"mediaType"`
@@ -143,7 +147,9 @@ func FuzzDescribeImage(f *testing.F) {
 		if json.Unmarshal(manifest, &m) != nil || m.MediaType == "" {
 			m.MediaType = v1.MediaTypeImageManifest
 		}
-		img, err := bundle.DescribeImage(manifest, m.MediaType, config)
+		var img bundle.Image
+		var err error
+		memtest.Hold(t, 16*int64(len(manifest)+len(config))+16<<20, func() { img, err = bundle.DescribeImage(manifest, m.MediaType, config) })
 		if err != nil {
 			return
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/nodeseal/nodeseal/internal/memtest"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -133,6 +134,15 @@ func TestIndex(t *testing.T) {
 }
 
 // The Verifier gives the same verdict however its source cuts the bytes.
+func FuzzParseIndex(f *testing.F) {
+	f.Add([]byte(`{"schemaVersion":2,"manifests":[{"digest":"sha256:x","annotations":{"a":"b"}}]}`))
+	f.Add(memtest.Repeat(1<<20, `{"manifests":[`, `{"platform":{}},`, `{}]}`))
+	f.Add(memtest.Repeat(1<<20, `{"annotations":{`, `"":"",`, `"":""}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		memtest.Hold(t, 16*int64(len(data))+32<<20, func() { _, _ = layout.ParseIndex(bytes.NewReader(data)) })
+	})
+}
+
 func FuzzVerifier(f *testing.F) {
 	f.Add([]byte("content"), int64(7), true)
 	f.Add([]byte(""), int64(0), true)

@@ -12,6 +12,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -51,7 +52,9 @@ func FuzzReader(f *testing.F) {
 	f.Add(bytes.Replace(tar, []byte(`"kind"`), []byte(`"sort"`), 1), uint16(60000))
 	f.Fuzz(func(t *testing.T, tar []byte, size uint16) {
 		file := packed(t, enc, tar, max(int(size), 256))
-		r, err := archive.NewReader(t.Context(), bytes.NewReader(file), int64(len(file)))
+		var r *archive.Reader
+		var err error
+		memtest.Hold(t, 64<<20, func() { r, err = archive.NewReader(t.Context(), bytes.NewReader(file), int64(len(file))) })
 		if err != nil {
 			if !errors.Is(err, bundle.ErrDamaged) && !errors.Is(err, bundle.ErrInventory) {
 				t.Errorf("error %v", err)

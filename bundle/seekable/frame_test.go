@@ -3,6 +3,7 @@ package seekable
 import (
 	"bytes"
 	"errors"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -21,7 +22,9 @@ func FuzzTable(f *testing.F) {
 	f.Add(table[:len(table)-1])
 	f.Add([]byte("\x5e\x2a\x4d\x18"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := ReadTable(bytes.NewReader(data), int64(len(data)))
+		var got []Frame
+		var err error
+		memtest.Hold(t, 4*int64(len(data))+8<<20, func() { got, err = ReadTable(bytes.NewReader(data), int64(len(data))) })
 		if err != nil {
 			if !errors.Is(err, bundle.ErrDamaged) {
 				t.Fatalf("an error of its own: %v", err)
@@ -62,7 +65,9 @@ func FuzzScan(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, behind int) {
 		whole := append(bytes.Clone(data), make([]byte, behind&0xff)...)
-		is, err := Scan(bytes.NewReader(whole), 0, int64(len(whole)))
+		var is Frame
+		var err error
+		memtest.Hold(t, 8<<20, func() { is, err = Scan(bytes.NewReader(whole), 0, int64(len(whole))) })
 		if err != nil {
 			if !errors.Is(err, bundle.ErrDamaged) {
 				t.Fatalf("an error of its own: %v", err)

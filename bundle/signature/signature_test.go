@@ -21,7 +21,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func must(t *testing.T, err error) {
 }
 
 // pemPair returns a key as PKCS #8 and PKIX in PEM.
-func pemPair(t *testing.T, key crypto.Signer) (private, public []byte) {
+func pemPair(t testing.TB, key crypto.Signer) (private, public []byte) {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	must(t, err)

@@ -3,6 +3,7 @@ package split_test
 import (
 	"bytes"
 	"errors"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 	"strings"
 	"testing"
 
@@ -15,8 +16,11 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"format":"nodeseal parts v1","name":"b.tar.zst","size":3,"sha256":"` + sum +
 		`","parts":[{"name":"b.tar.zst.000","size":2,"sha256":"` + sum + `"},{"name":"b.tar.zst.001","size":1,"sha256":"` + sum + `"}]}`))
 	f.Add([]byte(`{}`))
+	f.Add(memtest.Repeat(1<<20, `{"format":"nodeseal parts v1","parts":[`, `{},`, `{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := split.Parse(bytes.NewReader(data))
+		var p *split.List
+		var err error
+		memtest.Hold(t, 16*int64(len(data))+16<<20, func() { p, err = split.Parse(bytes.NewReader(data)) })
 		if err != nil {
 			if !errors.Is(err, bundle.ErrInventory) {
 				t.Errorf("error %v", err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nodeseal/nodeseal/internal/erofs"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
 // readOwn looks every path of the tree up and reads its content by its extents.
@@ -87,6 +88,15 @@ func FuzzReader(f *testing.F) {
 		if int(at) < len(data) {
 			data[at] ^= flip
 		}
+		memtest.Hold(t, 8<<20, func() {
+			r, err := erofs.NewReader(bytes.NewReader(data), int64(len(data)))
+			if err != nil {
+				return
+			}
+			for p := range tr {
+				_, _ = r.Lookup(p)
+			}
+		})
 		r, err := erofs.NewReader(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			if !errors.Is(err, erofs.ErrImage) {

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
 const (
@@ -162,8 +163,11 @@ func FuzzReadDocument(f *testing.F) {
 	}
 	f.Add(text.Bytes())
 	f.Add([]byte(`{"format": "nodeseal list v1", "images": null}`))
+	f.Add(memtest.Repeat(1<<20, `{"format":"nodeseal list v1","images":[`, `{},`, `{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d, err := ReadDocument(bytes.NewReader(data))
+		var d *Document
+		var err error
+		memtest.Hold(t, 32*int64(len(data))+32<<20, func() { d, err = ReadDocument(bytes.NewReader(data)) })
 		if err != nil {
 			if !errors.Is(err, ErrDocument) {
 				t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
 func names(t *testing.T, text string) (string, error) {
@@ -130,11 +132,14 @@ func FuzzRead(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		err := Read(strings.NewReader(string(data)), func(o Object) error {
-			if o.Kind == "" || !json.Valid(o.Raw) {
-				t.Fatalf("object %+v", o)
-			}
-			return nil
+		var err error
+		memtest.Hold(t, 256*int64(len(data))+32<<20, func() {
+			err = Read(strings.NewReader(string(data)), func(o Object) error {
+				if o.Kind == "" || !json.Valid(o.Raw) {
+					t.Fatalf("object %+v", o)
+				}
+				return nil
+			})
 		})
 		if err != nil && !errors.Is(err, ErrObject) {
 			t.Fatal(err)

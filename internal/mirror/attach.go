@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,6 +19,10 @@ import (
 
 // maxReferrers bounds what is taken of one image's referrers.
 const maxReferrers = 128
+
+// maxAttachment bounds the blobs of one attachment together, in bytes; those of signatures, of
+// which all are in memory for the policy, have no more than bundle.MaxSmallBlob.
+const maxAttachment = 64 << 20
 
 // ErrAttachments is wrapped where it could not be found out what is attached to an
 // image, or be had.
@@ -136,7 +141,6 @@ type attachedImage struct {
 	attachments []bundle.Attachment
 	sizes       map[digest.Digest]int64
 	problems    []*ImageError
-	signatures  signatures // of the manifest itself
 }
 
 // attach finds what is attached to an image, has it in the work directory, and
@@ -181,6 +185,8 @@ type finder struct {
 	run  *run
 	img  *bundle.Image
 	repo string
+	// signatures are those of the manifest itself.
+	signatures signatures
 }
 
 func (f *finder) problem(err error) {
@@ -260,11 +266,19 @@ func (f *finder) add(ctx context.Context, subject digest.Digest, a bundle.Attach
 		return nil
 	}
 	a.Digest, a.MediaType, a.Blobs = is.Digest, is.MediaType, is.Blobs
-	contents := make(map[digest.Digest][]byte, len(blobs))
+	most := int64(maxAttachment)
+	if a.Kind == bundle.AttachmentSigstore {
+		most = bundle.MaxSmallBlob
+	}
+	contents, sizes := make(map[digest.Digest][]byte), make(map[digest.Digest]int64)
 	var failed error
 	for _, b := range blobs {
-		if b.Size > bundle.MaxSmallBlob {
+		if b.Size < 0 || b.Size > bundle.MaxSmallBlob {
 			f.problem(fmt.Errorf("attachment %s: blob %s has %d bytes, more than the %d that are carried", a.Digest, b.Digest, b.Size, bundle.MaxSmallBlob))
+			return nil
+		}
+		if most -= b.Size; most < 0 {
+			f.problem(fmt.Errorf("attachment %s: its blobs have together more bytes than are carried", a.Digest))
 			return nil
 		}
 		data, err := f.run.fetchSmall(ctx, f.repo+"@"+subject.String(), b.Digest, b.Size)
@@ -276,7 +290,10 @@ func (f *finder) add(ctx context.Context, subject digest.Digest, a bundle.Attach
 			return err
 		}
 		failed = firstError(failed, err)
-		contents[b.Digest] = data
+		sizes[b.Digest] = int64(len(data))
+		if a.Kind == bundle.AttachmentSigstore {
+			contents[b.Digest] = data
+		}
 	}
 	if failed != nil {
 		return failed
@@ -284,9 +301,7 @@ func (f *finder) add(ctx context.Context, subject digest.Digest, a bundle.Attach
 	if err := f.run.work.PutSmall(a.Digest, m.Bytes); err != nil {
 		return err
 	}
-	for d, data := range contents {
-		f.sizes[d] = int64(len(data))
-	}
+	maps.Copy(f.sizes, sizes)
 	f.sizes[a.Digest] = int64(len(m.Bytes))
 	f.attachments = append(f.attachments, a)
 	if a.Kind == bundle.AttachmentSigstore && subject == f.img.Digest {

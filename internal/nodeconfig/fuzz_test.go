@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
 // FuzzStorageConf: never a panic; what comes out holds all of what went in, in
@@ -24,8 +26,14 @@ func FuzzStorageConf(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	f.Add(memtest.Repeat(512<<10, "a = ", "[", ""))
+	f.Add(memtest.Repeat(256<<10, "a", ".a", " = 1\n"))
+	f.Add(memtest.Repeat(256<<10, "", "[[a]]\n", ""))
+	f.Add(memtest.Repeat(256<<10, "a = [", "{},", "{}]\n"))
 	f.Fuzz(func(t *testing.T, from []byte) {
-		out, err := StorageConf(from, []string{"/s"})
+		var out []byte
+		var err error
+		memtest.Hold(t, 128*int64(len(from))+32<<20, func() { out, err = StorageConf(from, []string{"/s"}) })
 		if err != nil {
 			return
 		}

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/docker/reference"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
@@ -181,14 +182,18 @@ func lacksAPI(err error) bool {
 	return errors.Is(err, errNoIndex)
 }
 
-// referrersAPI reads all pages of the referrers API.
+// referrersAPI reads all pages of the referrers API, which together are not longer than one may be.
 func (c *Client) referrersAPI(ctx context.Context, ep mirrors.Endpoint, d digest.Digest) ([]v1.Descriptor, error) {
 	var found []v1.Descriptor
 	var query url.Values
+	left := bundle.MaxSmallBlob
 	for range maxPages {
-		page, next, err := c.referrersPage(ctx, ep, d, query)
+		page, size, next, err := c.referrersPage(ctx, ep, d, query)
 		if err != nil {
 			return nil, err
+		}
+		if left -= size; left < 0 {
+			return nil, fmt.Errorf("referrers of more than %d bytes: %w", bundle.MaxSmallBlob, ErrSize)
 		}
 		found = append(found, page...)
 		if next == nil {
@@ -199,22 +204,22 @@ func (c *Client) referrersAPI(ctx context.Context, ep mirrors.Endpoint, d digest
 	return nil, fmt.Errorf("referrers on more than %d pages: %w", maxPages, ErrSize)
 }
 
-func (c *Client) referrersPage(ctx context.Context, ep mirrors.Endpoint, d digest.Digest, query url.Values) (_ []v1.Descriptor, next url.Values, err error) {
+func (c *Client) referrersPage(ctx context.Context, ep mirrors.Endpoint, d digest.Digest, query url.Values) (_ []v1.Descriptor, size int, next url.Values, err error) {
 	header := http.Header{"Accept": {v1.MediaTypeImageIndex}}
 	resp, err := c.query(ctx, ep, http.MethodGet, "referrers", d.String(), query, header, http.StatusOK)
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
 	defer resp.Body.Close()
 	if withoutParameters(resp.Header.Get("Content-Type")) != v1.MediaTypeImageIndex {
-		return nil, nil, errNoIndex // a web page, mostly
+		return nil, 0, nil, errNoIndex // a web page, mostly
 	}
 	data, err := readSmall("list of referrers", resp)
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
 	found, err := parseReferrers(data)
-	return found, nextPage(resp.Header.Get("Link")), err
+	return found, len(data), nextPage(resp.Header.Get("Link")), err
 }
 
 // nextPage returns the query of the next page, nil where there is none. Where the

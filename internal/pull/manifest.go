@@ -14,6 +14,7 @@ import (
 	"go.podman.io/image/v5/manifest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
@@ -133,6 +134,10 @@ func readSmall(what string, resp *response) ([]byte, error) {
 // checkManifest holds the bytes of a manifest against the digest that was
 // asked for, or else the one that the registry names, and its media type.
 func checkManifest(data []byte, header http.Header, ref reference.Named) (Manifest, error) {
+	// The library looks into the document before its digest is known to be right.
+	if err := jsonbound.Check(data); err != nil {
+		return Manifest{}, fmt.Errorf("manifest: %w: %w", ErrMediaType, err)
+	}
 	actual, err := manifest.Digest(data)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("manifest: %w: %w", ErrDigest, err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/opencontainers/go-digest"
@@ -76,7 +77,9 @@ func FuzzManifest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, manifest, config []byte) {
 		src := storetest.NewSource(t, bundle.Expanded)
 		src.AddRaw("quay.io/a/b", manifest, config)
-		plan, err := store.NewPlan(t.Context(), src, store.Selection{})
+		var plan *store.Plan
+		var err error
+		memtest.Hold(t, 32*int64(len(manifest)+len(config))+32<<20, func() { plan, err = store.NewPlan(t.Context(), src, store.Selection{}) })
 		if err != nil {
 			if !errors.Is(err, store.ErrDamaged) {
 				t.Fatalf("error %v", err)

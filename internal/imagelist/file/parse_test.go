@@ -1,6 +1,7 @@
 package file_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/file"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
 const (
@@ -211,7 +213,9 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		l, err := file.Parse(strings.NewReader(string(in)), "l")
+		var l *imagelist.List
+		var err error
+		memtest.Hold(t, 128*int64(len(in))+1<<20, func() { l, err = file.Parse(bytes.NewReader(in), "l") })
 		if l == nil {
 			t.Fatal("no list")
 		}

@@ -2,8 +2,6 @@ package release
 
 import (
 	"archive/tar"
-	"bufio"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +9,11 @@ import (
 	"path"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/compression"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
 	"github.com/nodeseal/nodeseal/internal/jsonbound"
@@ -138,11 +136,11 @@ func instance(list []v1.Descriptor, platform string) int {
 // readLayer takes the files of interest out of a layer's bytes, whatever their
 // compression, and reads the tar to its end.
 func readLayer(r io.Reader) (map[string]string, error) {
-	plain, closer, err := decompress(bufio.NewReader(r))
+	plain, err := compression.NewReader(r)
 	if err != nil {
 		return nil, err
 	}
-	defer closer()
+	defer plain.Close() //nolint:errcheck // of memory alone
 	files := make(map[string]string)
 	bounded := &io.LimitedReader{R: plain, N: maxLayer}
 	tr := tar.NewReader(bounded)
@@ -170,29 +168,6 @@ func readLayer(r io.Reader) (map[string]string, error) {
 		}
 		files[name] = string(content)
 	}
-}
-
-// decompress tells gzip, zstd and plain tars apart by their first bytes.
-func decompress(br *bufio.Reader) (io.Reader, func(), error) {
-	head, err := br.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, err
-	}
-	switch {
-	case strings.HasPrefix(string(head), "\x1f\x8b"):
-		zr, err := gzip.NewReader(br)
-		if err != nil {
-			return nil, nil, fmt.Errorf("decompressing: %w", err)
-		}
-		return zr, func() {}, nil // of memory alone
-	case string(head) == "\x28\xb5\x2f\xfd":
-		zr, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, nil, fmt.Errorf("decompressing: %w", err)
-		}
-		return zr, zr.Close, nil
-	}
-	return br, func() {}, nil
 }
 
 // parse reads the files of the layer.

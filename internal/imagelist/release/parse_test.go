@@ -1,6 +1,7 @@
 package release
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
 func open(t *testing.T, name string) *os.File {
@@ -100,8 +102,11 @@ func FuzzParseReferences(f *testing.F) {
 	f.Add(real)
 	f.Add([]byte(stream(`{"name":"pod","from":{"kind":"DockerImage","name":"quay.io/a/b` + sum + `"}}`)))
 	f.Add([]byte(`{"kind":"ImageStream","spec":{"tags":[{"from":null}]}}`))
+	f.Add(memtest.Repeat(1<<20, `{"kind":"ImageStream","apiVersion":"image.openshift.io/v1","spec":{"tags":[`, `{"from":{}},`, `{}]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		refs, err := ParseReferences(strings.NewReader(string(data)))
+		var refs *References
+		var err error
+		memtest.Hold(t, 16*int64(len(data))+32<<20, func() { refs, err = ParseReferences(bytes.NewReader(data)) })
 		if err != nil {
 			if !errors.Is(err, ErrReferences) {
 				t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	. "github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
@@ -273,7 +274,10 @@ func FuzzLayer(f *testing.F) {
 	f.Add(sparse(f))
 	var e extract.Extractor // a process runs one input at a time
 	f.Fuzz(func(t *testing.T, plain []byte) {
-		dir, res, err := unpackWith(t, &e, plain, extract.Options{UserNamespace: true})
+		var dir string
+		var res *extract.Result
+		var err error
+		memtest.Hold(t, 96<<20, func() { dir, res, err = unpackWith(t, &e, plain, extract.Options{UserNamespace: true}) })
 		if above, _ := os.ReadDir(filepath.Dir(dir)); len(above) != 1 {
 			t.Fatalf("beside the layer there is %v", above)
 		}

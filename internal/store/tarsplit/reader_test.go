@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/vbatts/tar-split/tar/storage"
+
+	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
 // FuzzReader compares the reader of lines with a JSON decoder.
@@ -30,7 +32,17 @@ func FuzzReader(f *testing.F) {
 	for _, s := range []string{"", "{}", `{"type":1`, `{"type":1,"payload":"!","position":0}`, `{"position":1,"type":2,"payload":null}`, ` {"type":2,"payload":"AA==","position":0} `} {
 		f.Add([]byte(s))
 	}
+	f.Add(memtest.Repeat(1<<20, `{"type":2,"payload":"`, "A", `","position":0}`))
+	f.Add(memtest.Repeat(1<<20, `{"type":1,"xattr":[`, "{},", `{}]}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
+		memtest.Hold(t, 8*int64(len(line))+2<<20, func() {
+			r := NewReader(bytes.NewReader(line))
+			for {
+				if _, err := r.Next(); err != nil {
+					return
+				}
+			}
+		})
 		if bytes.ContainsAny(line, "\n\r") {
 			return
 		}
