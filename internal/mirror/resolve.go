@@ -9,11 +9,9 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
-	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/layout"
@@ -128,24 +126,16 @@ func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, e
 	if len(platforms) == 0 {
 		platforms = r.o.Platforms
 	}
-	instances, err := selectInstances(m.Bytes, platforms)
+	images, err := r.instances(ctx, repo, m, platforms)
 	if err != nil {
 		return nil, fmt.Errorf("manifest list %s: %w", m.Digest, err)
 	}
-	images := make([]bundle.Image, 0, len(instances))
-	for _, desc := range instances {
-		instanceRef := repo + "@" + desc.Digest.String()
-		im, err := r.src.Manifest(ctx, instanceRef)
-		if err != nil {
-			return nil, err
+	for i := range images {
+		img := &images[i]
+		img.From = e.From
+		if img.Index != "" {
+			img.Ref, img.Names = ref, append(slices.Clone(names), img.Ref)
 		}
-		img, err := r.image(ctx, instanceRef, im.Bytes, im.MediaType)
-		if err != nil {
-			return nil, fmt.Errorf("instance %s: %w", desc.Digest, err)
-		}
-		img.Ref, img.Index, img.From = ref, m.Digest, e.From
-		img.Names = append(slices.Clone(names), instanceRef)
-		images = append(images, img)
 	}
 	return images, nil
 }
@@ -186,55 +176,6 @@ func (r *run) fetchSmall(ctx context.Context, ref string, d digest.Digest, size 
 		return nil, err
 	}
 	return data, r.work.PutSmall(d, data)
-}
-
-// maxNamed bounds how many platforms of a list the text of an error names.
-const maxNamed = 10
-
-// selectInstances returns the entries of a manifest list for the platforms, in
-// the order of the platforms. Platforms that the list lacks are left out, but
-// one must be there.
-func selectInstances(list []byte, platforms []string) ([]v1.Descriptor, error) {
-	var index v1.Index
-	if err := jsonbound.Unmarshal(list, &index); err != nil {
-		return nil, fmt.Errorf("reading it: %w", err)
-	}
-	var out []v1.Descriptor
-	var has []string
-	for _, want := range platforms {
-		i := slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return matches(d.Platform, want) })
-		if i >= 0 && !slices.ContainsFunc(out, func(d v1.Descriptor) bool { return d.Digest == index.Manifests[i].Digest }) {
-			out = append(out, index.Manifests[i])
-		}
-	}
-	if len(out) > 0 {
-		return out, nil
-	}
-	for _, m := range index.Manifests {
-		if m.Platform == nil {
-			continue
-		}
-		name := fmt.Sprintf("%.40s/%.40s", m.Platform.OS, m.Platform.Architecture)
-		if slices.Contains(has, name) {
-			continue
-		}
-		if len(has) == maxNamed {
-			has = append(has, "and others")
-			break
-		}
-		has = append(has, name)
-	}
-	return nil, fmt.Errorf("it has no instance for %s, only for %s", strings.Join(platforms, ", "), strings.Join(has, ", "))
-}
-
-// matches reports whether p is the platform want, written os/arch[/variant]. A
-// want without a variant takes any.
-func matches(p *v1.Platform, want string) bool {
-	if p == nil {
-		return false
-	}
-	is := p.OS + "/" + p.Architecture
-	return want == is || (p.Variant != "" && want == is+"/"+p.Variant)
 }
 
 // mergeImages joins images of the same reference and manifest, and leaves each
