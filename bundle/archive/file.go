@@ -2,11 +2,14 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/safefile"
+	"github.com/nodeseal/nodeseal/internal/whatis"
 )
 
 // File is a bundle in a file.
@@ -23,8 +26,8 @@ type ReadAtCloser interface {
 
 // OpenFile opens the bundle at path: a file, or one in parts (split.Find), named
 // without a number or by any part. All are regular files: nothing follows a link,
-// or waits for a pipe. The errors are those of NewReader and OpenBytes. The caller
-// closes it.
+// or waits for a pipe. The errors are those of NewReader and OpenBytes, or a *whatis.Error
+// if the file is something else that is known. The caller closes it.
 func OpenFile(ctx context.Context, path string, opts ...Option) (*File, error) {
 	f, size, err := OpenBytes(path)
 	if err != nil {
@@ -33,6 +36,9 @@ func OpenFile(ctx context.Context, path string, opts ...Option) (*File, error) {
 	r, err := NewReader(ctx, f, size, opts...)
 	if err != nil {
 		f.Close()
+		if is := whatis.NoBundle(path); errors.Is(err, bundle.ErrDamaged) && is != nil {
+			return nil, is
+		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &File{Reader: r, bytes: f}, nil
@@ -57,6 +63,11 @@ func OpenBytes(path string) (ReadAtCloser, int64, error) {
 		return f, parts.Size, nil
 	}
 	f, err := safefile.Open(path)
+	if errors.Is(err, safefile.ErrNotRegular) {
+		if is := whatis.NoBundle(path); is != nil {
+			return nil, 0, is
+		}
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("opening bundle: %w", err)
 	}

@@ -172,7 +172,7 @@ func ParsePublicKeys(data []byte) (Keys, error) {
 		switch block.Type {
 		case pemPublic:
 		case pemPrivate, pemECPrivate, pemECParams, pemEncrypted:
-			return nil, &KeyError{Found: blockName(block.Type), Want: wantPublic, Fix: makePublic}
+			return nil, privateForPublic(block.Type, data)
 		case pemCert:
 			return nil, &KeyError{Found: blockName(block.Type), Want: wantPublic, Fix: certFix(block.Bytes)}
 		case pemCosign, pemSigstore:
@@ -193,6 +193,17 @@ func ParsePublicKeys(data []byte) (Keys, error) {
 		return nil, &KeyError{Found: "no PEM block", Want: wantPublic, Fix: makePair}
 	}
 	return keys, nil
+}
+
+// privateForPublic is the error for a private key where a public one is wanted: its public
+// key is the right one only if the key is of a kind that signs bundles.
+func privateForPublic(typ string, data []byte) error {
+	out := &KeyError{Found: blockName(typ), Want: wantPublic, Fix: makePublic}
+	var bad *KeyError
+	if _, err := ParsePrivateKey(data); typ != pemEncrypted && errors.As(err, &bad) && bad.Fix == makePair {
+		out.Found, out.Fix = bad.Found, bad.Fix
+	}
+	return out
 }
 
 // certFix is the command that takes the key out of a certificate, or that makes

@@ -91,6 +91,8 @@ printf '%s\n' '-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----' AAAA '-----END EN
 		{"p384.pub", false, "an ECDSA key over P-384", true},
 		{"rsa.pub", false, "an RSA key of 2048 bits", true},
 		{"p256", false, "a private key", true},
+		{"rsa", false, "an RSA key of 2048 bits", true},
+		{"p384", false, "an ECDSA key over P-384", true},
 		{"encrypted", false, "an encrypted private key", true},
 		{"cert", false, "a certificate", true},
 		{"rsa.cert", false, "a certificate", true},

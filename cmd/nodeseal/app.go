@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 	"github.com/nodeseal/nodeseal/internal/visible"
+	"github.com/nodeseal/nodeseal/internal/whatis"
 )
 
 // app is what all commands share: where they read and write, and how.
@@ -157,6 +159,9 @@ func (a *app) openInput(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening list: %w", err)
+	}
+	if err := whatis.NoList(f); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

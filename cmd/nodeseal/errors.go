@@ -31,6 +31,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/visible"
+	"github.com/nodeseal/nodeseal/internal/whatis"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -99,7 +100,7 @@ func exitCode(err error) int {
 		return int(child)
 	case errors.As(err, &stop), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), is(err, nodeconfig.ErrStorePath, slot.ErrName):
+	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName):
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
@@ -151,10 +152,13 @@ func hint(err error) string {
 	var noBase *base.NotThereError
 	var badBase *base.DamagedError
 	var unknown *net.DNSError
+	var other *whatis.Error
 	var unsigned *install.UnsignedError
 	var refused *layerrules.Error
 	var entry *extract.RefusedError
 	switch {
+	case errors.As(err, &other):
+		return other.Next()
 	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase):

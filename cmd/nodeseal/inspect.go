@@ -7,6 +7,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/nodeseal/nodeseal/internal/whatis"
 )
 
 func newInspectCommand(a *app) *cobra.Command {
@@ -21,6 +22,9 @@ With --json, the inventory and the sums.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if form.IsDir(args[0]) {
+				if err := whatis.NoStore(args[0]); err != nil {
+					return err
+				}
 				return runInspectStore(a, args[0], args[0])
 			}
 			if image.IsImage(args[0]) {

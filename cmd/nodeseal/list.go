@@ -48,6 +48,13 @@ resolved is named on standard error, and the exit code is 3.`,
 }
 
 func runList(ctx context.Context, a *app, o *listCommandOptions) error {
+	var older *imagelist.List
+	var err error
+	if o.diff != "" {
+		if older, err = readLists(a, []string{o.diff}); err != nil {
+			return err
+		}
+	}
 	found, _, err := o.lists.gather(ctx, a, &o.registry, true)
 	if err != nil {
 		return err
@@ -61,7 +68,7 @@ func runList(ctx context.Context, a *app, o *listCommandOptions) error {
 			return fmt.Errorf("writing %s: %w", o.output, err)
 		}
 	}
-	if err := o.show(a, found); err != nil {
+	if err := o.show(a, found, older); err != nil {
 		return err
 	}
 	a.problems(found.Problems)
@@ -72,13 +79,9 @@ func runList(ctx context.Context, a *app, o *listCommandOptions) error {
 }
 
 // show prints the list, or how it differs from an older one.
-func (o *listCommandOptions) show(a *app, found *sources.Result) error {
-	if o.diff != "" {
-		old, err := readLists(a, []string{o.diff})
-		if err != nil {
-			return err
-		}
-		return a.show(changeResult{imagelist.Diff(old, found.List)})
+func (o *listCommandOptions) show(a *app, found *sources.Result, older *imagelist.List) error {
+	if older != nil {
+		return a.show(changeResult{imagelist.Diff(older, found.List)})
 	}
 	found.Format = imagelist.FormatV1
 	return a.show(listResult{found.Document, o.output})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/slot"
 )
 
@@ -111,7 +111,7 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 	for {
 		res, err := r.try(ctx)
 		if err == nil {
-			return a.show(retireResult{
+			return a.show(result.Retire{
 				Slot: res.Slot, Path: root.Path(res.Slot), Release: res.Release, Images: res.Images,
 				Already: res.Already, Readers: res.Readers,
 			})
@@ -259,32 +259,4 @@ func noOlder(root *slot.Root) string {
 	default:
 		return "it is not known which was filled first: name it, nodeseal retire a or b; nodeseal status says what each holds"
 	}
-}
-
-// retireResult is what retire prints.
-type retireResult struct {
-	Slot slot.Name `json:"slot"`
-	Path string    `json:"path"`
-	// Release and Images are what the slot held.
-	Release string `json:"release"`
-	Images  int    `json:"images"`
-	// Already says that it was empty before.
-	Already bool `json:"already,omitempty"`
-	// Readers counts running containers that read layers of the old store which
-	// the other slot has too: its files are kept, out of sight, until they end.
-	Readers int `json:"readers,omitempty"`
-}
-
-func (r retireResult) WriteText(w io.Writer) error {
-	p := &printer{w: w}
-	if r.Already {
-		p.line("OK: nothing to do: slot %s is empty (%s)", r.Slot, r.Path)
-	} else {
-		p.line("OK: slot %s is empty; it held %s", r.Slot, r.Release)
-	}
-	if r.Readers > 0 {
-		p.line("%s still read layers that both slots had; the old files are removed by the next command after they end",
-			plural(r.Readers, "running container"))
-	}
-	return p.err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/result"
+	"github.com/nodeseal/nodeseal/internal/whatis"
 )
 
 const phaseVerify = "verify"
@@ -49,6 +50,9 @@ another one, the layers are read to name what is damaged. With --repair BUNDLE a
 of it is whole and the bundle, exchanged in one step, and sealed again.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := whatis.NoStore(args[0]); form.IsDir(args[0]) && err != nil {
+				return err
+			}
 			if !form.IsDir(args[0]) && !install.IsImage(args[0]) {
 				if o.repair != "" {
 					return usageError{errors.New("verify: --repair is for a store, not for a bundle")}
@@ -96,6 +100,9 @@ func runVerify(ctx context.Context, a *app, path string, o *verifyOptions) error
 		Trust: install.Trust(path, keys),
 		Read:  func(n int64) { report.Add(phaseVerify, n) },
 	})
+	if is := whatis.NoBundle(path); errors.Is(err, bundle.ErrDamaged) && is != nil {
+		return is
+	}
 	var parts []*split.Error
 	if errors.Is(err, bundle.ErrDamaged) || (err == nil && len(rep.Damage) > 0) {
 		var partsErr error

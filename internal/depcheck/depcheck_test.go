@@ -49,6 +49,7 @@ func TestPublicPackages(t *testing.T) {
 		module + "/internal/filelock",
 		module + "/internal/safefile",
 		module + "/internal/jsonbound",
+		module + "/internal/whatis",
 	}
 	tests := map[string][]string{
 		"./layout":     append(slices.Clone(libraries), module+"/layout"),
@@ -77,7 +78,7 @@ func TestPublicPackages(t *testing.T) {
 // nothing of this module but each other.
 func TestLeaves(t *testing.T) {
 	t.Parallel()
-	leaves := []string{module + "/internal/atomicfile", module + "/internal/filelock", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound"}
+	leaves := []string{module + "/internal/atomicfile", module + "/internal/filelock", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound", module + "/internal/whatis"}
 	for _, leaf := range leaves {
 		for _, dep := range goList(t, "-deps", leaf) {
 			if within(dep, module) && !slices.Contains(leaves, dep) {

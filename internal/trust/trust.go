@@ -15,6 +15,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/dryrun"
+	"github.com/nodeseal/nodeseal/internal/whatis"
 )
 
 // maxKey bounds a file of keys, in bytes.
@@ -78,7 +79,7 @@ func read(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(data) > maxKey {
-		return nil, fmt.Errorf("%s: %w: more than %d bytes", path, signature.ErrKey, maxKey)
+		return nil, named(path, &signature.KeyError{Found: fmt.Sprintf("a file of more than %d bytes", maxKey), Want: "keys in PEM"})
 	}
 	return data, nil
 }
@@ -98,6 +99,9 @@ func named(path string, err error) error {
 			quoted = "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 		}
 		fixed := *bad
+		if is := whatis.Of(path); is != "" && is != whatis.PEM && !strings.Contains(string(is), "key") {
+			fixed.Found = string(is)
+		}
 		fixed.Fix = strings.ReplaceAll(bad.Fix, "FILE", quoted)
 		err = &fixed
 	}

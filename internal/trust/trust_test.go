@@ -1,8 +1,9 @@
 package trust_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -31,7 +32,7 @@ func TestFile(t *testing.T) {
 // What a *signature.KeyError advises names the file, in a form that a shell takes.
 func TestFixNamesTheFile(t *testing.T) {
 	t.Parallel()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,8 +54,8 @@ func TestFixNamesTheFile(t *testing.T) {
 		if !strings.Contains(bad.Fix, want) {
 			t.Errorf("%s: %q, want %q in it", name, bad.Fix, want)
 		}
-		if _, err := trust.PrivateKey(path); !errors.Is(err, signature.ErrKey) {
-			t.Errorf("%s: an RSA key to sign with: %v", name, err)
+		if _, err := trust.PrivateKey(path); err != nil {
+			t.Errorf("%s: to sign with: %v", name, err)
 		}
 	}
 	if _, err := trust.PublicKeys(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
