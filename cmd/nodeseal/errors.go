@@ -25,6 +25,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/own"
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/pull/policy"
+	"github.com/nodeseal/nodeseal/internal/pull/session"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -153,6 +154,8 @@ func hint(err error) string {
 	var badBase *base.DamagedError
 	var unknown *net.DNSError
 	var other *whatis.Error
+	var page *pull.WebPageError
+	var token *session.TokenError
 	var unsigned *install.UnsignedError
 	var refused *layerrules.Error
 	var entry *extract.RefusedError
@@ -221,6 +224,8 @@ func hint(err error) string {
 		return "check --kubeconfig and --context; oc whoami says whether that login still holds"
 	case errors.As(err, &incomplete):
 		return "mend what is listed above, or bundle what could be resolved with --keep-going"
+	case errors.As(err, &page), errors.As(err, &token):
+		return "a proxy or a portal may answer in its place: look at that address with curl -v, check HTTPS_PROXY and NO_PROXY, the name and port, and the mirrors (--registries-conf)"
 	case errors.Is(err, pull.ErrUnauthorized), errors.Is(err, pull.ErrDenied):
 		return "log in (podman login, skopeo login) or name the credentials with --authfile"
 	case errors.Is(err, pull.ErrNotFound):

@@ -202,6 +202,9 @@ func (c *Client) blobAt(ctx context.Context, ep mirrors.Endpoint, d digest.Diges
 	}
 	if err != nil {
 		_ = resp.Body.Close()
+		if page := webPage("blob", resp.Response, nil); page != nil {
+			return nil, page
+		}
 		return nil, err
 	}
 	return resp.Body, nil

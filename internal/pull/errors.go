@@ -58,9 +58,10 @@ type Error struct {
 	// Attempts are the endpoints that were asked, in that order, each with its
 	// last failure.
 	Attempts []Attempt
-	// Err is the failure that says most: the end of the context, else one that
-	// may go away with time, else any other than ErrNotFound; of several that of
-	// the endpoint asked last, which mostly is the source.
+	// Err is the failure that says most: the end of the context, else an answer that
+	// may go away with time, else any other answer but ErrNotFound, else that a server
+	// cannot be reached; of several that of the endpoint asked last, which mostly is the
+	// source.
 	Err error
 }
 
@@ -156,16 +157,19 @@ func (e *StatusError) Is(target error) bool {
 	return false
 }
 
-// verdict chooses Error.Err from the attempts.
+// verdict chooses Error.Err from the attempts: a server that answered says more than one
+// that could not be reached, as the source behind a mirror on a site without a network.
 func verdict(attempts []Attempt) error {
 	rank := func(err error) int {
 		switch {
-		case temporary(err):
-			return 2
 		case errors.Is(err, ErrNotFound):
 			return 0
-		default:
+		case unreachable(err):
 			return 1
+		case temporary(err):
+			return 3
+		default:
+			return 2
 		}
 	}
 	var best error

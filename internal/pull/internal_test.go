@@ -59,6 +59,8 @@ func TestTemporary(t *testing.T) {
 func TestVerdict(t *testing.T) {
 	t.Parallel()
 	notFound, denied, busy := &StatusError{Status: 404}, &StatusError{Status: 403}, &StatusError{Status: 503}
+	noHost := &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}
+	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for _, tt := range []struct {
 		name string
 		errs []error
@@ -67,6 +69,10 @@ func TestVerdict(t *testing.T) {
 		{"the only one", []error{denied}, denied},
 		{"the last one", []error{denied, ErrDigest}, ErrDigest},
 		{"anything before not found", []error{denied, notFound}, denied},
+		{"an answer before no connection", []error{denied, noHost}, denied},
+		{"an answer before no connection that may pass", []error{denied, refused}, denied},
+		{"no connection before not found", []error{notFound, refused}, refused},
+		{"what may pass before no connection", []error{busy, noHost}, busy},
 		{"what may pass before all", []error{busy, denied, notFound}, busy},
 	} {
 		var attempts []Attempt

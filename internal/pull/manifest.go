@@ -113,7 +113,13 @@ func (c *Client) manifest(ctx context.Context, ep mirrors.Endpoint) (Manifest, e
 	if err != nil {
 		return Manifest{}, err
 	}
-	return checkManifest(data, resp.Header, ep.Ref)
+	m, err := checkManifest(data, resp.Header, ep.Ref)
+	if err != nil {
+		if page := webPage("manifest", resp.Response, data); page != nil {
+			return Manifest{}, page
+		}
+	}
+	return m, err
 }
 
 // readSmall reads the body of an answer, at most bundle.MaxSmallBlob bytes.

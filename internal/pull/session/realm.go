@@ -42,6 +42,7 @@ type realms struct {
 
 	mu    sync.Mutex
 	hosts map[string]string // by name, host[:port]
+	seen  map[string]bool   // realms, by host[:port] and path
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -59,6 +60,12 @@ func (r *realms) RoundTrip(req *http.Request) (*http.Response, error) {
 			err = fmt.Errorf("token server %s: %w", host, err)
 		}
 		return nil, err
+	}
+	if r.isRealm(req.URL) && resp.StatusCode == http.StatusOK {
+		if err := checkToken(req, resp); err != nil {
+			return nil, err
+		}
+		return resp, nil
 	}
 	if req.URL.Host != r.registry || resp.StatusCode != http.StatusUnauthorized {
 		return resp, nil
@@ -81,6 +88,9 @@ func (r *realms) challenge(text string) (string, error) {
 		return text, nil
 	}
 	u, err := url.Parse(text[at[2]:at[3]])
+	if err == nil {
+		r.remember(u)
+	}
 	if err != nil || u.Host == r.registry || !private(u.Hostname()) {
 		return text, nil // the library judges the rest
 	}
@@ -95,6 +105,22 @@ func (r *realms) challenge(text string) (string, error) {
 	}
 	u.Host = r.alias(u.Host)
 	return text[:at[2]] + u.String() + text[at[3]:], nil
+}
+
+// remember notes the address of a token server.
+func (r *realms) remember(u *url.URL) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == nil {
+		r.seen = make(map[string]bool)
+	}
+	r.seen[u.Host+u.Path] = true
+}
+
+func (r *realms) isRealm(u *url.URL) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen[u.Host+u.Path]
 }
 
 // alias returns the name that stands for host[:port].
