@@ -87,6 +87,12 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 	out := result.Stick{Node: node}
 	if err == nil {
 		out.Bundle = filepath.Base(path)
+		if install.IsImage(path) {
+			// It would be mounted to be proven: by a person's command, not by itself.
+			err = fmt.Errorf("%s is an image and no bundle: nodeseal import takes it", path)
+		}
+	}
+	if err == nil {
 		out.Import, err = o.importFrom(ctx, a, path)
 	}
 	if err != nil {

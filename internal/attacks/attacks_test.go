@@ -86,7 +86,18 @@ type outcome struct {
 // for each case; further commands of a case use nodeseal.
 func (a attack) run(t *testing.T, args ...string) outcome {
 	t.Helper()
-	o := nodeseal(t, a.Dir, a.Env, a.Stdin, args...)
+	return a.hold(t, nodeseal(t, a.Dir, a.Env, a.Stdin, args...))
+}
+
+// script is run for a script that a person calls, by the shell.
+func (a attack) script(t *testing.T, args ...string) outcome {
+	t.Helper()
+	return a.hold(t, command(t, "/bin/sh", a.Dir, a.Env, a.Stdin, args...))
+}
+
+// hold holds how a command ended to the case.
+func (a attack) hold(t *testing.T, o outcome) outcome {
+	t.Helper()
 	said := o.Stdout + o.Stderr
 	if o.Exit != a.Exit {
 		t.Errorf("exit code %d, want %d\n%s", o.Exit, a.Exit, said)
@@ -120,6 +131,12 @@ func nodeseal(t *testing.T, dir string, env []string, stdin []byte, args ...stri
 	if bin == "" {
 		t.Fatal("NODESEAL_BIN is not set: make attacks sets it")
 	}
+	return command(t, bin, dir, env, stdin, args...)
+}
+
+// command runs a program, as nodeseal does.
+func command(t *testing.T, bin, dir string, env []string, stdin []byte, args ...string) outcome {
+	t.Helper()
 	// What this process holds when it forks counts as the child's peak.
 	debug.FreeOSMemory()
 	ctx, cancel := context.WithTimeout(t.Context(), endless)
@@ -133,10 +150,10 @@ func nodeseal(t *testing.T, dir string, env []string, stdin []byte, args ...stri
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("nodeseal %s: %v", strings.Join(args, " "), err)
+		t.Fatalf("%s %s: %v", filepath.Base(bin), strings.Join(args, " "), err)
 	}
 	if ctx.Err() != nil {
-		t.Fatalf("nodeseal %s did not end within %v\n%s%s", strings.Join(args, " "), endless, stdout.String(), stderr.String())
+		t.Fatalf("%s %s did not end within %v\n%s%s", filepath.Base(bin), strings.Join(args, " "), endless, stdout.String(), stderr.String())
 	}
 	o := outcome{Exit: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(start)}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {

@@ -17,6 +17,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/safefile"
+	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
 // options make a bundle without images, signed, and a program that notes how it
@@ -39,10 +40,20 @@ func options(t *testing.T) Options {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "program")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\necho \"called: $*\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(program, echo(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return Options{Bundle: path, Program: program, Config: []File{{Name: "README.md", Content: []byte("first\n")}}}
+}
+
+// echo is a program that prints how it was called.
+func echo(t *testing.T) []byte {
+	t.Helper()
+	data, err := os.ReadFile(testenv.NeedTool(t, "echo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func fill(t *testing.T, dir string, opts Options) *Result {
@@ -108,7 +119,7 @@ func TestFill(t *testing.T) {
 	cmd.Env = append(os.Environ(), "TARGET="+target, "ROOT=/slots", "KEY="+filepath.Join(dir, "none"))
 	cmd.Stdin = strings.NewReader("yes\n")
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "called: mount --root /slots") || !strings.Contains(string(out), "OK: "+target) {
+	if err != nil || !strings.Contains(string(out), "mount --root /slots") || !strings.Contains(string(out), "OK: "+target) {
 		t.Errorf("install.sh: %v\n%s", err, out)
 	}
 
@@ -140,7 +151,9 @@ func TestDamaged(t *testing.T) {
 	t.Parallel()
 	dir, opts := t.TempDir(), options(t)
 	fill(t, dir, opts)
-	if err := os.WriteFile(filepath.Join(dir, Program), []byte("#!/bin/sh\necho 'called: $*'\n#"), 0o600); err != nil {
+	damaged := echo(t)
+	damaged[len(damaged)-1] ^= 1
+	if err := os.WriteFile(filepath.Join(dir, Program), damaged, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", filepath.Join(dir, Script))

@@ -18,8 +18,10 @@ import (
 const (
 	// bundleSuffix ends the name of every bundle.
 	bundleSuffix = ".tar.zst"
-	// maxEntries is how many entries the directory of a stick may have.
+	// maxEntries is how many entries the directory of a stick may have, maxBundles how many
+	// of them may be bundles: each is opened to see what it builds on.
 	maxEntries = 1 << 16
+	maxBundles = 64
 )
 
 var (
@@ -35,6 +37,9 @@ var (
 // ErrBundles.
 func Find(ctx context.Context, dir string) (string, error) {
 	names, err := Bundles(dir)
+	if len(names) > maxBundles {
+		return "", fmt.Errorf("%s: %w: %d, at most %d are looked at", dir, ErrBundles, len(names), maxBundles)
+	}
 	if len(names) > 1 {
 		all := lineage(ctx, dir, names)
 		names = slices.DeleteFunc(names, func(n string) bool {

@@ -81,7 +81,7 @@ func install(t *testing.T, stick, key, answer string) (ran bool, out string) {
 	cmd.Env = append(os.Environ(), "TARGET="+target, "ROOT=/slots", "KEY="+key)
 	cmd.Stdin = strings.NewReader(answer)
 	text, err := cmd.CombinedOutput()
-	ran = strings.Contains(string(text), "called: mount")
+	ran = strings.Contains(string(text), "mount --root /slots")
 	_, statErr := os.Stat(target)
 	if (err == nil) != ran || (statErr == nil) != ran || strings.Contains(string(text), "OK: ") != ran {
 		t.Errorf("half an installation: %v, %v\n%s", err, statErr, text)
@@ -141,7 +141,7 @@ func TestInstall(t *testing.T) {
 				t.Errorf("%s, a node with %s: ran %t\n%s", kind, name, ran, out)
 			}
 		}
-		evil := []byte("#!/bin/sh\necho called: $* evil\n")
+		evil := append(echo(t), "evil"...)
 		mine := nodeKeys(t, key)
 		replace(t, stick, evil)
 		if ran, out := install(t, stick, mine, "yes\n"); ran || !strings.Contains(out, "not signed by the key of this node") {
@@ -154,6 +154,17 @@ func TestInstall(t *testing.T) {
 		if ran, out := install(t, stick, mine, "yes\n"); ran {
 			t.Errorf("%s: another program that another key signed:\n%s", kind, out)
 		}
+		// The key signs inventories, too. A shell takes one for a script.
+		inventory := []byte("{\n \"format\": \"$(echo mount --root /slots)\"\n}\n")
+		replace(t, stick, inventory)
+		sig, err = signature.Sign(inventory, key)
+		if err = errors.Join(err, os.WriteFile(filepath.Join(stick, ProgramSignature), sig, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if ran, out := install(t, stick, mine, "yes\n"); ran || !strings.Contains(out, "is not a program") {
+			t.Errorf("%s: the inventory of a bundle:\n%s", kind, out)
+		}
+		replace(t, stick, evil)
 		if err := os.Remove(filepath.Join(stick, ProgramSignature)); err != nil {
 			t.Fatal(err)
 		}

@@ -266,21 +266,13 @@ func (f *finder) add(ctx context.Context, subject digest.Digest, a bundle.Attach
 		return nil
 	}
 	a.Digest, a.MediaType, a.Blobs = is.Digest, is.MediaType, is.Blobs
-	most := int64(maxAttachment)
-	if a.Kind == bundle.AttachmentSigstore {
-		most = bundle.MaxSmallBlob
+	if err := carried(a, blobs); err != nil {
+		f.problem(err)
+		return nil
 	}
 	contents, sizes := make(map[digest.Digest][]byte), make(map[digest.Digest]int64)
 	var failed error
 	for _, b := range blobs {
-		if b.Size < 0 || b.Size > bundle.MaxSmallBlob {
-			f.problem(fmt.Errorf("attachment %s: blob %s has %d bytes, more than the %d that are carried", a.Digest, b.Digest, b.Size, bundle.MaxSmallBlob))
-			return nil
-		}
-		if most -= b.Size; most < 0 {
-			f.problem(fmt.Errorf("attachment %s: its blobs have together more bytes than are carried", a.Digest))
-			return nil
-		}
 		data, err := f.run.fetchSmall(ctx, f.repo+"@"+subject.String(), b.Digest, b.Size)
 		if notThere(err) {
 			f.problem(fmt.Errorf("attachment %s: %w", a.Digest, err))
@@ -306,6 +298,24 @@ func (f *finder) add(ctx context.Context, subject digest.Digest, a bundle.Attach
 	f.attachments = append(f.attachments, a)
 	if a.Kind == bundle.AttachmentSigstore && subject == f.img.Digest {
 		return f.signatures.addSigstore(m.Bytes, contents)
+	}
+	return nil
+}
+
+// carried returns why an attachment cannot be carried, by the sizes of its blobs.
+func carried(a bundle.Attachment, blobs []v1.Descriptor) error {
+	most := int64(maxAttachment)
+	if a.Kind == bundle.AttachmentSigstore {
+		most = bundle.MaxSmallBlob
+	}
+	left := most
+	for _, b := range blobs {
+		if b.Size < 0 || b.Size > bundle.MaxSmallBlob {
+			return fmt.Errorf("attachment %s: blob %s has %d bytes, more than the %d that are carried", a.Digest, b.Digest, b.Size, bundle.MaxSmallBlob)
+		}
+		if left -= b.Size; left < 0 {
+			return fmt.Errorf("attachment %s: its blobs have together more than the %d bytes that are carried", a.Digest, most)
+		}
 	}
 	return nil
 }

@@ -10,9 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -233,6 +235,31 @@ func TestInstall(t *testing.T) {
 
 // TestInstallChanged has an image made elsewhere with one file changed in it, and its
 // digest to match: a layer shows it, unless a signature covers the image.
+// TestInstallLost: the files of a layer that its tar-split does not give back prove nothing, so
+// that only a bundle, or a signature of the image, does.
+func TestInstallLost(t *testing.T) {
+	r := newRoot(t)
+	file := filepath.Join(t.TempDir(), "release.erofs")
+	src := storetest.NewSource(t, bundle.Expanded)
+	src.Add(storetest.Image{Repository: "quay.io/a/lost", Layers: [][]byte{storetest.Tar(t, storetest.File("a", "one"), storetest.File(".wh.b", "content"))}})
+	if _, err := image.Import(t.Context(), src, file, store.ImportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := image.ReadDigest(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.Install(t.Context(), file, d, FillOptions{Now: clock(1)})
+	if !errors.Is(err, store.ErrPrecondition) || errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "cannot be proven") {
+		t.Errorf("got %v", err)
+	}
+	hold(t, r, A, "nothing")
+	noLeftOvers(t, r)
+	if _, err := r.Install(t.Context(), file, d, FillOptions{Now: clock(1), Signed: true}); err != nil {
+		t.Errorf("signed: %v", err)
+	}
+}
+
 func TestInstallChanged(t *testing.T) {
 	r := newRoot(t)
 	file := filepath.Join(t.TempDir(), "release.erofs")

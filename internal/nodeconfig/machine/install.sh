@@ -33,6 +33,12 @@ if ! head -c 1048576 "$stick/SHA256SUMS" | grep -qx "$sum  nodeseal"; then
 	fail "$stick/nodeseal is damaged: its sha256 is $sum, which SHA256SUMS does not say"
 fi
 
+# The key signs inventories of bundles, too: one of these is no program, and a shell
+# would run its text.
+if [ "$(head -c 4 "$new" | od -An -tx1 | tr -d ' \n')" != 7f454c46 ]; then
+	fail "$stick/nodeseal is not a program"
+fi
+
 if [ -e "$key" ] || [ -L "$key" ]; then
 	[ -f "$stick/nodeseal.sig" ] || fail "$stick/nodeseal is not signed: there is no nodeseal.sig. Fill the stick with nodeseal carry --sign-key"
 	head -c 4096 "$stick/nodeseal.sig" | base64 -d >"$work/sig" || fail "$stick/nodeseal.sig is no signature"

@@ -39,7 +39,8 @@ func IsImage(path string) bool {
 //
 // The digest proves that the file is the one that was meant, and not that its layers
 // are those of its images: each is proven by its diff ID, which reads all of it once
-// more, unless signed says that a key's signature covers the digest.
+// more, unless signed says that a key's signature covers the digest. An image with a layer
+// that its files cannot prove is not taken then: the error wraps store.ErrPrecondition.
 func Install(ctx context.Context, from, path string, want digest.Digest, signed bool, opts store.ImportOptions) (_ *Result, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -123,6 +124,21 @@ func (im *importer) copy(ctx context.Context, from string) error {
 	return nil
 }
 
+// unprovenError reports a layer of an image made elsewhere that only the bundle can prove. It
+// wraps store.ErrPrecondition.
+type unprovenError struct {
+	Layer string
+	Why   error
+}
+
+// Error says what else proves the layer.
+func (e *unprovenError) Error() string {
+	return fmt.Sprintf("%s cannot be proven by its files (%v): import the bundle itself, or sign the image and name the key", e.Layer, e.Why)
+}
+
+// Unwrap returns store.ErrPrecondition.
+func (e *unprovenError) Unwrap() error { return store.ErrPrecondition }
+
 // checkCopy mounts the copy, compares its records with what its inventory makes of
 // them on this machine, proves its layers unless it is signed, and opens it with the library.
 func (im *importer) checkCopy(ctx context.Context, signed bool, counts *store.Counts) error {
@@ -140,6 +156,9 @@ func (im *importer) checkCopy(ctx context.Context, signed bool, counts *store.Co
 	}
 	if err != nil {
 		return fmt.Errorf("%w: it is not an image that nodeseal made for this machine: %w", store.ErrDamaged, err)
+	}
+	if len(rep.Lost) > 0 {
+		return &unprovenError{Layer: rep.Lost[0].Path, Why: rep.Lost[0].Err}
 	}
 	if !signed {
 		im.opts.Progress.End(phaseProve)

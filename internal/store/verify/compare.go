@@ -22,6 +22,16 @@ func (v *layerCheck) compare(ctx context.Context) error {
 	if err := unix.Fstat(v.root.fd, &st); err != nil {
 		return os.NewSyscallError("fstat", err)
 	}
+	// The rest of the root's attributes is compared elsewhere, and whether it is opaque tells nothing.
+	has, err := readXattrs(onFile(v.root.fd))
+	if err != nil {
+		return err
+	}
+	for key := range has {
+		if strings.HasPrefix(key, "trusted.overlay.") && key != opaqueXattr {
+			v.finding("", "it has an extended attribute %s that the image has not", key)
+		}
+	}
 	return v.walk(ctx, ".", v.root.fd, st.Ino, nil)
 }
 
@@ -139,17 +149,32 @@ func (v *layerCheck) compareXattrs(w *wanted, name string, read func() (map[stri
 			v.finding(name, "its extended attribute %s is not the image's", key)
 		}
 	}
-	if w.kind == unix.S_IFDIR && (w.has[opaqueXattr] == "y") != (w.opaque || w.xattrs[opaqueXattr] == "y") {
+	opaque := w.opaque || w.xattrs[opaqueXattr] == "y"
+	if w.kind == unix.S_IFDIR && (w.has[opaqueXattr] == "y") != opaque {
 		v.finding(name, "it hides what lower layers have, or fails to")
 	}
-	for key := range w.has {
-		_, wantedKey := w.xattrs[key]
-		foreign := strings.HasPrefix(key, "user.") || key == "security.capability"
-		if foreign && !wantedKey {
+	for key, value := range w.has {
+		if _, ok := w.xattrs[key]; ok || key == opaqueXattr && value == "y" && w.kind == unix.S_IFDIR {
+			continue
+		}
+		if v.foreign(key) {
 			v.finding(name, "it has an extended attribute %s that the image has not", key)
 		}
 	}
 	return nil
+}
+
+// foreign reports extended attributes that no layer gets but from its tar, and that change what
+// containers see: overlay's own exchange files for those of other layers. A file inherits an
+// access list if a directory of the layer has a default one.
+func (v *layerCheck) foreign(key string) bool {
+	switch key {
+	case "security.capability":
+		return true
+	case aclAccess, aclDefault:
+		return !v.acl
+	}
+	return strings.HasPrefix(key, "user.") || strings.HasPrefix(key, "trusted.overlay.")
 }
 
 // opened reads the extended attributes of the file that the last header is about

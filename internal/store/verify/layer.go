@@ -97,6 +97,8 @@ type layerCheck struct {
 	wants map[place]*wanted  // by where they are
 	attrs map[uint64]*wanted // by inode: a hard link's attributes are its file's
 	found []Finding
+	// acl says that a directory of the layer has a default access list.
+	acl bool
 	// last is what the header before the content that is read now wants.
 	last   *wanted
 	result *extract.Result

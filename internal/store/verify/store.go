@@ -44,6 +44,9 @@ type Report struct {
 	Findings []Finding
 	// Hurt are the names of images that a finding touches, sorted.
 	Hurt []string
+	// Lost are the layers that their files do not prove, sorted, each with the reason: their
+	// files have the checksums of the tar-split, which finds damage and not intent.
+	Lost []Finding
 }
 
 // checker verifies one store.
@@ -97,6 +100,7 @@ func Store(ctx context.Context, dir string, opts Options) (*Report, error) {
 		c.hurtByLayer()
 	}
 	slices.SortStableFunc(c.report.Findings, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(c.report.Lost, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	for name := range c.hurt {
 		c.report.Hurt = append(c.report.Hurt, name)
 	}
@@ -269,6 +273,9 @@ func (c *checker) layer(ctx context.Context, l storedLayer) error {
 	defer c.mu.Unlock()
 	c.report.Layers++
 	c.report.Bytes += result.DiffSize
+	if result.Lost != "" {
+		c.report.Lost = append(c.report.Lost, Finding{Path: diffDir, Err: errors.New(result.Lost)})
+	}
 	if len(found) == 0 && result.Lost == "" {
 		c.facts[l.diffID] = store.Facts{DiffSize: result.DiffSize, UIDs: result.UIDs, GIDs: result.GIDs}
 	}

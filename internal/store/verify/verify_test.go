@@ -162,6 +162,23 @@ func TestDamage(t *testing.T) {
 		{"foreign extended attribute", func(t *testing.T, _, base, _ string) {
 			check(t, unix.Setxattr(base+"/etc/empty", "user.x", []byte("y"), 0))
 		}, "/diff/etc/empty", both},
+		{"overlay's redirect", func(t *testing.T, _, base, _ string) {
+			check(t, unix.Setxattr(base+"/etc", "trusted.overlay.redirect", []byte("/implied"), 0))
+		}, "/diff/etc", both},
+		{"overlay's metacopy", func(t *testing.T, _, _, above string) {
+			check(t, unix.Setxattr(above+"/new", "trusted.overlay.metacopy", nil, 0))
+		}, "/diff/new", both[1:]},
+		{"overlay's other opaque", func(t *testing.T, _, base, _ string) {
+			check(t, unix.Setxattr(base+"/etc", "trusted.overlay.opaque", []byte("x"), 0))
+		}, "/diff/etc", both},
+		{"overlay's redirect of the root", func(t *testing.T, _, base, _ string) {
+			check(t, unix.Setxattr(base, "trusted.overlay.redirect", []byte("/etc"), 0))
+		}, "/diff", both},
+		{"access list", func(t *testing.T, _, base, _ string) {
+			acl := "\x02\x00\x00\x00" + "\x01\x00\x06\x00\xff\xff\xff\xff" + "\x02\x00\x07\x00\x07\x00\x00\x00" +
+				"\x04\x00\x04\x00\xff\xff\xff\xff" + "\x10\x00\x04\x00\xff\xff\xff\xff" + "\x20\x00\x04\x00\xff\xff\xff\xff"
+			check(t, unix.Setxattr(base+"/etc/empty", "system.posix_acl_access", []byte(acl), 0))
+		}, "/diff/etc/empty", both},
 		{"foreign file", func(t *testing.T, _, base, _ string) {
 			check(t, os.WriteFile(base+"/etc/foreign", nil, 0o644))
 		}, "/diff/etc/foreign", both},

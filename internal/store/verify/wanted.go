@@ -18,6 +18,8 @@ const (
 	opaqueXattr    = "trusted.overlay.opaque"
 	paxXattr       = "SCHILY.xattr."
 	labelXattr     = "security.selinux"
+	aclAccess      = "system.posix_acl_access"
+	aclDefault     = "system.posix_acl_default"
 )
 
 // wanted is what the tar says that a file must be.
@@ -83,6 +85,9 @@ func (v *layerCheck) header(hdr *tar.Header) error {
 	w := &wanted{
 		path: name, mode: uint32(hdr.Mode) & 0o7777, uid: owner(hdr.Uid), gid: uint32(hdr.Gid),
 		mtime: sane(hdr.ModTime), xattrs: xattrsOf(hdr), size: -1,
+	}
+	if _, ok := w.xattrs[aclDefault]; ok {
+		v.acl = true
 	}
 	switch hdr.Typeflag {
 	case tar.TypeReg:
