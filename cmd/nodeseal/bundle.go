@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -148,9 +147,12 @@ func (o *bundleOptions) options(a *app) (mirror.Options, error) {
 		out.Level = level
 	}
 	if o.split != "" {
-		size, err := units.RAMInBytes(o.split)
-		if err != nil || size < minSplit {
-			return out, usageError{fmt.Errorf("--split %q: want a size of %s or more, as 4GiB", o.split, ui.Bytes(minSplit))}
+		size, err := ui.ParseBytes(o.split)
+		if err == nil && size < minSplit {
+			err = fmt.Errorf("%q is less than %s", o.split, ui.Bytes(minSplit))
+		}
+		if err != nil {
+			return out, usageError{fmt.Errorf("--split: %w", err)}
 		}
 		if _, err := os.Lstat(o.output); !errors.Is(err, fs.ErrNotExist) {
 			return out, preconditionError{fmt.Errorf("%s is there and would be read in place of the parts: remove it, or name the output otherwise", o.output)}

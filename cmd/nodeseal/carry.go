@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/carry"
@@ -57,7 +56,7 @@ A node imports by itself from a file system with the label NODESEAL.`,
 	o.config.addFlags(cmd.Flags())
 	cmd.Flags().StringVar(&o.program, "program", "", "the nodeseal `FILE` to put on the stick, for nodes of another architecture (default this one)")
 	cmd.Flags().Var(&o.signKey, "sign-key", "sign the program with this private key `FILE` (PEM), the bundle's; nodes check it before they install the program")
-	cmd.Flags().StringVar(&o.split, "split", "", "parts of this `SIZE`, as in 2GiB, also where the file system needs none")
+	cmd.Flags().StringVar(&o.split, "split", "", "parts of this `SIZE`, as 2GiB or 2GB, also where the file system needs none")
 	o.dryRun = dryRunFlag(cmd)
 	return cmd
 }
@@ -70,8 +69,11 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	opts := carry.Options{Bundle: path, Program: o.program, Progress: a.progress()}
 	var err error
 	if o.split != "" {
-		if opts.PartSize, err = units.RAMInBytes(o.split); err != nil || opts.PartSize <= 0 {
-			return usageError{fmt.Errorf("--split %q: want a size, as in 2GiB", o.split)}
+		if opts.PartSize, err = ui.ParseBytes(o.split); err == nil && opts.PartSize == 0 {
+			err = errors.New("want more than 0 bytes")
+		}
+		if err != nil {
+			return usageError{fmt.Errorf("--split: %w", err)}
 		}
 	}
 	if opts.Program == "" {
