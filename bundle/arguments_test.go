@@ -251,8 +251,14 @@ func bundleArguments() map[string]func() error {
 		"bundle.Image.Readable": whatever(func(_ *bundle.Inventory, img *bundle.Image) {
 			_, _ = img.Readable()
 		}),
-		"bundle.Image.Signed":   nil,
-		"bundle.Image.Subjects": nil,
+		"bundle.Image.Signed":          nil,
+		"bundle.Inventory.HasReadable": nil,
+		"bundle.Inventory.SetFormat":   whatever(func(inv *bundle.Inventory, _ *bundle.Image) { inv.SetFormat() }),
+		"bundle.UnsupportedError.Error": calm(func() {
+			_ = (&bundle.UnsupportedError{Format: "\xff", Features: make([]string, 1000)}).Error()
+		}),
+		"bundle.UnsupportedError.Unwrap": nil,
+		"bundle.Image.Subjects":          nil,
 		"bundle.ParseInventory": eachDigest(func(d digest.Digest) error {
 			_, err := bundle.ParseInventory(strings.NewReader(fmt.Sprintf(`{"format":%q,"layers":"expanded","images":[],"blobs":[{"digest":%q,"kind":"manifest"}]}`, bundle.FormatV1, d)))
 			return err

@@ -196,8 +196,12 @@ func DescribeImage(manifestBytes []byte, mediaType string, config []byte) (Image
 	return img, nil
 }
 
-// Readable returns the OCI manifest over the expanded layers of img, which any
-// OCI tool can read. DiffSize must be known.
+// HasReadable reports whether the bundle has a readable manifest of img, which is not needed
+// where the layers are those that its own manifest names.
+func (inv *Inventory) HasReadable(img *Image) bool { return inv.Layers == Expanded && !img.Original }
+
+// Readable returns the OCI manifest over the layers of img as a bundle of Expanded layers
+// holds them, which any OCI tool can read. DiffSize must be known.
 func (img *Image) Readable() ([]byte, error) {
 	m := v1.Manifest{
 		Versioned:   specs.Versioned{SchemaVersion: 2},
@@ -208,6 +212,17 @@ func (img *Image) Readable() ([]byte, error) {
 	}
 	for i, l := range img.Layers {
 		m.Layers[i] = v1.Descriptor{MediaType: v1.MediaTypeImageLayer, Digest: l.DiffID, Size: l.DiffSize}
+		if !l.Original {
+			continue
+		}
+		m.Layers[i].Digest, m.Layers[i].Size = l.Digest, l.Size
+		packed, err := LayerCompression(l.MediaType)
+		if err != nil {
+			return nil, err
+		}
+		if packed != "" {
+			m.Layers[i].MediaType += "+" + packed
+		}
 	}
 	data, err := json.Marshal(m)
 	if err != nil {

@@ -91,7 +91,7 @@ func (inv *Inventory) indexEntry(img *Image, sizes map[digest.Digest]int64) (v1.
 		MediaType: img.MediaType, Digest: img.Digest, Size: sizes[img.Digest], Platform: img.Platform,
 		Annotations: make(map[string]string, 2),
 	}
-	if inv.Layers == Expanded {
+	if inv.HasReadable(img) {
 		readable, err := img.Readable()
 		if err != nil {
 			return v1.Descriptor{}, err

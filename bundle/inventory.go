@@ -16,17 +16,14 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/internal/jsonbound"
-	"github.com/nodeseal/nodeseal/layout"
 )
-
-// FormatV1 is the value of Inventory.Format that this package reads and writes.
-const FormatV1 = "nodeseal bundle v1"
 
 // LayerForm says in which form a bundle holds its layers.
 type LayerForm string
 
 const (
-	// Expanded layers are plain tars, stored under their diff ID.
+	// Expanded layers are plain tars, stored under their diff ID; but for those that are
+	// Layer.Original.
 	Expanded LayerForm = "expanded"
 	// Original layers are the registry's bytes, stored under the digest that
 	// the manifest gives them.
@@ -44,8 +41,8 @@ const (
 	KindConfig     BlobKind = "config"     // an image configuration
 	KindReadable   BlobKind = "readable"   // an OCI manifest over expanded layers, for other tools
 	KindAttachment BlobKind = "attachment" // a signature's or referrer's manifest, config or payload
-	KindFileTable  BlobKind = "filetable"  // the file table of an expanded layer
-	KindLayer      BlobKind = "layer"      // a layer, in the inventory's LayerForm
+	KindFileTable  BlobKind = "filetable"  // the file table of a layer
+	KindLayer      BlobKind = "layer"      // a layer, under the digest that LayerBlob returns
 )
 
 // Small reports whether blobs of the kind are read whole into memory (they are
@@ -76,9 +73,11 @@ const (
 // version does not know are not in it; who passes an inventory on keeps its
 // bytes (Reader.RawInventory).
 type Inventory struct {
-	Format  string    `json:"format"`
-	Layers  LayerForm `json:"layers"`
-	Release *Release  `json:"release,omitempty"`
+	// Format and Requires say who can read it: see SetFormat.
+	Format   string    `json:"format"`
+	Requires []string  `json:"requires,omitempty"`
+	Layers   LayerForm `json:"layers"`
+	Release  *Release  `json:"release,omitempty"`
 	// Encoder names the library, its version and the settings that made the
 	// frames: the same list, images and encoder give the same bytes.
 	Encoder string  `json:"encoder"`
@@ -107,13 +106,23 @@ type Image struct {
 	Digest    digest.Digest `json:"digest"`
 	MediaType string        `json:"mediaType"`
 	Platform  *v1.Platform  `json:"platform,omitempty"`
-	Config    Config        `json:"config"`
-	Layers    []Layer       `json:"layers"`
+	// Role says what the cluster uses the image for, as RoleOS; "" for a container.
+	Role string `json:"role,omitempty"`
+	// Original says that a node keeps the registry's own bytes of the layers, beside the
+	// unpacked ones, for clients that read blobs by compressed digest. All of them are
+	// Layer.Original then.
+	Original bool    `json:"original,omitempty"`
+	Config   Config  `json:"config"`
+	Layers   []Layer `json:"layers"`
 	// Index is the digest of the manifest list that Ref names, where it names one.
 	Index       digest.Digest `json:"index,omitempty"`
 	Attachments []Attachment  `json:"attachments,omitempty"`
 	From        []Origin      `json:"from,omitempty"`
 }
+
+// RoleOS is the Role of an operating system's image, which rpm-ostree reads from a
+// registry, blob by blob. Readers pass on roles that they do not know.
+const RoleOS = "operating-system"
 
 // Config is the image configuration that a manifest names.
 type Config struct {
@@ -131,6 +140,9 @@ type Layer struct {
 	// DiffSize is 0 where it is not known (original layers).
 	DiffID   digest.Digest `json:"diffID"`
 	DiffSize int64         `json:"diffSize,omitempty"`
+	// Original says that a bundle of Expanded layers holds this one as the registry has
+	// it, under Digest, because an image that is Original has it.
+	Original bool `json:"original,omitempty"`
 }
 
 // Blob is one blob of the bundle.
@@ -139,7 +151,7 @@ type Blob struct {
 	// Size is the length of the blob in the tar, in bytes.
 	Size int64    `json:"size"`
 	Kind BlobKind `json:"kind"`
-	// Table is the digest of the file table of an expanded layer.
+	// Table is the digest of the file table of a layer, in bundles of Expanded layers.
 	Table digest.Digest `json:"table,omitempty"`
 	// Lost says why a store cannot give a layer back byte for byte, "" where it can:
 	// a later bundle does not leave such a layer to its base.
@@ -152,7 +164,8 @@ var ErrInventory = errors.New("inventory is not valid")
 // ParseInventory reads an inventory from at most MaxInventory bytes of r and
 // checks everything that can be checked without the blobs: format, digests,
 // that the names of an image are by its digests and its own, that every blob an image needs is listed once, and that blobs stand in the
-// order of the tar. Errors wrap ErrInventory, but for those of r.
+// order of the tar. Errors wrap ErrInventory, but for those of r and an
+// *UnsupportedError.
 func ParseInventory(r io.Reader) (*Inventory, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxInventory+1))
 	if err != nil {
@@ -173,6 +186,9 @@ func ParseInventoryBytes(data []byte) (*Inventory, error) {
 }
 
 func parseInventory(data []byte) (*Inventory, error) {
+	if err := checkSupported(data); err != nil {
+		return nil, err
+	}
 	var inv Inventory
 	if err := jsonbound.Unmarshal(data, &inv); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInventory, err)
@@ -227,8 +243,8 @@ func compareBlobs(a, b Blob) int {
 
 // Validate checks inv as ParseInventory describes. Errors wrap ErrInventory.
 func (inv *Inventory) Validate() error {
-	if inv.Format != FormatV1 {
-		return fmt.Errorf("%w: format %q, want %q", ErrInventory, inv.Format, FormatV1)
+	if err := inv.checkFormat(); err != nil {
+		return err
 	}
 	if inv.Layers != Expanded && inv.Layers != Original {
 		return fmt.Errorf("%w: layers %q, want %q or %q", ErrInventory, inv.Layers, Expanded, Original)
@@ -332,6 +348,9 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 		if l.Size < 0 || l.DiffSize < 0 || l.Size > MaxBlob || l.DiffSize > MaxBlob {
 			return fmt.Errorf("layer %s: %d bytes, unpacked %d", l.Digest, l.Size, l.DiffSize)
 		}
+		if img.Original && !l.Original {
+			return fmt.Errorf("layer %s of an original image is not held original", l.Digest)
+		}
 		if err := has(inv.LayerBlob(l), KindLayer); err != nil {
 			return err
 		}
@@ -348,35 +367,4 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 		}
 	}
 	return nil
-}
-
-// LayerBlob returns the digest under which the bundle holds layer l.
-func (inv *Inventory) LayerBlob(l Layer) digest.Digest {
-	if inv.Layers == Expanded {
-		return l.DiffID
-	}
-	return l.Digest
-}
-
-// ImageBlobs returns the digests of all blobs that img needs, without file
-// tables: manifest, list, configuration, layers, attachments, and the readable
-// manifest where the layers are expanded.
-func (inv *Inventory) ImageBlobs(img *Image) []digest.Digest {
-	out := []digest.Digest{img.Digest, img.Config.Digest}
-	if img.Index != "" {
-		out = append(out, img.Index)
-	}
-	for _, l := range img.Layers {
-		out = append(out, inv.LayerBlob(l))
-	}
-	for _, a := range img.Attachments {
-		out = append(append(out, a.Digest), a.Blobs...)
-	}
-	return out
-}
-
-// CheckDigest refuses what is no digest, and those of other algorithms than the
-// only one that bundles have.
-func CheckDigest(d digest.Digest) error {
-	return layout.CheckDigest(d)
 }

@@ -51,7 +51,7 @@ func TestParseInventory(t *testing.T) {
 		return nil
 	}
 	for name, change := range map[string]func(*bundle.Inventory){
-		"another format":         func(inv *bundle.Inventory) { inv.Format = "nodeseal bundle v9" },
+		"another format":         func(inv *bundle.Inventory) { inv.Format = "nodeseal parts v1" },
 		"another form of layers": func(inv *bundle.Inventory) { inv.Layers = "squashed" },
 		"no reference":           func(inv *bundle.Inventory) { inv.Images[0].Ref = "" },
 		"an image twice":         func(inv *bundle.Inventory) { inv.Images = append(inv.Images, inv.Images[0]) },

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/compression"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/layout"
@@ -22,18 +23,27 @@ type memberChecker struct {
 	v       *verifier
 	members []member
 	tables  map[digest.Digest]digest.Digest // layer -> file table
+	// originals are the diff IDs of layers that are held as the registry has them.
+	originals map[digest.Digest]digest.Digest
 	cur     *memberCheck
 	off     int64
 	behind  bool // damage behind the last member was told
 }
 
 func newMemberChecker(b *Reader, v *verifier) *memberChecker {
-	c := &memberChecker{v: v, tables: make(map[digest.Digest]digest.Digest)}
+	c := &memberChecker{v: v, tables: make(map[digest.Digest]digest.Digest), originals: make(map[digest.Digest]digest.Digest)}
 	c.members = append(c.members, b.head...)
 	c.members = append(c.members, b.blobs...)
 	for _, blob := range b.inventory.Blobs {
 		if blob.Table != "" {
 			c.tables[blob.Digest] = blob.Table
+		}
+	}
+	for i := range b.inventory.Images {
+		for _, l := range b.inventory.Images[i].Layers {
+			if l.Original {
+				c.originals[l.Digest] = l.DiffID
+			}
 		}
 	}
 	return c
@@ -94,7 +104,7 @@ func (c *memberChecker) begin(m member) *memberCheck {
 	check := &memberCheck{m: m, hash: sha256.New()}
 	check.head, check.err = memberHeader(m.name, m.size)
 	if table, ok := c.tables[m.blob]; ok {
-		check.tabulate(table)
+		check.tabulate(table, c.originals[m.blob])
 	}
 	return check
 }
@@ -135,28 +145,59 @@ func (m *memberCheck) fail(err error) {
 	}
 }
 
-// tabulate starts to make the file table of a layer again; it must be want.
-func (m *memberCheck) tabulate(want digest.Digest) {
+// tabulate starts to make the file table of a layer again; it must be want. If diffID is
+// not "", the layer is as the registry has it, and the tar in it must have that digest.
+func (m *memberCheck) tabulate(want, diffID digest.Digest) {
 	r, w := io.Pipe()
 	m.layer, m.table = w, make(chan tabulated, 1)
 	go func() {
-		sum := sha256.New()
-		t := filetable.NewWriter(sum)
-		var rules layerrules.Checker
-		err := filetable.Tabulate(r, t, &rules)
-		var refused *layerrules.Error
-		if errors.As(err, &refused) {
-			err = nil
+		var result tabulated
+		if diffID == "" {
+			result = tabulate(r, want)
+		} else {
+			result = tabulateOriginal(r, want, diffID)
 		}
-		if err == nil {
-			err = t.Close()
-		}
-		if got := digest.NewDigest(digest.SHA256, sum); err == nil && got != want {
-			err = fmt.Errorf("%w: its file table is not %s", bundle.ErrDamaged, want)
-		}
-		r.CloseWithError(err)
-		m.table <- tabulated{err: err, refused: refused}
+		r.CloseWithError(result.err)
+		m.table <- result
 	}()
+}
+
+// tabulate makes the file table of a plain tar; it must be want.
+func tabulate(tar io.Reader, want digest.Digest) tabulated {
+	sum := sha256.New()
+	t := filetable.NewWriter(sum)
+	var rules layerrules.Checker
+	err := filetable.Tabulate(tar, t, &rules)
+	var refused *layerrules.Error
+	if errors.As(err, &refused) {
+		err = nil
+	}
+	if err == nil {
+		err = t.Close()
+	}
+	if got := digest.NewDigest(digest.SHA256, sum); err == nil && got != want {
+		err = fmt.Errorf("%w: its file table is not %s", bundle.ErrDamaged, want)
+	}
+	return tabulated{err: err, refused: refused}
+}
+
+// tabulateOriginal is tabulate of a layer as a registry has it, which it reads to its end.
+func tabulateOriginal(r io.Reader, want, diffID digest.Digest) tabulated {
+	plain, err := compression.NewReader(r)
+	if err != nil {
+		return tabulated{err: fmt.Errorf("%w: %w", bundle.ErrDamaged, err)}
+	}
+	defer plain.Close() //nolint:errcheck // it only gives memory back
+	sum := sha256.New()
+	tar := io.TeeReader(plain, sum)
+	result := tabulate(tar, want)
+	if got := digest.NewDigest(digest.SHA256, sum); result.err == nil && got != diffID {
+		result.err = fmt.Errorf("%w: its tar is %s, the configuration says %s", bundle.ErrDamaged, got, diffID)
+	}
+	if result.err == nil {
+		_, result.err = io.Copy(io.Discard, r) // what follows the compressed tar
+	}
+	return result
 }
 
 // write takes the member's bytes p, which stand at off in the tar.

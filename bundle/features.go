@@ -1,0 +1,127 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
+)
+
+// The formats of an inventory. A bundle that requires nothing of its readers has the
+// first: readers that know no features take it.
+const (
+	// FormatV1 is the Format of an inventory that Requires nothing.
+	FormatV1 = "nodeseal bundle v1"
+	// FormatV2 is the Format of an inventory that Requires something.
+	FormatV2 = "nodeseal bundle v2"
+
+	formatPrefix = "nodeseal bundle v"
+)
+
+// The features that an inventory can require of its readers. A later one is added here and
+// to knownFeatures; whoever does not know it refuses the bundle by its name.
+const (
+	// FeatureOriginalLayers is of bundles with an Image that is Original: a node keeps the
+	// registry's own bytes of its layers.
+	FeatureOriginalLayers = "original-layers"
+)
+
+func knownFeatures() []string { return []string{FeatureOriginalLayers} }
+
+// ErrUnsupported is wrapped where a later version of nodeseal is needed.
+var ErrUnsupported = errors.New("a later version of nodeseal is needed")
+
+// UnsupportedError reports an inventory that requires what this version does not know. It
+// wraps ErrUnsupported: nothing is damaged.
+type UnsupportedError struct {
+	Format string
+	// Features are those that are not known, sorted; none if the format itself is not.
+	Features []string
+}
+
+// maxFeatures and maxFeature bound what Error repeats of an inventory.
+const (
+	maxFeatures = 10
+	maxFeature  = 60
+)
+
+// Error names what is not known.
+func (e *UnsupportedError) Error() string {
+	if len(e.Features) == 0 {
+		return fmt.Sprintf("format %.60q is not known, only %q and %q: %v", e.Format, FormatV1, FormatV2, ErrUnsupported)
+	}
+	names := make([]string, 0, maxFeatures)
+	for _, f := range e.Features[:min(len(e.Features), maxFeatures)] {
+		names = append(names, fmt.Sprintf("%.*q", maxFeature, f))
+	}
+	text := strings.Join(names, ", ")
+	if more := len(e.Features) - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("it requires %s, not known here: %v", text, ErrUnsupported)
+}
+
+// Unwrap returns ErrUnsupported.
+func (e *UnsupportedError) Unwrap() error { return ErrUnsupported }
+
+// SetFormat sets Format and Requires to what the images of the inventory need. Writers
+// call it; Validate holds both to it.
+func (inv *Inventory) SetFormat() {
+	inv.Requires = inv.features()
+	inv.Format = formatOf(inv.Requires)
+}
+
+func formatOf(requires []string) string {
+	if len(requires) == 0 {
+		return FormatV1
+	}
+	return FormatV2
+}
+
+// features are those that the inventory needs, sorted.
+func (inv *Inventory) features() []string {
+	for i := range inv.Images {
+		if inv.Images[i].Original {
+			return []string{FeatureOriginalLayers}
+		}
+	}
+	return nil
+}
+
+// checkSupported reads only what an inventory of any version says of itself. The error is
+// an *UnsupportedError, or wraps ErrInventory.
+func checkSupported(data []byte) error {
+	var head struct {
+		Format   string   `json:"format"`
+		Requires []string `json:"requires"`
+	}
+	if err := jsonbound.Unmarshal(data, &head); err != nil {
+		return fmt.Errorf("%w: %w", ErrInventory, err)
+	}
+	var unknown []string
+	for _, f := range head.Requires {
+		if !slices.Contains(knownFeatures(), f) {
+			unknown = append(unknown, f)
+		}
+	}
+	slices.Sort(unknown)
+	later := head.Format != FormatV1 && head.Format != FormatV2 && strings.HasPrefix(head.Format, formatPrefix)
+	if later || len(unknown) > 0 {
+		return &UnsupportedError{Format: head.Format, Features: slices.Compact(unknown)}
+	}
+	return nil
+}
+
+// checkFormat holds Format and Requires to the images.
+func (inv *Inventory) checkFormat() error {
+	needs := inv.features()
+	if want := formatOf(needs); inv.Format != want {
+		return fmt.Errorf("%w: format %.60q, want %q", ErrInventory, inv.Format, want)
+	}
+	if !slices.Equal(inv.Requires, needs) {
+		return fmt.Errorf("%w: it requires %.200q, its images need %q", ErrInventory, inv.Requires, needs)
+	}
+	return nil
+}
