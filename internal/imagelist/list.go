@@ -25,6 +25,8 @@ type Entry struct {
 	// Platforms are the instances to keep where Ref names a list, as os/arch;
 	// none means that nothing said which.
 	Platforms []string `json:"platforms,omitempty"`
+	// Role says what the cluster uses the image for, as bundle.RoleOS; "" for a container.
+	Role string `json:"role,omitempty"`
 	// From is where it was found, without duplicates, in the order found.
 	From []bundle.Origin `json:"from,omitempty"`
 }
@@ -47,7 +49,7 @@ func (l *List) Add(ref string, from bundle.Origin) {
 	l.Put(Entry{Ref: ref, From: []bundle.Origin{from}})
 }
 
-// Put adds an entry, or adds its names, platforms and origins to the entry of
+// Put adds an entry, or adds its names, platforms, role and origins to the entry of
 // the same Ref. Where e has no digest, that of Ref is taken. The list keeps
 // nothing of e's slices.
 func (l *List) Put(e Entry) {
@@ -64,6 +66,9 @@ func (l *List) Put(e Entry) {
 	}
 	if it.Digest == "" {
 		_, it.Digest = Split(e.Ref)
+	}
+	if it.Role == "" {
+		it.Role = e.Role
 	}
 	it.Names = union(it.Names, e.Names)
 	it.Platforms = union(it.Platforms, e.Platforms)

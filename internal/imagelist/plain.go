@@ -17,9 +17,11 @@ import (
 //	# nodeseal: release VERSION IMAGE
 //	# nodeseal: architectures ARCH...
 //	# nodeseal: name NAME REFERENCE
+//	# nodeseal: role ROLE REFERENCE
 //
 // VERSION or IMAGE is - where it is not known. NAME is a further name, by tag, of the
-// image that the line REFERENCE of the same list names. Readers pass over notes
+// image that the line REFERENCE of the same list names; ROLE is what the cluster uses
+// that image for, as bundle.RoleOS. Readers pass over notes
 // with another word: later versions may write more.
 const Note = "# nodeseal:"
 
@@ -48,6 +50,11 @@ func (d Document) WritePlain(w io.Writer) error {
 		}
 	}
 	for _, e := range entries {
+		if role := word(e.Role); role != unknown {
+			fmt.Fprintf(&b, "%s role %s %s\n", Note, role, e.Ref)
+		}
+	}
+	for _, e := range entries {
 		b.WriteString(e.Ref + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
@@ -69,6 +76,8 @@ type Notes struct {
 	Architectures []string
 	// names are further names, by reference.
 	names map[string][]string
+	// roles are by reference.
+	roles map[string]string
 }
 
 // Read takes a line of a list, without its end. It returns false where the line is no
@@ -90,6 +99,8 @@ func (n *Notes) Read(line string) (bool, error) {
 		n.Architectures = union(n.Architectures, args)
 	case "name":
 		err = n.name(args)
+	case "role":
+		err = n.role(args)
 	}
 	if err != nil {
 		return true, fmt.Errorf("%w: %s: %w", ErrNote, words[0], err)
@@ -123,12 +134,9 @@ func (n *Notes) name(args []string) error {
 	if err != nil {
 		return err
 	}
-	ref, err := Normalize(args[1])
+	ref, err := byDigest(args[1])
 	if err != nil {
 		return err
-	}
-	if _, d := Split(ref); d == "" {
-		return fmt.Errorf("%s has no digest", ref)
 	}
 	if n.names == nil {
 		n.names = make(map[string][]string)
@@ -137,11 +145,38 @@ func (n *Notes) name(args []string) error {
 	return nil
 }
 
-// Apply gives the names to those references that l has.
+func (n *Notes) role(args []string) error {
+	if len(args) != 2 {
+		return errors.New("want a role and the reference by digest that has it")
+	}
+	ref, err := byDigest(args[1])
+	if err != nil {
+		return err
+	}
+	if n.roles == nil {
+		n.roles = make(map[string]string)
+	}
+	n.roles[ref] = args[0]
+	return nil
+}
+
+// byDigest normalises a reference that must have a digest.
+func byDigest(text string) (string, error) {
+	ref, err := Normalize(text)
+	if err != nil {
+		return "", err
+	}
+	if _, d := Split(ref); d == "" {
+		return "", fmt.Errorf("%s has no digest", ref)
+	}
+	return ref, nil
+}
+
+// Apply gives the names and roles to those references that l has.
 func (n *Notes) Apply(l *List) {
 	for _, e := range l.Entries() {
-		if names := n.names[e.Ref]; len(names) > 0 {
-			l.Put(Entry{Ref: e.Ref, Names: names})
+		if names, role := n.names[e.Ref], n.roles[e.Ref]; len(names) > 0 || role != "" {
+			l.Put(Entry{Ref: e.Ref, Names: names, Role: role})
 		}
 	}
 }

@@ -284,7 +284,7 @@ func (c *Collector) inUse() []Found {
 
 // entry resolves f. several says that different digests run under its reference.
 func (c *Collector) entry(f Found) (e imagelist.Entry, several bool) {
-	e = imagelist.Entry{Ref: f.Ref, From: []bundle.Origin{f.From}}
+	e = imagelist.Entry{Ref: f.Ref, Role: f.Role, From: []bundle.Origin{f.From}}
 	repo, d := imagelist.Split(f.Ref)
 	if d != "" {
 		return e, false

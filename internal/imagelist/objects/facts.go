@@ -39,6 +39,8 @@ type Found struct {
 	RunsAs string
 	// Arch is set where only nodes of that architecture need the image.
 	Arch string
+	// Role is an imagelist.Entry's.
+	Role string
 	From bundle.Origin
 }
 
@@ -91,6 +93,8 @@ func (f *Facts) extract(o kubeobject.Object) error {
 		return f.imageStream(o)
 	case "MachineConfig.machineconfiguration.openshift.io":
 		return f.machineConfig(o)
+	case "MachineOSConfig.machineconfiguration.openshift.io", "MachineOSBuild.machineconfiguration.openshift.io":
+		return f.machineOS(o)
 	case "MachineConfigPool.machineconfiguration.openshift.io":
 		return f.machineConfigPool(o)
 	case "ImageDigestMirrorSet.config.openshift.io", "ImageTagMirrorSet.config.openshift.io",
@@ -202,6 +206,7 @@ func (f *Facts) node(o kubeobject.Object) error {
 			f.Configs = append(f.Configs, c)
 		}
 	}
+	defer f.markOS(len(f.Images))
 	f.annotations(o, o.Metadata.Annotations)
 	return nil
 }

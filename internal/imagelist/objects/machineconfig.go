@@ -2,8 +2,10 @@ package objects
 
 import (
 	"path"
+	"regexp"
 	"strings"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
@@ -12,7 +14,7 @@ import (
 func (f *Facts) machineConfig(o kubeobject.Object) error {
 	mc, err := o.MachineConfig()
 	if mc.OSImageURL != "" && !strings.HasPrefix(mc.OSImageURL, "://") {
-		f.add(o, mc.OSImageURL, "", "osImageURL")
+		f.Images = append(f.Images, Found{Ref: mc.OSImageURL, Role: bundle.RoleOS, From: origin(o, "", "osImageURL")})
 	}
 	if mc.Extensions != "" {
 		f.add(o, mc.Extensions, "", "baseOSExtensionsContainerImage")
@@ -24,6 +26,26 @@ func (f *Facts) machineConfig(o kubeobject.Object) error {
 		f.unit(o, "unit "+u.Name, u.Content)
 	}
 	return err
+}
+
+// osFields are the fields of MachineOSConfig and MachineOSBuild, in all of their versions, and
+// the annotations of Nodes, that name an operating system's image.
+var osFields = regexp.MustCompile(`^annotation machineconfiguration\.openshift\.io/(current|desired)Image$|\.(currentImagePull[sS]pec|digestedImagePush[sS]pec|finalImagePull[sS]pec|baseOSImagePull[sS]pec)$`)
+
+// machineOS takes the images of layered operating systems, and what else such an object
+// names.
+func (f *Facts) machineOS(o kubeobject.Object) error {
+	defer f.markOS(len(f.Images))
+	return f.everywhere(o)
+}
+
+// markOS gives the operating systems among the images from the n-th on their role.
+func (f *Facts) markOS(n int) {
+	for i := n; i < len(f.Images); i++ {
+		if osFields.MatchString(f.Images[i].From.Name) {
+			f.Images[i].Role = bundle.RoleOS
+		}
+	}
 }
 
 // hostFile looks into one file of a node.

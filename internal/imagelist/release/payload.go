@@ -1,6 +1,7 @@
 package release
 
 import (
+	"regexp"
 	"slices"
 
 	"github.com/nodeseal/nodeseal/bundle"
@@ -31,6 +32,18 @@ func (p *Payload) Release() bundle.Release {
 	return bundle.Release{Version: p.Version, Image: p.Image}
 }
 
+// osTags matches the names of the operating system's images in payloads: rhel-coreos,
+// rhel-coreos-8, rhel-coreos-10, and those of OKD. Extensions are containers.
+var osTags = regexp.MustCompile(`^(rhel|stream|centos-stream|fedora)-coreos(-[0-9.]+)?$`)
+
+// role is the component's in a list.
+func (c Component) role() string {
+	if osTags.MatchString(c.Name) {
+		return bundle.RoleOS
+	}
+	return ""
+}
+
 // AddTo puts the payload into l: the release image, its components and the boot
 // images of the architectures (of all, where architectures is empty).
 func (p *Payload) AddTo(l *imagelist.List, architectures []string) {
@@ -45,7 +58,7 @@ func (p *Payload) AddTo(l *imagelist.List, architectures []string) {
 		l.Put(e)
 	}
 	for _, c := range p.Components {
-		l.Put(imagelist.Entry{Ref: c.Ref, From: origin(c.Name)})
+		l.Put(imagelist.Entry{Ref: c.Ref, Role: c.role(), From: origin(c.Name)})
 	}
 	for _, b := range p.BootImages {
 		if len(architectures) == 0 || slices.Contains(architectures, b.Arch) {
