@@ -79,8 +79,10 @@ func (p *Place) Close() error {
 // wanted is a layer that somebody else has to give.
 type wanted struct {
 	blob     digest.Digest // what the bundle would have it as
+	exact    bool          // a node keeps these bytes: the plain tar is not enough
 	diffID   digest.Digest
 	diffSize int64 // 0 where it is not known
+	size     int64 // of the registry's bytes
 	image    string
 }
 
@@ -92,10 +94,15 @@ type found struct {
 	open  func(ctx context.Context) (io.ReadCloser, error)
 }
 
-// find returns where the place has w: preferably as the bundle would have it, else
-// as the plain tar.
+// find returns where the place has w: preferably as the bundle would have it, else, if
+// that is enough, as the plain tar.
 func (p *Place) find(ctx context.Context, w wanted) (*found, bool) {
 	f := &found{wanted: w, place: p, at: store.Location{Blob: w.diffID, Size: w.diffSize}}
+	if p.store != nil && w.exact {
+		f.at = store.Location{Blob: w.blob, Size: w.size}
+		f.open = func(ctx context.Context) (io.ReadCloser, error) { return p.openOriginal(ctx, w.blob) }
+		return f, p.store.HasOriginal(w.blob)
+	}
 	if p.store != nil {
 		f.open = func(ctx context.Context) (io.ReadCloser, error) { return p.openStored(ctx, w.diffID) }
 		return f, p.store.HasLayer(ctx, w.diffID)
@@ -106,7 +113,7 @@ func (p *Place) find(ctx context.Context, w wanted) (*found, bool) {
 		return f, true
 	}
 	there, ok := p.layers[w.diffID]
-	if !ok {
+	if !ok || w.exact {
 		return nil, false
 	}
 	if there == w.diffID {
@@ -130,6 +137,15 @@ func (p *Place) openStored(ctx context.Context, diffID digest.Digest) (io.ReadCl
 		return nil, p.fail(ctx, err)
 	}
 	return &reader{Reader: r, closers: []func() error{r.Close}, fail: func(err error) error { return p.fail(ctx, err) }}, nil
+}
+
+// openOriginal opens a layer that a store keeps as the registry has it.
+func (p *Place) openOriginal(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	f, err := p.store.OpenOriginal(d)
+	if err != nil {
+		return nil, p.fail(ctx, err)
+	}
+	return &reader{Reader: f, closers: []func() error{f.Close}, fail: func(err error) error { return p.fail(ctx, err) }}, nil
 }
 
 // openCompressed decompresses a layer that a bundle has as the registry had it.

@@ -117,6 +117,15 @@ func needs(ctx context.Context, src store.Source, base *bundle.Base, architectur
 	for _, b := range base.Blobs {
 		left[b.Digest] = true
 	}
+	inv := src.Inventory()
+	originals, layers := store.Originals(inv.Images), layersOf(inv)
+	if architecture != "" {
+		plan, err := store.NewPlan(ctx, src, store.Selection{Architecture: architecture})
+		if err != nil {
+			return nil, fmt.Errorf("looking for what the base has to have: %w", err)
+		}
+		originals, layers = plan.Originals, layersOfPlan(plan)
+	}
 	var out []wanted
 	add := func(w wanted) {
 		if left[w.blob] {
@@ -124,23 +133,43 @@ func needs(ctx context.Context, src store.Source, base *bundle.Base, architectur
 			delete(left, w.blob)
 		}
 	}
-	inv := src.Inventory()
-	if architecture == "" {
-		for i := range inv.Images {
-			for _, l := range inv.Images[i].Layers {
-				add(wanted{blob: inv.LayerBlob(l), diffID: l.DiffID, diffSize: l.DiffSize, image: inv.Images[i].Ref})
-			}
+	exact := make(map[digest.Digest]store.Original, len(originals))
+	for _, o := range originals {
+		exact[o.Digest] = o
+	}
+	for _, w := range layers {
+		o, ok := exact[w.blob]
+		w.exact, w.size = ok, o.Size
+		add(w)
+	}
+	// What is left is read for its bytes alone: another layer has the same content.
+	for _, w := range layersOf(inv) {
+		if o, ok := exact[w.blob]; ok {
+			w.exact, w.size = true, o.Size
+			add(w)
 		}
-		return out, nil
-	}
-	plan, err := store.NewPlan(ctx, src, store.Selection{Architecture: architecture})
-	if err != nil {
-		return nil, fmt.Errorf("looking for what the base has to have: %w", err)
-	}
-	for _, l := range plan.Layers {
-		add(wanted{blob: l.Blob, diffID: l.DiffID, diffSize: l.DiffSize, image: l.Image})
 	}
 	return out, nil
+}
+
+// layersOf are the layers of all images of an inventory, in their order.
+func layersOf(inv *bundle.Inventory) []wanted {
+	var out []wanted
+	for i := range inv.Images {
+		for _, l := range inv.Images[i].Layers {
+			out = append(out, wanted{blob: inv.LayerBlob(l), diffID: l.DiffID, diffSize: l.DiffSize, image: inv.Images[i].Ref})
+		}
+	}
+	return out
+}
+
+// layersOfPlan are the layers of a plan, in their order.
+func layersOfPlan(plan *store.Plan) []wanted {
+	out := make([]wanted, 0, len(plan.Layers))
+	for _, l := range plan.Layers {
+		out = append(out, wanted{blob: l.Blob, diffID: l.DiffID, diffSize: l.DiffSize, image: l.Image})
+	}
+	return out
 }
 
 func (s *Source) add(f *found) {

@@ -197,6 +197,14 @@ func (p *planner) bundle(ctx context.Context, do, what, at string, asImage bool,
 		}
 		need += size
 	}
+	stores = append(reuse, w.Stores()...)
+	for _, o := range plan.Originals {
+		if keeps(stores, o.Digest) {
+			taken += o.Size
+		} else {
+			need += o.Size
+		}
+	}
 	as := "a directory"
 	if asImage {
 		as = "an image"
@@ -204,6 +212,9 @@ func (p *planner) bundle(ctx context.Context, do, what, at string, asImage bool,
 	p.out.Add(do, fmt.Sprintf("%s as %s: %d images under %d references, %d layers", what, as, len(plan.Images), len(plan.References), len(plan.Layers)), need)
 	if elsewhere > 0 {
 		p.out.Note(fmt.Sprintf("%d of the %d different layers are in other stores here; they are taken from there and verified", elsewhere, len(contents)))
+	}
+	if n := len(plan.Originals); n > 0 {
+		p.out.Note(fmt.Sprintf("%d layers are kept as a registry has them, besides", n))
 	}
 	if asImage {
 		need += taken // shared only if the file system can
@@ -235,6 +246,21 @@ func held(stores []string) map[digest.Digest]bool {
 		}
 	}
 	return have
+}
+
+// keeps reports whether one of the stores keeps the layer d as a registry has it.
+func keeps(stores []string, d digest.Digest) bool {
+	for _, path := range stores {
+		s, err := store.Open(store.Files(path))
+		if err != nil {
+			continue
+		}
+		if f, err := s.OpenOriginal(d); err == nil {
+			f.Close()
+			return true
+		}
+	}
+	return false
 }
 
 // room compares what a store will take with the file system of path, or of the next

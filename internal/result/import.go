@@ -24,6 +24,8 @@ type Import struct {
 	Files      int64     `json:"files"`
 	Bytes      int64     `json:"bytes"`
 	TakenOver  int       `json:"takenOver"`
+	// Originals are the layers that the store keeps as a registry has them.
+	Originals *Originals `json:"originals,omitempty"`
 	// Taken are layers from the other slot or from stores of the base, Extracted
 	// those from the bundle or from bundles of the base.
 	Taken     int `json:"taken,omitempty"`
@@ -46,7 +48,8 @@ type Import struct {
 func NewImport(r *install.Result, away bool) Import {
 	out := Import{
 		Store: r.Path, Slot: r.Slot, Already: r.Already, Images: r.Images, References: r.References, Layers: r.Layers,
-		Files: r.Files, Bytes: r.Bytes, TakenOver: r.TakenOver, Taken: r.Taken, Extracted: r.Extracted,
+		Originals: countedOriginals(r.Originals, r.OriginalBytes),
+		Files:     r.Files, Bytes: r.Bytes, TakenOver: r.TakenOver, Taken: r.Taken, Extracted: r.Extracted,
 		Based: r.Based, Base: r.Base, Image: r.File, Digest: r.Image.Digest, ImageBytes: r.Image.Size, Signature: r.Signature, Seal: r.Seal,
 	}
 	if away && r.Seal != nil && r.Seal.FlagsSet() {
@@ -71,6 +74,7 @@ func (r Import) WriteText(w io.Writer) error {
 		p.line("OK: %s holds %s under %s, %s, %s", r.Store, plural(r.Images, "image"), plural(r.References, "reference"),
 			plural(r.Layers, "layer"), ui.Bytes(max(r.Bytes, r.ImageBytes)))
 	}
+	r.Originals.Line(p.line)
 	if r.Based > 0 {
 		p.line("%s from the base, verified: %s", plural(r.Based, "layer"), strings.Join(r.Base, ", "))
 	}

@@ -16,6 +16,7 @@ type Inspect struct {
 	Usage     bundle.Usage    `json:"usage"`
 	Base      *Base           `json:"base,omitempty"`
 	Attached  *Attached       `json:"attached,omitempty"`
+	Originals *Originals      `json:"originals,omitempty"`
 	Inventory json.RawMessage `json:"inventory"`
 
 	inventory *bundle.Inventory
@@ -25,7 +26,7 @@ type Inspect struct {
 // with the blobs of its layers, and raw the bytes of its inventory.json.
 func NewInspect(path string, size int64, inv *bundle.Inventory, attached *Attached, raw []byte) Inspect {
 	return Inspect{
-		Bundle: path, Size: size, Usage: inv.Whole().Usage(), Base: NewBase(inv), Attached: attached, inventory: inv, Inventory: raw,
+		Bundle: path, Size: size, Usage: inv.Whole().Usage(), Base: NewBase(inv), Attached: attached, Originals: NewOriginals(inv), inventory: inv, Inventory: raw,
 	}
 }
 
@@ -40,6 +41,7 @@ func (r Inspect) WriteText(w io.Writer) error {
 	p.line("%s, %s, %s of layers, %s of them shared", plural(len(inv.Images), "image"), plural(r.Usage.Layers, "layer"),
 		ui.Bytes(r.Usage.LayerBytes), ui.Bytes(r.Usage.SharedBytes))
 	r.Attached.Line(p.line, len(inv.Images))
+	r.Originals.Line(p.line)
 	r.Base.Line(p.line)
 	p.line("")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -48,6 +50,9 @@ func (r Inspect) WriteText(w io.Writer) error {
 	for i, img := range inv.Images {
 		u := r.Usage.Images[i]
 		pt.line("%s\t%s\t%d\t  %s", ui.Bytes(u.Bytes), ui.Bytes(u.OwnBytes), len(img.Layers), img.Ref)
+		if img.Original {
+			pt.line("\t\t\t    kept as a registry has it")
+		}
 		for _, name := range img.Names {
 			pt.line("\t\t\t    also %s", name)
 		}

@@ -15,12 +15,14 @@ import (
 // Store is what verify prints about a store. Bytes are those of the
 // layers' plain tars, or those of the image where that was proven by its digest.
 type Store struct {
-	Store  string        `json:"store"`
-	OK     bool          `json:"ok"`
-	Images int           `json:"images"`
-	Layers int           `json:"layers"`
-	Bytes  int64         `json:"bytes"`
-	Damage []StoreDamage `json:"damage"`
+	Store  string `json:"store"`
+	OK     bool   `json:"ok"`
+	Images int    `json:"images"`
+	Layers int    `json:"layers"`
+	Bytes  int64  `json:"bytes"`
+	// Originals are the layers that are whole as a registry has them.
+	Originals *Originals    `json:"originals,omitempty"`
+	Damage    []StoreDamage `json:"damage"`
 	// Image is the file that holds the store, where one does, Digest what it has, and
 	// Recorded what was recorded when it was made.
 	Image    string        `json:"image,omitempty"`
@@ -49,7 +51,8 @@ type StoreDamage struct {
 func NewStore(path string, rep *image.Verified) *Store {
 	out := &Store{
 		Store: path, OK: len(rep.Findings) == 0, Images: rep.Images, Layers: rep.Layers, Bytes: rep.Bytes,
-		Damage: make([]StoreDamage, len(rep.Findings)), Hurt: append([]string{}, rep.Hurt...),
+		Originals: countedOriginals(rep.Originals, rep.OriginalBytes),
+		Damage:    make([]StoreDamage, len(rep.Findings)), Hurt: append([]string{}, rep.Hurt...),
 	}
 	if rep.Digest != "" {
 		out.Image, _ = form.FileAt(path)
@@ -67,7 +70,7 @@ func NewStore(path string, rep *image.Verified) *Store {
 // Repair adds what a repair did, and what was found after it.
 func (r *Store) Repair(after *Store, res *install.Result) {
 	r.OK, r.Repaired, r.Left, r.Seal = after.OK, after.OK, after.Damage, res.Seal
-	r.Images, r.Layers, r.Bytes = after.Images, after.Layers, after.Bytes
+	r.Images, r.Layers, r.Bytes, r.Originals = after.Images, after.Layers, after.Bytes, after.Originals
 	r.Image, r.Digest, r.Recorded = after.Image, after.Digest, after.Recorded
 	r.Taken, r.Extracted = res.Taken, res.Extracted
 }
@@ -102,6 +105,9 @@ func (r *Store) WriteText(w io.Writer) error {
 	default:
 		p.line("OK: %s in %s, %s; every file is what its layer's diff ID says", plural(r.Images, "image"),
 			plural(r.Layers, "layer"), ui.Bytes(r.Bytes))
+	}
+	if r.OK {
+		r.Originals.Line(p.line)
 	}
 	if p.err == nil && r.Seal != nil {
 		p.err = Seal{*r.Seal}.WriteText(w)

@@ -135,6 +135,10 @@ func (s *store) addLayer(ctx context.Context, n *names, layer string) error {
 	return nil
 }
 
+// originals is the folder of layers that are kept as the registry has them. Its files have
+// no flag, as those of layers' contents: the next store has hard links to them.
+const originals = "nodeseal/layers"
+
 // addTree adds the files and directories of a tree, if it is there.
 func (s *store) addTree(ctx context.Context, n *names, name string) error {
 	entries, err := s.readDir(ctx, name)
@@ -151,7 +155,7 @@ func (s *store) addTree(ctx context.Context, n *names, name string) error {
 			if err := s.addTree(ctx, n, below); err != nil {
 				return err
 			}
-		case e.Type().IsRegular():
+		case e.Type().IsRegular() && !strings.HasPrefix(name, originals):
 			n.targets = append(n.targets, below)
 		}
 	}

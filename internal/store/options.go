@@ -73,6 +73,10 @@ type Counts struct {
 	Layers, Extracted, TakenOver, Taken, Linked int
 	// Files counts the tar entries of all contents, Bytes the length of their tars.
 	Files, Bytes int64
+	// Originals counts the layers that are kept as a registry has them, OriginalBytes
+	// their length.
+	Originals     int
+	OriginalBytes int64
 	// Squashed counts files whose owner the user namespace does not know.
 	Squashed int64
 	// Skipped are images of other platforms.

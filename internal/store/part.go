@@ -26,6 +26,7 @@ func Part(src Source, want func(*bundle.Image) bool) (Source, error) {
 		}
 	}
 	inv.Blobs = slices.DeleteFunc(slices.Clone(inv.Blobs), func(b bundle.Blob) bool { return !needed[b.Digest] })
+	inv.SetFormat()
 	raw, err := inv.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("choosing images: %w", err)

@@ -25,6 +25,8 @@ type Plan struct {
 	References []Reference
 	// Attachments are the digests of signatures and other referrers, sorted.
 	Attachments []digest.Digest
+	// Originals are the layers that are kept as the registry has them, sorted by digest.
+	Originals []Original
 	// Skipped are the inventory's images that are for other platforms than the
 	// node's, where the same reference has one for the node.
 	Skipped []bundle.Image
@@ -106,7 +108,7 @@ func NewPlan(ctx context.Context, src Metadata, sel Selection) (*Plan, error) {
 		names:    make(map[string]Reference),
 		blobs:    make(map[digest.Digest]bundle.Blob),
 		sizes:    make(map[digest.Digest]int64),
-		contents: make(map[digest.Digest]digest.Digest),
+		contents: make(map[digest.Digest]digest.Digest), originals: make(map[digest.Digest]Original),
 	}
 	for _, b := range p.inv.Blobs {
 		p.blobs[b.Digest] = b

@@ -25,6 +25,8 @@ type planner struct {
 	claims []claim                 // in the order of the images
 	// contents are the diff IDs that digests of layers, compressed or not, are claimed for.
 	contents map[digest.Digest]digest.Digest
+	// originals are the layers that are kept as the registry has them.
+	originals map[digest.Digest]Original
 	// signatures is how many bytes of them stand in records.
 	signatures int
 	// elsewhere is nil where the inventory says where the layers are.
@@ -42,6 +44,9 @@ func (p *planner) add(ctx context.Context, src Metadata, img *bundle.Image) erro
 		return damaged("reading configuration", img.Config.Digest, img, err)
 	}
 	top, err := p.addLayers(img)
+	if err == nil {
+		err = p.addOriginals(img)
+	}
 	if err != nil {
 		return err
 	}
@@ -167,6 +172,7 @@ func (p *planner) finish() {
 	for _, name := range slices.Sorted(maps.Keys(p.names)) {
 		p.plan.References = append(p.plan.References, p.names[name])
 	}
+	p.plan.Originals = sortedOriginals(p.originals)
 	slices.Sort(p.plan.Attachments)
 	p.plan.Attachments = slices.Compact(p.plan.Attachments)
 }

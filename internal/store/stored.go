@@ -30,6 +30,9 @@ func OpenStored(fsys fs.FS) (*Stored, error) {
 		return nil, fmt.Errorf("reading the store's inventory: %w", err)
 	}
 	inv, err := bundle.ParseInventory(bytes.NewReader(raw))
+	if errors.Is(err, bundle.ErrUnsupported) {
+		return nil, &Error{Kind: ErrPrecondition, Op: "reading the store's inventory", Err: err}
+	}
 	if err != nil {
 		return nil, &Error{Kind: ErrDamaged, Op: "reading the store's inventory", Err: err}
 	}

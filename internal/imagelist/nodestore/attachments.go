@@ -32,7 +32,7 @@ type AttachmentSource struct {
 	Elsewhere Attachments
 }
 
-// readAttachments reads the inventory of a store that nodeseal made.
+// readAttachments reads the inventory of a store that nodeseal made: attachments and roles.
 func (s *Store) readAttachments() error {
 	raw, err := s.store.RawInventory()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -47,6 +47,9 @@ func (s *Store) readAttachments() error {
 	}
 	for i := range inv.Images {
 		img := &inv.Images[i]
+		if img.Role != "" {
+			s.roles[img.Named(img.Ref)] = img.Role
+		}
 		for _, a := range img.Attachments {
 			s.attachments = append(s.attachments, attachment{a, img})
 		}

@@ -36,6 +36,8 @@ type Store struct {
 	layers map[digest.Digest][]string // IDs by diff ID
 	// attachments are what the inventory of a store of nodeseal's says.
 	attachments []attachment
+	// roles are what it says of images, by the digest of their references.
+	roles map[digest.Digest]string
 }
 
 // Open reads what is in the store at dir: /var/lib/containers/storage of a
@@ -52,7 +54,7 @@ func Open(dir string) (*Store, error) {
 			layers[l.UncompressedDigest] = append(layers[l.UncompressedDigest], l.ID)
 		}
 	}
-	st := &Store{Dir: dir, store: s, layers: layers}
+	st := &Store{Dir: dir, store: s, layers: layers, roles: make(map[digest.Digest]string)}
 	if err := st.readAttachments(); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", dir, err)
 	}
@@ -136,7 +138,7 @@ func (s *Store) entries(id string, names []string, main digest.Digest) ([]imagel
 	}
 	out := make([]imagelist.Entry, 0, len(all))
 	for _, e := range all {
-		e.Platforms = []string{platform}
+		e.Platforms, e.Role = []string{platform}, s.roles[e.Digest]
 		e.From = []bundle.Origin{{Source: "store", Name: s.Dir}}
 		out = append(out, *e)
 	}

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
@@ -71,11 +73,17 @@ func mediaType(data []byte) string {
 	return "application/vnd.oci.image.manifest.v1+json"
 }
 
-// Blob opens a blob from offset on. Of stores it gives configurations, and what belongs to attachments, verified:
-// they have no layers as the registry had them (see PlainLayer). The error wraps
+// Blob opens a blob from offset on. Of stores it gives configurations, and what belongs to attachments, verified, and
+// the layers that a store of nodeseal's keeps as the registry had them, which are not (see PlainLayer for the others). The error wraps
 // store.ErrUnknown where no store has it and there is no registry.
 func (s *Source) Blob(ctx context.Context, ref string, d digest.Digest, size, offset int64) (io.ReadCloser, error) {
 	for _, st := range s.Stores {
+		if f, err := st.store.OpenOriginal(d); err == nil {
+			if _, err := f.Seek(offset, io.SeekStart); err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
+			return f, nil
+		}
 		data, err := st.store.Config(d.Encoded())
 		if err != nil {
 			data, err = st.store.Attachment(d)
@@ -90,6 +98,22 @@ func (s *Source) Blob(ctx context.Context, ref string, d digest.Digest, size, of
 	}
 	return s.Registry.Blob(ctx, ref, d, size, offset)
 }
+
+// HasBlob reports whether a store keeps the layer d as the registry had it, or there is a
+// registry to be asked.
+func (s *Source) HasBlob(_ context.Context, d digest.Digest) bool {
+	return s.Registry != nil || slices.ContainsFunc(s.Stores, func(st *Store) bool { return st.HasOriginal(d) })
+}
+
+// HasOriginal reports whether the store keeps the layer d as the registry had it.
+func (s *Store) HasOriginal(d digest.Digest) bool {
+	f, err := s.store.OpenOriginal(d)
+	return err == nil && f.Close() == nil
+}
+
+// OpenOriginal opens a layer that the store keeps as the registry had it, not verified.
+// The caller closes it. The error wraps store.ErrUnknown if there is none.
+func (s *Store) OpenOriginal(d digest.Digest) (*os.File, error) { return s.store.OpenOriginal(d) }
 
 // Reject says that the bytes that Blob gave for d were others.
 func (s *Source) Reject(d digest.Digest) {

@@ -36,6 +36,9 @@ type Writer interface {
 	// Begin prepares the store for the jobs, and takes what an earlier run or
 	// another store has: those jobs have Done. It returns what the store will need.
 	Begin(ctx context.Context, jobs []*Job) (store.Need, error)
+	// Originals writes what the plan keeps as the registry has it, each proven by its
+	// digest, as far as Begin has not taken it.
+	Originals(ctx context.Context) error
 	// NewWorker returns a worker for one goroutine.
 	NewWorker() Worker
 	// Join is called when every job has Done. It gives the layers with the same
@@ -154,6 +157,7 @@ func (r *run) attempt(ctx context.Context) error {
 	return r.do(ctx,
 		step{"recover", r.begin},
 		step{"need", r.room},
+		step{"originals", r.w.Originals},
 		step{"extract", r.layers},
 		step{"link", r.w.Join},
 		step{"metadata", r.metadata},

@@ -94,6 +94,10 @@ func (r *run) counts() *store.Counts {
 	c := &store.Counts{
 		Images: len(r.plan.Images), References: len(r.plan.References), Layers: len(r.plan.Layers), Skipped: r.plan.Skipped,
 	}
+	for _, o := range r.plan.Originals {
+		c.Originals++
+		c.OriginalBytes += o.Size
+	}
 	for _, j := range r.jobs {
 		c.Files += j.Done.Files
 		c.Bytes += j.Done.DiffSize

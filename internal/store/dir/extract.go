@@ -57,7 +57,7 @@ func (w *worker) extractOne(ctx context.Context, j *build.Job) error {
 // unpack extracts the content of l into its diff directory.
 func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result, err error) {
 	im := w.im
-	raw, err := im.src.OpenLayerUnverified(ctx, l.Blob)
+	raw, err := im.openLayer(ctx, l)
 	if err != nil {
 		return nil, fmt.Errorf("opening its blob: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/build"
+	"github.com/opencontainers/go-digest"
 )
 
 // The phases of progress that package build does not have.
@@ -24,13 +25,16 @@ type importer struct {
 
 	partial *partial
 	jobs    []*build.Job
-	repeats repeats
-	syncer  *syncer
-	linked  int // layers
+	// originals are kept besides.
+	originals originals
+	repeats   repeats
+	syncer    *syncer
+	linked    int // layers
 }
 
 // open opens the partial directory.
-func (im *importer) open(*store.Plan) (_ build.Writer, err error) {
+func (im *importer) open(p *store.Plan) (_ build.Writer, err error) {
+	im.originals = originals{all: p.Originals, there: make(map[digest.Digest]bool)}
 	if im.partial, err = openPartial(im.target, im.label); err != nil {
 		return nil, err
 	}
@@ -59,7 +63,11 @@ func (im *importer) Begin(ctx context.Context, jobs []*build.Job) (need store.Ne
 	if err := im.takeAll(ctx); err != nil {
 		return need, err
 	}
-	return im.need(ctx)
+	need, err = im.need(ctx)
+	kept := im.originals.need()
+	need.Bytes += kept.Bytes
+	need.Inodes += kept.Inodes
+	return need, err
 }
 
 // Check implements build.Writer.

@@ -38,6 +38,9 @@ func Present(ctx context.Context, src store.Source, target string) (bool, error)
 	if len(plan.Layers) != len(st.Layers) || len(plan.Images) != len(st.Images) || len(plan.References) != len(st.References) {
 		return false, nil
 	}
+	if !presentOriginals(target, plan.Originals) {
+		return false, nil
+	}
 	for i, l := range plan.Layers {
 		if st.Layers[i].ID != l.ID || !exist(target, store.DiffDir(l.ID), store.TarSplitFile(l.ID)) {
 			return false, nil

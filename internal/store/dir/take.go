@@ -52,6 +52,9 @@ func (im *importer) takeFrom(ctx context.Context, path string) error {
 		return nil
 	}
 	defer d.close()
+	if err := im.takeOriginals(ctx, d); err != nil {
+		return err
+	}
 	var todo []*build.Job
 	var total int64
 	for _, j := range im.jobs {

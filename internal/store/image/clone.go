@@ -45,6 +45,9 @@ func (im *importer) Join(ctx context.Context) error {
 		all = append(all, j.take.clones...)
 		j.take = take{}
 	}
+	for _, o := range im.originals {
+		all = append(all, o.clones...)
+	}
 	slices.SortFunc(all, func(a, b clone) int { return cmp.Compare(a.to, b.to) })
 	var merged take
 	for _, c := range all {

@@ -52,11 +52,17 @@ func (im *importer) donorWith(diffID digest.Digest) *donor {
 	return nil
 }
 
-// needed are the images from which layers are to be taken.
+// needed are the images from which layers are to be taken, those that are kept as the
+// registry has them too.
 func (im *importer) needed() []*donor {
 	var out []*donor
 	for _, l := range im.plan.Layers {
 		if d := im.donorWith(l.DiffID); d != nil && d.file != nil && !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	for _, d := range im.donors {
+		if im.hasOriginal(d) && !slices.Contains(out, d) {
 			out = append(out, d)
 		}
 	}

@@ -37,8 +37,10 @@ type importer struct {
 	build   *erofs.Builder
 	tree    *skeleton
 	donors  []*donor
-	cloned  []clone // blocks that the image shares with donors
-	facts   Facts
+	// originals are kept besides the contents.
+	originals []*original
+	cloned    []clone // blocks that the image shares with donors
+	facts     Facts
 }
 
 // job is one content to decode.
@@ -124,7 +126,7 @@ func (im *importer) Begin(ctx context.Context, jobs []*build.Job) (store.Need, e
 	if err := im.makePlaces(ctx); err != nil {
 		return store.Need{}, err
 	}
-	return store.Need{Bytes: im.index.bytes + im.entries}, nil // the least that it will take
+	return store.Need{Bytes: im.index.bytes + im.entries + im.originalBytes()}, nil // the least that it will take
 }
 
 // room compares what will be written with what is free.

@@ -31,6 +31,9 @@ func (im *importer) Metadata(ctx context.Context, files iter.Seq[store.File], ro
 			return fmt.Errorf("writing tar-splits: %w", err)
 		}
 	}
+	if err := w.writeOriginals(); err != nil {
+		return err
+	}
 	for f := range files {
 		if err := w.write(ctx, f); err != nil {
 			return fmt.Errorf("writing %s: %w", f.Path, err)

@@ -159,28 +159,37 @@ func (w *worker) proveContent(number int, old erofs.File, listed key) error {
 
 // cloneContent gives a content the blocks of a file of the image, and copies the rest.
 func (w *worker) cloneContent(j *job, place erofs.Content, old erofs.File) error {
-	to, head, err := w.im.build.Extent(place)
+	c, skip, err := w.im.cloneOf(w.from.donor, place, old)
 	if err != nil {
 		return err
 	}
+	if c.length > 0 {
+		j.take.add(c)
+	}
+	return w.writer.CopyRest(place, skip, w.from.image.OpenAt(old, skip))
+}
+
+// cloneOf returns which blocks of a file of a donor's image a place can have, and how many
+// bytes these hold: the rest is to be copied.
+func (im *importer) cloneOf(d *donor, place erofs.Content, old erofs.File) (c clone, skip int64, err error) {
+	to, head, err := im.build.Extent(place)
+	if err != nil {
+		return clone{}, 0, err
+	}
 	from, oldHead, _, _ := old.Extents()
 	length := old.Size &^ (erofs.BlockSize - 1)
-	if head == old.Size && oldHead == old.Size && length < old.Size && w.zeroPadded(from, old.Size) {
+	if head == old.Size && oldHead == old.Size && length < old.Size && d.zeroPadded(from, old.Size) {
 		length += erofs.BlockSize
 	}
-	if length > 0 {
-		j.take.add(clone{donor: w.from.donor, from: from, to: to, length: length})
-	}
-	skip := min(length, old.Size)
-	return w.writer.CopyRest(place, skip, w.from.image.OpenAt(old, skip))
+	return clone{donor: d, from: from, to: to, length: length}, min(length, old.Size), nil
 }
 
 // zeroPadded reports whether the last block of size bytes at off has zeros behind
 // them, as a new one would.
-func (w *worker) zeroPadded(off, size int64) bool {
+func (d *donor) zeroPadded(off, size int64) bool {
 	var block [erofs.BlockSize]byte
 	rest := block[:erofs.BlockSize-size%erofs.BlockSize]
-	if _, err := w.from.donor.file.ReadAt(rest, off+size); err != nil {
+	if _, err := d.file.ReadAt(rest, off+size); err != nil {
 		return false
 	}
 	return !slices.ContainsFunc(rest, func(b byte) bool { return b != 0 })

@@ -93,6 +93,9 @@ func (im *importer) makePlaces(ctx context.Context) error {
 		err = im.index.reserve(im.build)
 	}
 	if err == nil {
+		err = im.placeOriginals()
+	}
+	if err == nil {
 		err = im.makeSkeleton()
 	}
 	if err != nil {

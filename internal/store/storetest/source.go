@@ -67,6 +67,8 @@ type Image struct {
 	Annotation string
 	// Claim is what the manifest calls the topmost layer; "" is its digest.
 	Claim digest.Digest
+	// Original keeps the registry's bytes of the layers.
+	Original bool
 }
 
 // Add adds an image and returns its inventory entry.
@@ -87,10 +89,10 @@ func (s *Source) Add(img Image) *bundle.Image {
 	if img.Annotation != "" {
 		m.Annotations = map[string]string{"test": img.Annotation}
 	}
-	entry := bundle.Image{MediaType: m.MediaType, Platform: &v1.Platform{OS: "linux", Architecture: arch}}
+	entry := bundle.Image{MediaType: m.MediaType, Original: img.Original, Platform: &v1.Platform{OS: "linux", Architecture: arch}}
 	var diffIDs []digest.Digest
 	for i, plain := range img.Layers {
-		l := s.layer(plain, img.Compression)
+		l := s.layer(plain, img.Compression, img.Original)
 		if i == len(img.Layers)-1 && img.Claim != "" {
 			l.Digest = img.Claim
 		}
@@ -140,7 +142,7 @@ func (s *Source) AddRaw(repository string, manifest, config []byte) {
 }
 
 // layer adds a layer.
-func (s *Source) layer(plain []byte, compression string) bundle.Layer {
+func (s *Source) layer(plain []byte, compression string, original bool) bundle.Layer {
 	s.t.Helper()
 	diffID := digest.FromBytes(plain)
 	raw, mediaType := plain, v1.MediaTypeImageLayer
@@ -167,14 +169,15 @@ func (s *Source) layer(plain []byte, compression string) bundle.Layer {
 	}
 	l := bundle.Layer{
 		Digest: digest.FromBytes(raw), Size: int64(len(raw)), MediaType: mediaType,
-		DiffID: diffID,
+		DiffID: diffID, Original: original,
 	}
 	s.registry[l.Digest] = raw
 	blob := bundle.Blob{Digest: l.Digest, Size: l.Size, Kind: bundle.KindLayer}
 	if s.inv.Layers == bundle.Expanded {
-		l.DiffSize = int64(len(plain))
-		raw = plain
-		blob = bundle.Blob{Digest: diffID, Size: l.DiffSize, Kind: bundle.KindLayer, Table: s.table(plain)}
+		l.DiffSize, blob.Table = int64(len(plain)), s.table(plain)
+		if !original {
+			raw, blob.Digest, blob.Size = plain, diffID, l.DiffSize
+		}
 	}
 	s.blobs[blob.Digest], s.kinds[blob.Digest] = raw, blob
 	return l
@@ -262,6 +265,9 @@ func (s *Source) RawInventory() []byte {
 			s.inv.Blobs = append(s.inv.Blobs, b)
 		}
 	}
+	if s.inv.Format == bundle.FormatV1 || s.inv.Format == bundle.FormatV2 {
+		s.inv.SetFormat()
+	}
 	data, err := s.inv.Marshal()
 	if err != nil {
 		s.t.Fatal(err)
@@ -324,3 +330,6 @@ func (s *Source) WriteDir(img *bundle.Image, dir string) {
 		}
 	}
 }
+
+// Registry returns the registry's bytes of a layer, by the digest that the manifest names.
+func (s *Source) Registry(d digest.Digest) []byte { return s.registry[d] }

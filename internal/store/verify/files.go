@@ -56,13 +56,19 @@ func (c *checker) wantedFiles() (map[string]store.File, error) {
 		}
 	}
 	want := make(map[string]store.File)
-	for f := range files {
-		want[f.Path] = f
-		for up := path.Dir(f.Path); up != "."; up = path.Dir(up) {
+	folders := func(of string) {
+		for up := path.Dir(of); up != "."; up = path.Dir(up) {
 			if _, ok := want[up]; !ok {
 				want[up] = store.File{Path: up, Mode: folderMode, Dir: true}
 			}
 		}
+	}
+	for f := range files {
+		want[f.Path] = f
+		folders(f.Path)
+	}
+	for _, o := range c.originals() {
+		folders(o.Path())
 	}
 	return want, nil
 }
@@ -151,6 +157,9 @@ func (c *checker) hurtByFile(name string) {
 // foreign finds what does not belong to the store.
 func (c *checker) foreign(want map[string]store.File) error {
 	own := make(map[string]bool)
+	for _, o := range c.originals() {
+		own[o.Path()] = true
+	}
 	for _, l := range c.plan.Layers {
 		own[store.DiffDir(l.ID)] = true
 		own[store.TarSplitFile(l.ID)] = true

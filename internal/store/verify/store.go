@@ -40,6 +40,9 @@ type Report struct {
 	// Images, Layers and Bytes count what was verified: Bytes of the layers' tars.
 	Images, Layers int
 	Bytes          int64
+	// Originals and OriginalBytes count the layers that are kept as the registry has them.
+	Originals     int
+	OriginalBytes int64
 	// Findings are sorted by path. None means that the store is whole.
 	Findings []Finding
 	// Hurt are the names of images that a finding touches, sorted.
@@ -51,16 +54,18 @@ type Report struct {
 
 // checker verifies one store.
 type checker struct {
-	dir    string
-	opts   Options
-	plan   *store.Plan // nil where it cannot be made
-	layers []storedLayer
-	report Report
-	mu     sync.Mutex
-	hurt   map[string]bool
-	facts  map[digest.Digest]store.Facts
-	roots  map[string]*extract.Root
-	bad    map[string]bool // layers by ID
+	dir  string
+	opts Options
+	plan *store.Plan // nil where it cannot be made
+	// keeping are the references of images, by layer that is kept as the registry has it.
+	keeping map[digest.Digest][]string
+	layers  []storedLayer
+	report  Report
+	mu      sync.Mutex
+	hurt    map[string]bool
+	facts   map[digest.Digest]store.Facts
+	roots   map[string]*extract.Root
+	bad     map[string]bool // layers by ID
 }
 
 // storedLayer is a layer to verify.
@@ -90,6 +95,7 @@ func Store(ctx context.Context, dir string, opts Options) (*Report, error) {
 	}
 	if opts.Records {
 		c.report.Layers = len(c.layers)
+		c.originalsThere()
 	} else if err := c.contents(ctx); err != nil {
 		return nil, err
 	}
@@ -196,7 +202,7 @@ func (c *checker) makePlan(ctx context.Context, stored *store.Stored) error {
 	plan, err := store.NewPlan(ctx, stored, sel)
 	switch {
 	case err == nil:
-		c.plan = plan
+		c.plan, c.keeping = plan, keeping(images)
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -226,12 +232,18 @@ func (c *checker) contents(ctx context.Context) error {
 		for _, l := range c.layers {
 			total += l.size
 		}
+		for _, o := range c.originals() {
+			total += o.Size
+		}
 		c.opts.Total(total)
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.opts.Jobs)
 	for _, l := range c.layers {
 		g.Go(func() error { return c.layer(gctx, l) })
+	}
+	for _, o := range c.originals() {
+		g.Go(func() error { return c.original(gctx, o) })
 	}
 	if err := g.Wait(); err != nil {
 		if ctx.Err() != nil {
