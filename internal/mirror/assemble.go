@@ -64,9 +64,10 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 		}
 	}
 	inv := &bundle.Inventory{
-		Format: bundle.FormatV1, Layers: r.o.Layers, Release: r.o.Release, Encoder: r.enc.Name(), Images: images,
+		Layers: r.o.Layers, Release: r.o.Release, Encoder: r.enc.Name(), Images: images,
 		Base: a.base(),
 	}
+	inv.SetFormat()
 	for _, b := range a.blobs {
 		inv.Blobs = append(inv.Blobs, b)
 	}
@@ -148,12 +149,12 @@ func (a *assembly) addImage(img *bundle.Image, form bundle.LayerForm) error {
 		}
 	}
 	for i := range img.Layers {
-		if err := a.addLayer(&img.Layers[i], form); err != nil {
+		if err := a.addLayer(&img.Layers[i], formOf(img.Layers[i], form)); err != nil {
 			return err
 		}
 	}
-	if form == bundle.Original {
-		return nil
+	if form == bundle.Original || img.Original {
+		return nil // its own manifest is readable
 	}
 	readable, err := img.Readable()
 	if err != nil {
@@ -210,10 +211,7 @@ func (a *assembly) addSmall(d digest.Digest, kind bundle.BlobKind) error {
 }
 
 func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
-	blob := l.Digest
-	if form == bundle.Expanded {
-		blob = l.DiffID
-	}
+	blob := blobOf(*l, form)
 	if a.addBased(l, blob, form) {
 		return nil
 	}
@@ -221,15 +219,15 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 	if rec == nil {
 		return fmt.Errorf("layer %s: the work directory lost it", l.Digest)
 	}
-	if form == bundle.Expanded {
-		l.DiffSize = rec.Size
+	if form != bundle.Original {
+		l.DiffSize = rec.PlainSize()
 	}
 	if _, ok := a.blobs[blob]; ok {
 		return nil
 	}
 	b := bundle.Blob{Digest: blob, Size: rec.Size, Kind: bundle.KindLayer}
 	all := rec.DiskSize()
-	if t := rec.Table; t != nil {
+	if t := rec.Table; t != nil && form != bundle.Original {
 		n := workdir.FramesSize(t.Frames)
 		b.Table, b.Lost = t.Digest, t.Lost
 		a.blobs[t.Digest] = bundle.Blob{Digest: t.Digest, Size: t.Size, Kind: bundle.KindFileTable}
@@ -253,7 +251,7 @@ func (a *assembly) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) 
 func (a *assembly) OpenFrames(_ context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
 	p := a.places[d]
 	if p.table {
-		return a.work.OpenTable(p.compressed, p.blob)
+		return a.work.OpenTable(p.compressed, p.blob, p.form)
 	}
 	return a.work.OpenLayer(p.compressed, p.blob, p.form)
 }

@@ -79,15 +79,11 @@ func (r *run) layerState(l bundle.Layer) plan.State {
 		}
 		return s
 	}
-	rec := r.work.Record(l.Digest, blob, r.o.Layers)
+	rec := r.work.Record(l.Digest, blob, r.formOf(l))
 	if rec == nil {
 		return plan.State{Kept: r.work.Kept(l.Digest)}
 	}
-	s := plan.State{Done: true, Frames: rec.DiskSize()}
-	if blob == l.DiffID {
-		s.Plain = rec.Size
-	}
-	return s
+	return plan.State{Done: true, Frames: rec.DiskSize(), Plain: rec.PlainSize()}
 }
 
 // samples is how many layers are sampled.
@@ -97,7 +93,7 @@ const samples = 4
 // there are none.
 func (r *run) sample(ctx context.Context, images []bundle.Image, now func() time.Time) (*sample.Result, error) {
 	jobs := slices.DeleteFunc(r.jobs(images), func(j *job) bool {
-		return r.work.Record(j.layer.Digest, j.blob, r.o.Layers) != nil
+		return r.work.Record(j.layer.Digest, j.blob, r.formOf(j.layer)) != nil
 	})
 	if len(jobs) == 0 {
 		return nil, nil
@@ -157,9 +153,21 @@ func newRun(src Source, o Options, open func(root, encoder string) (*workdir.Dir
 }
 
 // blobOf is the digest under which the bundle holds a layer.
-func (r *run) blobOf(l bundle.Layer) digest.Digest {
-	if r.o.Layers == bundle.Original {
-		return l.Digest
+func (r *run) blobOf(l bundle.Layer) digest.Digest { return blobOf(l, r.formOf(l)) }
+
+func blobOf(l bundle.Layer, form bundle.LayerForm) digest.Digest {
+	if form == bundle.Expanded {
+		return l.DiffID
 	}
-	return l.DiffID
+	return l.Digest
+}
+
+// formOf is as what the work directory has a layer.
+func (r *run) formOf(l bundle.Layer) bundle.LayerForm { return formOf(l, r.o.Layers) }
+
+func formOf(l bundle.Layer, of bundle.LayerForm) bundle.LayerForm {
+	if of == bundle.Expanded && l.Original {
+		return workdir.Kept
+	}
+	return of
 }

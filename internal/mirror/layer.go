@@ -28,7 +28,7 @@ const partialWorth = 1 << 20
 // made is a layer that is written, but neither synced nor named.
 type made struct {
 	record *workdir.Record
-	// frames and table are those of an expanded layer.
+	// frames and table are those of an expanded layer; one that is kept has a table only.
 	frames, table *workdir.FramesFile
 }
 
@@ -46,8 +46,11 @@ func (m *made) abort() {
 
 // commit makes the layer known, with its frames synced.
 func (m *made) commit(work *workdir.Dir, compressed digest.Digest) error {
-	if m.frames == nil {
+	switch {
+	case m.table == nil:
 		return work.CommitCompressed(compressed, m.record)
+	case m.frames == nil:
+		return work.CommitKept(compressed, m.record, m.table)
 	}
 	return work.Commit(compressed, m.record, m.frames, m.table)
 }
@@ -64,9 +67,12 @@ func (r *run) fetchLayer(ctx context.Context, ref string, j *job) (*made, error)
 	}
 	verified := layout.NewVerifier(in, j.layer.Digest, j.layer.Size)
 	var m *made
-	if r.o.Layers == bundle.Original {
+	switch r.formOf(j.layer) {
+	case bundle.Original:
 		m, err = keepLayer(j, in, verified)
-	} else {
+	case workdir.Kept:
+		m, err = r.keepTabulated(ctx, j, in, verified)
+	default:
 		m, err = r.makeLayer(ctx, j, verified, false)
 	}
 	resumed := in.resumed
@@ -88,7 +94,7 @@ func (r *run) fetchLayer(ctx context.Context, ref string, j *job) (*made, error)
 // there is none.
 func (r *run) plainLayer(ctx context.Context, j *job) (*made, error) {
 	src, ok := r.src.(PlainSource)
-	if !ok || r.o.Layers != bundle.Expanded {
+	if !ok || r.formOf(j.layer) != bundle.Expanded {
 		return nil, nil
 	}
 	in, ok, err := src.PlainLayer(ctx, j.layer.DiffID)
@@ -120,6 +126,31 @@ func keepLayer(j *job, in *compressedReader, verified io.Reader) (*made, error) 
 	if err != nil {
 		return nil, err
 	}
+	if in.kept == nil {
+		m.record.Inline = workdir.NewInline(small.Bytes())
+	}
+	return m, nil
+}
+
+// keepTabulated keeps a layer's compressed bytes as keepLayer does, and makes the file table
+// of the tar in them, which it holds to the diff ID.
+func (r *run) keepTabulated(ctx context.Context, j *job, in *compressedReader, verified io.Reader) (_ *made, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m := &made{record: &workdir.Record{Encoder: r.enc.Name(), Compressed: true, Blob: j.blob}}
+	defer func() {
+		if err != nil {
+			m.abort()
+		}
+	}()
+	var small bytes.Buffer
+	if in.kept == nil {
+		verified = io.TeeReader(verified, &small)
+	}
+	if err := r.expand(ctx, j, verified, false, m); err != nil {
+		return nil, blame(verified, err)
+	}
+	m.record.DiffSize, m.record.Size = m.record.Size, j.layer.Size
 	if in.kept == nil {
 		m.record.Inline = workdir.NewInline(small.Bytes())
 	}
@@ -160,8 +191,8 @@ func blame(in io.Reader, err error) error {
 // copyBuffer is the length of the buffers between the steps of a layer, in bytes.
 const copyBuffer = 256 << 10
 
-// expand writes the plain tar of a layer to m's frames, holds it to the diff ID
-// and adds its file table to m.
+// expand writes the plain tar of a layer to m's frames, if m has some, holds it to the
+// diff ID and adds its file table to m.
 func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, m *made) error {
 	tar := in
 	if !plain {
@@ -175,8 +206,12 @@ func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, m *m
 	table := startTable(ctx, r.work, r.enc, j.blob)
 	m.table = table.out
 	sum := digest.SHA256.Digester()
+	out := io.MultiWriter(sum.Hash(), table)
+	if m.frames != nil {
+		out = io.MultiWriter(sum.Hash(), m.frames, table)
+	}
 	var err error
-	m.record.Size, err = io.CopyBuffer(io.MultiWriter(sum.Hash(), m.frames, table), onlyReader{tar}, make([]byte, copyBuffer))
+	m.record.Size, err = io.CopyBuffer(out, onlyReader{tar}, make([]byte, copyBuffer))
 	rec, tableErr := table.finish(err)
 	m.record.Table = rec
 	if err == nil && !plain {
@@ -209,7 +244,7 @@ type compressedReader struct {
 func (r *run) openCompressed(ctx context.Context, ref string, j *job) (*compressedReader, error) {
 	c, l := &compressedReader{}, j.layer
 	worth := int64(partialWorth)
-	if r.o.Layers == bundle.Original {
+	if r.formOf(l) != bundle.Expanded {
 		worth = workdir.InlineMost + 1 // the file is what is made
 	}
 	if l.Size >= worth || r.work.Kept(l.Digest) > 0 {

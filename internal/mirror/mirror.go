@@ -40,6 +40,14 @@ type Source interface {
 	Reject(d digest.Digest)
 }
 
+// PartSource is a Source that may lack the registry's bytes of a layer, as a node's store
+// does.
+type PartSource interface {
+	Source
+	// HasBlob reports whether Blob can give d, or a registry that it asks.
+	HasBlob(ctx context.Context, d digest.Digest) bool
+}
+
 // PlainSource is a Source that may have layers only unpacked, as a node's store
 // has them.
 type PlainSource interface {
@@ -59,6 +67,9 @@ type Options struct {
 	Work string
 	// Layers is the form of the bundle's layers; the zero value is Expanded.
 	Layers bundle.LayerForm
+	// Keep says of which images the layers are kept as the registry has them, for
+	// nodes to keep; the zero value: of operating systems.
+	Keep imagelist.Keep
 	// Level is the zstd level, 1 to seekable.MaxLevel; 0 is seekable.DefaultLevel,
 	// and 1 where the layers are original: most are compressed already.
 	Level int
@@ -192,6 +203,9 @@ func Run(ctx context.Context, list *imagelist.List, src Source, o Options) (*Res
 // everything is known but the contents of layers.
 func (r *run) known(ctx context.Context, list *imagelist.List) ([]bundle.Image, error) {
 	images, err := r.resolveAll(ctx, list)
+	if err == nil {
+		images, err = r.keep(ctx, images)
+	}
 	if err != nil {
 		return nil, err
 	}

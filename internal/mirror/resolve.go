@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +117,7 @@ func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, e
 		if err != nil {
 			return nil, err
 		}
-		img.Ref, img.Names, img.From = ref, names, e.From
+		img.Ref, img.Names, img.Role, img.From = ref, names, cmp.Or(e.Role, img.Role), e.From
 		return []bundle.Image{img}, nil
 	}
 	if err := r.work.PutSmall(m.Digest, m.Bytes); err != nil {
@@ -132,7 +133,7 @@ func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, e
 	}
 	for i := range images {
 		img := &images[i]
-		img.From = e.From
+		img.Role, img.From = cmp.Or(e.Role, img.Role), e.From
 		if img.Index != "" {
 			img.Ref, img.Names = ref, append(slices.Clone(names), img.Ref)
 		}
@@ -155,6 +156,7 @@ func (r *run) image(ctx context.Context, ref string, manifest []byte, mediaType 
 	if err != nil {
 		return bundle.Image{}, err
 	}
+	img.Role = roleOf(config)
 	return img, r.work.PutSmall(img.Digest, manifest)
 }
 
@@ -198,6 +200,9 @@ func mergeImages(images []bundle.Image) []bundle.Image {
 			continue
 		}
 		have.Names = append(have.Names, img.Names...)
+		if have.Role == "" {
+			have.Role = img.Role
+		}
 		for _, o := range img.From {
 			if !slices.Contains(have.From, o) {
 				have.From = append(have.From, o)

@@ -163,7 +163,7 @@ func (r *run) layer(ctx context.Context, j *job) error {
 
 // there reports whether the work directory has the layer whole.
 func (r *run) there(j *job) (bool, error) {
-	rec := r.work.Record(j.layer.Digest, j.blob, r.o.Layers)
+	rec := r.work.Record(j.layer.Digest, j.blob, r.formOf(j.layer))
 	if rec == nil {
 		return false, nil
 	}

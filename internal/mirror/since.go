@@ -6,6 +6,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 )
 
 // Since is an earlier bundle, whose layers need not be moved again. Its blobs
@@ -34,6 +35,8 @@ type since struct {
 	// pairs are the layers whose compressed digest was held to the diff ID when
 	// that bundle was made.
 	pairs map[layerPair]bool
+	// sizes are the lengths of plain tars, by diff ID; 0 where it is not known.
+	sizes map[digest.Digest]int64
 }
 
 type layerPair struct{ digest, diffID digest.Digest }
@@ -45,7 +48,7 @@ func newSince(s *Since, form bundle.LayerForm) (*since, error) {
 	if s.Inventory.Layers != form {
 		return nil, &FormError{Since: s.Inventory.Layers, Wanted: form}
 	}
-	out := &since{Since: *s, blobs: make(map[digest.Digest]bundle.Blob), pairs: make(map[layerPair]bool)}
+	out := &since{Since: *s, blobs: make(map[digest.Digest]bundle.Blob), pairs: make(map[layerPair]bool), sizes: make(map[digest.Digest]int64)}
 	for _, b := range s.Inventory.Blobs {
 		if !b.Kind.Small() && b.Lost == "" {
 			out.blobs[b.Digest] = b
@@ -54,6 +57,7 @@ func newSince(s *Since, form bundle.LayerForm) (*since, error) {
 	for i := range s.Inventory.Images {
 		for _, l := range s.Inventory.Images[i].Layers {
 			out.pairs[layerPair{l.Digest, l.DiffID}] = true
+			out.sizes[l.DiffID] = max(out.sizes[l.DiffID], l.DiffSize)
 		}
 	}
 	return out, nil
@@ -84,8 +88,11 @@ func (a *assembly) addBased(l *bundle.Layer, blob digest.Digest, form bundle.Lay
 	if !ok {
 		return false
 	}
-	if form == bundle.Expanded {
+	switch form {
+	case bundle.Expanded:
 		l.DiffSize = b.Size
+	case workdir.Kept:
+		l.DiffSize = a.since.sizes[l.DiffID]
 	}
 	a.based[blob] = b
 	if b.Table != "" {

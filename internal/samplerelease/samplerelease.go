@@ -48,8 +48,10 @@ type Program struct {
 }
 
 // Options are what can be chosen about the release. The zero value gives all
-// images but the writer.
+// images but the operating system's and the writer.
 type Options struct {
+	// OS is the operating system's image.
+	OS OS
 	// Writer is the program of the writer image; nil leaves that image out.
 	Writer *Program
 	// SingleUID leaves out owners other than root and device nodes: a user
@@ -86,7 +88,11 @@ type Release struct {
 // Build makes the release. It fails only where Options.Writer cannot be read.
 func Build(opts Options) (*Release, error) {
 	b := newBuilder(opts.SingleUID)
-	for _, spec := range payload() {
+	specs := payload()
+	if opts.OS.Layers > 0 {
+		specs = append(specs, osSpec(opts.OS))
+	}
+	for _, spec := range specs {
 		if err := b.add(spec); err != nil {
 			return nil, fmt.Errorf("building sample image %s: %w", spec.name, err)
 		}

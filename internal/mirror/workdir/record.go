@@ -20,20 +20,30 @@ import (
 // Record says that a layer was fetched and verified, and where it is.
 type Record struct {
 	// Encoder made the frames; another encoder's are of no use. It is empty where
-	// the layer was kept as the registry has it.
+	// there are none.
 	Encoder string `json:"encoder,omitempty"`
+	// Compressed says that the layer was kept as the registry has it, and has frames of
+	// its table only.
+	Compressed bool `json:"compressed,omitempty"`
 	// Blob is the digest of the frames' content: the diff ID of an expanded
-	// layer, else the compressed digest.
-	Blob   digest.Digest    `json:"blob"`
-	Size   int64            `json:"size"`
+	// layer, else the compressed digest. Size is its length.
+	Blob digest.Digest `json:"blob"`
+	Size int64         `json:"size"`
+	// DiffSize is the length of the plain tar of a layer that is Kept.
+	DiffSize int64 `json:"diffSize,omitempty"`
+
 	Frames []seekable.Frame `json:"frames,omitempty"`
-	// Inline is the frames, where they are small; without Encoder, where there are
-	// no frames, the compressed bytes.
+	// Inline is the frames, where they are small; where there are no frames, the
+	// compressed bytes.
 	Inline *Inline `json:"inline,omitempty"`
 	Table  *Table  `json:"table,omitempty"`
 	// Loose says that the file was not synced: a later run proves it first.
 	Loose bool `json:"loose,omitempty"`
 }
+
+// Kept is the form, besides those of a bundle, of a layer as the registry has it with the
+// file table of its tar, which was held to the diff ID.
+const Kept bundle.LayerForm = "kept"
 
 // Table is the part of a record about the layer's file table.
 type Table struct {
@@ -64,7 +74,15 @@ func NewInline(data []byte) *Inline { return &Inline{digest.FromBytes(data), dat
 func (i *Inline) whole() bool { return i != nil && digest.FromBytes(i.Data) == i.SHA256 }
 
 // compressed reports whether the record is of a layer as the registry has it.
-func (r *Record) compressed() bool { return r.Encoder == "" }
+func (r *Record) compressed() bool { return r.Encoder == "" || r.Compressed }
+
+// PlainSize is the length of the layer's tar, 0 where that is not known.
+func (r *Record) PlainSize() int64 {
+	if r.compressed() {
+		return r.DiffSize
+	}
+	return r.Size
+}
 
 // DiskSize is about how many bytes the layer takes in a bundle.
 func (r *Record) DiskSize() int64 {
@@ -88,24 +106,29 @@ func FramesSize(frames []seekable.Frame) (n int64) {
 
 // Record returns what is known of a layer that was finished as the given blob,
 // with this encoder where there are frames, nil where it has to be fetched. The
-// record of an expanded layer has its file table; that of an original one is of
-// its compressed bytes.
+// record of an expanded layer, and of a Kept one, has its file table; that of an
+// original one is of its compressed bytes, and so is that of a Kept one.
 func (w *Dir) Record(compressed, blob digest.Digest, form bundle.LayerForm) *Record {
 	rec := w.readRecord(compressed)
 	switch {
-	case rec == nil || rec.Blob != blob || rec.compressed() != (form == bundle.Original):
+	case rec == nil || rec.Blob != blob || rec.compressed() != (form != bundle.Expanded),
+		!rec.Inline.whole() && !w.hasContent(compressed, rec):
 		return nil
-	case rec.compressed():
-		if !rec.Inline.whole() && !fileHas(w.compressedPath(compressed), rec.Size) {
-			return nil
-		}
+	case form == bundle.Original:
 		return rec
 	case rec.Encoder != w.encoder || rec.Table == nil || rec.Table.Rules != layerrules.Version,
-		!rec.Inline.whole() && !fileHas(w.framesPath(blob), FramesSize(rec.Frames)),
 		!rec.Table.Inline.whole() && !fileHas(w.tablePath(blob), FramesSize(rec.Table.Frames)):
 		return nil
 	}
 	return rec
+}
+
+// hasContent reports whether the file with a layer's frames or compressed bytes is there.
+func (w *Dir) hasContent(compressed digest.Digest, rec *Record) bool {
+	if rec.compressed() {
+		return fileHas(w.compressedPath(compressed), rec.Size)
+	}
+	return fileHas(w.framesPath(rec.Blob), FramesSize(rec.Frames))
 }
 
 func (w *Dir) readRecord(compressed digest.Digest) *Record {
@@ -148,6 +171,15 @@ func (w *Dir) Commit(compressed digest.Digest, rec *Record, frames, table *Frame
 func (w *Dir) CommitCompressed(compressed digest.Digest, rec *Record) error {
 	rec.Loose = rec.Inline == nil
 	return w.putRecord(compressed, rec)
+}
+
+// CommitKept is CommitCompressed of a layer whose table, which ended, belongs to it: the
+// table is synced.
+func (w *Dir) CommitKept(compressed digest.Digest, rec *Record, table *FramesFile) (err error) {
+	if rec.Table.Inline, err = table.commit(); err != nil {
+		return err
+	}
+	return w.CommitCompressed(compressed, rec)
 }
 
 // Prove reports whether a layer that has a record of an earlier run is what the
@@ -203,10 +235,10 @@ func (w *Dir) OpenLayer(compressed, blob digest.Digest, form bundle.LayerForm) (
 	return r, rec.Frames, err
 }
 
-// OpenTable opens the frames of the file table of an expanded layer that has a
-// record. The caller closes it.
-func (w *Dir) OpenTable(compressed, blob digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
-	rec := w.Record(compressed, blob, bundle.Expanded)
+// OpenTable opens the frames of the file table of a layer that has a record. The caller
+// closes it.
+func (w *Dir) OpenTable(compressed, blob digest.Digest, form bundle.LayerForm) (io.ReadCloser, []seekable.Frame, error) {
+	rec := w.Record(compressed, blob, form)
 	if rec == nil {
 		return nil, nil, errLost
 	}

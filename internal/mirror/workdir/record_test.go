@@ -106,7 +106,7 @@ func TestRecord(t *testing.T) {
 			if int64(len(data)) != FramesSize(frames) {
 				t.Errorf("%d bytes of frames, want %d", len(data), FramesSize(frames))
 			}
-			r, _, err = w.OpenTable(compressed, blob)
+			r, _, err = w.OpenTable(compressed, blob, bundle.Expanded)
 			must(t, err)
 			must(t, r.Close())
 			w.encoder = "another"
