@@ -29,6 +29,9 @@ func (h *Handler) blob(w http.ResponseWriter, r *http.Request, d digest.Digest) 
 	if !unknown(err) {
 		return err
 	}
+	if answered, err := h.original(w, r, d); answered || err != nil {
+		return err
+	}
 	return h.layer(w, r, d)
 }
 

@@ -2,7 +2,9 @@ package answer
 
 import (
 	"fmt"
+	"io"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,6 +23,7 @@ func buckets() []float64 { return []float64{.0005, .001, .0025, .005, .01, .025,
 // that its library would need more memory than the stores.
 type metrics struct {
 	layerRequests atomic.Int64
+	originals     atomic.Int64
 
 	mu       sync.Mutex
 	requests map[counted]int64
@@ -78,6 +81,8 @@ func (m *metrics) text(s *stores) []byte {
 	fmt.Fprintf(&b, "nodeseal_serve_store_reads_total %d\n", s.reloads.Load())
 	family("layer_requests_total", "counter", "Requests for layers: 0 where the runtime finds all of them in the stores.")
 	fmt.Fprintf(&b, "nodeseal_serve_layer_requests_total %d\n", m.layerRequests.Load())
+	family("original_requests_total", "counter", "Requests for layers that a store keeps as the registry has them.")
+	fmt.Fprintf(&b, "nodeseal_serve_original_requests_total %d\n", m.originals.Load())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	family("requests_total", "counter", "Requests by endpoint and status.")
@@ -111,6 +116,8 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	// renew gives the client new time; nil where the server's is enough.
+	renew func() error
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -128,6 +135,33 @@ func (r *recorder) Write(p []byte) (int, error) {
 	}
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom implements io.ReaderFrom, so that files go from the disk to the connection
+// without passing through here. It gives the client new time with every part that it takes.
+func (r *recorder) ReadFrom(src io.Reader) (n int64, err error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	limit := int64(math.MaxInt64)
+	if l, ok := src.(*io.LimitedReader); ok {
+		src, limit = l.R, l.N
+	}
+	for n < limit {
+		if r.renew != nil {
+			if err := r.renew(); err != nil {
+				return n, err
+			}
+		}
+		var more int64
+		more, err = io.Copy(r.ResponseWriter, &io.LimitedReader{R: src, N: min(part, limit-n)})
+		n += more
+		r.bytes += more
+		if err != nil || more == 0 {
+			break
+		}
+	}
 	return n, err
 }
 

@@ -30,6 +30,8 @@ type view struct {
 	layers  map[digest.Digest]layer
 	// compressed are the registry's digests of layers, and the diff ID of each.
 	compressed map[digest.Digest]digest.Digest
+	// originals are the layers that the store keeps as the registry has them, with their sizes.
+	originals map[digest.Digest]int64
 	// attachments says of each blob of a signature or referrer whether it is a manifest.
 	attachments map[digest.Digest]bool
 	// referrers are the manifests that name a manifest as their subject.
@@ -56,6 +58,7 @@ func open(dir string, m mark) *view {
 		configs:      make(map[digest.Digest]string),
 		layers:       make(map[digest.Digest]layer),
 		compressed:   make(map[digest.Digest]digest.Digest),
+		originals:    make(map[digest.Digest]int64),
 		attachments:  make(map[digest.Digest]bool),
 		referrers:    make(map[digest.Digest][]digest.Digest),
 		signatures:   make(map[digest.Digest][]digest.Digest),
@@ -133,6 +136,9 @@ func (v *view) addNames() error {
 		}
 		for _, ref := range store.ReferencesOf(img) {
 			proven[ref] = true
+		}
+		for _, o := range store.Originals(kept[i : i+1]) {
+			v.originals[o.Digest] = o.Size
 		}
 		broken = append(broken, v.addAttachments(stored, img)...)
 	}
