@@ -17,6 +17,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
@@ -51,6 +52,7 @@ type bundleOptions struct {
 	keepGoing     bool
 	dryRun        bool
 	split         string
+	keepOriginal  []string
 	signKey       trust.File
 	since         string
 	// layersGiven says that layers overrule those of since.
@@ -70,6 +72,7 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.keepGoing, "keep-going", false, "bundle the rest when images fail, and exit with 3")
 	flags.Var(&o.signKey, "sign-key", "private key `FILE` (PEM, ECDSA P-256 or Ed25519) that signs the inventory into NAME.tar.zst.sig")
 	flags.StringVar(&o.split, "split", "", "write parts of this `SIZE` and a list of their sums; 4GiB makes parts for FAT32")
+	flags.StringArrayVar(&o.keepOriginal, "keep-original", nil, "keep the registry's own bytes of images that match `REF|GLOB`, besides operating systems (none: of no image); may be repeated")
 	flags.StringVar(&o.since, "since", "", "leave out the layers that this earlier `BUNDLE` has: a bundle, or the inventory.json of one; nodes take them from there")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be moved, the space it needs and the time it takes; move no layers")
 }
@@ -98,6 +101,11 @@ servers of registries.d, and signatures of releases, of the cluster or of --sign
 An image without a signature is a warning; with --policy one that the nodes' policy
 would not let run is an error. Pods ask for images by the names of the list: these are
 what the policy is about, wherever the bytes come from.
+
+Operating systems (the payload's rhel-coreos, osImageURL of MachineConfigs, MachineOSConfigs)
+are read by rpm-ostree from a registry, blob by blob. The bundle holds their layers as the
+registry has them, nodes keep them so, and nodeseal serve answers them. --keep-original does
+the same for other images. Such a bundle needs a nodeseal that knows "original-layers".
 
 With --since OLD the bundle holds only the layers that OLD lacks, and names OLD as
 its base: for nodes that have OLD's images, or get OLD's bundle too. OLD may be a
@@ -158,6 +166,10 @@ func (o *bundleOptions) options(a *app) (mirror.Options, error) {
 			return out, preconditionError{fmt.Errorf("%s is there and would be read in place of the parts: remove it, or name the output otherwise", o.output)}
 		}
 		out.Split = size
+	}
+	var err error
+	if out.Keep, err = imagelist.NewKeep(o.keepOriginal); err != nil {
+		return out, usageError{fmt.Errorf("--keep-original: %w", err)}
 	}
 	if err := o.attached.check(); err != nil {
 		return out, err
@@ -250,7 +262,7 @@ func newBundleResult(o mirror.Options, res *mirror.Result) bundleResult {
 	return bundleResult{
 		Output: o.Output, Size: res.Size, SHA256: res.SHA256, Work: o.Work,
 		Images: len(res.Inventory.Images), Downloaded: res.Downloaded, Reused: res.Reused,
-		Attached: result.NewAttached(o, res.Attached), Base: result.NewBase(res.Inventory), Failed: result.NewFailed(res.Failed),
+		Attached: result.NewAttached(o, res.Attached), Originals: result.NewOriginals(res.Inventory), Base: result.NewBase(res.Inventory), Failed: result.NewFailed(res.Failed),
 	}
 }
 
@@ -275,6 +287,7 @@ type bundleResult struct {
 	Work       string               `json:"work"`
 	Signature  string               `json:"signature,omitempty"`
 	Attached   *result.Attached     `json:"attached,omitempty"`
+	Originals  *result.Originals    `json:"originals,omitempty"`
 	Base       *result.Base         `json:"base,omitempty"`
 	Failed     []result.FailedImage `json:"failed"`
 }
@@ -284,6 +297,7 @@ func (r bundleResult) WriteText(w io.Writer) error {
 	p.line("%s: %s, %d images, %s", r.Output, ui.Bytes(r.Size), r.Images, r.SHA256)
 	p.line("downloaded %s, reused %s; %s keeps the layers for the next bundle", ui.Bytes(r.Downloaded), ui.Bytes(r.Reused), r.Work)
 	r.Attached.Line(p.line, r.Images)
+	r.Originals.Line(p.line)
 	r.Base.Line(p.line)
 	if r.Signature != "" {
 		p.line("signed: %s", r.Signature)

@@ -105,6 +105,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
+	case errors.Is(err, bundle.ErrUnsupported):
+		return exitPrecondition
 	case is(err, errFound, install.ErrLacks, base.ErrIncomplete, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, signature.ErrMismatch, store.ErrDamaged,
 		policy.ErrRefused, layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
 		return exitDamaged

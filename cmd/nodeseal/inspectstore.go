@@ -1,14 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 
-	"github.com/opencontainers/go-digest"
-
-	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/seal"
@@ -42,24 +38,11 @@ func runInspectStore(a *app, path, dir string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if st.Empty() {
-		return a.show(result.NewInspect(path, 0, &bundle.Inventory{Layers: bundle.Expanded}, nil, json.RawMessage("null")))
+		return a.show(result.NewInspectStore(path, st, nil))
 	}
 	stored, err := store.OpenStored(fsys)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	// In a store layers are files, whatever form they had in the bundle: their
-	// sizes are those of the plain tars.
-	inv := *stored.Inventory()
-	inv.Layers, inv.Blobs, inv.Base = bundle.Expanded, nil, nil
-	var size int64
-	seen := make(map[digest.Digest]bool)
-	for _, l := range st.Layers {
-		if d := l.UncompressedDigest; !seen[d] {
-			seen[d] = true
-			size += l.UncompressedSize
-			inv.Blobs = append(inv.Blobs, bundle.Blob{Digest: d, Size: l.UncompressedSize, Kind: bundle.KindLayer})
-		}
-	}
-	return a.show(result.NewInspect(path, size, &inv, result.CarriedBy(stored.Inventory()), stored.RawInventory()))
+	return a.show(result.NewInspectStore(path, st, stored))
 }

@@ -89,10 +89,22 @@ func pageCommands(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // serveRelease serves the made-up release until the script ends, and writes
-// images.lst and registries.conf.
-func serveRelease(ts *testscript.TestScript, _ bool, _ []string) {
-	release, err := samplerelease.Build(samplerelease.Options{})
+// images.lst and registries.conf: release [OS-LAYERS OS-BUILD]. With an operating system
+// it sets RELEASE and OSIMAGE to their references.
+func serveRelease(ts *testscript.TestScript, _ bool, args []string) {
+	var opts samplerelease.Options
+	if len(args) == 2 {
+		n, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		opts.OS = samplerelease.OS{Layers: n, Build: args[1]}
+	}
+	release, err := samplerelease.Build(opts)
 	ts.Check(err)
+	for name, image := range map[string]string{"RELEASE": samplerelease.ReleaseImage, "OSIMAGE": samplerelease.OSImage} {
+		if img, ok := release.Image(image); ok {
+			ts.Setenv(name, img.Ref)
+		}
+	}
 	addr, stop, err := release.Serve(context.Background())
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(stop()) })
