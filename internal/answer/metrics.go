@@ -139,7 +139,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 }
 
 // ReadFrom implements io.ReaderFrom, so that files go from the disk to the connection
-// without passing through here. It gives the client new time with every part that it takes.
+// without passing through here. It gives the client new time with every piece that it takes.
 func (r *recorder) ReadFrom(src io.Reader) (n int64, err error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
@@ -155,7 +155,7 @@ func (r *recorder) ReadFrom(src io.Reader) (n int64, err error) {
 			}
 		}
 		var more int64
-		more, err = io.Copy(r.ResponseWriter, &io.LimitedReader{R: src, N: min(part, limit-n)})
+		more, err = io.Copy(r.ResponseWriter, &io.LimitedReader{R: src, N: min(piece, limit-n)})
 		n += more
 		r.bytes += more
 		if err != nil || more == 0 {

@@ -13,6 +13,9 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
+// piece is how many bytes of a file a client takes at a time.
+const piece = 256 << 10
+
 // original answers for a layer that a store keeps as the registry has it; false where none
 // does. The bytes go from the file to the connection: clients prove them by the digest.
 func (h *Handler) original(w http.ResponseWriter, r *http.Request, d digest.Digest) (answered bool, err error) {

@@ -2,8 +2,10 @@ package answer
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -135,9 +137,15 @@ func BenchmarkOriginal(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		server := &http.Server{Handler: handler(dir)}
-		go server.Serve(l) //nolint:errcheck // it is closed below
-		defer server.Close()
+		ctx, cancel := context.WithCancel(b.Context())
+		done := make(chan error, 1)
+		go func() { done <- Serve(ctx, handler(dir), slog.New(slog.DiscardHandler), l) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				b.Error(err)
+			}
+		}()
 		b.SetBytes(size)
 		for b.Loop() {
 			resp := do(b, "GET", "http://"+l.Addr().String()+"/v2/quay.io/os/blobs/"+img.Layers[0].Digest.String(), "")

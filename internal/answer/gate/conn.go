@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -69,6 +70,18 @@ func (c *conn) Write(p []byte) (int, error) {
 	c.writing.Store(true)
 	defer c.writing.Store(false)
 	return c.Conn.Write(p)
+}
+
+// ReadFrom implements io.ReaderFrom, so that a file goes to the connection without passing
+// through here. To the gate it is one write, however long src is: callers give it pieces.
+func (c *conn) ReadFrom(src io.Reader) (int64, error) {
+	c.since.Store(c.gate.now())
+	c.writing.Store(true)
+	defer c.writing.Store(false)
+	if from, ok := c.Conn.(io.ReaderFrom); ok {
+		return from.ReadFrom(src)
+	}
+	return io.Copy(struct{ io.Writer }{c.Conn}, src)
 }
 
 // useless reports whether the connection has to make room at the tick now.
