@@ -25,9 +25,9 @@ type memberChecker struct {
 	tables  map[digest.Digest]digest.Digest // layer -> file table
 	// originals are the diff IDs of layers that are held as the registry has them.
 	originals map[digest.Digest]digest.Digest
-	cur     *memberCheck
-	off     int64
-	behind  bool // damage behind the last member was told
+	cur       *memberCheck
+	off       int64
+	behind    bool // damage behind the last member was told
 }
 
 func newMemberChecker(b *Reader, v *verifier) *memberChecker {
