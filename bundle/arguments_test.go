@@ -197,8 +197,9 @@ func bundleArguments() map[string]func() error {
 	}
 	return map[string]func() error{
 		"bundle.CheckDigest":      eachDigest(bundle.CheckDigest),
+		"bundle.IsForeign":        nil,
 		"bundle.IsIndex":          nil,
-		"bundle.LayerCompression": all(func() error { _, err := bundle.LayerCompression("+"); return err }, func() error { _, err := bundle.LayerCompression(""); return err }),
+		"bundle.LayerCompression": all(func() error { _, err := bundle.LayerCompression("+"); return err }, func() error { _, err := bundle.LayerCompression("x"); return err }),
 		"bundle.ManifestConfig": eachDigest(func(d digest.Digest) error {
 			_, err := bundle.ManifestConfig(fmt.Appendf(nil, `{"schemaVersion":2,"config":{"digest":%q}}`, d), v1.MediaTypeImageManifest)
 			return err

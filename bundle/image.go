@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
@@ -20,10 +22,14 @@ const (
 	mediaTypeDockerSchema1   = "application/vnd.docker.distribution.manifest.v1+json"
 	mediaTypeDockerSchema1JW = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 	mediaTypeDockerLayer     = "application/vnd.docker.image.rootfs.diff.tar"
+	dockerForeignLayer       = "application/vnd.docker.image.rootfs.foreign.diff.tar"
 	mediaTypeDockerConfig    = "application/vnd.docker.container.image.v1+json"
 	// mediaTypeOldDockerConfig is what Docker 1.10 called its configurations.
 	mediaTypeOldDockerConfig = "application/octet-stream"
 )
+
+// ociForeignLayer is what the specification of OCI images has called foreign layers.
+const ociForeignLayer = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 
 // AnnotationDigest names, on a readable manifest and its index entry, the
 // digest of the manifest that the registry has.
@@ -33,12 +39,16 @@ var (
 	// ErrSchema1 is returned for Docker manifests of schema version 1, which
 	// name no configuration and no diff IDs.
 	ErrSchema1 = errors.New("it is a Docker schema 1 manifest, which cannot be verified: rebuild or convert the image")
-	// ErrForeignLayer is returned for layers whose bytes no registry has to give.
+	// ErrForeignLayer is wrapped when the registry does not have the bytes of a layer that
+	// it need not have (IsForeign).
 	ErrForeignLayer = errors.New("it has a foreign (non-distributable) layer, whose bytes are not in the registry")
 	// ErrEncryptedLayer is returned for layers that are encrypted.
 	ErrEncryptedLayer = errors.New("it has an encrypted layer: decrypt the image first")
 	// ErrNotImage is returned for manifests of artifacts that are no container images.
 	ErrNotImage = errors.New("it is no container image")
+	// ErrUnreadable is wrapped when an image is whole, and the library of CRI-O and podman
+	// cannot read it.
+	ErrUnreadable = errors.New("CRI-O cannot read it")
 	// ErrChain is wrapped when manifest, configuration and inventory disagree.
 	ErrChain = errors.New("manifest, configuration and layers disagree")
 )
@@ -81,9 +91,9 @@ func parseManifest(data []byte, mediaType string) (*manifest, error) {
 	if mediaType != v1.MediaTypeImageManifest && mediaType != MediaTypeDockerManifest {
 		return nil, fmt.Errorf("%w: media type %q", ErrNotImage, mediaType)
 	}
-	if m.SchemaVersion != 2 || (m.MediaType != "" && m.MediaType != mediaType) {
-		return nil, fmt.Errorf("%w: schema version %d and media type %q in a manifest of type %q",
-			ErrChain, m.SchemaVersion, m.MediaType, mediaType)
+	// Writers leave the schema version out, and readers do not look at it.
+	if m.MediaType != "" && m.MediaType != mediaType {
+		return nil, fmt.Errorf("%w: media type %q in a manifest of type %q", ErrChain, m.MediaType, mediaType)
 	}
 	if err := CheckDigest(m.Config.Digest); err != nil {
 		return nil, fmt.Errorf("%w: configuration: %w", ErrChain, err)
@@ -110,8 +120,6 @@ func checkLayers(layers []v1.Descriptor) error {
 			return fmt.Errorf("%w: layer %s: %d bytes", ErrChain, l.Digest, l.Size)
 		case strings.HasSuffix(l.MediaType, "+encrypted"):
 			return fmt.Errorf("layer %s: %w", l.Digest, ErrEncryptedLayer)
-		case strings.Contains(l.MediaType, ".nondistributable."), strings.Contains(l.MediaType, ".rootfs.foreign."):
-			return fmt.Errorf("layer %s: %w", l.Digest, ErrForeignLayer)
 		}
 		if _, err := LayerCompression(l.MediaType); err != nil {
 			return fmt.Errorf("layer %s: %w", l.Digest, err)
@@ -120,9 +128,20 @@ func checkLayers(layers []v1.Descriptor) error {
 	return nil
 }
 
-// LayerCompression returns "", "gzip" or "zstd" for a layer's media type, and
-// an error that wraps ErrNotImage for any other.
+// IsForeign reports whether mediaType is that of a foreign (non-distributable) layer,
+// whose bytes a registry need not have.
+func IsForeign(mediaType string) bool {
+	return strings.HasPrefix(mediaType, ociForeignLayer) || strings.HasPrefix(mediaType, dockerForeignLayer)
+}
+
+// LayerCompression returns the compression that a layer's media type says, "" where it
+// says none: the bytes decide. The error wraps ErrNotImage for a media type of
+// something else than layers.
 func LayerCompression(mediaType string) (string, error) {
+	switch mediaType {
+	case "", "application/octet-stream", "application/x-tar":
+		return "", nil
+	}
 	base, suffix, _ := strings.Cut(mediaType, "+")
 	docker := base
 	for _, s := range []string{"gzip", "zstd"} {
@@ -130,8 +149,8 @@ func LayerCompression(mediaType string) (string, error) {
 			docker, suffix = rest, s
 		}
 	}
-	known := base == v1.MediaTypeImageLayer || docker == mediaTypeDockerLayer
-	if !known || (suffix != "" && suffix != "gzip" && suffix != "zstd") {
+	known := base == v1.MediaTypeImageLayer || base == ociForeignLayer || docker == mediaTypeDockerLayer || docker == dockerForeignLayer
+	if !known || !slices.Contains([]string{"", "gzip", "zstd", "xz", "bzip2"}, suffix) {
 		return "", fmt.Errorf("%w: a layer of media type %q", ErrNotImage, mediaType)
 	}
 	return suffix, nil
@@ -144,6 +163,8 @@ type imageConfig struct {
 	Variant      string    `json:"variant"`
 	OSVersion    string    `json:"os.version"`
 	RootFS       v1.RootFS `json:"rootfs"`
+	// Created is read because every reader does, and refuses what is no time.
+	Created *time.Time `json:"created"`
 }
 
 func (c *imageConfig) platform() *v1.Platform {
@@ -155,7 +176,8 @@ func parseConfig(data []byte) (*imageConfig, error) {
 	if err := jsonbound.Unmarshal(data, &c); err != nil {
 		return nil, fmt.Errorf("not an image configuration: %w", err)
 	}
-	if c.RootFS.Type != "layers" {
+	// The type is always the same one, and some writers leave it out.
+	if c.RootFS.Type != "layers" && (c.RootFS.Type != "" || len(c.RootFS.DiffIDs) == 0) {
 		return nil, fmt.Errorf("%w: its configuration has a root file system of type %q", ErrNotImage, c.RootFS.Type)
 	}
 	return &c, nil
@@ -176,6 +198,9 @@ func DescribeImage(manifestBytes []byte, mediaType string, config []byte) (Image
 	c, err := parseConfig(config)
 	if err != nil {
 		return Image{}, fmt.Errorf("%w: configuration: %w", ErrChain, err)
+	}
+	if err := checkReadable(m, mediaType, config); err != nil {
+		return Image{}, err
 	}
 	if len(c.RootFS.DiffIDs) != len(m.Layers) {
 		return Image{}, fmt.Errorf("%w: %d layers, the configuration says %d", ErrChain, len(m.Layers), len(c.RootFS.DiffIDs))

@@ -36,6 +36,15 @@ func pair(mediaType, layerType string, diffIDs int) (manifest, config []byte) {
 	return manifest, config
 }
 
+// config changes the first old of a configuration, and what the manifest says of it.
+func config(old, text string) func(manifest, config []byte) ([]byte, []byte) {
+	return func(m, c []byte) ([]byte, []byte) {
+		changed := strings.Replace(string(c), old, text, 1)
+		s := strings.Replace(string(m), digest.FromBytes(c).String(), digest.FromString(changed).String(), 1)
+		return []byte(strings.Replace(s, fmt.Sprintf(`"size":%d`, len(c)), fmt.Sprintf(`"size":%d`, len(changed)), 1)), []byte(changed)
+	}
+}
+
 func TestDescribeImage(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -54,11 +63,27 @@ func TestDescribeImage(t *testing.T) {
 		{"schema 1 by content", dockerManifest, dockerLayer, 1, func(_, c []byte) ([]byte, []byte) {
 			return []byte(`{"schemaVersion":1,"fsLayers":[]}`), c
 		}, bundle.ErrSchema1},
-		{"foreign", dockerManifest, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", 1, nil, bundle.ErrForeignLayer},
-		{"non-distributable", v1.MediaTypeImageManifest, "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", 1, nil, bundle.ErrForeignLayer},
+		{"foreign", dockerManifest, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", 1, nil, nil},
+		{"non-distributable", v1.MediaTypeImageManifest, "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", 1, nil, nil},
+		{"octet-stream", v1.MediaTypeImageManifest, "application/octet-stream", 1, nil, nil},
+		{"no type", v1.MediaTypeImageManifest, "", 1, nil, nil},
+		{"xz", v1.MediaTypeImageManifest, ociLayer + "+xz", 1, nil, nil},
+		{"octet-stream, Docker", dockerManifest, "application/octet-stream", 1, nil, bundle.ErrUnreadable},
+		{"no media type, Docker", dockerManifest, dockerLayer, 1, func(m, c []byte) ([]byte, []byte) {
+			return []byte(strings.Replace(string(m), `"mediaType":"`+dockerManifest+`",`, "", 1)), c
+		}, bundle.ErrUnreadable},
+		{"no schema version", v1.MediaTypeImageManifest, ociLayer, 1, func(m, c []byte) ([]byte, []byte) {
+			return []byte(strings.Replace(string(m), `"schemaVersion":2,`, "", 1)), c
+		}, nil},
+		{"OCI's configuration in Docker's manifest", dockerManifest, dockerLayer, 1, func(m, c []byte) ([]byte, []byte) {
+			return []byte(strings.Replace(string(m), "application/vnd.docker.container.image.v1+json", v1.MediaTypeImageConfig, 1)), c
+		}, nil},
+		{"no root file system type", v1.MediaTypeImageManifest, ociLayer, 1, config(`"type":"layers",`, ""), nil},
+		{"created that is no time", v1.MediaTypeImageManifest, ociLayer, 1, config(`{`, `{"created":"yesterday",`), bundle.ErrChain},
+		{"environment that is none", v1.MediaTypeImageManifest, ociLayer, 1, config(`{`, `{"config":{"Env":1},`), bundle.ErrUnreadable},
 		{"encrypted", v1.MediaTypeImageManifest, ociLayer + "+gzip+encrypted", 1, nil, bundle.ErrEncryptedLayer},
 		{"artifact", v1.MediaTypeImageManifest, "application/vnd.cncf.helm.chart.content.v1.tar+gzip", 1, nil, bundle.ErrNotImage},
-		{"unknown compression", v1.MediaTypeImageManifest, ociLayer + "+xz", 1, nil, bundle.ErrNotImage},
+		{"unknown compression", v1.MediaTypeImageManifest, ociLayer + "+lz4", 1, nil, bundle.ErrNotImage},
 		{"a list", v1.MediaTypeImageIndex, ociLayer, 1, nil, bundle.ErrNotImage},
 		{"too few diff IDs", v1.MediaTypeImageManifest, ociLayer, 0, nil, bundle.ErrChain},
 		{"too many diff IDs", v1.MediaTypeImageManifest, ociLayer, 2, nil, bundle.ErrChain},

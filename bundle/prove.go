@@ -149,7 +149,7 @@ func (img *Image) checkManifest(data []byte) error {
 func checkConfigType(configType, manifestType string) error {
 	allowed := []string{v1.MediaTypeImageConfig}
 	if manifestType == MediaTypeDockerManifest {
-		allowed = []string{mediaTypeDockerConfig, mediaTypeOldDockerConfig}
+		allowed = []string{mediaTypeDockerConfig, mediaTypeOldDockerConfig, v1.MediaTypeImageConfig, ""}
 	}
 	if !slices.Contains(allowed, configType) {
 		return fmt.Errorf("%w: its configuration is of media type %q", ErrNotImage, configType)
@@ -193,7 +193,7 @@ func (img *Image) checkList(data []byte) error {
 	if err := onlyFields(data, "manifests"); err != nil {
 		return err
 	}
-	if list.SchemaVersion != 2 || (list.MediaType != "" && !IsIndex(list.MediaType)) {
+	if list.SchemaVersion == 1 || (list.MediaType != "" && !IsIndex(list.MediaType)) {
 		return fmt.Errorf("not a manifest list: schema version %d and media type %q", list.SchemaVersion, list.MediaType)
 	}
 	i := slices.IndexFunc(list.Manifests, func(m v1.Descriptor) bool { return m.Digest == img.Digest })

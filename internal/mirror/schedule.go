@@ -12,6 +12,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/pull"
+	"github.com/nodeseal/nodeseal/layout"
 )
 
 // job is one layer to fetch: the bytes that one compressed digest names.
@@ -185,15 +186,48 @@ func (r *run) make(ctx context.Context, j *job) (*made, error) {
 	var m *made
 	var err error
 	for _, ref := range j.refs {
-		err = r.retryWrong(j.layer.Digest, func() error {
+		fetch := func() error {
 			m, err = r.fetchLayer(ctx, ref, j)
 			return err
-		})
+		}
+		err = fetch()
+		if isAny(err, layout.ErrDigest, layout.ErrSize, pull.ErrSize) && r.resize(ctx, ref, j) {
+			err = fetch()
+		}
+		if isWrong(err) {
+			r.src.Reject(j.layer.Digest) // another endpoint may have the right bytes
+			err = fetch()
+		}
 		if !errors.Is(err, pull.ErrNotFound) {
 			break
 		}
 	}
+	if errors.Is(err, pull.ErrNotFound) && bundle.IsForeign(j.layer.MediaType) {
+		err = fmt.Errorf("%w: %w", bundle.ErrForeignLayer, err)
+	}
 	return m, err
+}
+
+// sizer is a Source that can say how long a blob is. BlobSize is as pull.Client's.
+type sizer interface {
+	BlobSize(ctx context.Context, ref string, d digest.Digest) (int64, error)
+}
+
+// resize has the layer fetched with the size that the source says, if that is another
+// one than the manifest's. The manifest's word is a hint, as it is for nodes: the digest
+// proves the layer.
+func (r *run) resize(ctx context.Context, ref string, j *job) bool {
+	src, ok := r.src.(sizer)
+	if !ok {
+		return false
+	}
+	size, err := src.BlobSize(ctx, ref, j.layer.Digest)
+	if err != nil || size == j.layer.Size || size > bundle.MaxBlob {
+		return false
+	}
+	r.o.Progress.Warn(fmt.Sprintf("%s says that layer %s has %d bytes: it has %d", ref, j.layer.Digest, j.layer.Size, size))
+	j.layer.Size = size
+	return true
 }
 
 // isAny reports whether err is one of the targets.

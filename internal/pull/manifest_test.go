@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/pull"
 )
@@ -111,6 +113,45 @@ func TestManifestTemporary(t *testing.T) {
 	}
 }
 
+// TestWrongDigestHeader: the bytes count, as on nodes. They are held to what was asked for.
+func TestWrongDigestHeader(t *testing.T) {
+	t.Parallel()
+	r := plain(t)
+	img := push(t, "acme/app", "v1", 1000, r)
+	r.fail("manifests", always, change(func(rec *httptest.ResponseRecorder, body []byte) []byte {
+		rec.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))
+		return body
+	}))
+	c, _ := newClient(t, pull.Options{})
+	for _, ref := range []string{":v1", "@" + img.manifest.String()} {
+		if m, err := c.Manifest(t.Context(), r.host+"/acme/app"+ref); err != nil || m.Digest != img.manifest {
+			t.Errorf("%s: %s, %v", ref, m.Digest, err)
+		}
+	}
+}
+
+// TestBlobSize: the registry is asked how long a blob is.
+func TestBlobSize(t *testing.T) {
+	t.Parallel()
+	r := plain(t)
+	img := push(t, "acme/app", "v1", 1000, r)
+	c, _ := newClient(t, pull.Options{Retries: -1})
+	ref := r.host + "/acme/app:v1"
+	if n, err := c.BlobSize(t.Context(), ref, img.layer); err != nil || n != img.size() {
+		t.Errorf("%d bytes, %v, want %d", n, err, img.size())
+	}
+	if _, err := c.BlobSize(t.Context(), ref, digest.FromString("x")); !errors.Is(err, pull.ErrNotFound) {
+		t.Errorf("a blob that is missing: %v", err)
+	}
+	r.fail("HEAD", always, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Transfer-Encoding", "chunked")
+		w.WriteHeader(http.StatusOK)
+	})
+	if n, err := c.BlobSize(t.Context(), ref, img.layer); !errors.Is(err, pull.ErrSize) {
+		t.Errorf("a registry that does not say: %d, %v", n, err)
+	}
+}
+
 func TestManifestHopeless(t *testing.T) {
 	t.Parallel()
 	said := func(contentType string) fault {
@@ -122,10 +163,6 @@ func TestManifestHopeless(t *testing.T) {
 	otherBytes := change(func(rec *httptest.ResponseRecorder, body []byte) []byte {
 		rec.Header().Del("Docker-Content-Digest")
 		return append(body, '\n')
-	})
-	otherDigest := change(func(rec *httptest.ResponseRecorder, body []byte) []byte {
-		rec.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))
-		return body
 	})
 	long := func(header, value string) fault {
 		return change(func(rec *httptest.ResponseRecorder, _ []byte) []byte {
@@ -144,7 +181,6 @@ func TestManifestHopeless(t *testing.T) {
 		{"400", ":v1", status(400), nil},
 		{"wait of an hour", ":v1", status(429, "Retry-After", "3600"), nil},
 		{"other bytes", "@", otherBytes, pull.ErrDigest},
-		{"other digest than it says", ":v1", otherDigest, pull.ErrDigest},
 		{"other media type", ":v1", said("application/vnd.oci.image.index.v1+json"), pull.ErrMediaType},
 		{"no JSON", ":v1", change(func(rec *httptest.ResponseRecorder, _ []byte) []byte {
 			rec.Header().Del("Docker-Content-Digest")

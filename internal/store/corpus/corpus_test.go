@@ -117,7 +117,7 @@ func TestLayers(t *testing.T) {
 	if testing.Short() {
 		return
 	}
-	write(t, rows)
+	holdPage(t, page, head, "layer", "containers/storage", rows)
 }
 
 // clean wants no finding.
@@ -181,12 +181,12 @@ func unpack(t *testing.T, layer []byte) error {
 }
 
 // library opens a store of the library.
-func library(t *testing.T) storage.Store {
+func library(t *testing.T, options ...string) storage.Store {
 	t.Helper()
 	dir := t.TempDir()
 	lib, err := storage.GetStore(storage.StoreOptions{
 		RunRoot: filepath.Join(dir, "run"), GraphRoot: filepath.Join(dir, "root"), GraphDriverName: "overlay",
-		GraphDriverOptions: []string{"overlay.skip_mount_home=true"},
+		GraphDriverOptions: append([]string{"overlay.skip_mount_home=true"}, options...),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -209,8 +209,8 @@ func put(lib storage.Store, layer []byte) error {
 	return err
 }
 
-// write holds the rows to the page.
-func write(t *testing.T, rows []row) {
+// holdPage holds the rows to a page, or with -update writes it.
+func holdPage(t *testing.T, page, head, what, library string, rows []row) {
 	t.Helper()
 	slices.SortStableFunc(rows, func(a, b row) int { return strings.Compare(a.group, b.group) })
 	var b strings.Builder
@@ -219,7 +219,7 @@ func write(t *testing.T, rows []row) {
 	for _, r := range rows {
 		if r.group != group {
 			group = r.group
-			fmt.Fprintf(&b, "\n## %s\n\n| layer | containers/storage | nodeseal | |\n|---|---|---|---|\n", strings.ToUpper(group[:1])+group[1:])
+			fmt.Fprintf(&b, "\n## %s\n\n| %s | %s | nodeseal | |\n|---|---|---|---|\n", strings.ToUpper(group[:1])+group[1:], what, library)
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", strings.NewReplacer("\n", `\n`, "|", `\|`).Replace(r.name), r.library, r.ours, r.note)
 	}
@@ -231,7 +231,7 @@ func write(t *testing.T, rows []row) {
 	}
 	got, err := os.ReadFile(page)
 	if err != nil || string(got) != b.String() {
-		t.Errorf("docs/compatibility.md is not what the corpus gives (%v): go test ./internal/store/corpus -update", err)
+		t.Errorf("%s is not what the corpus gives (%v): make corpus UPDATE=1", filepath.Base(page), err)
 	}
 }
 
