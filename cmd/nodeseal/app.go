@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,7 +17,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 	"github.com/nodeseal/nodeseal/internal/visible"
-	"github.com/nodeseal/nodeseal/internal/whatis"
 )
 
 // app is what all commands share: where they read and write, and how.
@@ -159,9 +157,6 @@ func (a *app) openInput(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening list: %w", err)
-	}
-	if err := whatis.NoList(f); err != nil {
-		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

@@ -125,7 +125,7 @@ func isPrecondition(err error) bool {
 		return true // not root
 	}
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
-		is(err, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, own.ErrForeign,
+		is(err, carry.ErrNoBundle, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, own.ErrForeign,
 			syscall.ENOSPC, syscall.EDQUOT)
 }
 
@@ -189,13 +189,15 @@ func hint(err error) string {
 	case errors.As(err, &unread):
 		return "docs/rbac.yaml has an account that may read all of it; where no account may, retire without --cluster asks this node only"
 	case errors.As(err, &tooFull):
-		return "make room (nodeseal retire, podman image prune), or say with --gc-threshold what kubelet's threshold is"
+		return "nothing was changed: report these figures to the administrator, who makes room, or names kubelet's own threshold with --gc-threshold"
 	case errors.As(err, &noRoom):
-		return "make room (nodeseal retire, nodeseal clean, podman image prune) and run the same command again"
+		return "nothing was changed: report these figures to the administrator; when there is room, run the same command again"
 	case errors.Is(err, carry.ErrUnsigned):
 		return "nodeseal sign BUNDLE --key KEY signs it"
 	case errors.Is(err, own.ErrForeign):
 		return "remove what the error names, or give it to the user that runs nodeseal (chown) and close it to others (chmod go-w); bundle takes another directory with --work"
+	case errors.Is(err, carry.ErrNoBundle):
+		return "is it the right stick? ls shows its files: a bundle's name ends with .tar.zst or .tar.zst.000"
 	case errors.Is(err, carry.ErrBundles):
 		return "leave the one that is meant, or name it: nodeseal import DIR/BUNDLE"
 	case errors.Is(err, filelock.ErrBusy):

@@ -20,7 +20,7 @@ func TestHints(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&store.NeedError{Need: store.Need{Bytes: 2}, FreeBytes: 1}, "make room"},
+		{&store.NeedError{Need: store.Need{Bytes: 2}, FreeBytes: 1}, "report these figures"},
 		{&store.UsageError{Size: 1}, "--gc-threshold"},
 		{carry.ErrBundles, "nodeseal import DIR/BUNDLE"},
 		{&slot.FullError{}, "nodeseal retire SLOT"},

@@ -123,5 +123,5 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	if err != nil {
 		return fmt.Errorf("importing %w", err)
 	}
-	return a.show(result.NewImport(res, o.slots.sysroot != ""))
+	return a.show(result.NewImport(res, o.slots.sysroot != "").Step(o.slots.configured))
 }

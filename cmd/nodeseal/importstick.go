@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,9 +31,9 @@ func newImportStickCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import-stick DIR",
 		Short: "Import the bundle on a stick, as the unit does when one is plugged in",
-		Long: `Import the one bundle in a directory into the free slot, and write the result into
-that directory too, as result-NODE.txt. With --key only a bundle that the key
-signed. Where there is no bundle, or a slot holds it already, nothing is done.
+		Long: `Import the one bundle in a directory into the free slot, and add the result to
+result-NODE.txt in that directory. With --key, take only a bundle that the key signed.
+If a slot holds the bundle already, nothing is done; without a bundle the exit code is 5.
 
 With --device a block device is mounted at the directory while the command runs: only
 with one of the file systems that sticks have, and read-only but for the result.
@@ -80,11 +81,9 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 		defer func() { err = errors.Join(err, mounted.Close()) }()
 		writable = mounted.Writable
 	}
+	began := time.Now()
+	out := result.Stick{Node: node, Program: programVersion()}
 	path, err := carry.Find(ctx, dir)
-	if errors.Is(err, carry.ErrNoBundle) {
-		return a.show(result.Stick{Node: node})
-	}
-	out := result.Stick{Node: node}
 	if err == nil {
 		out.Bundle = filepath.Base(path)
 		if install.IsImage(path) {
@@ -93,11 +92,12 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 		}
 	}
 	if err == nil {
-		out.Import, err = o.importFrom(ctx, a, path)
+		err = o.importFrom(ctx, a, path, &out)
 	}
 	if err != nil {
-		out.Error = err.Error()
+		out.Error, out.Next = err.Error(), hint(err)
 	}
+	out.Time, out.Seconds = time.Now().UTC(), int64(time.Since(began).Seconds())
 	if _, serr := os.Stat(dir); errors.Is(serr, fs.ErrNotExist) {
 		return err // there is no stick to leave anything on
 	}
@@ -139,25 +139,27 @@ func (o *importStickOptions) plan(ctx context.Context, a *app, dir string) error
 }
 
 // importFrom imports the bundle at path.
-func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string) (*result.Import, error) {
+func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string, out *result.Stick) error {
 	root, err := o.slots.open(false)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	src, err := o.open(ctx, a, path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer src.Close()
+	out.Release, out.Inventory = src.About()
 	res, err := install.Run(ctx, src, install.Target{Root: root}, o.options(a))
 	if err != nil {
-		return nil, fmt.Errorf("importing %w", err)
+		return fmt.Errorf("importing %w", err)
 	}
-	out := result.NewImport(res, o.slots.sysroot != "")
-	return &out, nil
+	imported := result.NewImport(res, o.slots.sysroot != "").Step(o.slots.configured)
+	out.Import = &imported
+	return nil
 }
 
-// leaveOn writes the result on the stick, unless it is there.
+// leaveOn adds the result to those on the stick.
 func leaveOn(dir string, r result.Stick) error {
 	var text bytes.Buffer
 	if err := r.WriteText(&text); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/pflag"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 	"github.com/nodeseal/nodeseal/internal/visible"
+	"github.com/nodeseal/nodeseal/internal/whatis"
 )
 
 // listOptions say where the references come from: any of the sources together.
@@ -84,11 +86,23 @@ func (o *listOptions) gather(ctx context.Context, a *app, registry *registryOpti
 	return res, s.Stores, nil
 }
 
+// openList opens a file with a list or objects, as openInput does. The error is a
+// *whatis.Error if it is something else.
+func (a *app) openList(path string) (io.ReadCloser, error) {
+	r, err := a.openInput(path)
+	if f, ok := r.(*os.File); ok && err == nil {
+		if err := whatis.NoList(f); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+	return r, err
+}
+
 // files are the files that flags name.
 func (a *app) files(paths []string) []sources.File {
 	files := make([]sources.File, 0, len(paths))
 	for _, path := range paths {
-		files = append(files, sources.File{Name: path, Open: func() (io.ReadCloser, error) { return a.openInput(path) }})
+		files = append(files, sources.File{Name: path, Open: func() (io.ReadCloser, error) { return a.openList(path) }})
 	}
 	return files
 }

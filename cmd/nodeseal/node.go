@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -68,4 +70,14 @@ func (o *nodeOptions) node(slots *slotOptions) (slot.Node, error) {
 		node.Stores = append(node.Stores, slots.path(s))
 	}
 	return node, nil
+}
+
+// configured reports whether the storage.conf of the node names a store.
+func (o *slotOptions) configured(store string) bool {
+	conf, _, err := (&nodeOptions{storageConf: nodeStorageConf}).storage(o)
+	if err != nil {
+		return false
+	}
+	abs, err := filepath.Abs(store)
+	return err == nil && slices.ContainsFunc(conf.Stores, func(s string) bool { return filepath.Clean(o.path(s)) == abs })
 }

@@ -78,7 +78,7 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 	if err != nil {
 		return fmt.Errorf("resealing with %w", err)
 	}
-	out, err := result.NewReseal(result.NewImport(res, o.slots.sysroot != ""), root)
+	out, err := result.NewReseal(result.NewImport(res, o.slots.sysroot != "").Step(o.slots.configured), root)
 	if err != nil {
 		return err
 	}

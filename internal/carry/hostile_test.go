@@ -2,6 +2,7 @@ package carry
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,6 +150,10 @@ func TestLeaveResult(t *testing.T) {
 			if err := put(path); err != nil {
 				t.Fatal(err)
 			}
+			want := "node n1: OK\n"
+			if name == "older" && file == "result-n1.txt" {
+				want = "a longer text of an earlier run\n\n" + want
+			}
 			inTime(t, func() {
 				for range 2 {
 					err := LeaveResult(dir, "some/n1", []byte("node n1: OK\n"))
@@ -159,7 +164,7 @@ func TestLeaveResult(t *testing.T) {
 						}
 						continue
 					}
-					if data, rerr := os.ReadFile(filepath.Join(dir, "result-n1.txt")); err != nil || rerr != nil || string(data) != "node n1: OK\n" {
+					if data, rerr := os.ReadFile(filepath.Join(dir, "result-n1.txt")); err != nil || rerr != nil || string(data) != want {
 						t.Errorf("%s at %s: %q, %v, %v", name, file, data, err, rerr)
 					}
 				}
@@ -168,5 +173,21 @@ func TestLeaveResult(t *testing.T) {
 	}
 	if data, err := os.ReadFile(secret); err != nil || string(data) != "untouched" {
 		t.Errorf("the file outside has %q, %v", data, err)
+	}
+}
+
+// TestResultsAreBounded: the newest results are kept.
+func TestResultsAreBounded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	text := strings.Repeat("a line of a result\n", 2000)
+	for i := range 40 {
+		if err := LeaveResult(dir, "n1", fmt.Appendf(nil, "run %d\n%s", i, text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "result-n1.txt"))
+	if err != nil || len(data) > maxResult+len(text)+20 || !strings.HasPrefix(string(data), "a line") || !strings.Contains(string(data), "run 38\n") || !strings.Contains(string(data), "run 39\n") {
+		t.Errorf("%d bytes, %v", len(data), err)
 	}
 }

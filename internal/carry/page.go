@@ -52,8 +52,11 @@ func steps(res *Result) []step {
 		step{Icon: "import", Title: "Import", Commands: []string{imports},
 			After: []string{"It takes some minutes and says how far it is. If it was interrupted, run it again: it resumes."}},
 		step{Icon: "ok", Title: "Look for OK", Text: []string{
-			"OK on the console, and in result-NODE.txt on the stick with the name of this node: the node holds the images.",
-			"FAILED says why: stop, and report it with that file.",
+			"The last line on the console says it; the same is in result-NODE.txt on the stick, with the name of this node. The newest result is at its end.",
+			"OK and DONE: the node holds the images.",
+			"OK: nothing to do: the node held these images already. That is right, too.",
+			"ONE STEP IS LEFT: the images are there, but the node's configuration is not: tell the administrator.",
+			"FAILED says why, and STOP: report it with that file. Nothing that was on the node before is lost.",
 		}},
 		step{Icon: "next", Title: "Next node", Commands: []string{"umount " + stick},
 			After: []string{"Then take the stick out. (A node that imported by itself has unmounted it.)"}},

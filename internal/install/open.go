@@ -73,6 +73,18 @@ func Open(ctx context.Context, path string, opts OpenOptions) (*Source, error) {
 	return s, nil
 }
 
+// About returns the release of the bundle, "" if it has none, and the digest of its
+// inventory; of an image file that of the file.
+func (s *Source) About() (release string, id digest.Digest) {
+	if s.file == nil {
+		return "", s.digest
+	}
+	if r := s.file.Inventory().Release; r != nil {
+		release = r.Version
+	}
+	return release, digest.FromBytes(s.file.RawInventory())
+}
+
 // IsImage reports whether the source at path is an image file.
 func IsImage(path string) bool { return image.IsImage(path) }
 

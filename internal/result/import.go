@@ -41,6 +41,22 @@ type Import struct {
 	// Signature is the file with the signature of Image's digest, with --sign-key.
 	Signature string       `json:"signature,omitempty"`
 	Seal      *seal.Report `json:"seal,omitempty"`
+	// Next is what is left to do, in one line.
+	Next string `json:"next,omitempty"`
+}
+
+// Step returns the import with what is left to do: configured reports whether the node's
+// storage.conf names a store.
+func (r Import) Step(configured func(store string) bool) Import {
+	switch {
+	case r.Seal == nil && r.Image != "" && r.Slot == "":
+		r.Next = "DONE: on a node, nodeseal import " + r.Image + " puts it into a slot"
+	case configured(r.Store):
+		r.Next = "DONE: this node holds the images and needs no registry for them"
+	default:
+		r.Next = "ONE STEP IS LEFT: the node's storage.conf does not name " + r.Store + ", so CRI-O and podman do not see it: nodeseal config storage.conf prints one that does"
+	}
+	return r
 }
 
 // NewImport describes an import into a store of this machine, or, if away, of a disk of
@@ -60,9 +76,17 @@ func NewImport(r *install.Result, away bool) Import {
 	return out
 }
 
-// WriteText shows it to people.
+// WriteText shows it to people. The last line says what is left to do.
 func (r Import) WriteText(w io.Writer) error {
 	p := &printer{w: w}
+	r.write(p)
+	if r.Next != "" {
+		p.line("%s", r.Next)
+	}
+	return p.err
+}
+
+func (r Import) write(p *printer) {
 	switch {
 	case r.Already && r.Slot == "":
 		p.line("OK: nothing to do: %s holds this bundle", r.Store)
@@ -85,7 +109,6 @@ func (r Import) WriteText(w io.Writer) error {
 		p.line("%s: signature of its digest", r.Signature)
 	}
 	if p.err == nil && r.Seal != nil {
-		p.err = Seal{*r.Seal}.WriteText(w)
+		p.err = Seal{*r.Seal}.WriteText(p.w)
 	}
-	return p.err
 }

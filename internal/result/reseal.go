@@ -44,10 +44,8 @@ func NewReseal(imported Import, root *slot.Root) (*Reseal, error) {
 
 // WriteText shows it to people.
 func (r Reseal) WriteText(w io.Writer) error {
-	if err := r.Import.WriteText(w); err != nil {
-		return err
-	}
 	p := &printer{w: w}
+	r.write(p)
 	if r.Taken > 0 {
 		p.line("%s taken from %s and verified, %d extracted from %s", plural(r.Taken, "layer"), r.takenFrom, r.Extracted, r.extractedFrom)
 	}
@@ -62,6 +60,9 @@ func (r Reseal) WriteText(w io.Writer) error {
 	}
 	if len(r.Restarted) > 0 {
 		p.line("restarted CRI-O, and kubelet with it; containers go on")
+	}
+	if r.Next != "" {
+		p.line("%s", r.Next)
 	}
 	return p.err
 }

@@ -2,30 +2,52 @@ package result
 
 import (
 	"io"
+	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
-// Stick is what import-stick prints, and leaves on the stick.
+// Stick is what import-stick prints, and adds to the result on the stick.
 type Stick struct {
 	Node string `json:"node"`
-	// Bundle is "" where there was none.
-	Bundle string  `json:"bundle,omitempty"`
-	Import *Import `json:"import,omitempty"`
-	Error  string  `json:"error,omitempty"`
+	// Time is when it ended, Seconds how long it took, Program which nodeseal it was.
+	Time    time.Time `json:"time"`
+	Seconds int64     `json:"seconds"`
+	Program string    `json:"program"`
+	// Bundle is "" where there was none. Release and Inventory, the digest of its
+	// inventory, are "" if they are not known.
+	Bundle    string        `json:"bundle,omitempty"`
+	Release   string        `json:"release,omitempty"`
+	Inventory digest.Digest `json:"inventory,omitempty"`
+	Import    *Import       `json:"import,omitempty"`
+	Error     string        `json:"error,omitempty"`
+	// Next is what to do after an error.
+	Next string `json:"next,omitempty"`
 }
 
 // WriteText shows it to people.
 func (r Stick) WriteText(w io.Writer) error {
 	p := &printer{w: w}
+	p.line("%s, %d s, nodeseal %s", r.Time.UTC().Format(time.RFC3339), r.Seconds, r.Program)
+	if r.Bundle != "" {
+		about := ""
+		if r.Release != "" {
+			about += ", release " + r.Release
+		}
+		if r.Inventory != "" {
+			about += ", " + r.Inventory.String()
+		}
+		p.line("node %s: bundle %s%s", r.Node, r.Bundle, about)
+	}
 	switch {
 	case r.Error != "":
 		p.line("node %s: FAILED: %s", r.Node, r.Error)
-	case r.Bundle == "":
-		p.line("node %s: nothing to do: no bundle on the stick", r.Node)
-	default:
-		p.line("node %s: bundle %s", r.Node, r.Bundle)
-		if p.err == nil {
-			p.err = r.Import.WriteText(w)
+		if r.Next != "" {
+			p.line("  -> %s", r.Next)
 		}
+		p.line("STOP: report this with the file result-%s.txt", r.Node)
+	case p.err == nil:
+		p.err = r.Import.WriteText(w)
 	}
 	return p.err
 }
