@@ -20,7 +20,7 @@ type configAllOptions struct {
 
 func (o *configAllOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.pools, "pool", nil, poolUsage+"; may be repeated")
-	flags.BoolVar(&o.pinned, "pinned-image-set", false, "pin the images of --bundle by a PinnedImageSet, not by globs")
+	flags.BoolVar(&o.pinned, "pinned-image-set", false, "write a PinnedImageSet of all images of --bundle, and leave pins to it unless --pin is given")
 	o.node.addUnitFlags(flags)
 	o.node.addClusterFlags(flags)
 }
@@ -33,7 +33,13 @@ func newConfigAllCommand(a *app) *cobra.Command {
 		Short: "Write everything for a cluster, and a README of the order",
 		Long: `Write every object that a cluster needs into a directory, numbered in the order in
 which they are applied, and a README.md: pause the pools, apply, unpause, one
-reboot of each node. What would break the cluster is refused, with the reason.`,
+reboot of each node. What would break the cluster is refused, with the reason.
+
+The version decides how nodes get the operating system's image. If the bundle has
+its layers as a registry has them, nodeseal serve answers for them on every
+release. If it does not, 4.19.12 to 4.22 get a PinnedImageSet of that image, which
+makes upgrades read the slot; earlier releases cannot upgrade without a registry
+then, and a warning says so. From 4.23 on the slot is read in any case.`,
 		Example: `  nodeseal config all --pool master --pool worker --ocp-version 4.18 --bundle release.tar.zst --cluster -o config`,
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,11 +70,7 @@ reboot of each node. What would break the cluster is refused, with the reason.`,
 // files returns everything for the cluster.
 func (o *configAllOptions) files(ctx context.Context, a *app) (configFiles, error) {
 	var out configFiles
-	if o.pinned && len(o.node.pins) > 0 {
-		return out, usageError{errors.New("--pin and --pinned-image-set cannot both be given: " +
-			"arrays of CRI-O's drop-ins replace each other, so one of them would have no effect")}
-	}
-	o.node.noPins = o.node.noPins || o.pinned
+	o.node.noPins = o.node.noPins || o.pinned && len(o.node.pins) == 0
 	if o.pinned && o.node.sources.bundle == "" {
 		return out, usageError{errors.New("--pinned-image-set takes the images of --bundle, which is missing")}
 	}
@@ -79,12 +81,20 @@ func (o *configAllOptions) files(ctx context.Context, a *app) (configFiles, erro
 	opts := manifest.Options{
 		Pools: o.pools, Version: v, Settings: s, RuntimeConfig: o.node.runtimeConfig, Installer: o.installer,
 	}
-	if o.pinned {
-		if opts.PinnedImages, err = carried.DigestReferences(ctx, o.node.sources.bundle); err != nil {
+	if o.node.sources.bundle != "" {
+		has, err := carried.Read(ctx, o.node.sources.bundle)
+		if err != nil {
 			return out, err
 		}
-	}
-	if o.node.sources.bundle != "" {
+		opts.OS = manifest.OperatingSystems{PinnedImages: manifest.PinnedImages(has.OS), Originals: has.Originals}
+		if o.pinned {
+			opts.Pinned = manifest.PinnedImages(has.All)
+		} else if opts.OS.NeedsPinned(v) {
+			opts.Pinned = opts.OS.PinnedImages
+		}
+		if lack := opts.OS.Lack(v, len(opts.Pinned.Refs) > 0); lack != "" {
+			a.progress().Warn(lack)
+		}
 		if opts.Signatures, err = carried.BundleSignatures(ctx, o.node.sources.bundle); err != nil {
 			return out, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/ocp"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/trust"
 )
@@ -33,7 +34,7 @@ func addRootFlag(flags *pflag.FlagSet, root *string) {
 }
 
 func addVersionFlag(flags *pflag.FlagSet, version *string) {
-	flags.StringVar(version, "ocp-version", "", "the cluster's `VERSION`, as in 4.18")
+	flags.StringVar(version, "ocp-version", "", "the cluster's `VERSION` with its patch level, as in 4.20.4; what 4.19 does depends on it")
 }
 
 // addUnitFlags adds what concerns any machine, with OpenShift or without.
@@ -41,7 +42,7 @@ func (o *configNodeOptions) addUnitFlags(flags *pflag.FlagSet) {
 	addRootFlag(flags, &o.root)
 	flags.StringArrayVar(&o.pins, "pin", nil,
 		"`PATTERN` of what kubelet never removes: the start of references with a star, as in quay.io/openshift-release-dev/*; may be repeated (default from --bundle)")
-	flags.BoolVar(&o.noPins, "no-pins", false, "leave pins out: for a PinnedImageSet in their place")
+	flags.BoolVar(&o.noPins, "no-pins", false, "leave pins out, for a PinnedImageSet of all images in their place")
 	flags.StringVar(&o.nameserver, "nameserver", "", "for machines without DNS: the `ADDRESS` that NetworkManager gets as the only nameserver")
 	flags.Var(&o.key, "key", "public key `FILE` (PEM) that bundles on sticks must be signed with")
 	flags.StringVar(&o.sources.bundle, "bundle", "", "the `BUNDLE` whose repositories are pinned and are asked of nodeseal serve")
@@ -130,6 +131,9 @@ func (o *configNodeOptions) settings(ctx context.Context, a *app) (machine.Setti
 	if err != nil {
 		return s, v, err
 	}
+	if v.NeedsPatch() {
+		a.progress().Say(fmt.Sprintf("--ocp-version %s without its patch level counts as before %s, the first with PinnedImageSet by default", v, ocp.FirstPinned()))
+	}
 	if s.StorageConf, err = o.storageConf(a, v); err != nil {
 		return s, v, err
 	}
@@ -181,7 +185,7 @@ func (o *configNodeOptions) storageConf(a *app, v manifest.Version) ([]byte, err
 func readPublicKey(a *app, path string) ([]byte, error) {
 	r, err := a.openInput(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--key: want a public key: %w", err)
 	}
 	data, err := readAllClose(r, path)
 	if err != nil {

@@ -97,13 +97,26 @@ storage.conf, from 4.23 on. Print the MachineConfig with
 
 func newConfigPinnedCommand(a *app) *cobra.Command {
 	var pool, version, path string
+	var osOnly bool
 	cmd := &cobra.Command{
 		Use:   "pinnedimageset --pool POOL --ocp-version 4.N --bundle FILE",
 		Short: "Print PinnedImageSets with the images of a bundle",
-		Long: `Print PinnedImageSets with every image of a bundle by digest, at most 500 in each.
-They change with each release; the pins of the MachineConfig do not, and do the
-same. Never both: print the MachineConfig with --no-pins then.`,
-		Example: `  nodeseal config pinnedimageset --pool worker --ocp-version 4.19 --bundle release.tar.zst | oc apply -f -`,
+		Long: `Print PinnedImageSets with every image of a bundle by digest, at most 500 in each,
+or with --os-only the operating system's alone. Pins of the MachineConfig only keep
+images from kubelet's garbage collection. A PinnedImageSet does so too, and more:
+
+- From 4.19.12 to 4.22 an upgrade reads the operating system's image from the slot
+  only on nodes with a PinnedImageSet, else from a registry. The first boot of a
+  node asks a registry all the same.
+- The machine-config daemon pulls each image that a node does not have into the
+  primary store, and wants 16 GiB beside it. If it cannot, the pool is degraded.
+- It is of one release: apply it when the nodes have imported that release, before
+  the upgrade, and delete or replace it before retire.
+
+Pins may stay beside it if they cover its images, as those from the same bundle
+do: CRI-O takes the last of its drop-ins, which is that of the pins. If they do not,
+print the MachineConfig with --no-pins.`,
+		Example: `  nodeseal config pinnedimageset --pool worker --ocp-version 4.20.4 --bundle release.tar.zst --os-only | oc apply -f -`,
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, err := parseVersion(version)
@@ -113,17 +126,22 @@ same. Never both: print the MachineConfig with --no-pins then.`,
 			if path == "" {
 				return usageError{errors.New("config pinnedimageset: --bundle FILE is missing")}
 			}
-			refs, err := carried.DigestReferences(cmd.Context(), path)
+			has, err := carried.Read(cmd.Context(), path)
 			if err != nil {
 				return err
 			}
-			content, err := manifest.PinnedImageSets(pool, v, refs)
+			images := has.All
+			if osOnly {
+				images = has.OS
+			}
+			content, err := manifest.PinnedImageSets(pool, v, manifest.PinnedImages(images))
 			return a.showObject("pinnedimageset-"+pool, content, err)
 		},
 	}
 	onePool(cmd, &pool)
 	addVersionFlag(cmd.Flags(), &version)
 	cmd.Flags().StringVar(&path, "bundle", "", "the `BUNDLE` whose images are pinned")
+	cmd.Flags().BoolVar(&osOnly, "os-only", false, "pin only the images of operating systems")
 	return cmd
 }
 

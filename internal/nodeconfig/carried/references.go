@@ -7,24 +7,67 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
 )
 
-// DigestReferences returns the references by digest of the bundle at path, sorted.
-func DigestReferences(ctx context.Context, path string) ([]string, error) {
+// Contents are the images of a bundle, as configuration needs them.
+type Contents struct {
+	// All are the references by digest, sorted, and what their layers take unpacked.
+	All Images
+	// OS are those of operating systems; Originals says that the bundle keeps the layers of
+	// all of them as a registry has them.
+	OS        Images
+	Originals bool
+}
+
+// Images are references, and what their layers take unpacked, in bytes.
+type Images struct {
+	Refs     []string
+	Unpacked int64
+}
+
+// Read returns the contents of the bundle at path.
+func Read(ctx context.Context, path string) (Contents, error) {
 	f, err := archive.OpenFile(ctx, path)
 	if err != nil {
-		return nil, err
+		return Contents{}, err
 	}
 	defer f.Close() //nolint:errcheck // read only
-	var refs []string
-	for _, img := range f.Inventory().Images {
+	return contents(f.Inventory()), nil
+}
+
+func contents(inv *bundle.Inventory) Contents {
+	var systems []bundle.Image
+	originals := true
+	for _, img := range inv.Images {
+		if img.Role == bundle.RoleOS {
+			systems = append(systems, img)
+			originals = originals && img.Original
+		}
+	}
+	return Contents{All: images(inv.Images), OS: images(systems), Originals: originals && len(systems) > 0}
+}
+
+func images(all []bundle.Image) Images {
+	var out Images
+	counted := make(map[digest.Digest]bool)
+	for _, img := range all {
 		for _, name := range append([]string{img.Ref}, img.Names...) {
 			if strings.Contains(name, "@") {
-				refs = append(refs, name)
+				out.Refs = append(out.Refs, name)
+			}
+		}
+		for _, l := range img.Layers {
+			if !counted[l.DiffID] {
+				counted[l.DiffID] = true
+				out.Unpacked += l.DiffSize
 			}
 		}
 	}
-	slices.Sort(refs)
-	return slices.Compact(refs), nil
+	slices.Sort(out.Refs)
+	out.Refs = slices.Compact(out.Refs)
+	return out
 }

@@ -9,6 +9,7 @@ import (
 	"text/template"
 
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/ocp"
 )
 
 // Options say what All makes.
@@ -21,8 +22,10 @@ type Options struct {
 	// RuntimeConfig leaves storage.conf to a ContainerRuntimeConfig;
 	// Settings.StorageConf must be nil then.
 	RuntimeConfig bool
-	// PinnedImages makes PinnedImageSets; Settings.Pins must be empty then.
-	PinnedImages []string
+	// Pinned makes PinnedImageSets; Settings.Pins must be empty or cover all of them.
+	Pinned PinnedImages
+	// OS says what the nodes will have of operating systems.
+	OS OperatingSystems
 	// Signatures are those of release images; there may be none.
 	Signatures []ReleaseSignature
 	// Installer makes DaemonSets where its Image is set.
@@ -46,8 +49,11 @@ func (o Options) Check() error {
 	if len(o.Pools) == 0 {
 		return machine.Refuse("--pool is missing: every pool gets its own MachineConfig")
 	}
-	if len(o.Settings.Pins) > 0 && len(o.PinnedImages) > 0 {
-		return machine.Refuse("pins and a PinnedImageSet at once: arrays of CRI-O's drop-ins replace each other, so one of them would have no effect")
+	if pins := o.Settings.Pins; len(pins) > 0 {
+		if lost := ocp.Uncovered(pins, o.Pinned.Refs); len(lost) > 0 {
+			return machine.Refuse("the pins (%s) do not cover %d images of the PinnedImageSet, among them %s: arrays of CRI-O's drop-ins replace each other, "+
+				"and %s is the last; add a --pin for them", strings.Join(pins, ", "), len(lost), lost[0], machine.PinsFile)
+		}
 	}
 	if o.RuntimeConfig && o.Settings.StorageConf != nil {
 		return machine.Refuse("a storage.conf and a ContainerRuntimeConfig at once: the MachineConfig's file would win over what the operator writes, and hide its later changes")
@@ -85,8 +91,8 @@ func All(o Options) ([]File, error) {
 			content, e := ContainerRuntimeConfig(pool, o.Version, o.Settings)
 			err = add("40-containerruntimeconfig-"+pool+".yaml", content, e)
 		}
-		if err == nil && len(o.PinnedImages) > 0 {
-			content, e := PinnedImageSets(pool, o.Version, o.PinnedImages)
+		if err == nil && len(o.Pinned.Refs) > 0 {
+			content, e := PinnedImageSets(pool, o.Version, o.Pinned)
 			err = add("50-pinnedimageset-"+pool+".yaml", content, e)
 		}
 	}
@@ -116,7 +122,7 @@ func (o Options) readme(pools []string, files []File) ([]byte, error) {
 	err = t.Execute(&out, map[string]any{
 		"Version": o.Version, "Pools": pools, "Root": o.Settings.Root, "Files": files, "Namespace": Namespace,
 		"DaemonSet": has("10-"), "Policy": has("20-"), "RuntimeConfig": has("40-"), "Pinned": has("50-"),
-		"Signatures": has("60-"),
+		"Signatures": has("60-"), "OS": o.osText(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the README: %w", err)

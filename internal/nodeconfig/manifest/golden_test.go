@@ -99,9 +99,9 @@ func everything(t *testing.T) map[string][]byte {
 	add("machineconfig.yaml", content, err)
 	content, err = ContainerRuntimeConfig("infra", version(t, "4.23"), bare)
 	add("containerruntimeconfig.yaml", content, err)
-	content, err = PinnedImageSets("master", version(t, "4.19"), images(3))
+	content, err = PinnedImageSets("master", version(t, "4.19.12"), PinnedImages{images(3), 3_210_000_000})
 	add("pinnedimageset.yaml", content, err)
-	content, err = PinnedImageSets("master", version(t, "4.18"), images(1))
+	content, err = PinnedImageSets("master", version(t, "4.18"), PinnedImages{Refs: images(1)})
 	add("pinnedimageset-v1alpha1.yaml", content, err)
 	content, err = NodeDisruptionPolicy(version(t, "4.17"), full)
 	add("nodedisruptionpolicy.yaml", content, err)
@@ -112,7 +112,7 @@ func everything(t *testing.T) map[string][]byte {
 	for name, o := range map[string]Options{
 		"README-4.16.md": {Pools: []string{"master"}, Version: version(t, "4.16"), Settings: full},
 		"README-5.0.md": {Pools: []string{"worker", "master"}, Version: version(t, "5.0"), Settings: bare, RuntimeConfig: true,
-			PinnedImages: images(1), Installer: Installer{Image: "registry.example/tools/nodeseal:1"}, Signatures: signatures()},
+			Pinned: PinnedImages{Refs: images(1)}, Installer: Installer{Image: "registry.example/tools/nodeseal:1"}, Signatures: signatures()},
 	} {
 		files, err := All(o)
 		if err != nil {
@@ -149,7 +149,7 @@ func TestAllInOrder(t *testing.T) {
 	s := settings(t)
 	s.StorageConf, s.Pins = nil, nil
 	files, err := All(Options{Pools: []string{"b", "a", "b"}, Version: version(t, "4.23"), Settings: s, RuntimeConfig: true,
-		PinnedImages: images(1), Installer: Installer{Image: "registry.example/tools/nodeseal:1"}, Signatures: signatures()})
+		Pinned: PinnedImages{Refs: images(1)}, Installer: Installer{Image: "registry.example/tools/nodeseal:1"}, Signatures: signatures()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestAllInOrder(t *testing.T) {
 // TestSplit: no more than 500 images in a set, each once.
 func TestSplit(t *testing.T) {
 	t.Parallel()
-	out, err := PinnedImageSets("worker", version(t, "4.20"), append(images(1001), images(7)...))
+	out, err := PinnedImageSets("worker", version(t, "4.20"), PinnedImages{Refs: append(images(1001), images(7)...)})
 	if err != nil {
 		t.Fatal(err)
 	}

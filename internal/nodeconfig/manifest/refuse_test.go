@@ -37,11 +37,12 @@ func TestRefusals(t *testing.T) {
 		{"frozen storage.conf", "/var/run/containers/storage", second(StorageConf(v("4.16"), frozen))},
 		{"CRC in 4.22", "Technology Preview", second(ContainerRuntimeConfig("worker", v("4.22"), settings(t)))},
 		{"policy in 4.16", "4.17", second(NodeDisruptionPolicy(v("4.16"), settings(t)))},
-		{"pinned set in 4.15", "4.16", second(PinnedImageSets("worker", v("4.15"), images(1)))},
-		{"pinned set of nothing", "--bundle", second(PinnedImageSets("worker", v("4.19"), nil))},
-		{"pinned tag", "x/y:1", second(PinnedImageSets("worker", v("4.19"), []string{"quay.io/x/y:1"}))},
-		{"pinned deep name", "one folder", second(PinnedImageSets("worker", v("4.19"), []string{"quay.io/a/b/c@sha256:" + strings.Repeat("0", 64)}))},
-		{"pins and pinned set", "replace each other", second(All(Options{Pools: []string{"a"}, Version: v("4.19"), Settings: settings(t), PinnedImages: images(1)}))},
+		{"pinned set in 4.15", "4.16", second(PinnedImageSets("worker", v("4.15"), PinnedImages{Refs: images(1)}))},
+		{"pinned set of nothing", "--bundle", second(PinnedImageSets("worker", v("4.19"), PinnedImages{}))},
+		{"pinned tag", "x/y:1", second(PinnedImageSets("worker", v("4.19"), PinnedImages{Refs: []string{"quay.io/x/y:1"}}))},
+		{"pinned deep name", "one folder", second(PinnedImageSets("worker", v("4.19"), PinnedImages{Refs: []string{"quay.io/a/b/c@sha256:" + strings.Repeat("0", 64)}}))},
+		{"pins that a pinned set would lose", "replace each other", second(All(Options{Pools: []string{"a"}, Version: v("4.20"), Settings: settings(t),
+			Pinned: PinnedImages{Refs: append(images(1), "quay.io/acme/app@sha256:"+strings.Repeat("0", 64))}}))},
 		{"storage.conf and CRC", "win over", second(All(Options{Pools: []string{"a"}, Version: v("4.23"), Settings: settings(t), RuntimeConfig: true}))},
 		{"no pool", "--pool", second(All(Options{Version: v("4.23"), Settings: settings(t)}))},
 		{"pool", "MachineConfigPool", mc("Worker_1", same)},
@@ -56,7 +57,7 @@ func TestRefusals(t *testing.T) {
 			s.Registries = []machine.File{{Path: "/etc/big", Mode: 0o644, Content: []byte(strings.Repeat("x", 1<<20))}}
 		})},
 	}
-	for _, version := range []string{"", "4", "4.x", "3.11", "four", "4.18 "} {
+	for _, version := range []string{"", "4", "4.x", "3.11", "four", "4.18 ", "4.99", "4.99.1"} {
 		_, err := ParseVersion(version)
 		tests = append(tests, struct {
 			name, reason string
@@ -79,12 +80,12 @@ func TestRefusals(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	t.Parallel()
-	for s, want := range map[string]Version{"4.18": {4, 18}, "4.9.1": {4, 9}, "5.0": {5, 0}, "4.20.0-rc.1": {4, 20}} {
-		if got, err := ParseVersion(s); err != nil || got != want {
+	for s, want := range map[string]string{"4.18": "4.18", "4.9.1": "4.9.1", "5.0": "5.0", "4.20.0-rc.1": "4.20.0"} {
+		if got, err := ParseVersion(s); err != nil || got.String() != want {
 			t.Errorf("%s: %v, %v", s, got, err)
 		}
 	}
-	if v := (Version{5, 0}); !v.AtLeast(23) || v.String() != "5.0" {
+	if v := version(t, "5.0"); !v.AtLeast(23) || v.String() != "5.0" {
 		t.Error("5.0 is later than every 4.N")
 	}
 }

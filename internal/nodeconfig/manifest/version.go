@@ -2,40 +2,27 @@ package manifest
 
 import (
 	_ "embed" // the template
-	"fmt"
-	"regexp"
-	"strconv"
 
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/ocp"
 )
 
-// Version is a minor version of OpenShift.
-type Version struct{ Major, Minor int }
-
-var versionPattern = regexp.MustCompile(`^([45])\.(\d{1,2})(\.\d+(-[0-9A-Za-z.-]+)?)?$`)
+// Version is a version of OpenShift.
+type Version = ocp.Version
 
 // ParseVersion reads 4.18 or 4.18.3. Errors wrap machine.ErrSettings.
 func ParseVersion(s string) (Version, error) {
-	m := versionPattern.FindStringSubmatch(s)
-	if m == nil {
-		return Version{}, machine.Refuse("--ocp-version %q: want the cluster's version, as in 4.18", s)
+	v, err := ocp.Parse(s)
+	if err != nil {
+		return v, machine.Refuse("--ocp-version: %v", err)
 	}
-	major, _ := strconv.Atoi(m[1]) // digits, by the pattern
-	minor, _ := strconv.Atoi(m[2])
-	return Version{Major: major, Minor: minor}, nil
+	return v, nil
 }
-
-// String returns 4.18.
-func (v Version) String() string { return fmt.Sprintf("%d.%d", v.Major, v.Minor) }
-
-// AtLeast reports whether v is 4.minor or later.
-func (v Version) AtLeast(minor int) bool { return v.Major > 4 || v.Minor >= minor }
 
 // The minor versions of OpenShift 4 that something begins with.
 const (
 	minorTemplate   = 16 // the storage.conf that is built in
-	minorPinnedAPI  = 19 // PinnedImageSet v1
 	minorPinnedTech = 16 // PinnedImageSet v1alpha1
 	minorDisruption = 17 // NodeDisruptionPolicy
 	minorStores     = 23 // additionalImageStores of a ContainerRuntimeConfig
