@@ -59,9 +59,10 @@ attacks: build ## Run the binary against inputs that want to do harm (as root)
 e2e: build e2e-tools ## Run the end-to-end tests against real components (as root; see .ci/run)
 	$(ALONE) go test -count=1 -timeout $(LIMIT) -tags "$(TAGS) e2e" ./e2e/...
 
-e2e-tools: ## Build CRI-O and kube-apiserver for the end-to-end tests
+e2e-tools: ## Build CRI-O, kube-apiserver and the conformance suite for the end-to-end tests
 	e2e/tools/crio/build.sh bin/tools
 	e2e/tools/apiserver/build.sh bin/tools
+	e2e/tools/conformance/build.sh bin/tools
 
 bench: ## Run the benchmarks; BENCH selects
 	go test -tags "$(TAGS)" -run '^$$' -bench '$(BENCH)' -benchmem ./...
