@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -34,21 +35,25 @@ func repository(i int) string { return fmt.Sprintf("team/image%d", i) }
 
 // attach signs two images, and puts the index that stands for the referrers API
 // where there is none.
-func (m *mirrored) attach() {
-	m.t.Helper()
-	m.key, m.public = signtest.Key(m.t)
-	content := m.registry.Content
+func attach(t *testing.T, content *testregistry.Content, images []digest.Digest) attached {
+	t.Helper()
+	var a attached
+	a.key, a.public = signtest.Key(t)
+	kept := filepath.Join(fixtures, "key.pub")
+	check(t, os.Rename(a.public, kept))
+	a.public = kept
 	for i := range 2 {
-		sig := signtest.Sigstore(m.t, m.key, "registry.example/"+repository(i), m.images[i])
+		sig := signtest.Sigstore(t, a.key, "registry.example/"+repository(i), images[i])
 		_, err := content.AddAttachment(repository(i), sig.Manifest, sig.Blobs, sig.Tag)
-		check(m.t, err)
-		m.sigs = append(m.sigs, sig)
+		check(t, err)
+		a.sigs = append(a.sigs, sig)
 	}
-	m.note = signtest.Referrer(m.t, "text/note", m.images[1], "made on a Monday")
-	_, err := content.AddAttachment(repository(1), m.note.Manifest, m.note.Blobs)
-	check(m.t, err)
-	index := signtest.ReferrersIndex(m.t, m.note, m.images[1])
+	a.note = signtest.Referrer(t, "text/note", images[1], "made on a Monday")
+	_, err := content.AddAttachment(repository(1), a.note.Manifest, a.note.Blobs)
+	check(t, err)
+	index := signtest.ReferrersIndex(t, a.note, images[1])
 	content.AddManifest(repository(1), index.MediaType, index.Manifest, index.Tag)
+	return a
 }
 
 // run runs a command of the program and returns what it says and its exit code.

@@ -153,7 +153,7 @@ func TestBundleSignedIn(t *testing.T) {
 			t.Run(kind+" by "+name, func(t *testing.T) {
 				t.Parallel()
 				m := newMirrored(t)
-				want := m.bundle("open")
+				want := undisturbed(t)
 				g := m.guard(bearer)
 				cmd := m.command("run", "--cert-dir", g.ca.CertDir(t))
 				cmd.Env = os.Environ()
@@ -182,7 +182,7 @@ func TestBundleSignedIn(t *testing.T) {
 func TestBundleTokenEnds(t *testing.T) {
 	t.Parallel()
 	m := newMirrored(t)
-	want := m.bundle("open")
+	want := undisturbed(t)
 	g := m.guard(true)
 	g.uses = 3
 	m.registry.Trouble = func(q testregistry.Request) testregistry.Fault {

@@ -41,7 +41,7 @@ spec:
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMirrored(t)
-			want := m.bundle("straight")
+			want := undisturbed(t)
 			mirror := &testregistry.Registry{Content: m.registry.Content}
 			mirror.Trouble = func(q testregistry.Request) testregistry.Fault {
 				if q.Repository == "team/image2" || q.Blob == m.layers[2].Digest || q.Blob == m.layers[3].Digest {

@@ -52,7 +52,7 @@ func TestBundleDiskFills(t *testing.T) {
 	t.Parallel()
 	point := testenv.NeedFSOfSize(t, "ext4", 64<<20)
 	m := newMirrored(t)
-	want := m.bundle("healthy")
+	want := undisturbed(t)
 	m.registry = m.again()
 	filler := filepath.Join(point, "filler")
 	var once sync.Once

@@ -25,7 +25,7 @@ import (
 // TestMain lets the scripts run this very program: its real main, but for the waits
 // between tries, which are a thousand times shorter. With those it is nodeseal-on-time.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(withFixtures{m}, map[string]func(){
 		"nodeseal": mainWithShortWaits, "nodeseal-on-time": main, "nodeseal-without-erofs": mainWithoutEROFS,
 	})
 }
@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release":   serveRelease,
+			"bundled":   bundledRelease,
 			"flip":      flipByte,
 			"cut":       cutFile,
 			"sealed":    unsealLater,
@@ -92,24 +93,41 @@ func pageCommands(ts *testscript.TestScript, _ bool, args []string) {
 // images.lst and registries.conf: release [OS-LAYERS OS-BUILD]. With an operating system
 // it sets RELEASE and OSIMAGE to their references.
 func serveRelease(ts *testscript.TestScript, _ bool, args []string) {
-	var opts samplerelease.Options
+	r, err := release()
 	if len(args) == 2 {
-		n, err := strconv.Atoi(args[0])
-		ts.Check(err)
-		opts.OS = samplerelease.OS{Layers: n, Build: args[1]}
+		n, aerr := strconv.Atoi(args[0])
+		ts.Check(aerr)
+		r, err = samplerelease.Build(samplerelease.Options{OS: samplerelease.OS{Layers: n, Build: args[1]}})
 	}
-	release, err := samplerelease.Build(opts)
 	ts.Check(err)
 	for name, image := range map[string]string{"RELEASE": samplerelease.ReleaseImage, "OSIMAGE": samplerelease.OSImage} {
-		if img, ok := release.Image(image); ok {
+		if img, ok := r.Image(image); ok {
 			ts.Setenv(name, img.Ref)
 		}
 	}
-	addr, stop, err := release.Serve(context.Background())
+	addr, stop, err := r.Serve(context.Background())
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(stop()) })
-	ts.Check(os.WriteFile(ts.MkAbs("images.lst"), []byte(release.ImagesList()), 0o600))
-	ts.Check(os.WriteFile(ts.MkAbs("registries.conf"), []byte(samplerelease.RegistriesConf(addr)), 0o600))
+	ts.Check(writeRelease(ts.MkAbs("."), r.ImagesList(), addr))
+}
+
+// bundledRelease puts a bundle of images of the made-up release here: bundled FILE LIST, or
+// bundled FILE for all of them, with their list, images.lst. Scripts that are not about how
+// a bundle is made share it.
+func bundledRelease(ts *testscript.TestScript, _ bool, args []string) {
+	var list []byte
+	if len(args) > 1 {
+		list = []byte(ts.ReadFile(args[1]))
+	} else {
+		r, err := release()
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs("images.lst"), []byte(r.ImagesList()), 0o600))
+	}
+	path, err := sharedBundles.of(list)
+	ts.Check(err)
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
 }
 
 // flipByte changes a byte of a file: flip FILE PERCENT.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,6 +45,16 @@ type Layer struct {
 // NewContent returns an empty Content that keeps its blobs in dir.
 func NewContent(dir string) *Content {
 	return &Content{dir: dir, manifests: make(map[string]manifest)}
+}
+
+// Copy is a Content with the same blobs and manifests, which keeps its blobs in dir.
+func (c *Content) Copy(dir string) (*Content, error) {
+	if err := os.CopyFS(dir, os.DirFS(c.dir)); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &Content{dir: dir, manifests: maps.Clone(c.manifests)}, nil
 }
 
 func (c *Content) path(d digest.Digest) string { return filepath.Join(c.dir, d.Encoded()) }
