@@ -3,6 +3,7 @@
 TAGS     := containers_image_openpgp exclude_graphdriver_btrfs
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
+RUN      ?= .
 BENCH    ?= .
 # Symbols are a third of the binary. A profile wants them: make build STRIP=
 STRIP    ?= -s -w
@@ -19,6 +20,10 @@ GOLANGCI = $(shell golangci-lint version 2>/dev/null | grep -q ' $(GOLANGCI_VERS
 # The binary that the end-to-end tests drive.
 export NODESEAL_BIN ?= $(CURDIR)/bin/nodeseal
 
+# Tests that end a process at each of its steps, or make very many files: minutes, for what
+# few changes touch. They have a target of their own.
+SLOW := TestDeaths|TestKill|TestPowerCut|TestFailureAtEveryStep|TestBundleKilled|TestBundleSinceKilled|TestResume|TestManyEntries|TestManyEntriesInOneDirectory|TestThousandLayers
+
 # A limit that only a test that hangs runs into, also at a tenth of the speed.
 LIMIT := 90m
 
@@ -28,7 +33,7 @@ LIMIT := 90m
 ALONE := unshare --pid --fork --kill-child --mount --mount-proc sh -c '"$$@"; exit $$?' alone
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint attacks e2e e2e-tools bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
+.PHONY: help build test slow race lint attacks e2e e2e-tools bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,14 +41,19 @@ help: ## Print the targets
 build: ## Build bin/nodeseal, one static binary
 	go build -trimpath -buildvcs=false -tags "$(TAGS)" -ldflags "$(STRIP) -X main.version=$(VERSION)" -o bin/nodeseal ./cmd/nodeseal
 
-test: ## Run the unit and command tests; Go is all they need
-	go test -timeout $(LIMIT) -tags "$(TAGS)" ./...
+test: ## Run the unit and command tests but the slow ones; Go is all they need (RUN selects)
+	go test -timeout $(LIMIT) -tags "$(TAGS)" -run '$(RUN)' $(if $(filter .,$(RUN)),-skip '^($(SLOW))$$') ./...
+
+slow: ## Run the slow tests: a process killed at every step, very many files
+	go test -timeout $(LIMIT) -tags "$(TAGS)" -run '^($(SLOW))$$' \
+	  $$(grep -rlE '^func ($(SLOW))\(' --include='*_test.go' ./bundle ./cmd ./internal | xargs -n1 dirname | sort -u)
 
 # cmd/nodeseal runs itself again for each command of its tests: under the detector that
 # takes longer than all else together, for code that the other packages test.
 race: export CGO_ENABLED := 1
-race: ## Run the unit tests with the race detector (needs gcc)
-	go test -race -timeout $(LIMIT) -tags "$(TAGS)" $$(go list -tags "$(TAGS)" ./... | grep -v '/cmd/nodeseal$$')
+race: ## Run the unit tests with the race detector (needs gcc; RUN selects)
+	go test -race -timeout $(LIMIT) -tags "$(TAGS)" -run '$(RUN)' -skip '^($(SLOW))$$' \
+	  $$(go list -tags "$(TAGS)" ./... | grep -v '/cmd/nodeseal$$')
 
 lint: ## Check formatting, vet, and the linters of .golangci.yml
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
@@ -53,11 +63,11 @@ lint: ## Check formatting, vet, and the linters of .golangci.yml
 	  github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	"$(GOLANGCI)" run
 
-attacks: build ## Run the binary against inputs that want to do harm (as root)
-	$(ALONE) go test -count=1 -timeout $(LIMIT) -tags "$(TAGS) attacks" ./internal/attacks
+attacks: build ## Run the binary against inputs that want to do harm (as root; RUN selects)
+	$(ALONE) go test -count=1 -timeout $(LIMIT) -tags "$(TAGS) attacks" -run '$(RUN)' ./internal/attacks
 
-e2e: build e2e-tools ## Run the end-to-end tests against real components (as root; see .ci/run)
-	$(ALONE) go test -count=1 -timeout $(LIMIT) -tags "$(TAGS) e2e" ./e2e/...
+e2e: build e2e-tools ## Run the end-to-end tests against real components (as root; RUN selects; see .ci/run)
+	$(ALONE) go test -count=1 -timeout $(LIMIT) -tags "$(TAGS) e2e" -run '$(RUN)' ./e2e/...
 
 e2e-tools: ## Build CRI-O, kube-apiserver and the conformance suite for the end-to-end tests
 	e2e/tools/crio/build.sh bin/tools

@@ -39,24 +39,20 @@ func (c *crioProof) testLoad(t *testing.T) {
 	for _, image := range c.images.all {
 		urls = append(urls, "http://"+serveAddr+"/v2/"+strings.Replace(image, "@", "/manifests/", 1))
 	}
-	// Whatever else runs on the machine disturbs: the best of three counts.
-	best := time.Hour
-	for round := 0; round < 3 && best > maxP99; round++ {
-		best = min(best, n.askMany(client, urls))
-	}
-	if best > maxP99 {
-		t.Errorf("p99 is %v, more than %v", best, maxP99)
+	if each := n.askMany(client, urls); each > maxEach {
+		t.Errorf("a request takes %v of a processor, want at most %v", each, maxEach)
 	}
 	if kib, err := strconv.Atoi(n.resident()); err != nil || kib > 30<<10 {
 		t.Errorf("serve has %d KiB resident, %v, want at most 30 MiB", kib, err)
 	}
 }
 
-// maxP99 is how long a manifest may take.
-const maxP99 = 50 * time.Millisecond
+// maxEach is how much of a processor a manifest may take, several times what it does. How
+// long it takes beside whatever else runs on the machine is logged, and holds nothing.
+const maxEach = 2 * time.Millisecond
 
-// askMany asks 50,000 times and returns the 99th percentile of the durations.
-func (n *node) askMany(client *http.Client, urls []string) (p99 time.Duration) {
+// askMany asks 50,000 times and returns how much of a processor serve took for each.
+func (n *node) askMany(client *http.Client, urls []string) (each time.Duration) {
 	n.t.Helper()
 	const requests, clients = 50_000, 8
 	took := make([]time.Duration, requests)
@@ -71,10 +67,10 @@ func (n *node) askMany(client *http.Client, urls []string) (p99 time.Duration) {
 		n.t.Errorf("%d requests failed: %v", len(failed), err)
 	}
 	slices.Sort(took)
-	p99 = took[requests*99/100]
+	used := n.cpu() - cpu
 	n.t.Logf("%d requests by %d clients in %v: %.0f a second, median %v, p99 %v, slowest %v; serve used %v of CPU and has %s KiB resident",
-		requests, clients, all.Round(time.Millisecond), requests/all.Seconds(), took[requests/2], p99, took[requests-1], n.cpu()-cpu, n.resident())
-	return p99
+		requests, clients, all.Round(time.Millisecond), requests/all.Seconds(), took[requests/2], took[requests*99/100], took[requests-1], used, n.resident())
+	return used / requests
 }
 
 // cpu is how much of the processors serve has used.

@@ -73,7 +73,7 @@ func TestManyWriters(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(time.Minute):
+	case <-time.After(10 * time.Minute):
 		t.Fatal("writers wait for each other")
 	}
 	if len(enc.contents) != cap(enc.contents) {

@@ -138,7 +138,7 @@ func (c *Client) askSignature(ctx context.Context, h *host, u *url.URL) (_ io.Re
 		return nil, err
 	}
 	parent := ctx
-	ctx, dog := newWatchdog(ctx, c.o.StallTimeout)
+	ctx, dog := c.newWatchdog(ctx)
 	defer func() {
 		if err == nil {
 			return

@@ -97,7 +97,7 @@ func TestManifestTemporary(t *testing.T) {
 				r := plain(t)
 				img := push(t, "acme/app", "v1", 1000, r)
 				r.fail(at, 2, tt.fault)
-				c, n := newClient(t, pull.Options{StallTimeout: stallTimeout(tt.name)})
+				c, n := newClient(t, pull.Options{AfterFunc: r.stalls.afterFunc})
 				m, err := c.Manifest(t.Context(), r.host+"/acme/app:v1")
 				if err != nil || m.Digest != img.manifest {
 					t.Fatalf("Manifest = %s, %v", m.Digest, err)

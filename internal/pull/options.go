@@ -53,6 +53,15 @@ type Options struct {
 	// Sleep waits between tries, until ctx is done at the latest, and returns
 	// ctx's error then; nil waits on the system's timers.
 	Sleep func(ctx context.Context, d time.Duration) error
+	// AfterFunc is the clock of StallTimeout; nil is time.AfterFunc.
+	AfterFunc func(d time.Duration, f func()) Timer
+}
+
+// Timer is what of a time.Timer that calls a function is used: both methods may be called
+// at any time.
+type Timer interface {
+	Reset(d time.Duration) bool
+	Stop() bool
 }
 
 // Wait is a pause before a request is tried again.
@@ -96,6 +105,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Sleep == nil {
 		o.Sleep = sleep
+	}
+	if o.AfterFunc == nil {
+		o.AfterFunc = func(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }
 	}
 	return o
 }

@@ -37,7 +37,8 @@ type request struct {
 // fakeRegistry is an in-process registry that misbehaves as it is told.
 type fakeRegistry struct {
 	*httptest.Server
-	host string
+	host   string
+	stalls stallClock
 
 	mu       sync.Mutex
 	faults   []scripted
@@ -108,7 +109,7 @@ func (r *fakeRegistry) handler(inner http.Handler) http.Handler {
 		}
 		r.mu.Unlock()
 		if f != nil {
-			f(w, req, inner)
+			f(w, req.WithContext(context.WithValue(req.Context(), stallKey{}, &r.stalls)), inner)
 			return
 		}
 		inner.ServeHTTP(w, req)
@@ -231,15 +232,22 @@ func writeFile(t *testing.T, name, content string) string {
 	return path
 }
 
-// readBlob reads img's layer from r from offset on, and compares it.
-func readBlob(t *testing.T, c *pull.Client, ref string, img image, offset int64) error {
+// readBlob reads img's layer from r from offset on, and compares it. Each onRead gets the
+// length of all reads.
+func readBlob(t *testing.T, c *pull.Client, ref string, img image, offset int64, onRead ...func(n int)) error {
 	t.Helper()
 	b, err := c.Blob(t.Context(), ref, img.layer, img.size(), offset)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	got, err := io.ReadAll(b)
+	got, err := io.ReadAll(readerFunc(func(p []byte) (int, error) {
+		n, err := b.Read(p)
+		for _, f := range onRead {
+			f(n)
+		}
+		return n, err
+	}))
 	if err == nil && !bytes.Equal(got, img.data[offset:]) {
 		t.Errorf("blob from %d: %d bytes that are not the blob's %d", offset, len(got), len(img.data)-int(offset))
 	}
@@ -257,19 +265,11 @@ func status(code int, header ...string) fault {
 	}
 }
 
-// stallTimeout is short for the tests of a stall only: a busy machine is slow.
-func stallTimeout(test string) time.Duration {
-	if strings.HasPrefix(test, "stall") {
-		return 300 * time.Millisecond
-	}
-	return 0
-}
-
 // reset breaks the connection without an answer.
 func reset(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }
 
 // stall answers nothing until the client gives up.
-func stall(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }
+func stall(_ http.ResponseWriter, r *http.Request, _ http.Handler) { untilGone(r) }
 
 // answer is what a handler would send.
 func answer(r *http.Request, next http.Handler) *httptest.ResponseRecorder {
@@ -290,14 +290,32 @@ func breakAfter(n int, end func(*http.Request)) fault {
 		rec := answer(r, next)
 		copyHeader(w, rec)
 		w.WriteHeader(rec.Code)
-		_, _ = w.Write(rec.Body.Bytes()[:min(n, rec.Body.Len())])
+		n = min(n, rec.Body.Len())
+		if strings.Contains(r.URL.Path, "/blobs/") {
+			stallsOf(r).sent.Add(int64(n))
+		}
+		_, _ = w.Write(rec.Body.Bytes()[:n])
 		_ = http.NewResponseController(w).Flush()
 		end(r)
 	}
 }
 
-func abort(*http.Request)       { panic(http.ErrAbortHandler) }
-func untilGone(r *http.Request) { <-r.Context().Done() }
+func abort(*http.Request) { panic(http.ErrAbortHandler) }
+
+// untilGone waits until the client gives up. For one that has the registry's stallClock
+// the time is over as soon as it has read what was sent.
+func untilGone(r *http.Request) {
+	for stalls := stallsOf(r); ; {
+		if stalls.read.Load() >= stalls.sent.Load() {
+			stalls.expire()
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
 
 // ignoreRange answers with the whole blob whatever is asked.
 func ignoreRange(w http.ResponseWriter, r *http.Request, next http.Handler) {

@@ -42,7 +42,7 @@ func (c *Client) query(ctx context.Context, ep mirrors.Endpoint, method, kind, v
 		return nil, err
 	}
 	parent := ctx
-	ctx, dog := newWatchdog(ctx, c.o.StallTimeout)
+	ctx, dog := c.newWatchdog(ctx)
 	ctx, asked := session.WithRetryAfter(ctx)
 	signIn := true // an error now is not about what is asked for
 	defer func() {
@@ -153,13 +153,13 @@ type watchdog struct {
 	limit  time.Duration
 	ctx    context.Context //nolint:containedctx // it is what the watchdog ends
 	cancel context.CancelCauseFunc
-	timer  *time.Timer
+	timer  Timer
 }
 
-func newWatchdog(ctx context.Context, limit time.Duration) (context.Context, *watchdog) {
-	w := &watchdog{limit: limit}
+func (c *Client) newWatchdog(ctx context.Context) (context.Context, *watchdog) {
+	w := &watchdog{limit: c.o.StallTimeout}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
-	w.timer = time.AfterFunc(limit, func() { w.cancel(ErrStalled) })
+	w.timer = c.o.AfterFunc(w.limit, func() { w.cancel(ErrStalled) })
 	return w.ctx, w
 }
 

@@ -66,5 +66,9 @@ func (term *Terminal) Text(t testing.TB) string {
 	return term.seen.String()
 }
 
-// HangUp takes the terminal away from the program.
-func (term *Terminal) HangUp() { term.master.Close() }
+// HangUp takes the terminal away from the program, and returns when it is gone.
+func (term *Terminal) HangUp() {
+	term.master.Close()
+	_, _ = term.Write([]byte("\n")) // wakes the read that keeps it open
+	<-term.done
+}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mattn/go-runewidth"
@@ -20,28 +21,31 @@ func lines(text string) []string {
 	return strings.FieldsFunc(moves.ReplaceAllString(text, ""), func(r rune) bool { return r == '\n' || r == '\r' })
 }
 
+// showBars shows work on a terminal, with a clock of its own.
 func showBars(t *testing.T, columns uint16, mode Mode) string {
 	t.Helper()
 	term := testenv.NeedTerminal(t, columns)
-	r := New(mode, term.File, Options{Interval: 20 * time.Millisecond})
-	f := r.Func()
-	f.Begin("download", 64<<20, progress.Bytes)
-	f.Begin("resolve", 4, progress.Count)
-	f.Working("download", "quay.io/openshift-release-dev/ocp-v4.0-art-dev@sha256:0123456789abcdef0123456789abcdef")
-	for range 4 {
-		time.Sleep(120 * time.Millisecond)
-		f.Add("download", 8<<20)
-		f.Add("resolve", 1)
-	}
-	f.Warn("quay.io/c has no signature")
-	f.End("resolve")
-	time.Sleep(300 * time.Millisecond)
-	f.End("download")
-	f.Begin("compress", 10, progress.Count)
-	f.Add("compress", 4)
-	if err := r.Close(); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := New(mode, term.File, Options{Interval: 20 * time.Millisecond})
+		f := r.Func()
+		f.Begin("download", 64<<20, progress.Bytes)
+		f.Begin("resolve", 4, progress.Count)
+		f.Working("download", "quay.io/openshift-release-dev/ocp-v4.0-art-dev@sha256:0123456789abcdef0123456789abcdef")
+		for range 4 {
+			time.Sleep(120 * time.Millisecond)
+			f.Add("download", 8<<20)
+			f.Add("resolve", 1)
+		}
+		f.Warn("quay.io/c has no signature")
+		f.End("resolve")
+		time.Sleep(300 * time.Millisecond)
+		f.End("download")
+		f.Begin("compress", 10, progress.Count)
+		f.Add("compress", 4)
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return term.Text(t)
 }
 
@@ -122,18 +126,20 @@ func TestNoBars(t *testing.T) {
 func TestTerminalGone(t *testing.T) {
 	t.Parallel()
 	term := testenv.NeedTerminal(t, 80)
-	r := New(Auto, term.File, Options{Interval: 10 * time.Millisecond})
-	f := r.Func()
-	f.Begin("download", 100, progress.Bytes)
-	time.Sleep(200 * time.Millisecond)
-	term.HangUp()
-	for range 20 {
-		f.Add("download", 1)
-		f.Say("x")
-		time.Sleep(20 * time.Millisecond)
-	}
-	f.End("download")
-	_ = r.Close() // that it returns is the test
+	synctest.Test(t, func(*testing.T) {
+		r := New(Auto, term.File, Options{Interval: 10 * time.Millisecond})
+		f := r.Func()
+		f.Begin("download", 100, progress.Bytes)
+		time.Sleep(200 * time.Millisecond)
+		term.HangUp()
+		for range 20 {
+			f.Add("download", 1)
+			f.Say("x")
+			time.Sleep(20 * time.Millisecond)
+		}
+		f.End("download")
+		_ = r.Close() // that it returns is the test
+	})
 	if _, err := io.WriteString(term.File, "x"); err == nil {
 		t.Error("the terminal is still there")
 	}

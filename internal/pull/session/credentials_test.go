@@ -23,20 +23,22 @@ func TestHelperHangs(t *testing.T) {
 	write(t, filepath.Join(bin, "docker-credential-answers"), "#!/bin/sh\necho '{\"Username\":\"u\",\"Secret\":\"s\"}'\n")
 	auth := filepath.Join(bin, "auth.json")
 	write(t, auth, `{"credHelpers":{"hangs.example.com":"hangs","answers.example.com":"answers"}}`)
-	p := New(Options{System: &types.SystemContext{AuthFilePath: auth, SystemRegistriesConfPath: os.DevNull}, HelperTime: 2 * time.Second})
+	system := &types.SystemContext{AuthFilePath: auth, SystemRegistriesConfPath: os.DevNull}
+	p := New(Options{System: system})
 	if _, err := p.credentials(t.Context(), endpoint(t, "answers.example.com/a")); err != nil {
 		t.Error(err)
 	}
-	for range 2 { // the second time it is not asked again
-		_, err := p.credentials(t.Context(), endpoint(t, "hangs.example.com/a"))
-		var hung *HelperError
-		if !errors.As(err, &hung) || hung.Helper != "docker-credential-hangs" {
-			t.Fatalf("error %v", err)
+	var pid []byte
+	for limit := 500 * time.Millisecond; len(pid) == 0; limit *= 2 { // until it is long enough for a shell to start
+		p := New(Options{System: system, HelperTime: limit})
+		for range 2 { // the second time it is not asked again
+			_, err := p.credentials(t.Context(), endpoint(t, "hangs.example.com/a"))
+			var hung *HelperError
+			if !errors.As(err, &hung) || hung.Helper != "docker-credential-hangs" {
+				t.Fatalf("error %v", err)
+			}
 		}
-	}
-	pid, err := os.ReadFile(pidFile)
-	if err != nil {
-		t.Fatal(err)
+		pid, _ = os.ReadFile(pidFile)
 	}
 	for range 100 {
 		if _, err := os.Stat(filepath.Join("/proc", strings.TrimSpace(string(pid)))); err != nil {
