@@ -55,8 +55,7 @@ func (e *Extractor) Replay(ctx context.Context, stream io.ReadSeeker, tree Tree,
 	if err := s.replay(ctx, stream); err != nil {
 		return nil, err
 	}
-	s.result.UIDs, s.result.GIDs = sorted(s.uids), sorted(s.gids)
-	return &s.result, nil
+	return s.outcome(), nil
 }
 
 // Modified returns the time of modification of what hdr makes.
@@ -124,8 +123,15 @@ func (e *Extractor) run(ctx context.Context, s *scan, stream io.Reader, tarSplit
 		return nil, err
 	}
 	s.result.DiffID, s.result.DiffSize = p.digest()
-	s.result.UIDs, s.result.GIDs = sorted(s.uids), sorted(s.gids)
-	return &s.result, nil
+	return s.outcome(), nil
+}
+
+// outcome is a copy: results are kept for all layers of a release, and a pointer into the scan
+// would keep the names of all files with them.
+func (s *scan) outcome() *Result {
+	out := s.result
+	out.UIDs, out.GIDs = sorted(s.uids), sorted(s.gids)
+	return &out
 }
 
 // unpack reads the tar from p to the end of the stream.
