@@ -180,3 +180,10 @@ func oneOf(values ...string) cobra.CompletionFunc {
 		return slices.Clone(values), cobra.ShellCompDirectiveNoFileComp
 	}
 }
+
+// must panics on errors that only a mistake in this package can make.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -137,7 +135,7 @@ func (o *bundleOptions) options(a *app) (mirror.Options, error) {
 	out := mirror.Options{
 		Output: o.output, Work: o.work, Layers: form, Jobs: o.jobs, Platforms: o.platforms,
 		KeepGoing: o.keepGoing, Progress: a.progress(), Log: a.log(),
-		Planned: func(p *plan.Plan) { a.progress().Say(planLine(p)) },
+		Planned: func(p *plan.Plan) { a.progress().Say(result.PlanLine(p)) },
 	}
 	switch {
 	case o.output == "":
@@ -212,7 +210,7 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	if err != nil {
 		return err
 	}
-	out := newBundleResult(opts, res)
+	out := result.NewMirrored(opts, res)
 	if key != nil {
 		if out.Signature, err = signBundle(opts.Output, res.Inventory, key); err != nil {
 			return fmt.Errorf("the bundle is whole, but not signed: %w", err)
@@ -255,18 +253,10 @@ type incompleteError struct{ problems int }
 
 // Error counts the problems, which were printed.
 func (e *incompleteError) Error() string {
-	return "the list of images may not be whole: " + plural(e.problems, "problem")
+	return "the list of images may not be whole: " + result.Plural(e.problems, "problem")
 }
 
-func newBundleResult(o mirror.Options, res *mirror.Result) bundleResult {
-	return bundleResult{
-		Output: o.Output, Size: res.Size, SHA256: res.SHA256, Work: o.Work,
-		Images: len(res.Inventory.Images), Downloaded: res.Downloaded, Reused: res.Reused,
-		Attached: result.NewAttached(o, res.Attached), Originals: result.NewOriginals(res.Inventory), Base: result.NewBase(res.Inventory), Failed: result.NewFailed(res.Failed),
-	}
-}
-
-func (a *app) showBundled(out bundleResult) error {
+func (a *app) showBundled(out result.Mirrored) error {
 	if err := a.show(out); err != nil {
 		return err
 	}
@@ -276,34 +266,17 @@ func (a *app) showBundled(out bundleResult) error {
 	return nil
 }
 
-// bundleResult is what bundle prints. Sizes are in bytes.
-type bundleResult struct {
-	Output     string               `json:"output"`
-	Size       int64                `json:"size"`
-	SHA256     digest.Digest        `json:"sha256"`
-	Images     int                  `json:"images"`
-	Downloaded int64                `json:"downloaded"`
-	Reused     int64                `json:"reused"`
-	Work       string               `json:"work"`
-	Signature  string               `json:"signature,omitempty"`
-	Attached   *result.Attached     `json:"attached,omitempty"`
-	Originals  *result.Originals    `json:"originals,omitempty"`
-	Base       *result.Base         `json:"base,omitempty"`
-	Failed     []result.FailedImage `json:"failed"`
-}
-
-func (r bundleResult) WriteText(w io.Writer) error {
-	p := &printer{w: w}
-	p.line("%s: %s, %d images, %s", r.Output, ui.Bytes(r.Size), r.Images, r.SHA256)
-	p.line("downloaded %s, reused %s; %s keeps the layers for the next bundle", ui.Bytes(r.Downloaded), ui.Bytes(r.Reused), r.Work)
-	r.Attached.Line(p.line, r.Images)
-	r.Originals.Line(p.line)
-	r.Base.Line(p.line)
-	if r.Signature != "" {
-		p.line("signed: %s", r.Signature)
+// showPlan prints what a dry run found. Its error says that the real run would
+// not start, or not hold everything.
+func (a *app) showPlan(o mirror.Options, e *mirror.Estimated) error {
+	if err := a.show(result.NewMirrorPlan(o, e)); err != nil {
+		return err
 	}
-	for _, f := range r.Failed {
-		p.line("NOT in the bundle: %s: %s", f.Ref, f.Error)
+	if err := e.Plan.Check(); err != nil {
+		return err
 	}
-	return p.err
+	if len(e.Failed) > 0 {
+		return errPartial
+	}
+	return nil
 }

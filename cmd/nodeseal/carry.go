@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/dryrun"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
@@ -107,7 +107,7 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.show(carryResult{Result: res, Left: left})
+	return a.show(result.Carry{Result: res, Left: left})
 }
 
 func planCarry(ctx context.Context, dir string, opts carry.Options) (*dryrun.Plan, error) {
@@ -140,34 +140,4 @@ func (o *carryOptions) configuration(ctx context.Context, a *app) (configFiles, 
 	}
 	files, err := nodeFiles(s)
 	return files, refused(err)
-}
-
-// carryResult is what carry prints.
-type carryResult struct {
-	*carry.Result
-	// Left are numbered files in config that an earlier run wrote and this one did not.
-	Left []string `json:"left,omitempty"`
-}
-
-func (r carryResult) WriteText(w io.Writer) error {
-	p := &printer{w: w}
-	in := "one file"
-	if r.Parts > 0 {
-		in = plural(r.Parts, "part")
-	}
-	p.line("OK: %s holds %s, %s in %s, %s, all read back", r.Dir, r.Bundle, ui.Bytes(r.Size), in, plural(r.Images, "image"))
-	if r.Base != "" {
-		p.line("a node needs its base, too: %s", r.Base)
-	}
-	writeLeft(p, filepath.Join(r.Dir, "config"), r.Left)
-	if r.ProgramSigned {
-		p.line("the program is signed; its sha256: %s", r.ProgramSHA256)
-	} else {
-		p.line("the program is not signed; its sha256, to compare on the node: %s", r.ProgramSHA256)
-	}
-	for _, key := range r.Keys {
-		p.line("the key that nodes must have: %s", key)
-	}
-	p.line("on a node: sh install.sh, then nodeseal import-stick DIR; %s shows it in pictures", carry.PageFile)
-	return p.err
 }

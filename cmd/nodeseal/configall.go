@@ -9,6 +9,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/carried"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
+	"github.com/nodeseal/nodeseal/internal/result"
 )
 
 type configAllOptions struct {
@@ -53,7 +54,7 @@ then, and a warning says so. From 4.23 on the slot is read in any case.`,
 			if err := files.write(output); err != nil {
 				return err
 			}
-			out := writtenFiles{Dir: output, Files: files.names()}
+			out := result.Written{Dir: output, Files: files.names()}
 			if out.Left, err = files.left(output); err != nil {
 				return err
 			}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 )
@@ -41,4 +43,29 @@ func (c configFiles) write(dir string) error {
 		}
 	}
 	return nil
+}
+
+// names returns the names of the files.
+func (c configFiles) names() []string {
+	names := make([]string, len(c.Files))
+	for i, f := range c.Files {
+		names[i] = f.Name
+	}
+	return names
+}
+
+// left returns what else in dir looks like a file of config all.
+func (c configFiles) left(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("looking for files of earlier runs: %w", err)
+	}
+	numbered := regexp.MustCompile(`^\d\d-.*\.yaml$`)
+	var names []string
+	for _, e := range entries {
+		if numbered.MatchString(e.Name()) && !slices.Contains(c.names(), e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
 }

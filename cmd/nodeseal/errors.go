@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/nodeseal/nodeseal/bundle"
@@ -17,6 +16,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/filelock"
+	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/install"
@@ -29,8 +29,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
-	"github.com/nodeseal/nodeseal/internal/store/extract"
-	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/visible"
 	"github.com/nodeseal/nodeseal/internal/whatis"
 	"github.com/nodeseal/nodeseal/layout"
@@ -150,7 +148,7 @@ func hint(err error) string {
 	var unread *sources.IncompleteError
 	var tooFull *store.UsageError
 	var noRoom *store.NeedError
-	var kernel *image.KernelError
+	var kernel *form.KernelError
 	var slotImage *slot.ImageError
 	var noBase *base.NotThereError
 	var badBase *base.DamagedError
@@ -160,7 +158,6 @@ func hint(err error) string {
 	var token *session.TokenError
 	var unsigned *install.UnsignedError
 	var refused *layerrules.Error
-	var entry *extract.RefusedError
 	switch {
 	case errors.As(err, &other):
 		return other.Next()
@@ -170,10 +167,10 @@ func hint(err error) string {
 		return "nodeseal verify " + visible.ShellWord(badBase.Path) + " names all that is damaged there; repair it, name another base with --base, or take a bundle that was made without --since"
 	case errors.As(err, &refused):
 		return "no node could unpack it: rebuild the image without this member, or bundle the others with --keep-going"
-	case errors.As(err, &entry) && is(entry.Err, layerrules.Reasons()...):
+	case install.RefusedByRules(err):
 		return "nodeseal verify BUNDLE names every layer that nodes refuse; nodeseal import --images LIST takes the images that are listed"
 	case errors.As(err, &slotImage):
-		return "nodeseal verify " + visible.ShellWord(strings.TrimSuffix(slotImage.File, image.Suffix)) + " --repair BUNDLE makes it anew; to do without it: nodeseal unseal, and remove the file"
+		return "nodeseal verify " + visible.ShellWord(slotImage.Point()) + " --repair BUNDLE makes it anew; to do without it: nodeseal unseal, and remove the file"
 	case errors.Is(err, policy.ErrRefused):
 		return "nodes with this policy would not run it: bundle one that is signed, or the rest with --keep-going; nodeseal bundle --dry-run --json lists what has no signature"
 	case errors.Is(err, mirror.ErrAttachments):
@@ -220,7 +217,7 @@ func hint(err error) string {
 		return "put the store on ext4, XFS or btrfs, or leave the seal out with --no-seal"
 	case errors.Is(err, seal.ErrNotAStore):
 		return "name the directory that nodeseal import --store made"
-	case errors.Is(err, extract.ErrDevice):
+	case errors.Is(err, install.ErrDevice):
 		return "import it without --no-devices where the image's maker is trusted"
 	case is(err, bundle.ErrDamaged, store.ErrDamaged):
 		return "copy the bundle to the stick again; nodeseal verify BUNDLE, there, names what is damaged"

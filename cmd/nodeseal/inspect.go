@@ -5,8 +5,8 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/form"
+	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/result"
-	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/whatis"
 )
 
@@ -25,10 +25,13 @@ With --json, the inventory and the sums.`,
 				if err := whatis.NoStore(args[0]); err != nil {
 					return err
 				}
-				return runInspectStore(a, args[0], args[0])
 			}
-			if image.IsImage(args[0]) {
-				return runInspectImage(a, args[0])
+			if form.IsDir(args[0]) || install.IsImage(args[0]) {
+				c, err := form.ReadContents(args[0])
+				if err != nil {
+					return err
+				}
+				return a.show(result.NewInspectStore(c.Path, c.Store, c.Stored))
 			}
 			f, err := archive.OpenFile(cmd.Context(), args[0])
 			if err != nil {

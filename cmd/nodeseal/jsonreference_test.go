@@ -38,12 +38,12 @@ program's types.
 		title, text string
 		value       any
 	}{
-		{"list", "`--images` of every command reads this document back.", listResult{}},
-		{"list --diff", "", changeResult{}},
-		{"bundle", "Also where images failed (exit code 3).", bundleResult{}},
-		{"bundle --dry-run", "", planResult{}},
-		{"sign", "", signResult{}},
-		{"carry", "", carryResult{}},
+		{"list", "`--images` of every command reads this document back.", result.List{}},
+		{"list --diff", "", result.Change{}},
+		{"bundle", "Also where images failed (exit code 3).", result.Mirrored{}},
+		{"bundle --dry-run", "", result.MirrorPlan{}},
+		{"sign", "", result.Sign{}},
+		{"carry", "", result.Carry{}},
 		{"clean", "", result.Clean{}},
 		{"clean --work", "", result.CleanWork{}},
 		{"--dry-run", "Of every command that changes something, but bundle and clean --work, which have documents of their own.", result.Would{}},
@@ -61,7 +61,7 @@ program's types.
 		{"audit", "Also where findings would break a reboot (exit code 4).", auditResult{}},
 		{"config storage.conf and other single files", "", configFile{}},
 		{"config with several files", "", configFiles{}},
-		{"config all -o DIR", "", writtenFiles{}},
+		{"config all -o DIR", "", result.Written{}},
 		{"--progress=json", "One document a line, on standard error: of a phase, and of a message.", ui.Line{}},
 		{"--progress=json, messages", "", ui.Message{}},
 	} {

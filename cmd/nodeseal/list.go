@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
+	"github.com/nodeseal/nodeseal/internal/result"
 )
 
 type listCommandOptions struct {
@@ -81,39 +81,8 @@ func runList(ctx context.Context, a *app, o *listCommandOptions) error {
 // show prints the list, or how it differs from an older one.
 func (o *listCommandOptions) show(a *app, found *sources.Result, older *imagelist.List) error {
 	if older != nil {
-		return a.show(changeResult{imagelist.Diff(older, found.List)})
+		return a.show(result.Change{Change: imagelist.Diff(older, found.List)})
 	}
 	found.Format = imagelist.FormatV1
-	return a.show(listResult{found.Document, o.output})
-}
-
-// listResult is what list prints.
-type listResult struct {
-	imagelist.Document
-
-	output string
-}
-
-func (r listResult) WriteText(w io.Writer) error {
-	if r.output == "" {
-		return r.WritePlain(w)
-	}
-	p := &printer{w: w}
-	resolved := len(r.Images) - len(r.Unresolved)
-	p.line("%s: %s", r.output, plural(resolved, "image"))
-	return p.err
-}
-
-// changeResult is what list --diff prints.
-type changeResult struct{ imagelist.Change }
-
-func (r changeResult) WriteText(w io.Writer) error {
-	p := &printer{w: w}
-	for _, e := range r.Added {
-		p.line("+ %s", e.Ref)
-	}
-	for _, e := range r.Removed {
-		p.line("- %s", e.Ref)
-	}
-	return p.err
+	return a.show(result.List{Document: found.Document, Output: o.output})
 }

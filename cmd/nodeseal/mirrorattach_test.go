@@ -18,6 +18,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/signtest"
 	"github.com/nodeseal/nodeseal/internal/testregistry"
 )
@@ -120,7 +121,7 @@ func TestBundleAttachments(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
-	var res bundleResult
+	var res result.Mirrored
 	check(t, json.Unmarshal([]byte(stdout), &res))
 	ref := "registry.example/team/image2@" + m.images[2].String()
 	if a := res.Attached; a == nil || a.Attachments != 3 || a.Bytes == 0 || len(a.NotCarried) > 0 || fmt.Sprint(a.Unsigned) != "["+ref+"]" {
@@ -148,7 +149,7 @@ func TestBundleAttachments(t *testing.T) {
 		}
 	}
 	stdout, _, code = output(t, m.command("plan", "--dry-run", "--json"))
-	var plan planResult
+	var plan result.MirrorPlan
 	check(t, json.Unmarshal([]byte(stdout), &plan))
 	if code != 0 || plan.Attached == nil || plan.Attached.Attachments != 3 || plan.Attached.Bytes != res.Attached.Bytes || len(plan.Attached.Unsigned) != 1 {
 		t.Errorf("dry run: %d %+v", code, plan.Attached)
@@ -222,7 +223,7 @@ func TestBundleAttachmentsInTrouble(t *testing.T) {
 				}
 				return
 			}
-			var res bundleResult
+			var res result.Mirrored
 			check(t, json.Unmarshal([]byte(stdout), &res))
 			if res.Attached.Attachments != tt.left || len(res.Attached.NotCarried) != tt.known {
 				t.Errorf("%+v", res.Attached)

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/bundle/signature"
+	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
@@ -52,20 +52,5 @@ func runSign(ctx context.Context, a *app, path string, keyFile trust.File, dryRu
 	if err != nil {
 		return err
 	}
-	return a.show(signResult{Bundle: path, Signature: out, Key: fingerprint})
-}
-
-// signResult is what sign prints.
-type signResult struct {
-	Bundle    string `json:"bundle"`
-	Signature string `json:"signature"`
-	// Key is the fingerprint of the public key.
-	Key string `json:"key"`
-}
-
-func (r signResult) WriteText(w io.Writer) error {
-	p := &printer{w: w}
-	p.line("OK: %s is signed: %s", r.Bundle, r.Signature)
-	p.line("the key's fingerprint: %s", r.Key)
-	return p.err
+	return a.show(result.Sign{Bundle: path, Signature: out, Key: fingerprint})
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/store"
-	"github.com/nodeseal/nodeseal/internal/store/image"
 )
 
 // runVerifyStore verifies a store, and with repair puts it right.
@@ -32,7 +31,7 @@ func runVerifyStore(ctx context.Context, a *app, path string, o *verifyOptions) 
 	if src != nil {
 		defer src.Close()
 	}
-	var rep *image.Verified
+	var rep *form.Verified
 	if *o.dryRun {
 		rep, err = form.Verify(ctx, path, a.progress()) // a slot remembers nothing of it
 	} else {
@@ -97,7 +96,7 @@ func (o *verifyOptions) repairOptions(a *app) install.Options {
 }
 
 // planRepair says what install.Repair would do about what was found.
-func (o *verifyOptions) planRepair(ctx context.Context, a *app, path string, src *install.Source, rep *image.Verified) (*dryrun.Plan, error) {
+func (o *verifyOptions) planRepair(ctx context.Context, a *app, path string, src *install.Source, rep *form.Verified) (*dryrun.Plan, error) {
 	if len(rep.Findings) == 0 {
 		return new(dryrun.Plan), nil
 	}

@@ -28,8 +28,8 @@ func TestCommandIsThin(t *testing.T) {
 		}
 		lines += bytes.Count(data, []byte("\n"))
 		for _, inside := range []string{
-			`"archive/tar"`, module + "/internal/store/tarsplit",
-			module + "/internal/store/blob", module + "/internal/rmtree", module + "/internal/erofs",
+			`"archive/tar"`, module + "/internal/store/dir", module + "/internal/store/image", module + "/internal/store/extract",
+			module + "/internal/store/tarsplit", module + "/internal/store/blob", module + "/internal/rmtree", module + "/internal/erofs",
 		} {
 			if bytes.Contains(data, []byte(inside)) {
 				t.Errorf("%s imports %s: that is the business of an internal package", path, inside)

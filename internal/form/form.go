@@ -28,6 +28,10 @@ const (
 // Forms returns all of them.
 func Forms() []Form { return []Form{Dir, Image, Auto, Same} }
 
+// KernelError is the error of AsImage and of an import into an image on a machine that cannot
+// mount one.
+type KernelError = image.KernelError
+
 // Parse returns the form that s names.
 func Parse(s string) (Form, error) {
 	for _, f := range Forms() {
@@ -69,7 +73,7 @@ func mountable(ctx context.Context, dir string) (bool, error) {
 		abs = filepath.Dir(abs)
 	}
 	err = image.Supported(ctx, abs)
-	var kernel *image.KernelError
+	var kernel *KernelError
 	if errors.As(err, &kernel) {
 		return false, nil
 	}

@@ -12,10 +12,13 @@ import (
 	"github.com/nodeseal/nodeseal/internal/store/verify"
 )
 
+// Verified is what Verify found.
+type Verified = image.Verified
+
 // Verify proves the store at path again: one in a directory, or an image by the name
 // of its file. It reports the phases "verify" (bytes of layers) and "hash" (bytes of
 // the image).
-func Verify(ctx context.Context, path string, report progress.Func) (*image.Verified, error) {
+func Verify(ctx context.Context, path string, report progress.Func) (*Verified, error) {
 	follow := func(phase string) (total, read func(int64)) {
 		return func(n int64) { report.Begin(phase, n, progress.Bytes) }, func(n int64) { report.Add(phase, n) }
 	}
@@ -29,7 +32,7 @@ func Verify(ctx context.Context, path string, report progress.Func) (*image.Veri
 			return nil, err
 		}
 		report.End(phaseLayers)
-		return &image.Verified{Report: rep}, nil
+		return &Verified{Report: rep}, nil
 	}
 	opts := image.VerifyOptions{Store: layers}
 	opts.Total, opts.Read = follow(phaseImage)

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/store/extract"
 )
 
 var (
@@ -13,7 +16,15 @@ var (
 	ErrNotRoot = errors.New("it needs root")
 	// ErrLacks is wrapped when a bundle lacks images that are wanted.
 	ErrLacks = errors.New("not in the bundle")
+	// ErrDevice is wrapped when a layer has a device node that is not wanted.
+	ErrDevice = extract.ErrDevice
 )
+
+// RefusedByRules reports whether err is about a layer with a member that no node takes.
+func RefusedByRules(err error) bool {
+	var entry *extract.RefusedError
+	return errors.As(err, &entry) && slices.ContainsFunc(layerrules.Reasons(), func(reason error) bool { return errors.Is(entry.Err, reason) })
+}
 
 // NeedRoot refuses ordinary users before any work begins. Root of a user
 // namespace is enough. The error wraps ErrNotRoot and store.ErrPrecondition.

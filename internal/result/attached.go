@@ -36,6 +36,9 @@ func NewAttached(o mirror.Options, found mirror.Attached) *Attached {
 // CarriedBy sums up the attachments of a bundle or store, nil where it has
 // none.
 func CarriedBy(inv *bundle.Inventory) *Attached {
+	if inv == nil {
+		return nil
+	}
 	out := &Attached{Unsigned: []string{}}
 	seen := make(map[digest.Digest]bool)
 	for i := range inv.Images {
@@ -66,7 +69,7 @@ func (r *Attached) Line(line func(format string, args ...any), images int) {
 	if r == nil {
 		return
 	}
-	line("%s, %s; %d of %d images are signed", plural(r.Attachments, "attachment"), ui.Bytes(r.Bytes), images-len(r.Unsigned), images)
+	line("%s, %s; %d of %d images are signed", Plural(r.Attachments, "attachment"), ui.Bytes(r.Bytes), images-len(r.Unsigned), images)
 }
 
 // attachmentCounts says how many attachments of which kind there are.
@@ -80,7 +83,7 @@ func attachmentCounts(all []bundle.Attachment) string {
 		if text != "" {
 			text += ", "
 		}
-		text += plural(counts[kind], kind)
+		text += Plural(counts[kind], kind)
 	}
 	return text
 }

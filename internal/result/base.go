@@ -43,7 +43,7 @@ func (b *Base) Line(line func(format string, args ...any)) {
 
 // layers counts what is left to the base.
 func (b *Base) layers() string {
-	return fmt.Sprintf("%s (%s)", plural(b.Layers, "layer"), ui.Bytes(b.Bytes))
+	return fmt.Sprintf("%s (%s)", Plural(b.Layers, "layer"), ui.Bytes(b.Bytes))
 }
 
 // VerifiedBase is what verify says about the base of a bundle.

@@ -100,21 +100,21 @@ func (r Bundle) WriteText(w io.Writer) error {
 		p.line("SIGNED   by the key")
 	}
 	if r.OK {
-		p.line("OK: %s in %s, %s; every digest is right", plural(r.Images, "image"), plural(r.Blobs, "blob"), ui.Bytes(r.Bytes))
+		p.line("OK: %s in %s, %s; every digest is right", Plural(r.Images, "image"), Plural(r.Blobs, "blob"), ui.Bytes(r.Bytes))
 		return p.err
 	}
 	bad := len(r.Damage)
-	lost := plural(len(r.Missing), "reference")
+	lost := Plural(len(r.Missing), "reference")
 	if r.Base != nil {
 		bad += len(r.Base.Damage)
 		if n := len(r.Base.Missing); n > 0 {
-			lost = fmt.Sprintf("%s and %s of the base", lost, plural(n, "layer"))
+			lost = fmt.Sprintf("%s and %s of the base", lost, Plural(n, "layer"))
 		}
 	}
 	refused := ""
 	if len(r.Refused) > 0 {
-		refused = fmt.Sprintf(", %s that nodes refuse", plural(len(r.Refused), "layer"))
+		refused = fmt.Sprintf(", %s that nodes refuse", Plural(len(r.Refused), "layer"))
 	}
-	p.line("NOT OK: %s damaged, %s of %d hurt, %s missing%s", plural(bad, "place"), plural(len(r.Hurt), "image"), r.Images, lost, refused)
+	p.line("NOT OK: %s damaged, %s of %d hurt, %s missing%s", Plural(bad, "place"), Plural(len(r.Hurt), "image"), r.Images, lost, refused)
 	return p.err
 }

@@ -38,7 +38,7 @@ func (r CleanWork) WriteText(w io.Writer) error {
 	if r.DryRun {
 		verb = "would remove"
 	}
-	p.line("%s: %s %s, %s; %s stay", r.Work, verb, plural(r.Files, "file"), ui.Bytes(r.Bytes), ui.Bytes(r.Kept))
+	p.line("%s: %s %s, %s; %s stay", r.Work, verb, Plural(r.Files, "file"), ui.Bytes(r.Bytes), ui.Bytes(r.Kept))
 	for _, d := range r.Unknown {
 		p.line("not there: %s", d)
 	}

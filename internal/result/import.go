@@ -95,12 +95,12 @@ func (r Import) write(p *printer) {
 	case r.Images == 0:
 		p.line("OK: %s holds what an earlier run had finished", r.Store)
 	default:
-		p.line("OK: %s holds %s under %s, %s, %s", r.Store, plural(r.Images, "image"), plural(r.References, "reference"),
-			plural(r.Layers, "layer"), ui.Bytes(max(r.Bytes, r.ImageBytes)))
+		p.line("OK: %s holds %s under %s, %s, %s", r.Store, Plural(r.Images, "image"), Plural(r.References, "reference"),
+			Plural(r.Layers, "layer"), ui.Bytes(max(r.Bytes, r.ImageBytes)))
 	}
 	r.Originals.Line(p.line)
 	if r.Based > 0 {
-		p.line("%s from the base, verified: %s", plural(r.Based, "layer"), strings.Join(r.Base, ", "))
+		p.line("%s from the base, verified: %s", Plural(r.Based, "layer"), strings.Join(r.Base, ", "))
 	}
 	if r.Digest != "" {
 		p.line("%s: %s, %s", r.Image, ui.Bytes(r.ImageBytes), r.Digest)

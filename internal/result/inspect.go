@@ -38,7 +38,7 @@ func (r Inspect) WriteText(w io.Writer) error {
 	if rel := inv.Release; rel != nil {
 		p.line("release %s %s", rel.Version, rel.Image)
 	}
-	p.line("%s, %s, %s of layers, %s of them shared", plural(len(inv.Images), "image"), plural(r.Usage.Layers, "layer"),
+	p.line("%s, %s, %s of layers, %s of them shared", Plural(len(inv.Images), "image"), Plural(r.Usage.Layers, "layer"),
 		ui.Bytes(r.Usage.LayerBytes), ui.Bytes(r.Usage.SharedBytes))
 	r.Attached.Line(p.line, len(inv.Images))
 	r.Originals.Line(p.line)

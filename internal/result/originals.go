@@ -46,8 +46,8 @@ func (o *Originals) Line(line func(format string, args ...any)) {
 	switch {
 	case o == nil:
 	case o.Images > 0:
-		line("%s with %s kept as a registry has them, %s", plural(o.Images, "image"), plural(o.Layers, "layer"), ui.Bytes(o.Bytes))
+		line("%s with %s kept as a registry has them, %s", Plural(o.Images, "image"), Plural(o.Layers, "layer"), ui.Bytes(o.Bytes))
 	default:
-		line("%s kept as a registry has them, %s", plural(o.Layers, "layer"), ui.Bytes(o.Bytes))
+		line("%s kept as a registry has them, %s", Plural(o.Layers, "layer"), ui.Bytes(o.Bytes))
 	}
 }

@@ -20,8 +20,8 @@ func (p *printer) line(format string, args ...any) {
 	}
 }
 
-// plural returns "1 image", "2 images".
-func plural(n int, noun string) string {
+// Plural returns "1 image", "2 images".
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -47,7 +47,7 @@ func (r Reseal) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	r.write(p)
 	if r.Taken > 0 {
-		p.line("%s taken from %s and verified, %d extracted from %s", plural(r.Taken, "layer"), r.takenFrom, r.Extracted, r.extractedFrom)
+		p.line("%s taken from %s and verified, %d extracted from %s", Plural(r.Taken, "layer"), r.takenFrom, r.Extracted, r.extractedFrom)
 	}
 	switch {
 	case r.OtherRelease == "nothing":
@@ -56,7 +56,7 @@ func (r Reseal) WriteText(w io.Writer) error {
 		p.line("slot %s holds %s, and no reference that the new store lacks", r.Other, r.OtherRelease)
 	default:
 		p.line("slot %s still holds %s, with %s that only it has; nodeseal retire %s empties it when nothing needs it any more",
-			r.Other, r.OtherRelease, plural(len(r.OnlyThere), "reference"), r.Other)
+			r.Other, r.OtherRelease, Plural(len(r.OnlyThere), "reference"), r.Other)
 	}
 	if len(r.Restarted) > 0 {
 		p.line("restarted CRI-O, and kubelet with it; containers go on")

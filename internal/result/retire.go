@@ -30,7 +30,7 @@ func (r Retire) WriteText(w io.Writer) error {
 	}
 	if r.Readers > 0 {
 		p.line("%s still read layers that both slots had; the old files are removed by the next command after they end",
-			plural(r.Readers, "running container"))
+			Plural(r.Readers, "running container"))
 	}
 	return p.err
 }

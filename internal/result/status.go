@@ -33,8 +33,8 @@ func (r Status) WriteText(w io.Writer) error {
 	if conf == "" {
 		conf = "no storage.conf"
 	}
-	p.line("%s: %s, graph root %s", conf, plural(len(r.Stores), "additional store"), r.GraphRoot)
-	p.line("CRI-O and podman find %d of %s", r.Visible, plural(r.References, "reference"))
+	p.line("%s: %s, graph root %s", conf, Plural(len(r.Stores), "additional store"), r.GraphRoot)
+	p.line("CRI-O and podman find %d of %s", r.Visible, Plural(r.References, "reference"))
 	for _, u := range r.Unseen[:min(few, len(r.Unseen))] {
 		p.line("UNSEEN   %s: %s", u.What, u.Message)
 	}
@@ -54,7 +54,7 @@ func (r Status) WriteText(w io.Writer) error {
 	case !r.RebootOK():
 		p.line("NOT OK: a reboot with no registry would fail")
 	case len(r.Missing) > 0:
-		p.line("NOT OK: %s missing", plural(len(r.Missing), "reference"))
+		p.line("NOT OK: %s missing", Plural(len(r.Missing), "reference"))
 	case r.References == 0:
 		p.line("OK, but empty: no slot holds an image; nodeseal import BUNDLE fills one")
 	default:
@@ -77,7 +77,7 @@ func writeSlot(p *printer, s *nodestatus.Slot, asked bool) {
 	if s.Images == 0 {
 		return
 	}
-	p.line("  %s, %s, %s", plural(s.Images, "image"), plural(s.References, "reference"), plural(s.Layers, "layer"))
+	p.line("  %s, %s, %s", Plural(s.Images, "image"), Plural(s.References, "reference"), Plural(s.Layers, "layer"))
 	if s.Image != "" {
 		writeImage(p, s)
 	}
@@ -95,7 +95,7 @@ func writeSlot(p *printer, s *nodestatus.Slot, asked bool) {
 		p.line("  nothing on this node needs it: retire would empty it")
 		return
 	}
-	p.line("  retire would refuse, it is needed by %s:", plural(len(s.Uses), "thing"))
+	p.line("  retire would refuse, it is needed by %s:", Plural(len(s.Uses), "thing"))
 	for _, u := range s.Uses[:min(few, len(s.Uses))] {
 		p.line("    %s", u)
 	}

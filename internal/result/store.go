@@ -92,19 +92,19 @@ func (r *Store) WriteText(w io.Writer) error {
 	}
 	switch {
 	case !r.OK:
-		p.line("NOT OK: %s damaged, %s hurt, %s missing", plural(len(r.Damage), "place"),
-			plural(len(r.Hurt), "reference"), plural(len(r.Missing), "reference"))
+		p.line("NOT OK: %s damaged, %s hurt, %s missing", Plural(len(r.Damage), "place"),
+			Plural(len(r.Hurt), "reference"), Plural(len(r.Missing), "reference"))
 	case r.Repaired:
-		p.line("REPAIRED: %s: %s were whole, %d came from the bundle", r.Store, plural(r.Taken, "layer"), r.Extracted)
+		p.line("REPAIRED: %s: %s were whole, %d came from the bundle", r.Store, Plural(r.Taken, "layer"), r.Extracted)
 	}
 	switch {
 	case !r.OK:
 	case r.Image != "":
-		p.line("OK: %s in %s, %s; every manifest and configuration is proven, and %s has the digest recorded beside it, %s; its layers were not read one by one", plural(r.Images, "image"),
-			plural(r.Layers, "layer"), ui.Bytes(r.Bytes), r.Image, r.Digest)
+		p.line("OK: %s in %s, %s; every manifest and configuration is proven, and %s has the digest recorded beside it, %s; its layers were not read one by one", Plural(r.Images, "image"),
+			Plural(r.Layers, "layer"), ui.Bytes(r.Bytes), r.Image, r.Digest)
 	default:
-		p.line("OK: %s in %s, %s; every file is what its layer's diff ID says", plural(r.Images, "image"),
-			plural(r.Layers, "layer"), ui.Bytes(r.Bytes))
+		p.line("OK: %s in %s, %s; every file is what its layer's diff ID says", Plural(r.Images, "image"),
+			Plural(r.Layers, "layer"), ui.Bytes(r.Bytes))
 	}
 	if r.OK {
 		r.Originals.Line(p.line)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/seal"
@@ -30,6 +31,9 @@ type ImageError struct {
 func (e *ImageError) Error() string {
 	return fmt.Sprintf("slot %s: its image %s cannot be mounted, the slot is an empty store: %v", e.Slot, e.File, e.Err)
 }
+
+// Point is the slot's directory, at which the image belongs.
+func (e *ImageError) Point() string { return strings.TrimSuffix(e.File, image.Suffix) }
 
 // Unwrap returns what is at fault, and the cause.
 func (e *ImageError) Unwrap() []error {

@@ -1,4 +1,4 @@
-package main
+package result
 
 import (
 	"fmt"
@@ -8,19 +8,18 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
-	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
-// planLine is what a real run says before it moves the first layer.
-func planLine(p *plan.Plan) string {
-	line := fmt.Sprintf("%s, %s of %s; %s to download", plural(len(p.Images), "image"),
-		plural(p.Layers, "layer"), ui.Bytes(p.LayerBytes), ui.Bytes(p.Download))
+// PlanLine is what a real run says before it moves the first layer.
+func PlanLine(p *plan.Plan) string {
+	line := fmt.Sprintf("%s, %s of %s; %s to download", Plural(len(p.Images), "image"),
+		Plural(p.Layers, "layer"), ui.Bytes(p.LayerBytes), ui.Bytes(p.Download))
 	if p.BaseLayers > 0 {
 		line += fmt.Sprintf("; %d of the layers, %s, are left to the base", p.BaseLayers, ui.Bytes(p.BaseBytes))
 	}
 	if p.Attachments > 0 {
-		line += "; " + plural(p.Attachments, "attachment")
+		line += "; " + Plural(p.Attachments, "attachment")
 	}
 	for _, d := range p.Disks {
 		line += fmt.Sprintf("; the %s may take %s of the %s free in %s", d.For, ui.Bytes(d.Need), ui.Bytes(d.Free), d.Path)
@@ -28,35 +27,25 @@ func planLine(p *plan.Plan) string {
 	return line
 }
 
-// showPlan prints what a dry run found. Its error says that the real run would
-// not start, or not hold everything.
-func (a *app) showPlan(o mirror.Options, e *mirror.Estimated) error {
-	out := planResult{
-		Output: o.Output, Work: o.Work, Plan: e.Plan, Attached: result.NewAttached(o, e.Attached), Failed: result.NewFailed(e.Failed),
-	}
-	if err := a.show(out); err != nil {
-		return err
-	}
-	if err := e.Plan.Check(); err != nil {
-		return err
-	}
-	if len(e.Failed) > 0 {
-		return errPartial
-	}
-	return nil
-}
-
-// planResult is what bundle --dry-run prints. Sizes are in bytes.
-type planResult struct {
+// MirrorPlan is what bundle --dry-run prints. Sizes are in bytes.
+type MirrorPlan struct {
 	Output string `json:"output"`
 	Work   string `json:"work"`
 	*plan.Plan
 	// Attached is nil with --no-attachments.
-	Attached *result.Attached     `json:"attached,omitempty"`
-	Failed   []result.FailedImage `json:"failed"`
+	Attached *Attached     `json:"attached,omitempty"`
+	Failed   []FailedImage `json:"failed"`
 }
 
-func (r planResult) WriteText(w io.Writer) error {
+// NewMirrorPlan describes what a dry run found.
+func NewMirrorPlan(o mirror.Options, e *mirror.Estimated) MirrorPlan {
+	return MirrorPlan{
+		Output: o.Output, Work: o.Work, Plan: e.Plan, Attached: NewAttached(o, e.Attached), Failed: NewFailed(e.Failed),
+	}
+}
+
+// WriteText shows it to people.
+func (r MirrorPlan) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	pt := &printer{w: t}
 	pt.line("SIZE\tOWN\tTO DOWNLOAD\tLAYERS\t  IMAGE")
@@ -68,7 +57,7 @@ func (r planResult) WriteText(w io.Writer) error {
 	}
 	p := &printer{w: w, err: pt.err}
 	p.line("")
-	p.line("%s, %s of %s, %s of it shared", plural(len(r.Plan.Images), "image"), plural(r.Layers, "layer"),
+	p.line("%s, %s of %s, %s of it shared", Plural(len(r.Plan.Images), "image"), Plural(r.Layers, "layer"),
 		ui.Bytes(r.LayerBytes), ui.Bytes(r.SharedBytes))
 	if r.BaseLayers > 0 {
 		p.line("%d of the layers, %s, are left to the base: neither downloaded nor in the bundle", r.BaseLayers, ui.Bytes(r.BaseBytes))

@@ -1,0 +1,52 @@
+package result
+
+import (
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/internal/mirror"
+	"github.com/nodeseal/nodeseal/internal/ui"
+)
+
+// Mirrored is what bundle prints. Sizes are in bytes.
+type Mirrored struct {
+	Output     string        `json:"output"`
+	Size       int64         `json:"size"`
+	SHA256     digest.Digest `json:"sha256"`
+	Images     int           `json:"images"`
+	Downloaded int64         `json:"downloaded"`
+	Reused     int64         `json:"reused"`
+	Work       string        `json:"work"`
+	Signature  string        `json:"signature,omitempty"`
+	Attached   *Attached     `json:"attached,omitempty"`
+	Originals  *Originals    `json:"originals,omitempty"`
+	Base       *Base         `json:"base,omitempty"`
+	Failed     []FailedImage `json:"failed"`
+}
+
+// NewMirrored describes what a run of the engine did.
+func NewMirrored(o mirror.Options, res *mirror.Result) Mirrored {
+	return Mirrored{
+		Output: o.Output, Size: res.Size, SHA256: res.SHA256, Work: o.Work,
+		Images: len(res.Inventory.Images), Downloaded: res.Downloaded, Reused: res.Reused,
+		Attached: NewAttached(o, res.Attached), Originals: NewOriginals(res.Inventory), Base: NewBase(res.Inventory), Failed: NewFailed(res.Failed),
+	}
+}
+
+// WriteText shows it to people.
+func (r Mirrored) WriteText(w io.Writer) error {
+	p := &printer{w: w}
+	p.line("%s: %s, %d images, %s", r.Output, ui.Bytes(r.Size), r.Images, r.SHA256)
+	p.line("downloaded %s, reused %s; %s keeps the layers for the next bundle", ui.Bytes(r.Downloaded), ui.Bytes(r.Reused), r.Work)
+	r.Attached.Line(p.line, r.Images)
+	r.Originals.Line(p.line)
+	r.Base.Line(p.line)
+	if r.Signature != "" {
+		p.line("signed: %s", r.Signature)
+	}
+	for _, f := range r.Failed {
+		p.line("NOT in the bundle: %s: %s", f.Ref, f.Error)
+	}
+	return p.err
+}
