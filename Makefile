@@ -33,7 +33,7 @@ LIMIT := 90m
 ALONE := unshare --pid --fork --kill-child --mount --mount-proc sh -c '"$$@"; exit $$?' alone
 
 .DEFAULT_GOAL := help
-.PHONY: help build test slow race lint attacks e2e e2e-tools bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
+.PHONY: help build test slow race lint attacks deaths e2e e2e-tools bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ lint: ## Check formatting, vet, and the linters of .golangci.yml
 
 attacks: build ## Run the binary against inputs that want to do harm (as root; RUN selects)
 	$(ALONE) go test -count=1 -timeout $(LIMIT) -tags "$(TAGS) attacks" -run '$(RUN)' ./internal/attacks
+
+deaths: build ## Kill the program in every state that it can leave, and run other commands next (as root; RUN selects)
+	$(ALONE) go test -count=1 -timeout $(LIMIT) -tags "$(TAGS) deaths" -run '$(RUN)' ./internal/deaths
 
 e2e: build e2e-tools ## Run the end-to-end tests against real components (as root; RUN selects; see .ci/run)
 	$(ALONE) go test -count=1 -timeout $(LIMIT) -tags "$(TAGS) e2e" -run '$(RUN)' ./e2e/...
