@@ -115,7 +115,7 @@ func scenarios() []scenario {
 		{
 			name: "retire", setup: fill(1, 2),
 			args: func(b *bench, _ string) []string {
-				return []string{"retire", "a", "--root", b.slots(), "--storage-conf", b.conf}
+				return []string{"retire", "a", "--empty-node", "--staged", "--root", b.slots(), "--storage-conf", b.conf}
 			},
 			before: [2]string{r1, r2}, after: [2]string{none, r2},
 		},
@@ -185,7 +185,7 @@ func (b *bench) nexts(form string, s *scenario) []next {
 		{"import", b.importArgs(form, 2), []int{0}, false},
 		{"import-stick", []string{"import-stick", b.stick, "--quiet", "--root", b.slots(), "--format", form}, []int{0}, false},
 		{"reseal", []string{"reseal", "--quiet", "--root", b.slots(), b.bundles[2]}, []int{0}, false},
-		{"retire", []string{"retire", "a", "--root", b.slots(), "--storage-conf", b.conf}, []int{0}, false},
+		{"retire", []string{"retire", "a", "--empty-node", "--staged", "--root", b.slots(), "--storage-conf", b.conf}, []int{0}, false},
 		{"status", []string{"status", "--root", b.slots(), "--storage-conf", b.conf}, []int{0, 4}, true},
 		{"verify", []string{"verify", "--quiet", b.slots() + "/a"}, []int{0, 1, 2, 4}, true},
 		{"verify --repair", []string{"verify", "--quiet", b.slots() + "/a", "--repair", b.bundles[1]}, []int{0, 1, 2, 4, 5}, false},
