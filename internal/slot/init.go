@@ -64,6 +64,9 @@ func (r *Root) initOne(ctx context.Context, n Name) (made bool, err error) {
 		return false, err
 	}
 	if missing {
+		if err := r.unsettle(n); err != nil { // a kill before its mount leaves it to the next command
+			return false, err
+		}
 		if err := unix.Renameat2(unix.AT_FDCWD, empty, unix.AT_FDCWD, r.Path(n), unix.RENAME_NOREPLACE); err != nil {
 			return false, fmt.Errorf("making slot %s: %w", n, err)
 		}
