@@ -36,7 +36,7 @@ func Reasons() []error {
 }
 
 // Version counts the changes of what the rules refuse and of what Kept says.
-const Version = 1
+const Version = 2
 
 // Bounds of one layer.
 const (

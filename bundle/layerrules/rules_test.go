@@ -130,6 +130,15 @@ func TestTooMany(t *testing.T) {
 	if !errors.Is(err, ErrTooMany) {
 		t.Error(err)
 	}
+	// A name implies thousands of directories, of which the layer says nothing.
+	c, err = new(Checker), nil
+	deep := strings.Repeat("d/", 2000)
+	for i := 0; err == nil && i < 1200; i++ {
+		_, err = c.Add(file(fmt.Sprint(i) + "/" + deep + "f"))
+	}
+	if !errors.Is(err, ErrTooMany) || len(c.kinds) > MaxMembers+2 {
+		t.Errorf("%d files: %v", len(c.kinds), err)
+	}
 	c = &Checker{members: MaxMembers}
 	if _, err := c.Add(file("a")); !errors.Is(err, ErrTooMany) {
 		t.Error(err)

@@ -2,6 +2,7 @@ package layerrules
 
 import (
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"path"
 	"strings"
@@ -98,25 +99,48 @@ func (t *tree) parent(name string) (File, error) {
 }
 
 // mkdirAll returns the directory name, and makes it and those above it where they are
-// missing.
+// missing. Those that only names imply count as members.
 func (t *tree) mkdirAll(name string) (File, error) {
-	dir, err := t.find(name)
-	if name == "." || !errors.Is(err, unix.ENOENT) {
-		return dir, err
+	if len(name) >= maxPath {
+		return 0, unix.ENAMETOOLONG
 	}
-	above, err := t.mkdirAll(path.Dir(name))
-	if err != nil {
-		return 0, err
+	w := walk{tree: t, above: []File{rootFile}}
+	for part := range strings.SplitSeq(name, "/") {
+		here := w.here()
+		if f := t.child(here, part); f != 0 && t.kinds[f] == kindLink {
+			err := w.step(part)
+			if errors.Is(err, unix.ENOENT) {
+				err = unix.EEXIST // a symbolic link to nothing
+			}
+			if err != nil {
+				return 0, err
+			}
+			continue
+		}
+		err := w.step(part)
+		if errors.Is(err, unix.ENOENT) {
+			var f File
+			if f, err = t.mkdir(here, part); err == nil {
+				w.above = append(w.above, f)
+			}
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
-	base := path.Base(name)
-	if t.child(above, base) != 0 {
-		return 0, unix.EEXIST // a symbolic link to nothing
+	return w.here(), nil
+}
+
+// mkdir makes a directory that only names imply.
+func (t *tree) mkdir(above File, name string) (File, error) {
+	if len(t.kinds) > MaxMembers {
+		return 0, fmt.Errorf("%w: %d files and directories", ErrTooMany, MaxMembers)
 	}
-	if err := t.keep(len(base)); err != nil {
+	if err := t.keep(len(name)); err != nil {
 		return 0, err
 	}
 	f := t.newFile(kindDir)
-	t.put(above, base, f)
+	t.put(above, name, f)
 	return f, nil
 }
 

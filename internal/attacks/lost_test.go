@@ -5,6 +5,8 @@ package attacks
 import (
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +54,25 @@ func TestOverlayAttributes(t *testing.T) {
 			Name: "chain: trusted.overlay." + attribute + " on a file of a store: verify", Before: "OK, exit 0; podman shows the file of another layer",
 			Exit: 4, Says: "trusted.overlay." + attribute,
 		}.run(t, "verify", root)
+	}
+}
+
+// TestImpliedDirectories takes a layer of a few files in directories that only their names imply.
+func TestImpliedDirectories(t *testing.T) {
+	var entries []storetest.Entry
+	for i := range 1200 {
+		entries = append(entries, storetest.File(strconv.Itoa(i)+"/"+strings.Repeat("d/", 2000)+"f", "x"))
+	}
+	path := filepath.Join(t.TempDir(), "x.tar.zst")
+	src := storetest.NewSource(t, bundle.Expanded)
+	src.Add(storetest.Image{Repository: "quay.io/a/deep", Layers: [][]byte{storetest.Tar(t, entries...)}})
+	src.WriteRaw(t, path, src.RawInventory())
+	_, slots := disk(t)
+	for command, args := range map[string][]string{"verify": {"verify", path}, "import": append([]string{"import", path}, slots...)} {
+		attack{
+			Name: "bombs: a layer of 1,200 files whose names imply 2.4 million directories: " + command, Before: "does not end within 3 minutes; 32,000 files would take 3 GB and 256 GB of the disk, of which nothing is announced",
+			Exit: 4, Says: "more than can be checked",
+		}.run(t, args...)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/nodeseal/nodeseal/layout"
@@ -25,7 +26,8 @@ func Prove(l *store.Layer, result *extract.Result) error {
 // Kind says whose fault an error about a layer is: store.ErrDamaged, or nil.
 func Kind(err error) error {
 	var refused *extract.RefusedError
-	if errors.As(err, &refused) || errors.Is(err, bundle.ErrDamaged) || errors.Is(err, bundle.ErrNoBlob) ||
+	var rule *layerrules.Error
+	if errors.As(err, &refused) || errors.As(err, &rule) || errors.Is(err, bundle.ErrDamaged) || errors.Is(err, bundle.ErrNoBlob) ||
 		errors.Is(err, layout.ErrDigest) || errors.Is(err, layout.ErrSize) || errors.Is(err, ErrClaim) || errors.Is(err, ErrCompression) {
 		return store.ErrDamaged
 	}

@@ -95,10 +95,16 @@ type contentNeed struct {
 	layers                     int64 // that have it
 	content                    int64 // bytes of files
 	bytes, files, dirs, others int64 // bytes as they lie on the disk
+	implied                    build.Implied
 }
 
-// add adds an entry.
-func (n *contentNeed) add(kind byte, size int64) error {
+// add adds an entry, with the directories that its name implies.
+func (n *contentNeed) add(name string, kind byte, size int64) error {
+	implied, err := n.implied.Add(name, kind == tar.TypeDir)
+	if err != nil {
+		return err
+	}
+	n.dirs += implied
 	switch kind {
 	case tar.TypeReg, tar.TypeGNUSparse:
 		n.files++
@@ -150,7 +156,7 @@ func (im *importer) readTable(ctx context.Context, j *build.Job, n *contentNeed)
 			break
 		}
 		if err == nil {
-			err = n.add(e.Type, e.Size)
+			err = n.add(e.Name, e.Type, e.Size)
 		}
 		if err != nil {
 			return fail(err)
@@ -178,12 +184,12 @@ func (im *importer) count(ctx context.Context, j *build.Job, n *contentNeed, tot
 	im.opts.Progress.Working(phaseCount, l.DiffID.String())
 	asked := int64(0)
 	size, err := blob.Count(ctx, raw, l, func(b int64) { im.opts.Progress.Add(phaseCount, b) }, func(hdr *tarsplit.Header) error {
-		if err := n.add(hdr.Typeflag, hdr.Size); err != nil || n.bytes < asked {
+		if err := n.add(hdr.Name, hdr.Typeflag, hdr.Size); err != nil || n.bytes+n.dirs*blockSize < asked {
 			return err
 		}
-		asked = n.bytes + countEvery
+		asked = n.bytes + n.dirs*blockSize + countEvery
 		sofar := total.need()
-		return build.Room(im.target, store.Need{Bytes: sofar.Bytes + n.bytes, Inodes: sofar.Inodes + n.files}, im.opts.MaxUsage)
+		return build.Room(im.target, store.Need{Bytes: sofar.Bytes + n.bytes + n.dirs*blockSize, Inodes: sofar.Inodes + n.files + n.dirs}, im.opts.MaxUsage)
 	})
 	if err != nil {
 		return fail(err)

@@ -110,6 +110,7 @@ func (im *importer) readTable(ctx context.Context, j *job) error {
 		return err
 	}
 	defer closeTable()
+	var implied build.Implied
 	for {
 		e, err := table.Next()
 		if errors.Is(err, io.EOF) {
@@ -119,6 +120,13 @@ func (im *importer) readTable(ctx context.Context, j *job) error {
 			return err
 		}
 		im.entries += entrySize + int64(len(path.Base(e.Name)))
+		n, err := implied.Add(e.Name, e.Type == tar.TypeDir)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			im.entries += n*(entrySize+ownEntries) + int64(len(e.Name))
+		}
 		if e.Type != tar.TypeReg || e.Size == 0 {
 			continue
 		}
@@ -134,6 +142,9 @@ func (im *importer) readTable(ctx context.Context, j *job) error {
 // entrySize is about what the image takes for an entry without its content and its name: an
 // inode and a directory's entry.
 const entrySize = 64 + 12
+
+// ownEntries is what a directory takes for itself and the one above it.
+const ownEntries = 2*12 + 3
 
 // maxSize bounds the sum of all contents: EROFS ends at 16 TiB.
 const maxSize = 16 << 40
