@@ -109,7 +109,8 @@ images from kubelet's garbage collection. A PinnedImageSet does so too, and more
   only on nodes with a PinnedImageSet, else from a registry. The first boot of a
   node asks a registry all the same.
 - The machine-config daemon pulls each image that a node does not have into the
-  primary store, and wants 16 GiB beside it. If it cannot, the pool is degraded.
+  primary store, and wants storage of twice their compressed size and 16 GiB. If
+  it cannot, the pool is degraded.
 - It is of one release: apply it when the nodes have imported that release, before
   the upgrade, and delete or replace it before retire.
 

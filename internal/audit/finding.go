@@ -91,6 +91,7 @@ func rules() []rule {
 		alwaysPullImages, alwaysVerify,
 		noNameserver, overwrittenStorageConf, frozenStorageConf, storeUnderGraphRoot,
 		shadowedMirrors, goneMirrors, pinsTwice, littleDisk,
+		osFromRegistry,
 	}
 }
 

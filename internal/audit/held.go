@@ -14,8 +14,14 @@ import (
 type Held struct {
 	// Name is what it is called: "list images.lst".
 	Name string
-	// Size is the bytes of its unpacked layers, 0 where not known.
+	// Size is the bytes of its unpacked layers, and of those that it also keeps as a
+	// registry has them; 0 where not known.
 	Size int64
+	// systems are the references of operating systems.
+	systems []string
+	// kept are the references and further names of images whose layers are kept as a
+	// registry has them.
+	kept map[string]bool
 	// platforms are those of each reference and further name; empty where the
 	// reference is not of a list or nothing says.
 	platforms map[string][]string
@@ -34,6 +40,9 @@ func HeldList(name string, l *imagelist.List) *Held {
 	h := newHeld(name)
 	for _, e := range l.Entries() {
 		h.add(e.Ref, e.Digest, e.Names, e.Platforms)
+		if e.Role == bundle.RoleOS {
+			h.system(e.Ref, e.Names, true) // as bundle does by default
+		}
 	}
 	return h
 }
@@ -48,10 +57,17 @@ func HeldInventory(name string, inv *bundle.Inventory) *Held {
 			platforms = []string{img.Platform.OS + "/" + img.Platform.Architecture}
 		}
 		h.add(img.Ref, img.Digest, img.Names, platforms)
+		if img.Role == bundle.RoleOS {
+			h.system(img.Ref, img.Names, img.Original)
+		}
 		for _, l := range img.Layers {
 			if !layers[l.DiffID] {
 				layers[l.DiffID] = true
 				h.Size += l.DiffSize
+			}
+			if l.Original && !layers[l.Digest] {
+				layers[l.Digest] = true
+				h.Size += l.Size
 			}
 		}
 	}
@@ -59,13 +75,20 @@ func HeldInventory(name string, inv *bundle.Inventory) *Held {
 }
 
 func newHeld(name string) *Held {
-	return &Held{Name: name, platforms: make(map[string][]string), digests: make(map[digest.Digest]bool)}
+	return &Held{Name: name, platforms: make(map[string][]string), kept: make(map[string]bool), digests: make(map[digest.Digest]bool)}
 }
 
 func (h *Held) add(ref string, d digest.Digest, names, platforms []string) {
 	h.digests[d] = true
 	for _, n := range append([]string{ref}, names...) {
 		h.platforms[n] = append(h.platforms[n], platforms...)
+	}
+}
+
+func (h *Held) system(ref string, names []string, kept bool) {
+	h.systems = append(h.systems, ref)
+	for _, n := range append([]string{ref}, names...) {
+		h.kept[n] = h.kept[n] || kept
 	}
 }
 

@@ -270,37 +270,3 @@ func storeUnderGraphRoot(s *Snapshot) []Finding {
 	}
 	return out
 }
-
-// pinsTwice finds pins of files and of a PinnedImageSet at the same time.
-func pinsTwice(s *Snapshot) []Finding {
-	sets := s.Settings["PinnedImageSet.machineconfiguration.openshift.io"]
-	if len(sets) == 0 {
-		return nil
-	}
-	var out []Finding
-	for _, c := range s.inUse() {
-		for _, f := range c.Files {
-			if !strings.HasPrefix(f.Path, crioConfDir) || !pins(f.Content) {
-				continue
-			}
-			out = append(out, Finding{
-				Rule: "pins-twice", Severity: Warning, Object: "MachineConfigPool " + c.Role,
-				What: "Images are pinned by " + f.Path + " and by " + sets[0].String() + ".",
-				Why:  "Arrays replace each other between CRI-O's drop-ins: one of the two has no effect, and kubelet may try to remove what it pinned.",
-				Mend: "Keep one: the pins of the file, which hold across releases, or the PinnedImageSet.",
-			})
-		}
-	}
-	return out
-}
-
-func pins(content string) bool {
-	var v struct {
-		Crio struct {
-			Image struct {
-				Pinned []string `toml:"pinned_images"`
-			} `toml:"image"`
-		} `toml:"crio"`
-	}
-	return tomlbound.Unmarshal([]byte(content), &v) == nil && len(v.Crio.Image.Pinned) > 0
-}

@@ -157,9 +157,8 @@ func missingImages(s *Snapshot) []Finding {
 		f := Finding{
 			Rule: "missing-image", Severity: Warning, Object: e.Ref,
 			What: capital(s.Held.Name) + " does not hold it. " + places(e.From),
-			Why:  "A node that has lost or never had it cannot get it: the pod stays in ImagePullBackOff.",
-			Mend: "Add it to the list and make a new bundle: `nodeseal list --cluster -o images.lst`.",
 		}
+		f.Why, f.Mend = missing(e.Role, e.From)
 		if starts(e.From) {
 			f.Severity = Breaks
 		}

@@ -178,7 +178,12 @@ spec: {containers: [{name: c, image: "` + imgA + `", imagePullPolicy: Always}]}
 		{"a mirror", "mirror-gone", mirrorSet, nil, []string{"warning ImageDigestMirrorSet m"}, "registry.staging.example/a"},
 		{"a mirror behind ours", "mirror-gone", pool("worker", ourConf, answers2) + mirrorSet, nil, []string{"note ImageDigestMirrorSet m"}, ""},
 
-		{"pins twice", "pins-twice", pool("worker", "/etc/crio/crio.conf.d/99-nodeseal.conf", crioPins) + object("machineconfiguration.openshift.io/v1", "PinnedImageSet", "p", "spec: {pinnedImages: [{name: '"+imgA+"'}]}"), nil, []string{"warning MachineConfigPool worker"}, ""},
+		{"pins that lose a set's image", "pins-twice", pool("worker", "/etc/crio/crio.conf.d/99-nodeseal.conf", crioPins) + pinnedImages("worker", imgA, "quay.io/other/a@"+sumA), nil, []string{"warning MachineConfigPool worker"}, "99-nodeseal.conf, leaves out 1 of them, among them quay.io/other/a@"},
+		{"pins that cover the set", "pins-twice", pool("worker", "/etc/crio/crio.conf.d/99-nodeseal.conf", crioPins) + pinnedImages("worker", imgA), nil, nil, ""},
+		{"pins that the set replaces", "pins-twice", pool("worker", "/etc/crio/crio.conf.d/01-nodeseal.conf", crioPins) + pinnedImages("worker", imgA), nil, []string{"warning MachineConfigPool worker"}, "sorts after 50-pinned-images"},
+		{"the same pins in front of the set", "pins-twice", pool("worker", "/etc/crio/crio.conf.d/01-nodeseal.conf", strings.Replace(crioPins, "quay.io/acme/*", imgA, 1)) + pinnedImages("worker", imgA), nil, nil, ""},
+		{"a set of another pool", "pins-twice", pool("master", "/etc/crio/crio.conf.d/99-nodeseal.conf", crioPins) + pinnedImages("worker", imgB, "quay.io/other/a@"+sumA), nil, nil, ""},
+		{"worker's set on a custom pool", "pins-twice", pool("infra", "/etc/crio/crio.conf.d/99-nodeseal.conf", crioPins) + pinnedImages("worker", "quay.io/other/a@"+sumA), nil, []string{"warning MachineConfigPool infra"}, ""},
 		{"pins once", "pins-twice", pool("worker", "/etc/crio/crio.conf.d/99-nodeseal.conf", crioPins), nil, nil, ""},
 
 		{"a small disk", "little-disk", node("small", "amd64", "100Gi", 10<<30) + node("big", "amd64", "200Gi", 10<<30), heldA(40 << 30), []string{"breaks Node small"}, "Two slots of 40.0 GiB"},

@@ -8,51 +8,11 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/jsonbound"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
-
-// clusterVersion takes the release that is wanted and, while an upgrade goes
-// on, those back to the last one that was completed.
-func (f *Facts) clusterVersion(o kubeobject.Object) error {
-	type update struct {
-		State   string `json:"state"`
-		Version string `json:"version"`
-		Image   string `json:"image"`
-	}
-	var v struct {
-		Status struct {
-			Desired update   `json:"desired"`
-			History []update `json:"history"`
-		} `json:"status"`
-	}
-	if err := o.Decode(&v); err != nil {
-		return err
-	}
-	release := func(u update, name string) {
-		if u.Image == "" {
-			return
-		}
-		f.add(o, u.Image, "", name)
-		for _, r := range f.Releases {
-			if r.Image == u.Image {
-				return
-			}
-		}
-		f.Releases = append(f.Releases, bundle.Release{Version: u.Version, Image: u.Image})
-	}
-	release(v.Status.Desired, "desired release")
-	for _, u := range v.Status.History {
-		release(u, "release "+u.Version)
-		if u.State == "Completed" {
-			break
-		}
-	}
-	return nil
-}
 
 // csv takes what an operator runs and what it will start. A copy that OLM made
 // of a CSV for another namespace says nothing new.

@@ -97,8 +97,8 @@ func pinnedNote(v Version, unpacked int64) []byte {
 	}
 	fmt.Fprintf(&out, `# Of one release: import its bundle first, and replace or delete this before retire.
 # The machine-config daemon pulls each image that CRI-O does not find on the node into
-# the primary store%s, and refuses a node that would have less than 16 GiB
-# beside them. If it can pull one of them nowhere, the pool is degraded.
+# the primary store%s. The node's storage must be 16 GiB larger than twice
+# their compressed size. If it can pull one of them nowhere, the pool is degraded.
 `, size)
 	switch {
 	case v.NeedsPatch():
