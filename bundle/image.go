@@ -23,7 +23,7 @@ const (
 	mediaTypeDockerSchema1JW = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 	mediaTypeDockerLayer     = "application/vnd.docker.image.rootfs.diff.tar"
 	dockerForeignLayer       = "application/vnd.docker.image.rootfs.foreign.diff.tar"
-	mediaTypeDockerConfig    = "application/vnd.docker.container.image.v1+json"
+	MediaTypeDockerConfig    = "application/vnd.docker.container.image.v1+json"
 	// mediaTypeOldDockerConfig is what Docker 1.10 called its configurations.
 	mediaTypeOldDockerConfig = "application/octet-stream"
 )

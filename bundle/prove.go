@@ -149,7 +149,7 @@ func (img *Image) checkManifest(data []byte) error {
 func checkConfigType(configType, manifestType string) error {
 	allowed := []string{v1.MediaTypeImageConfig}
 	if manifestType == MediaTypeDockerManifest {
-		allowed = []string{mediaTypeDockerConfig, mediaTypeOldDockerConfig, v1.MediaTypeImageConfig, ""}
+		allowed = []string{MediaTypeDockerConfig, mediaTypeOldDockerConfig, v1.MediaTypeImageConfig, ""}
 	}
 	if !slices.Contains(allowed, configType) {
 		return fmt.Errorf("%w: its configuration is of media type %q", ErrNotImage, configType)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/compression"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -20,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/nodeseal/nodeseal/e2e/harness"
 	"github.com/nodeseal/nodeseal/internal/testenv"
@@ -36,6 +38,7 @@ type crioImages struct {
 	tagged string // another image, by tag
 	tagRef string // the same one by digest
 	listed string // by the digest of a list
+	added  string // by the digest of a list with gzip and zstd instances of one image
 	twins  []string
 	// twinDiff is the diff ID of the layer that the twins share.
 	twinDiff string
@@ -63,6 +66,9 @@ func makeCRIOImages(t *testing.T, label string) *crioImages {
 	images.tagRef = m.push("tagged", "v1", m.image([]string{"/bin/sh"}, base, m.layer(gzipDefault, text)))
 	images.tagged = crioRepo + "/tagged:v1"
 	images.listed = m.pushList("listed", m.image([]string{"/bin/true"}, base, m.layer(gzipDefault, text)))
+	again := []entryOf{{tar.Header{Typeflag: tar.TypeReg, Name: "data/added", Mode: 0o644}, label + "\n"}}
+	images.added = m.pushList("added", m.oci(m.image([]string{"/bin/true"}, base, m.layer(gzipDefault, again))),
+		m.oci(m.image([]string{"/bin/true"}, m.zstd(baseFiles(t)), m.zstd(again))))
 	// One content under three compressed digests, in two images with one
 	// configuration and one with another.
 	big := []entryOf{{tar.Header{Typeflag: tar.TypeReg, Name: "data/twin", Mode: 0o644}, strings.Repeat(label+" twin\n", 50_000)}}
@@ -75,7 +81,7 @@ func makeCRIOImages(t *testing.T, label string) *crioImages {
 		image := m.image([]string{"/bin/sh", "-c", "#" + twin.command}, base, layer)
 		images.twins = append(images.twins, m.push("twin", "", image))
 	}
-	images.all = append([]string{images.pause, images.app, images.tagRef, images.listed}, images.twins...)
+	images.all = append([]string{images.pause, images.app, images.tagRef, images.listed, images.added}, images.twins...)
 	list := harness.WriteFile(t, "images.lst", strings.Join(append(images.all, images.tagged), "\n")+"\n")
 	conf := harness.WriteFile(t, "registries.conf", `[[registry]]
 prefix = "`+crioRepo+`"
@@ -102,6 +108,22 @@ type imageMaker struct {
 
 func (m *imageMaker) layer(level int, entries []entryOf) v1.Layer {
 	m.t.Helper()
+	return m.compressed(entries, tarball.WithCompressionLevel(level))
+}
+
+// zstd is a layer that is compressed with zstd.
+func (m *imageMaker) zstd(entries []entryOf) v1.Layer {
+	m.t.Helper()
+	return m.compressed(entries, tarball.WithCompression(compression.ZStd), tarball.WithMediaType(types.OCILayerZStd))
+}
+
+// oci is an image in OCI's words.
+func (m *imageMaker) oci(img v1.Image) v1.Image {
+	return mutate.ConfigMediaType(mutate.MediaType(img, types.OCIManifestSchema1), types.OCIConfigJSON)
+}
+
+func (m *imageMaker) compressed(entries []entryOf, options ...tarball.LayerOption) v1.Layer {
+	m.t.Helper()
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
 	for _, e := range entries {
@@ -117,7 +139,7 @@ func (m *imageMaker) layer(level int, entries []entryOf) v1.Layer {
 		m.t.Fatal(err)
 	}
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil }
-	layer, err := tarball.LayerFromOpener(open, tarball.WithCompressionLevel(level))
+	layer, err := tarball.LayerFromOpener(open, options...)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -180,12 +202,18 @@ func (m *imageMaker) push(repo, tag string, img v1.Image) string {
 	return crioRepo + "/" + repo + "@" + d.String()
 }
 
-// pushList writes an image in a list and returns the list's reference.
-func (m *imageMaker) pushList(repo string, img v1.Image) string {
+// pushList writes images of one platform in a list and returns the list's reference.
+// All but the first are marked as zstd's, as podman manifest push --add-compression does.
+func (m *imageMaker) pushList(repo string, images ...v1.Image) string {
 	m.t.Helper()
-	list := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{
-		Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}},
-	})
+	list := v1.ImageIndex(empty.Index)
+	for i, img := range images {
+		desc := v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}
+		if i > 0 {
+			desc.Annotations = map[string]string{"io.github.containers.compression.zstd": "true"}
+		}
+		list = mutate.AppendManifests(list, mutate.IndexAddendum{Add: img, Descriptor: desc})
+	}
 	d, err := list.Digest()
 	if err != nil {
 		m.t.Fatal(err)

@@ -83,7 +83,7 @@ func (c *crioProof) testPods(t *testing.T) {
 	before := harness.ReadTree(t, n.seen("a"))
 	n.start()
 	for kind, image := range map[string]string{
-		"digest": c.images.app, "tag": c.images.tagged, "list digest": c.images.listed,
+		"digest": c.images.app, "tag": c.images.tagged, "list digest": c.images.listed, "list of gzip and zstd": c.images.added,
 	} {
 		if n.present(image) == nil {
 			t.Errorf("by %s: CRI-O does not have %s", kind, image)
@@ -162,7 +162,7 @@ func (c *crioProof) testAlways(t *testing.T) {
 		t.Error("without nodeseal serve a pull succeeds: something else answers")
 	}
 	n.serve()
-	for _, image := range []string{c.images.app, c.images.tagged, c.images.listed} {
+	for _, image := range []string{c.images.app, c.images.tagged, c.images.listed, c.images.added} {
 		layers, _, size := n.primary()
 		started := time.Now()
 		if err := n.pull(t.Context(), image); err != nil {

@@ -231,3 +231,38 @@ func TestBundleAttachmentsInTrouble(t *testing.T) {
 		})
 	}
 }
+
+// TestBundleNoAttachmentsOf: what one registry has attached is neither asked for nor
+// carried, that of another one is.
+func TestBundleNoAttachmentsOf(t *testing.T) {
+	t.Parallel()
+	m := newMirrored(t)
+	m.registry = m.again()
+	conf, err := os.ReadFile(m.path("registries.conf"))
+	check(t, err)
+	conf = append(conf, "\n"+strings.ReplaceAll(string(conf), "registry.example", "other.example")...)
+	check(t, os.WriteFile(m.path("registries.conf"), conf, 0o600))
+	list := fmt.Sprintf("other.example/%s@%s\nregistry.example/%s@%s\n", repository(0), m.images[0], repository(1), m.images[1])
+	check(t, os.WriteFile(m.path("images.lst"), []byte(list), 0o600))
+	var asked [2]atomic.Int64
+	m.registry.Trouble = func(q testregistry.Request) testregistry.Fault {
+		for i := range asked {
+			if q.Repository == repository(i) && (q.Referrers || strings.HasPrefix(q.Version, "sha256-")) {
+				asked[i].Add(1)
+			}
+		}
+		return testregistry.Fault{}
+	}
+	m.bundle("run", "--no-attachments=other.example", "--no-attachments=third.example:5000")
+	if asked[0].Load() != 0 || asked[1].Load() == 0 {
+		t.Errorf("%d requests to the one registry, want none, %d to the other one", asked[0].Load(), asked[1].Load())
+	}
+	if got := described(m.inventory("run")); strings.HasPrefix(got, "0 ") || strings.Contains(got, "\n0 ") || strings.Count(got, "\n") != 2 {
+		t.Errorf("attachments\n%s", got)
+	}
+	for _, value := range []string{"", "other.example/team", "a b"} {
+		if _, stderr, code := output(t, m.command("run", "--no-attachments="+value)); code != exitUsage {
+			t.Errorf("--no-attachments=%q: exit code %d\n%s", value, code, stderr)
+		}
+	}
+}

@@ -98,7 +98,7 @@ func selectInstances(list []v1.Descriptor, platforms []string) []instance {
 		}
 		for j, d := range list {
 			known := slices.ContainsFunc(out, func(o instance) bool { return o.Digest == d.Digest })
-			if !known && (i == j || d.ArtifactType == "" && samePlatform(d.Platform, list[i].Platform)) {
+			if !known && (i == j || !isArtifact(d) && samePlatform(d.Platform, list[i].Platform)) {
 				out = append(out, instance{d, i == j})
 			}
 		}
@@ -109,11 +109,17 @@ func selectInstances(list []v1.Descriptor, platforms []string) []instance {
 // withoutPlatform returns the entries that do not say their platform, which is optional.
 func withoutPlatform(list []v1.Descriptor) (out []instance) {
 	for _, d := range list {
-		if d.Platform == nil && d.ArtifactType == "" && len(out) < maxUnsaid {
+		if d.Platform == nil && !isArtifact(d) && len(out) < maxUnsaid {
 			out = append(out, instance{Descriptor: d})
 		}
 	}
 	return out
+}
+
+// isArtifact reports whether an entry says that it is no image. Some writers say of images
+// that they are of the type of their configuration.
+func isArtifact(d v1.Descriptor) bool {
+	return d.ArtifactType != "" && d.ArtifactType != v1.MediaTypeImageConfig && d.ArtifactType != bundle.MediaTypeDockerConfig
 }
 
 // matches reports whether p is the platform want, written os/arch[/variant]. A

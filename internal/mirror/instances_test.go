@@ -37,6 +37,7 @@ func TestSelectInstances(t *testing.T) {
 		{"b=linux/arm/v6 c=linux/arm/v7", "linux/arm", "[b]"},
 		{"a=linux/s390x b=", "linux/amd64", ""},
 		{"a=linux/amd64 sbom!=linux/amd64", "linux/amd64", "[a]"},
+		{"a+=linux/amd64 z+=linux/amd64", "linux/amd64", "[a+] z+"},
 	} {
 		var list []v1.Descriptor
 		for _, entry := range strings.Fields(c.list) {
@@ -44,6 +45,9 @@ func TestSelectInstances(t *testing.T) {
 			d := v1.Descriptor{Digest: digest.Digest(name)}
 			if strings.HasSuffix(name, "!") {
 				d.ArtifactType = "text/spdx"
+			}
+			if strings.HasSuffix(name, "+") {
+				d.ArtifactType = v1.MediaTypeImageConfig
 			}
 			if parts := strings.Split(platform+"//", "/"); platform != "" {
 				d.Platform = &v1.Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}

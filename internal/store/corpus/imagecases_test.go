@@ -244,6 +244,11 @@ func lists(add func(string, func(*draft)), docker func(*draft)) {
 	}
 	list("gzip, then zstd", nil, func(d *draft) []object { return []object{on(d.finish(), "linux", "amd64"), zstdTwin(d)} })
 	list("zstd, then gzip", nil, func(d *draft) []object { return []object{zstdTwin(d), on(d.finish(), "linux", "amd64")} })
+	list("gzip, then zstd, with the artifactType of configurations", nil, func(d *draft) []object {
+		first, second := on(d.finish(), "linux", "amd64"), zstdTwin(d)
+		first["artifactType"], second["artifactType"] = v1.MediaTypeImageConfig, v1.MediaTypeImageConfig
+		return []object{first, second}
+	})
 	list("gzip and zstd without a platform", nil, func(d *draft) []object {
 		z := zstdTwin(d)
 		delete(z, "platform")
