@@ -15,6 +15,8 @@ type memberReader struct {
 	m    member
 	r    *tarReader
 	left int64
+
+	giveBack func() // its memory
 }
 
 // Read implements io.Reader.
@@ -81,4 +83,7 @@ func (r *memberReader) end() error {
 }
 
 // Close implements io.Closer.
-func (r *memberReader) Close() error { return r.r.Close() }
+func (r *memberReader) Close() error {
+	defer r.giveBack()
+	return r.r.Close()
+}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/internal/budget"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -252,28 +253,32 @@ func (b *Reader) ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error) 
 // ahead. The bytes are held to the digest: the reader's io.EOF means that they were
 // right, and other bytes end in an error that wraps bundle.ErrDamaged. The caller
 // closes the reader.
+//
+// It waits until there is room in LayerBudget for the layer's frames. A goroutine has one
+// layer open at a time, and opens a file table that it reads beside it before it.
 func (b *Reader) OpenLayer(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
-	return b.openVerified(ctx, d)
+	return b.openVerified(ctx, d, layers)
 }
 
 // OpenLayerUnverified is OpenLayer for a caller that hashes the bytes itself: the
 // reader's io.EOF does not say that they have the digest. The reader is an io.WriterTo too.
 func (b *Reader) OpenLayerUnverified(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
-	return b.open(ctx, d)
+	return b.open(ctx, d, layers)
 }
 
 // OpenTable returns the bytes of a file table, for a filetable.Reader. They are held
-// to the digest as those of OpenLayer are. The caller closes the reader.
+// to the digest as those of OpenLayer are. The caller closes the reader. It waits for
+// room in TableBudget. A goroutine has one table open at a time, and no layer before it.
 func (b *Reader) OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
-	return b.openVerified(ctx, d)
+	return b.openVerified(ctx, d, tables)
 }
 
-func (b *Reader) openVerified(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+func (b *Reader) openVerified(ctx context.Context, d digest.Digest, memory *budget.Budget) (io.ReadCloser, error) {
 	m, err := b.member(d)
 	if err != nil {
 		return nil, err
 	}
-	r, err := b.open(ctx, d)
+	r, err := b.open(ctx, d, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -298,15 +303,21 @@ func (r *verifiedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *Reader) open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+func (b *Reader) open(ctx context.Context, d digest.Digest, memory *budget.Budget) (io.ReadCloser, error) {
 	m, err := b.member(d)
+	if err != nil {
+		return nil, err
+	}
+	giveBack, err := memory.Take(ctx, b.memory(m))
 	if err != nil {
 		return nil, err
 	}
 	r, err := b.openMember(ctx, m)
 	if err != nil {
+		giveBack()
 		return nil, b.damage(m, err)
 	}
+	r.giveBack = giveBack
 	return r, nil
 }
 
@@ -333,7 +344,7 @@ func (b *Reader) damage(m member, err error) error {
 
 // openMember returns a reader over the content of m, whose header it checked
 // and whose padding it checks at the end.
-func (b *Reader) openMember(ctx context.Context, m member) (io.ReadCloser, error) {
+func (b *Reader) openMember(ctx context.Context, m member) (*memberReader, error) {
 	want, err := memberHeader(m.name, m.size)
 	if err != nil {
 		return nil, err
@@ -346,7 +357,7 @@ func (b *Reader) openMember(ctx context.Context, m member) (io.ReadCloser, error
 	if !bytes.Equal(got, want) {
 		return nil, errors.Join(fmt.Errorf("%w: its tar header is another's", bundle.ErrDamaged), r.Close())
 	}
-	return &memberReader{b: b, m: m, r: r, left: m.size}, nil
+	return &memberReader{b: b, m: m, r: r, left: m.size, giveBack: func() {}}, nil
 }
 
 // frameAt returns the number of the frame with the tar's byte off.

@@ -5,13 +5,16 @@ import (
 	"bufio"
 	"bytes"
 	"compress/bzip2"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"sync"
+	"runtime"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/nodeseal/nodeseal/internal/budget"
 )
 
 // Kind is how a layer is compressed.
@@ -26,25 +29,24 @@ const (
 	Xz    Kind = "xz"
 )
 
-// Memory that decoders may ask for, in bytes. zstd and xz say in their headers how
-// much of what was decoded they look back at.
+// The memory of decoders, in bytes. zstd and xz say in their headers how much of what
+// was decoded they look back at: their window.
 const (
-	// SmallWindow is what any number of readers may have at the same time.
-	SmallWindow = 32 << 20
-	// MaxWindow is the most (zstd --long=27, zstd -22 --ultra); one reader of the
-	// process at a time has more than SmallWindow.
+	// MaxWindow is the largest window that is read (zstd --long=27, zstd -22 --ultra).
 	MaxWindow = 128 << 20
+	// Budget is what the windows of all Readers of the process have together.
+	Budget = 128 << 20
 )
 
 // ErrWindow is wrapped where a layer needs more memory to decode than MaxWindow, or
 // says so only after its beginning.
 var ErrWindow = errors.New("decoding it takes too much memory")
 
-// largeWindow is held by the reader that has more than SmallWindow. Memory is the
-// process's, so this is, too.
-var largeWindow sync.Mutex //nolint:gochecknoglobals // as said
+// windows is what Readers share. Memory is the process's, so this is, too.
+var windows = budget.New(Budget) //nolint:gochecknoglobals // as said
 
-// bufferSize is how much is read ahead, to see how it is compressed.
+// bufferSize is how much is read ahead, to see how it is compressed and how much memory
+// that takes.
 const bufferSize = 256 << 10
 
 // Reader gives the plain bytes of a layer. Close must be called.
@@ -52,9 +54,10 @@ type Reader struct {
 	// Kind is how the layer is compressed.
 	Kind Kind
 
-	out   io.Reader
-	close func()
-	large bool
+	out      io.Reader
+	close    func()
+	window   uint64
+	giveBack func() // of the window
 }
 
 // Detect returns how a layer is compressed that starts with head, by its first bytes,
@@ -74,24 +77,30 @@ func Detect(head []byte) Kind {
 	return None
 }
 
-// NewReader returns a Reader of the layer r. It reads ahead. Where the layer takes more
-// than SmallWindow it waits until no other Reader does. The errors of r are passed on.
+// NewReader returns a Reader of the layer r. It reads ahead, and waits until there is
+// room in Budget for its window. Nobody who waits here has a window already, so a
+// goroutine has one Reader at a time. The errors of r are passed on.
+//
+// The frames of zstd that begin in the first 256 KiB decide how large the window is, for
+// all frames: at least 8 MiB, and at least 32 MiB if there are several of them. Of xz it is
+// the first block, and at least 32 MiB. Where a later one asks for more, Read fails with
+// an error that wraps ErrWindow.
 func NewReader(r io.Reader) (*Reader, error) {
 	in := bufio.NewReaderSize(r, bufferSize)
-	head, err := in.Peek(zstd.HeaderMaxSize)
+	head, err := in.Peek(magicSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	out := &Reader{Kind: Detect(head), out: in, close: func() {}}
+	out := &Reader{Kind: Detect(head), out: in, close: func() {}, giveBack: func() {}}
 	switch out.Kind {
 	case Gzip:
 		out.out, err = gzip.NewReader(in)
 	case Zstd:
-		err = out.zstd(in, head)
+		err = out.zstd(in)
 	case Bzip2:
-		out.out, err = bzip2.NewReader(in), nil
+		out.out, err = bzip2.NewReader(in), out.take(bzip2Memory)
 	case Xz:
-		out.out, err = &xzReader{in: in, grow: out.grow}, nil
+		err = out.xz(in)
 	case None:
 		err = nil
 	}
@@ -101,15 +110,21 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return out, nil
 }
 
-// zstd starts a decoder. The window of the first frame decides for all of them.
-func (r *Reader) zstd(in io.Reader, head []byte) error {
-	var frame zstd.Header
-	window := uint64(SmallWindow)
-	if err := frame.Decode(head); err == nil && frame.WindowSize > SmallWindow {
-		if err := r.grow(frame.WindowSize); err != nil {
-			return err
-		}
-		window = MaxWindow
+const (
+	// magicSize is what Detect needs.
+	magicSize = 6
+	// bzip2Memory is what that takes for its largest blocks.
+	bzip2Memory = 4 << 20
+)
+
+// zstd starts a decoder.
+func (r *Reader) zstd(in *bufio.Reader) error {
+	window, err := zstdWindow(in)
+	if err != nil {
+		return err
+	}
+	if err := r.take(window); err != nil {
+		return err
 	}
 	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 	if err != nil {
@@ -119,22 +134,31 @@ func (r *Reader) zstd(in io.Reader, head []byte) error {
 	return nil
 }
 
-// grow asks for a window.
-func (r *Reader) grow(window uint64) error {
-	switch {
-	case window > MaxWindow:
-		return fmt.Errorf("%w: a window of %d MiB, more than %d", ErrWindow, window>>20, MaxWindow>>20)
-	case window > SmallWindow && !r.large:
-		largeWindow.Lock()
-		r.large = true
+// xz starts a decoder.
+func (r *Reader) xz(in *bufio.Reader) error {
+	window := xzWindow(in)
+	if err := r.take(window); err != nil {
+		return err
 	}
+	r.out = &xzReader{in: in, most: int64(window)}
 	return nil
+}
+
+// take takes a window.
+func (r *Reader) take(window uint64) (err error) {
+	if window > MaxWindow {
+		return fmt.Errorf("%w: a window of %d MiB, more than %d", ErrWindow, window>>20, MaxWindow>>20)
+	}
+	// Those who have windows end when the work does, and give them back.
+	r.giveBack, err = windows.Take(context.Background(), int64(window))
+	r.window = window
+	return err
 }
 
 // Read implements io.Reader.
 func (r *Reader) Read(p []byte) (int, error) {
 	n, err := r.out.Read(p)
-	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		err = fmt.Errorf("%w: %w", ErrWindow, err)
 	}
 	return n, err
@@ -144,10 +168,12 @@ func (r *Reader) Read(p []byte) (int, error) {
 func (r *Reader) Close() error {
 	r.close()
 	r.close, r.out = func() {}, closed{}
-	if r.large {
-		r.large = false
-		largeWindow.Unlock()
+	if r.window >= manyWindow {
+		// The collector does not wait for its end when the next Reader asks for as much.
+		runtime.GC()
 	}
+	r.window = 0
+	r.giveBack()
 	return nil
 }
 

@@ -2,11 +2,13 @@ package compression
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +61,25 @@ func frame(log, blocks int) []byte {
 	return out
 }
 
+// long is a zstd frame of 300 KiB of zeros that are not compressed.
+func long() []byte {
+	out := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 10 << 3}
+	const size = 100 << 10
+	for i := range 3 {
+		head := size << 3
+		if i == 2 {
+			head |= 1
+		}
+		out = append(append(out, byte(head), byte(head>>8), byte(head>>16)), make([]byte, size)...)
+	}
+	return out
+}
+
+// oneSegment is a zstd frame that looks back at all of its content.
+func oneSegment(size uint32) []byte {
+	return append(binary.LittleEndian.AppendUint32([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0}, size), 0x02, 0, 0x10, 'x') // a block of 128 KiB, not the last
+}
+
 func packXz(t testing.TB, data []byte, c xz.WriterConfig) []byte {
 	return packed(t, data, func(w io.Writer) (io.WriteCloser, error) { return c.NewWriter(w) })
 }
@@ -80,21 +101,23 @@ func TestReads(t *testing.T) {
 		kind Kind
 		want []byte
 	}{
-		"plain":           {data, None, data},
-		"nothing":         {nil, None, nil},
-		"two bytes":       {[]byte("ab"), None, []byte("ab")},
-		"gzip":            {gz, Gzip, data},
-		"gzip twice":      {append(bytes.Clone(gz), gz...), Gzip, append(bytes.Clone(data), data...)},
-		"zstd":            {packZstd(t, data), Zstd, data},
-		"zstd, skippable": {append([]byte("\x50\x2a\x4d\x18\x03\x00\x00\x00abc"), packZstd(t, data)...), Zstd, data},
-		"zstd, 128 MiB":   {frame(27, 2), Zstd, bytes.Repeat([]byte("x"), 256<<10)},
-		"xz":              {packXz(t, data, xz.WriterConfig{}), Xz, data},
-		"xz, blocks":      {packXz(t, data, xz.WriterConfig{BlockSize: 100 << 10}), Xz, data},
-		"xz, no check":    {packXz(t, data, xz.WriterConfig{NoCheckSum: true}), Xz, data},
-		"xz, sha256":      {packXz(t, data[:100], xz.WriterConfig{CheckSum: xz.SHA256}), Xz, data[:100]},
-		"xz, empty":       {packXz(t, nil, xz.WriterConfig{}), Xz, nil},
-		"xz, 40 MiB":      {packXz(t, data[:1000], xz.WriterConfig{DictCap: 40 << 20}), Xz, data[:1000]},
-		"xz, two streams": {append(append(packXz(t, data[:77], xz.WriterConfig{}), make([]byte, 8)...), packXz(t, data[77:200], xz.WriterConfig{})...), Xz, data[:200]},
+		"plain":              {data, None, data},
+		"nothing":            {nil, None, nil},
+		"two bytes":          {[]byte("ab"), None, []byte("ab")},
+		"gzip":               {gz, Gzip, data},
+		"gzip twice":         {append(bytes.Clone(gz), gz...), Gzip, append(bytes.Clone(data), data...)},
+		"zstd":               {packZstd(t, data), Zstd, data},
+		"zstd, skippable":    {append([]byte("\x50\x2a\x4d\x18\x03\x00\x00\x00abc"), packZstd(t, data)...), Zstd, data},
+		"zstd, 128 MiB":      {frame(27, 2), Zstd, bytes.Repeat([]byte("x"), 256<<10)},
+		"zstd, large later":  {append(packZstd(t, data), frame(27, 2)...), Zstd, append(bytes.Clone(data), bytes.Repeat([]byte("x"), 256<<10)...)},
+		"zstd, 32 MiB later": {slices.Concat(packZstd(t, data), long(), frame(25, 2)), Zstd, slices.Concat(data, make([]byte, 300<<10), bytes.Repeat([]byte("x"), 256<<10))},
+		"xz":                 {packXz(t, data, xz.WriterConfig{}), Xz, data},
+		"xz, blocks":         {packXz(t, data, xz.WriterConfig{BlockSize: 100 << 10}), Xz, data},
+		"xz, no check":       {packXz(t, data, xz.WriterConfig{NoCheckSum: true}), Xz, data},
+		"xz, sha256":         {packXz(t, data[:100], xz.WriterConfig{CheckSum: xz.SHA256}), Xz, data[:100]},
+		"xz, empty":          {packXz(t, nil, xz.WriterConfig{}), Xz, nil},
+		"xz, 40 MiB":         {packXz(t, data[:1000], xz.WriterConfig{DictCap: 40 << 20}), Xz, data[:1000]},
+		"xz, two streams":    {append(append(packXz(t, data[:77], xz.WriterConfig{}), make([]byte, 8)...), packXz(t, data[77:200], xz.WriterConfig{})...), Xz, data[:200]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -154,12 +177,15 @@ func TestRefuses(t *testing.T) {
 		in   []byte
 		want error
 	}{
-		"zstd, 256 MiB":     {frame(28, 2), ErrWindow},
-		"zstd, large later": {append(packZstd(t, data), frame(27, 2)...), ErrWindow},
-		"xz, 256 MiB":       {largeDictionary(packXz(t, data[:1000], xz.WriterConfig{})), ErrWindow},
-		"xz, cut":           {x[:len(x)/2], io.ErrUnexpectedEOF},
-		"xz, no index":      {x[:len(x)-30], io.ErrUnexpectedEOF},
-		"gzip, cut":         {[]byte("\x1f\x8b\x08\x00"), io.ErrUnexpectedEOF},
+		"zstd, 256 MiB":              {frame(28, 2), ErrWindow},
+		"zstd, large later":          {append(long(), frame(24, 2)...), ErrWindow},
+		"zstd, 4 GiB in one segment": {oneSegment(1<<32 - 1), ErrWindow},
+		"zstd, 4 GiB in one, later":  {append(long(), oneSegment(1<<32-1)...), ErrWindow},
+		"xz, larger later":           {append(packXz(t, data, xz.WriterConfig{}), packXz(t, data, xz.WriterConfig{DictCap: 40 << 20})...), ErrWindow},
+		"xz, 256 MiB":                {largeDictionary(packXz(t, data[:1000], xz.WriterConfig{})), ErrWindow},
+		"xz, cut":                    {x[:len(x)/2], io.ErrUnexpectedEOF},
+		"xz, no index":               {x[:len(x)-30], io.ErrUnexpectedEOF},
+		"gzip, cut":                  {[]byte("\x1f\x8b\x08\x00"), io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -183,6 +209,7 @@ func TestSourceFails(t *testing.T) {
 		r, err := NewReader(io.MultiReader(bytes.NewReader(in), failing{broken}))
 		if err == nil {
 			_, err = io.ReadAll(r)
+			r.Close()
 		}
 		if !errors.Is(err, broken) {
 			t.Errorf("%d bytes: %v", len(in), err)
@@ -194,30 +221,51 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// One reader at a time has a large window; the next one waits until it is closed.
-func TestOneLargeWindow(t *testing.T) {
-	in := frame(27, 2)
-	first, err := NewReader(bytes.NewReader(in))
-	if err != nil {
-		t.Fatal(err)
-	}
-	second := make(chan error)
-	go func() {
-		r, err := NewReader(bytes.NewReader(in))
-		if err == nil {
-			r.Close()
-		}
-		second <- err
-	}()
-	select {
-	case <-second:
-		t.Fatal("two readers have large windows")
-	case <-time.After(50 * time.Millisecond):
-	}
-	first.Close()
-	first.Close()
-	if err := <-second; err != nil {
-		t.Error(err)
+// Readers share the budget: one has a large window, or many have small ones; the next one
+// waits until another is closed.
+func TestBudget(t *testing.T) {
+	data := plain(300 << 10)
+	for name, c := range map[string]struct {
+		in      []byte
+		readers int
+	}{
+		"128 MiB":                        {frame(27, 2000), 1},
+		"64 MiB":                         {frame(26, 2000), 2},
+		"a window as large as the layer": {packZstd(t, plain(40<<20), zstd.WithWindowSize(64<<20), zstd.WithSingleSegment(true), zstd.WithZeroFrames(true)), 2},
+		"8 MiB":                          {packZstd(t, bytes.Repeat(data, 10)), 16},
+		"several frames":                 {append(packZstd(t, data), bytes.Repeat(packZstd(t, data), 9)...), 4},
+		"xz":                             {packXz(t, data, xz.WriterConfig{}), 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var open []*Reader
+			for range c.readers {
+				r, err := NewReader(bytes.NewReader(c.in))
+				if err != nil {
+					t.Fatal(err)
+				}
+				open = append(open, r)
+			}
+			next := make(chan error)
+			go func() {
+				r, err := NewReader(bytes.NewReader(c.in))
+				if err == nil {
+					r.Close()
+				}
+				next <- err
+			}()
+			select {
+			case err := <-next:
+				t.Fatalf("%d readers and one more have windows: %v", c.readers, err)
+			case <-time.After(50 * time.Millisecond):
+			}
+			for _, r := range open {
+				r.Close()
+				r.Close()
+			}
+			if err := <-next; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -21,8 +21,8 @@ var errXz = errors.New("invalid stream")
 // checksums in the container are not compared: every layer is held to its digest.
 type xzReader struct {
 	in    *bufio.Reader
-	grow  func(window uint64) error
-	check int // length of the check behind a block
+	most  int64 // that a block may ask for
+	check int   // length of the check behind a block
 	block io.Reader
 	count *countedByte
 	err   error
@@ -88,11 +88,11 @@ func (x *xzReader) next() error {
 		return cut(err)
 	}
 	window, err := dictionary(head[:len(head)-4])
-	if err == nil {
-		err = x.grow(uint64(window))
-	}
 	if err != nil {
 		return err
+	}
+	if int64(window) > x.most {
+		return fmt.Errorf("%w: a block with a dictionary of %d MiB, more than the first one", ErrWindow, window>>20)
 	}
 	x.count = &countedByte{Reader: x.in, n: int64(size+1) * 4}
 	x.block, err = lzma.Reader2Config{DictCap: max(window, lzma.MinDictCap)}.NewReader2(x.count)
@@ -100,6 +100,26 @@ func (x *xzReader) next() error {
 		return fmt.Errorf("%w: %w", errXz, err)
 	}
 	return nil
+}
+
+// xzWindow returns what the first block of a stream asks for, but at least manyWindow.
+// Streams that are damaged are for the reader to refuse.
+func xzWindow(in *bufio.Reader) uint64 {
+	const streamHeader, blockHeader = 12, 1024
+	head, _ := in.Peek(streamHeader + blockHeader) // its error comes again
+	if len(head) <= streamHeader {
+		return manyWindow
+	}
+	head = head[streamHeader:]
+	size := (int(head[0]) + 1) * 4
+	if size <= 8 || size > len(head) { // 4: the end of an empty stream
+		return manyWindow
+	}
+	window, err := dictionary(head[1 : size-4])
+	if err != nil {
+		return manyWindow
+	}
+	return max(uint64(window), manyWindow)
 }
 
 // stream reads the header of a stream, or io.EOF where there is none.

@@ -32,11 +32,17 @@ func (r *repeated) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n := min(len(p), r.left)
+	r.left -= n
+	if len(r.each) == 1 { // the long ones
+		for i := range p[:n] {
+			p[i] = r.each[0]
+		}
+		return n, nil
+	}
 	for i := range p[:n] {
 		p[i] = r.each[r.off]
 		r.off = (r.off + 1) % len(r.each)
 	}
-	r.left -= n
 	return n, nil
 }
 

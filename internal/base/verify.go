@@ -53,8 +53,24 @@ func (s *Source) Bytes() (n int64) {
 	return n
 }
 
-// check reads one layer and its table.
+// check reads one layer and its table. They are not open at the same time, as the
+// order of package budget asks for.
 func (f *found) check(ctx context.Context) error {
+	if err := f.checkLayer(ctx); err != nil || f.at.Table == "" {
+		return err
+	}
+	t, err := f.place.file.OpenTable(ctx, f.at.Table)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if _, err := io.Copy(io.Discard, t); err != nil {
+		return fmt.Errorf("file table: %w", err)
+	}
+	return nil
+}
+
+func (f *found) checkLayer(ctx context.Context) error {
 	r, err := f.open(ctx)
 	if err != nil {
 		return err
@@ -66,17 +82,6 @@ func (f *found) check(ctx context.Context) error {
 	}
 	if sum.Digest() != f.at.Blob {
 		return fmt.Errorf("%w: it is %s", store.ErrDamaged, sum.Digest())
-	}
-	if f.at.Table == "" {
-		return nil
-	}
-	t, err := f.place.file.OpenTable(ctx, f.at.Table)
-	if err != nil {
-		return err
-	}
-	defer t.Close()
-	if _, err := io.Copy(io.Discard, t); err != nil {
-		return fmt.Errorf("file table: %w", err)
 	}
 	return nil
 }

@@ -57,16 +57,6 @@ func (w *worker) extractOne(ctx context.Context, j *build.Job) error {
 // unpack extracts the content of l into its diff directory.
 func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result, err error) {
 	im := w.im
-	raw, err := im.openLayer(ctx, l)
-	if err != nil {
-		return nil, fmt.Errorf("opening its blob: %w", err)
-	}
-	defer raw.Close()
-	plain, err := blob.Open(raw, l, func(n int64) { im.opts.Progress.Add(build.PhaseImport, n) })
-	if err != nil {
-		return nil, err
-	}
-	defer plain.Close()
 	opts := extract.Options{
 		MaxSize:       l.DiffSize,
 		UserNamespace: im.userNS,
@@ -81,6 +71,16 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result,
 		defer table.Close()
 		opts.Table = filetable.NewReader(table)
 	}
+	raw, err := im.openLayer(ctx, l) // after the table, as package budget has it
+	if err != nil {
+		return nil, fmt.Errorf("opening its blob: %w", err)
+	}
+	defer raw.Close()
+	plain, err := blob.Open(raw, l, func(n int64) { im.opts.Progress.Add(build.PhaseImport, n) })
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Close()
 	diff, err := im.makeDiff(l)
 	if err != nil {
 		return nil, err
