@@ -23,6 +23,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/jsonbound"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 // maxIndex bounds index.json, in bytes.
@@ -76,10 +77,13 @@ func Create(root string) (*Dir, error) {
 	return Open(root)
 }
 
+// maxMarker bounds the file that says that a directory is a layout, in bytes.
+const maxMarker = 64 << 10
+
 // Open opens the layout in the directory root. The error wraps ErrNotLayout
 // where there is none, or one of a version that this package does not know.
 func Open(root string) (*Dir, error) {
-	data, err := os.ReadFile(filepath.Join(root, v1.ImageLayoutFile))
+	data, err := safefile.ReadFile(filepath.Join(root, v1.ImageLayoutFile), maxMarker)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", root, ErrNotLayout, err)
 	}

@@ -25,12 +25,13 @@ var (
 	ErrTwice    = errors.New("the layer holds the same path twice")
 	ErrXattr    = errors.New("extended attribute that no file can have")
 	ErrTooMany  = errors.New("the layer holds more than can be checked")
+	ErrOwners   = errors.New("the files of the layer have more owners than a store records")
 )
 
 // Reasons are those of the above, and the errnos, that an Error can wrap.
 func Reasons() []error {
 	return []error{
-		ErrLeadsOut, ErrType, ErrWhiteout, ErrTwice, ErrXattr, ErrTooMany,
+		ErrLeadsOut, ErrType, ErrWhiteout, ErrTwice, ErrXattr, ErrTooMany, ErrOwners,
 		unix.ENAMETOOLONG, unix.ENOTDIR, unix.ENOENT, unix.EEXIST, unix.ELOOP,
 	}
 }
@@ -46,6 +47,10 @@ const (
 	// MaxKept bounds what a Checker keeps of names of directories and targets of
 	// symbolic links, in bytes.
 	MaxKept = 64 << 20
+	// MaxOwners is how many different users, and how many groups, the members of a
+	// layer may belong to: as many as a user namespace has by default. The record of a
+	// layer names all of them.
+	MaxOwners = 1 << 16
 )
 
 // Member is what the rules need to know of one member of a layer's tar.
@@ -53,12 +58,13 @@ type Member struct {
 	Name, Linkname string
 	Type           byte // the type flag; old-style regular files are tar.TypeReg
 	Size           int64
+	UID, GID       int
 	PAXRecords     map[string]string
 }
 
 // OfHeader returns the member that a header of archive/tar describes.
 func OfHeader(h *tar.Header) Member {
-	return Member{Name: h.Name, Linkname: h.Linkname, Type: h.Typeflag, Size: h.Size, PAXRecords: h.PAXRecords}
+	return Member{Name: h.Name, Linkname: h.Linkname, Type: h.Typeflag, Size: h.Size, UID: h.Uid, GID: h.Gid, PAXRecords: h.PAXRecords}
 }
 
 // Error reports a member that is refused.
@@ -87,6 +93,25 @@ type Checker struct {
 	names   map[nameKey]struct{} // of members, cleaned
 	listed  []string             // names of directories that the tar lists
 	lost    string               // see Kept
+	uids    owners
+	gids    owners
+}
+
+// owners are the numbers of the users, or groups, that members belong to.
+type owners struct {
+	seen map[int]struct{}
+	last int // most members belong to whom the one before belongs to
+}
+
+// add adds one, and reports whether there are too many.
+func (o *owners) add(id int) (tooMany bool) {
+	if o.seen == nil {
+		o.seen = make(map[int]struct{})
+	} else if id == o.last {
+		return false
+	}
+	o.seen[id], o.last = struct{}{}, id
+	return len(o.seen) > MaxOwners
 }
 
 // Add checks the next member and returns the file that it makes, which other
@@ -133,6 +158,9 @@ func (c *Checker) add(m *Member) (File, error) {
 	}
 	if c.members++; c.members > MaxMembers {
 		return 0, fmt.Errorf("%w: %d members", ErrTooMany, MaxMembers)
+	}
+	if c.uids.add(m.UID) || c.gids.add(m.GID) {
+		return 0, fmt.Errorf("%w: %d", ErrOwners, MaxOwners)
 	}
 	name := path.Clean(m.Name)
 	key := c.hash(name)

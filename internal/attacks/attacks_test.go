@@ -80,6 +80,7 @@ type outcome struct {
 	Memory         int64 // resident at the most, in bytes
 	Stdout, Stderr string
 	Took           time.Duration
+	CPU            time.Duration // of processors, without the kernel's
 }
 
 // run runs nodeseal with args and holds the outcome to the case. It may be called once
@@ -155,7 +156,7 @@ func command(t *testing.T, bin, dir string, env []string, stdin []byte, args ...
 	if ctx.Err() != nil {
 		t.Fatalf("%s %s did not end within %v\n%s%s", filepath.Base(bin), strings.Join(args, " "), endless, stdout.String(), stderr.String())
 	}
-	o := outcome{Exit: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(start)}
+	o := outcome{Exit: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(start), CPU: cmd.ProcessState.UserTime()}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		o.Memory = usage.Maxrss * 1024
 	}

@@ -35,7 +35,31 @@ func TestEndlessServer(t *testing.T) {
 	t.Cleanup(server.Close)
 	attack{
 		Name: "network: an API server's answer without an end", Before: "2.4 GB",
-		Exit: 1,
+		Exit: 1, Says: "the answer does not end",
+	}.run(t, "list", "--cluster", "--kubeconfig", kubeconfig(t, server.URL))
+}
+
+// TestEndlessPage asks an API server that says right which kinds it has, and whose page of
+// pods has one without an end.
+func TestEndlessPage(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/api":
+			_, _ = io.WriteString(w, `{"kind":"APIVersions","versions":["v1"]}`)
+		case "/apis":
+			_, _ = io.WriteString(w, `{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`)
+		case "/api/v1":
+			_, _ = io.WriteString(w, `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get","list"]}]}`)
+		default:
+			_, _ = io.WriteString(w, `{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":"`)
+			_, _ = io.Copy(w, &repeated{each: "a", left: 3 << 30})
+		}
+	}))
+	t.Cleanup(server.Close)
+	attack{
+		Name: "network: an API server's page of which an object has no end", Before: "not tried",
+		Exit: 3, Says: "an object of more than 16 MiB",
 	}.run(t, "list", "--cluster", "--kubeconfig", kubeconfig(t, server.URL))
 }
 

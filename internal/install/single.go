@@ -3,11 +3,11 @@ package install
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/form"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/dir"
@@ -136,7 +136,7 @@ func makeFile(ctx context.Context, s *Source, file string, o Options) (*Result, 
 	if err != nil || o.Sign == nil {
 		return res, err
 	}
-	sum, err := os.ReadFile(res.Path + image.DigestSuffix)
+	sum, err := safefile.ReadFile(res.Path+image.DigestSuffix, image.MaxDigest)
 	if err != nil {
 		return nil, fmt.Errorf("signing the image: %w", err)
 	}

@@ -135,7 +135,7 @@ func readJSON(fsys fs.FS, name string, v any) error {
 		return fmt.Errorf("reading store: %w", err)
 	}
 	if err := decodeRecords(data, v); err != nil {
-		return fmt.Errorf("reading store: %s: %w", name, err)
+		return &Error{Kind: ErrDamaged, Op: "reading store: " + name, Err: err}
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package workdir
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 // Cleaned is what Clean removed and kept.
@@ -71,7 +72,7 @@ func (c *cleaner) needs(d digest.Digest) bool {
 		Config    v1.Descriptor   `json:"config"`
 		Layers    []v1.Descriptor `json:"layers"`
 	}
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := jsonbound.Unmarshal(data, &m); err != nil {
 		return true // some other small blob
 	}
 	for _, instance := range m.Manifests {

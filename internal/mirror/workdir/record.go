@@ -14,6 +14,8 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/layout"
 )
 
@@ -131,13 +133,16 @@ func (w *Dir) hasContent(compressed digest.Digest, rec *Record) bool {
 	return fileHas(w.framesPath(rec.Blob), FramesSize(rec.Frames))
 }
 
+// maxRecord bounds a record, in bytes. That of a layer of 100 GiB is about 1 MiB long.
+const maxRecord = 16 << 20
+
 func (w *Dir) readRecord(compressed digest.Digest) *Record {
-	data, err := os.ReadFile(w.recordPath(compressed))
+	data, err := safefile.ReadFile(w.recordPath(compressed), maxRecord)
 	if err != nil {
 		return nil
 	}
 	var rec Record
-	if err := json.Unmarshal(data, &rec); err != nil || rec.Blob.Validate() != nil {
+	if err := jsonbound.Unmarshal(data, &rec); err != nil || rec.Blob.Validate() != nil {
 		return nil
 	}
 	return &rec

@@ -108,20 +108,41 @@ func (l lookup) authenticator(ep mirrors.Endpoint) (authn.Authenticator, error) 
 // found by what they are called: the library does not say which they are.
 func helpers() map[int]string {
 	found := make(map[int]string)
-	lists, _ := filepath.Glob("/proc/self/task/*/children") // the pattern is right
+	for _, pid := range children("self") {
+		if name := helperName(strconv.Itoa(pid)); name != "" {
+			found[pid] = name
+		}
+	}
+	return found
+}
+
+// children returns the numbers of the processes that a process, or "self", has started.
+func children(pid string) (found []int) {
+	lists, _ := filepath.Glob(filepath.Join("/proc", pid, "task/*/children")) // the pattern is right
 	for _, list := range lists {
-		children, err := os.ReadFile(list)
+		text, err := os.ReadFile(list)
 		if err != nil {
 			continue
 		}
-		for _, child := range strings.Fields(string(children)) {
-			pid, err := strconv.Atoi(child)
-			if name := helperName(child); err == nil && name != "" {
-				found[pid] = name
+		for _, child := range strings.Fields(string(text)) {
+			if n, err := strconv.Atoi(child); err == nil {
+				found = append(found, n)
 			}
 		}
 	}
 	return found
+}
+
+// maxFamily bounds what a helper can have us look for.
+const maxFamily = 4096
+
+// family returns pid and the processes that it, and they, have started.
+func family(pid int) []int {
+	all := []int{pid}
+	for i := 0; i < len(all) && len(all) < maxFamily; i++ {
+		all = append(all, children(strconv.Itoa(all[i]))...)
+	}
+	return all
 }
 
 // endHelpers kills those of running that still run, and returns the name of one.
@@ -131,7 +152,11 @@ func endHelpers(running map[int]string) (name string) {
 			continue
 		}
 		name = now
-		_ = unix.Kill(pid, unix.SIGKILL) // it may have ended meanwhile
+		// They may have ended meanwhile. What they started would keep the library waiting
+		// for the end of their output.
+		for _, p := range family(pid) {
+			_ = unix.Kill(p, unix.SIGKILL)
+		}
 	}
 	return name
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
-// TestHelperHangs has a credential helper that never answers, and one that does.
+// TestHelperHangs has a credential helper that never answers, with a child of its own, and one that does.
 func TestHelperHangs(t *testing.T) {
 	bin := t.TempDir()
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	pidFile := filepath.Join(bin, "pid")
-	write(t, filepath.Join(bin, "docker-credential-hangs"), "#!/bin/sh\necho $$ > "+pidFile+"\nexec 3<&0\nwhile :; do sleep 0.1; done\n")
+	write(t, filepath.Join(bin, "docker-credential-hangs"), "#!/bin/sh\nsleep 100000 &\necho $! > "+pidFile+"\nexec 3<&0\nwhile :; do sleep 0.1; done\n")
 	write(t, filepath.Join(bin, "docker-credential-answers"), "#!/bin/sh\necho '{\"Username\":\"u\",\"Secret\":\"s\"}'\n")
 	auth := filepath.Join(bin, "auth.json")
 	write(t, auth, `{"credHelpers":{"hangs.example.com":"hangs","answers.example.com":"answers"}}`)
@@ -41,12 +41,13 @@ func TestHelperHangs(t *testing.T) {
 		pid, _ = os.ReadFile(pidFile)
 	}
 	for range 100 {
-		if _, err := os.Stat(filepath.Join("/proc", strings.TrimSpace(string(pid)))); err != nil {
+		// One that ended and that nothing waits for has none.
+		if line, _ := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(pid)), "cmdline")); len(line) == 0 {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Error("the helper still runs")
+	t.Error("what the helper started still runs")
 }
 
 func endpoint(t *testing.T, name string) mirrors.Endpoint {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/build"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
@@ -55,14 +56,17 @@ func (im *importer) writeRecord(j *build.Job) error {
 	return nil
 }
 
+// maxRecord bounds a record: it names layerrules.MaxOwners users and groups at the most.
+const maxRecord = 4 << 20
+
 // readRecord returns the record of the content of j, nil where there is none
 // that counts.
 func (im *importer) readRecord(j *build.Job) (*extract.Result, error) {
 	path := im.recordPath(j.First())
-	data, err := os.ReadFile(path + syncedSuffix)
+	data, err := safefile.ReadFile(path+syncedSuffix, maxRecord)
 	synced := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		data, err = os.ReadFile(path)
+		data, err = safefile.ReadFile(path, maxRecord)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // there is none

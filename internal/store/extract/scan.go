@@ -217,7 +217,8 @@ func (s *scan) end() error {
 // memberOf is what the rules for layers need to know of hdr.
 func memberOf(hdr *tar.Header) layerrules.Member {
 	return layerrules.Member{
-		Name: hdr.Name, Linkname: hdr.Linkname, Type: hdr.Typeflag, Size: hdr.Size, PAXRecords: hdr.PAXRecords,
+		Name: hdr.Name, Linkname: hdr.Linkname, Type: hdr.Typeflag, Size: hdr.Size,
+		UID: hdr.Uid, GID: hdr.Gid, PAXRecords: hdr.PAXRecords,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/opencontainers/go-digest"
@@ -112,8 +113,8 @@ func (r records) Open(name string) (fs.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: errors.ErrUnsupported}
 }
 
-// maxRecords bounds a file of records.
-const maxRecords = 1 << 30
+// maxRecords bounds a file of records: none is longer than an inventory.
+const maxRecords = bundle.MaxInventory
 
 // ReadFile implements fs.ReadFileFS.
 func (r records) ReadFile(name string) ([]byte, error) {

@@ -38,7 +38,10 @@ type Member struct {
 
 // Rules is what the rules for layers need to know of the member.
 func (m *Member) Rules() layerrules.Member {
-	out := layerrules.Member{Name: m.Entry.GetName(), Linkname: m.Linkname, Type: m.Typeflag, Size: m.Entry.Size, PAXRecords: m.PAXRecords}
+	out := layerrules.Member{
+		Name: m.Entry.GetName(), Linkname: m.Linkname, Type: m.Typeflag, Size: m.Entry.Size,
+		UID: m.Uid, GID: m.Gid, PAXRecords: m.PAXRecords,
+	}
 	if m.Sparse {
 		out.PAXRecords = map[string]string{sparseKeys + "name": ""}
 		for k, v := range m.PAXRecords {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/opencontainers/go-digest"
@@ -47,7 +49,7 @@ func (c *checker) wantedFiles() (map[string]store.File, error) {
 	files := slices.Values(store.EmptyFiles())
 	if len(c.plan.Layers) > 0 || len(c.plan.Images) > 0 {
 		c.borrowFacts()
-		raw, err := os.ReadFile(filepath.Join(c.dir, store.OwnDir, "inventory.json"))
+		raw, err := safefile.ReadFile(filepath.Join(c.dir, store.OwnDir, "inventory.json"), bundle.MaxInventory)
 		if err != nil {
 			return nil, fmt.Errorf("verifying %s: %w", c.dir, err)
 		}
@@ -123,7 +125,7 @@ func (c *checker) file(name string, want store.File) error {
 	if kind == unix.S_IFDIR {
 		return nil
 	}
-	data, err := os.ReadFile(at)
+	data, err := safefile.ReadFile(at, max(bundle.MaxSmallBlob, int64(len(want.Content))))
 	switch {
 	case err != nil:
 		return err
