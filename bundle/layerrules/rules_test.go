@@ -158,3 +158,22 @@ func BenchmarkMembers(b *testing.B) {
 		}
 	}
 }
+
+// As many owners as a store records, and one more.
+func TestOwners(t *testing.T) {
+	t.Parallel()
+	for name, member := range map[string]func(i int) Member{
+		"users":  func(i int) Member { return Member{UID: i} },
+		"groups": func(i int) Member { return Member{GID: i} },
+	} {
+		var c Checker
+		for i := range MaxOwners + 1 {
+			m := member(i)
+			m.Name, m.Type = fmt.Sprint(i), tar.TypeReg
+			_, err := c.Add(m)
+			if want := i == MaxOwners; errors.Is(err, ErrOwners) != want {
+				t.Fatalf("%s: member %d: %v", name, i, err)
+			}
+		}
+	}
+}
