@@ -37,7 +37,7 @@ func Reasons() []error {
 }
 
 // Version counts the changes of what the rules refuse and of what Kept says.
-const Version = 2
+const Version = 3
 
 // Bounds of one layer.
 const (
