@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -93,10 +94,13 @@ func TestHostileSlot(t *testing.T) {
 					t.Errorf("slot %s: mounted: %v, %v", n, up, err)
 				}
 			}
+			var mu sync.Mutex // warnings come from several goroutines
 			var warned string
 			opts := FillOptions{Now: clock(2)}
 			opts.Progress = func(e progress.Event) {
 				if e.Kind == progress.Warning {
+					mu.Lock()
+					defer mu.Unlock()
 					warned = e.Message
 				}
 			}

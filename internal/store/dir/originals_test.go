@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nodeseal/nodeseal/bundle"
@@ -160,11 +161,14 @@ func TestTakeOriginals(t *testing.T) {
 			t.Fatal(err)
 		}
 		src, _ := osSource(t, bundle.Expanded, "2")
+		var mu sync.Mutex // warnings come from several goroutines
 		var warnings []string
 		importTo(t, src, filepath.Join(root, "b"), store.ImportOptions{
 			Reuse: []string{old},
 			Progress: func(e progress.Event) {
 				if e.Kind == progress.Warning {
+					mu.Lock()
+					defer mu.Unlock()
 					warnings = append(warnings, e.Message)
 				}
 			},
