@@ -126,31 +126,23 @@ func (o *importStickOptions) plan(ctx context.Context, a *app, dir string) error
 	if err != nil {
 		return err
 	}
-	root, err := o.slots.open(false)
-	if err != nil {
-		return err
-	}
-	src, err := o.open(ctx, a, path)
+	to, src, err := o.intoSlot(ctx, a, path)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	return a.showWould(install.Plan(ctx, src, install.Target{Root: root}, o.options(a)))
+	return a.showWould(install.Plan(ctx, src, to, o.options(a)))
 }
 
 // importFrom imports the bundle at path.
 func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string, out *result.Stick) error {
-	root, err := o.slots.open(false)
-	if err != nil {
-		return err
-	}
-	src, err := o.open(ctx, a, path)
+	to, src, err := o.intoSlot(ctx, a, path)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
 	out.Release, out.Inventory = src.About()
-	res, err := install.Run(ctx, src, install.Target{Root: root}, o.options(a))
+	res, err := install.Run(ctx, src, to, o.options(a))
 	if err != nil {
 		return fmt.Errorf("importing %w", err)
 	}

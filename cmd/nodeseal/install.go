@@ -70,6 +70,16 @@ func (o *installOptions) open(ctx context.Context, a *app, path string, images .
 	return install.Open(ctx, path, opts)
 }
 
+// intoSlot opens the source at path, and the slots into one of which it goes.
+func (o *installOptions) intoSlot(ctx context.Context, a *app, path string) (install.Target, *install.Source, error) {
+	root, err := o.slots.open(false)
+	if err != nil {
+		return install.Target{}, nil, err
+	}
+	src, err := o.open(ctx, a, path)
+	return install.Target{Root: root}, src, err
+}
+
 // options are what every import has.
 func (o *installOptions) options(a *app) install.Options {
 	f, _ := o.form.form() // check has told

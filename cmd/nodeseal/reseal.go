@@ -60,11 +60,7 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 	if install.IsImage(path) {
 		return usageError{fmt.Errorf("reseal %s: reseal takes a bundle; nodeseal import %s copies an image into the free slot", path, path)}
 	}
-	root, err := o.slots.open(false)
-	if err != nil {
-		return err
-	}
-	src, err := o.open(ctx, a, path)
+	to, src, err := o.intoSlot(ctx, a, path)
 	if err != nil {
 		return err
 	}
@@ -72,13 +68,13 @@ func runReseal(ctx context.Context, a *app, path string, o *resealOptions) error
 	opts := o.options(a)
 	opts.FromOtherSlot = true
 	if *o.dryRun {
-		return a.showWould(install.Plan(ctx, src, install.Target{Root: root}, opts))
+		return a.showWould(install.Plan(ctx, src, to, opts))
 	}
-	res, err := install.Run(ctx, src, install.Target{Root: root}, opts)
+	res, err := install.Run(ctx, src, to, opts)
 	if err != nil {
 		return fmt.Errorf("resealing with %w", err)
 	}
-	out, err := result.NewReseal(result.NewImport(res, o.slots.sysroot != "").Step(o.slots.configured), root)
+	out, err := result.NewReseal(result.NewImport(res, o.slots.sysroot != "").Step(o.slots.configured), to.Root)
 	if err != nil {
 		return err
 	}

@@ -26,14 +26,22 @@ import (
 // on which waiting for the disk takes no time.
 type bench struct {
 	bin, dir, conf, disk string
-	bundles              [3]string // by release; there is no release 0
-	stick                string    // with the bundle of release 2
+	bundles              [3]string         // by release; there is no release 0
+	stick                string            // with the bundle of release 2
+	names                map[string]string // that were left, and by what
+}
+
+// seen notes a line of a state.
+func (b *bench) seen(line, by string) {
+	if name := row(line); name != "" {
+		b.names[name] = by
+	}
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	testenv.NeedRoot(t)
-	b := &bench{bin: os.Getenv("NODESEAL_BIN"), dir: testenv.Mount(t, "tmpfs", "tmpfs")}
+	b := &bench{bin: os.Getenv("NODESEAL_BIN"), dir: testenv.Mount(t, "tmpfs", "tmpfs"), names: make(map[string]string)}
 	testenv.Require(t, b.bin != "", "make deaths sets NODESEAL_BIN")
 	b.disk, b.stick, b.conf = filepath.Join(b.dir, "disk"), filepath.Join(b.dir, "stick"), filepath.Join(b.dir, "storage.conf")
 	must(t, errors.Join(os.Mkdir(b.disk, 0o755), os.Mkdir(b.stick, 0o755)))
@@ -97,9 +105,9 @@ func (b *bench) makeDisk(t *testing.T, name string, setup func()) snapshot {
 	must(t, os.Truncate(file, 48<<20))
 	tool(t, "mkfs.ext4", "-q", "-F", file)
 	b.plug(t, file)
+	defer b.unplug(t)
 	must(t, os.Mkdir(filepath.Dir(b.one()), 0o755))
 	setup()
-	b.unplug(t)
 	return snapshot(file)
 }
 
@@ -145,8 +153,7 @@ func (b *bench) die(t *testing.T, want string, moment int, args ...string) bool 
 	t.Helper()
 	seen := 0
 	_, killed, err := trace(command(b.log(t), b.bin, args...), func() bool {
-		now := state(b.disk)
-		if now != want {
+		if lasting(state(b.disk)) != want {
 			return false
 		}
 		seen++
@@ -163,6 +170,10 @@ func (b *bench) states(t *testing.T, args ...string) (order []string, count map[
 	log := b.log(t)
 	exit, _, err := trace(command(log, b.bin, args...), func() bool {
 		now := state(b.disk)
+		for line := range strings.Lines(now) {
+			b.seen(strings.TrimSpace(line), strings.Join(args[:2], " "))
+		}
+		now = lasting(now)
 		if count[now] == 0 {
 			order = append(order, now)
 		}
