@@ -21,6 +21,7 @@ import (
 
 // app is what all commands share: where they read and write, and how.
 type app struct {
+	command        string // which it was, for errors
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            []string

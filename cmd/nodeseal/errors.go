@@ -82,6 +82,7 @@ func (a *app) report(err error) int {
 	}
 	fmt.Fprintf(a.stderr, "nodeseal: %s\n", visible.Lines(err.Error()))
 	if h := hint(err); h != "" {
+		h = strings.ReplaceAll(h, "nodeseal COMMAND", a.command)
 		fmt.Fprintf(a.stderr, "  -> %s\n", visible.Line(h))
 	}
 	return code
@@ -204,7 +205,7 @@ func hint(err error) string {
 	case errors.As(err, &badKey) && badKey.Fix != "":
 		return "make a right one: " + badKey.Fix
 	case errors.As(err, &usage):
-		return "nodeseal --help, or nodeseal COMMAND --help"
+		return "nodeseal COMMAND --help"
 	case errors.Is(err, store.ErrExists):
 		return "a store is never overwritten: nodeseal reseal brings another release into the free slot beside it; or name another directory with --store"
 	case errors.Is(err, install.ErrLacks):
@@ -221,6 +222,8 @@ func hint(err error) string {
 		return "import it without --no-devices where the image's maker is trusted"
 	case is(err, bundle.ErrDamaged, store.ErrDamaged):
 		return "copy the bundle to the stick again; nodeseal verify BUNDLE, there, names what is damaged"
+	case errors.Is(err, cluster.ErrKubeconfig):
+		return "name it with --kubeconfig FILE; without a cluster: where oc works, oc get all,mc,mcp,nodes -A -o json > objects.json, and here nodeseal list --images objects.json, or nodeseal audit --objects objects.json"
 	case errors.Is(err, cluster.ErrUnreachable):
 		return "check --kubeconfig and --context; oc whoami says whether that login still holds"
 	case errors.As(err, &incomplete):

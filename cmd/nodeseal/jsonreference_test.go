@@ -56,6 +56,7 @@ program's types.
 		{"reseal", "", result.Reseal{}},
 		{"retire", "", result.Retire{}},
 		{"status", "Also where a reboot would fail (exit code 4).", result.Status{}},
+		{"version", "", result.Version{}},
 		{"mount, umount", "", result.Mounts{}},
 		{"seal, unseal", "", result.Seal{}},
 		{"audit", "Also where findings would break a reboot (exit code 4).", auditResult{}},

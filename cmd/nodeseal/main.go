@@ -49,7 +49,8 @@ func run(args, env []string, stdin io.Reader, stdout, stderr io.Writer, sleep sl
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env, sleep: sleep}
 	root := newRootCommand(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
+	a.command = cmd.CommandPath()
 	a.closeProgress()
 	return a.report(err)
 }

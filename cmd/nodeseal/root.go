@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -46,9 +45,9 @@ func newRootCommand(a *app) *cobra.Command {
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("there is no command %q", args[0])}
+				return noCommand(cmd, args[0])
 			}
 			return nil
 		},
@@ -60,7 +59,7 @@ func newRootCommand(a *app) *cobra.Command {
 			return a.begin()
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetFlagErrorFunc(flagError)
 	cmd.SetIn(a.stdin)
 	cmd.SetOut(a.stdout)
 	cmd.SetErr(a.stderr)
@@ -69,13 +68,14 @@ func newRootCommand(a *app) *cobra.Command {
 	addGroup(cmd, "staging", "At the staging site:",
 		newListCommand(a), newBundleCommand(a), newSignCommand(a), newCarryCommand(a))
 	addGroup(cmd, "both", "Anywhere:",
-		newInspectCommand(a), newVerifyCommand(a), newCleanCommand(a), newDemoCommand(a))
+		newInspectCommand(a), newVerifyCommand(a), newCleanCommand(a), newDemoCommand(a), newVersionCommand(a))
 	addGroup(cmd, "node", "On a node:",
 		newImportCommand(a), newImportStickCommand(a), newResealCommand(a), newRetireCommand(a), newStatusCommand(a),
 		newServeCommand(a), newSealCommand(a), newUnsealCommand(a), newMountCommand(a), newUmountCommand(a))
 	addGroup(cmd, "cluster", "For a cluster:",
 		newConfigCommand(a), newAuditCommand(a))
 	cmd.AddCommand(newDemoContainerCommand(a), newManCommand())
+	addCompletions(cmd)
 	return cmd
 }
 

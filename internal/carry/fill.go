@@ -165,6 +165,7 @@ func planned(ctx context.Context, dir string, opts Options, do func(*filler, *jo
 	if !strings.HasSuffix(name, bundleSuffix) {
 		return fmt.Errorf("%s: the name of a bundle ends in %s, by which a node finds it", name, bundleSuffix)
 	}
+	f.lookAt(labels)
 	hasBase, err := f.checkForeign(ctx, name, src.Inventory().Base)
 	if err != nil {
 		return err

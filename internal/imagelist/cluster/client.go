@@ -5,7 +5,9 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"time"
 
@@ -46,6 +48,9 @@ func (c *Client) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// ErrKubeconfig reports that no kubeconfig was found.
+var ErrKubeconfig = errors.New("there is no kubeconfig")
+
 // Config says how to reach a cluster: the file kubeconfig ("" is what oc would
 // take: $KUBECONFIG, ~/.kube/config, or the pod's service account), and in it
 // the context ("" is the current one).
@@ -55,7 +60,12 @@ func Config(kubeconfig, context string) (*rest.Config, error) {
 	rules.Warner = func(error) {} // a missing file of several in $KUBECONFIG is no error
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
 		&clientcmd.ConfigOverrides{CurrentContext: context, ClusterDefaults: api.Cluster{}}).ClientConfig()
-	if err != nil {
+	switch {
+	case clientcmd.IsEmptyConfig(err) || errors.Is(err, rest.ErrNotInCluster):
+		return nil, fmt.Errorf("%w: $KUBECONFIG and ~/.kube/config name no cluster, and this is no pod", ErrKubeconfig)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: %w", ErrKubeconfig, err)
+	case err != nil:
 		return nil, fmt.Errorf("reading kubeconfig: %w", err)
 	}
 	return cfg, nil

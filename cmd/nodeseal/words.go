@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nodeseal/nodeseal/internal/nearest"
+	"github.com/nodeseal/nodeseal/internal/result"
+	"github.com/nodeseal/nodeseal/internal/slot"
+)
+
+func newVersionCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version, the commit, Go's version and the build tags",
+		Args:  exactArgs(),
+		RunE:  func(*cobra.Command, []string) error { return a.show(result.NewVersion(programVersion())) },
+	}
+}
+
+// noCommand is the error for a command that is not there.
+func noCommand(root *cobra.Command, name string) error {
+	var names []string
+	for _, c := range root.Commands() {
+		if !c.Hidden {
+			names = append(names, c.Name())
+		}
+	}
+	return didYouMean(fmt.Errorf("there is no command %q", name), nearest.Of(name, names))
+}
+
+// flagError is the error for flags that cannot be read.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
+		return usageError{err}
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	meant := nearest.Of(unknown.GetSpecifiedName(), names)
+	if meant != "" {
+		meant = "--" + meant
+	}
+	return didYouMean(fmt.Errorf("%s: %w", cmd.CommandPath(), err), meant)
+}
+
+func didYouMean(err error, word string) error {
+	if word != "" {
+		err = fmt.Errorf("%w: did you mean %s?", err, word)
+	}
+	return usageError{err}
+}
+
+// addCompletions completes what commands take: slots, bundles and stores.
+func addCompletions(root *cobra.Command) {
+	bundles := []string{"tar.zst", "zst", "000", "erofs"}
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "retire", "mount", "umount":
+			c.ValidArgsFunction = oneOf(string(slot.A), string(slot.B))
+		case "import", "reseal", "sign", "inspect", "verify":
+			c.ValidArgsFunction = cobra.FixedCompletions(bundles, cobra.ShellCompDirectiveFilterFileExt)
+		}
+		for _, name := range []string{"bundle", "since", "base"} {
+			if c.Flags().Lookup(name) != nil {
+				must(c.MarkFlagFilename(name, bundles...))
+			}
+		}
+		if c.Flags().Lookup("level") != nil {
+			must(c.RegisterFlagCompletionFunc("level", oneOf("fastest", "default", "better", "best")))
+		}
+	}
+}
