@@ -48,7 +48,7 @@ func TestOneLine(t *testing.T) {
 			&slot.InUseError{Slot: slot.B, Uses: []slot.Use{use("1"), use("2"), use("3"), use("4"), use("5")}}),
 		"away": errors.New("away"),
 	} {
-		if got := oneLine(err); got != want {
+		if got := slot.Waiting(err); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

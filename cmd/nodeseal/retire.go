@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -121,7 +120,7 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 		}
 		if !errors.Is(err, filelock.ErrBusy) && err.Error() != r.told {
 			r.told = err.Error()
-			a.progress().Say("waiting: " + oneLine(err))
+			a.progress().Say("waiting: " + slot.Waiting(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -129,23 +128,6 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 		case <-time.After(retirePoll):
 		}
 	}
-}
-
-// oneLine is what retire waits for, in a line of the progress.
-func oneLine(err error) string {
-	var inUse *slot.InUseError
-	if !errors.As(err, &inUse) {
-		return err.Error()
-	}
-	const most = 3
-	var uses []string
-	for _, u := range inUse.Uses[:min(most, len(inUse.Uses))] {
-		uses = append(uses, u.String())
-	}
-	if more := len(inUse.Uses) - most; more > 0 {
-		uses = append(uses, fmt.Sprintf("and %d more", more))
-	}
-	return fmt.Sprintf("slot %s is needed: %s", inUse.Slot, strings.Join(uses, "; "))
 }
 
 // retirement is one retire command, which may try several times.
@@ -236,27 +218,7 @@ func slotToRetire(root *slot.Root, args []string) (slot.Name, error) {
 		return "", fmt.Errorf("retiring: %w", err)
 	}
 	if older == nil {
-		return "", preconditionError{fmt.Errorf("retiring: there is no older slot: %s", noOlder(root))}
+		return "", preconditionError{fmt.Errorf("retiring: there is no older slot: %s", root.NoOlder())}
 	}
 	return older.Name, nil
-}
-
-// noOlder says why neither slot is the older one.
-func noOlder(root *slot.Root) string {
-	var held []*slot.Slot
-	for _, n := range slot.Names() {
-		if s, err := root.Read(n); err == nil && !s.Store.Empty() {
-			held = append(held, s)
-		}
-	}
-	switch len(held) {
-	case 0:
-		return "neither holds anything"
-	case 1:
-		s := held[0]
-		return fmt.Sprintf("slot %s is empty, and slot %s alone holds images (%s): a reboot needs them",
-			s.Name.Other(), s.Name, s.Release())
-	default:
-		return "it is not known which was filled first: name it, nodeseal retire a or b; nodeseal status says what each holds"
-	}
 }

@@ -70,3 +70,40 @@ func (e *InUseError) Waiver() string {
 
 // Unwrap returns store.ErrPrecondition.
 func (e *InUseError) Unwrap() error { return store.ErrPrecondition }
+
+// Waiting says in one line what a retire that failed with err would wait for.
+func Waiting(err error) string {
+	var inUse *InUseError
+	if !errors.As(err, &inUse) {
+		return err.Error()
+	}
+	const most = 3
+	var uses []string
+	for _, u := range inUse.Uses[:min(most, len(inUse.Uses))] {
+		uses = append(uses, u.String())
+	}
+	if more := len(inUse.Uses) - most; more > 0 {
+		uses = append(uses, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("slot %s is needed: %s", inUse.Slot, strings.Join(uses, "; "))
+}
+
+// NoOlder says why Older has no answer.
+func (r *Root) NoOlder() string {
+	var held []*Slot
+	for _, n := range Names() {
+		if s, err := r.Read(n); err == nil && !s.Store.Empty() {
+			held = append(held, s)
+		}
+	}
+	switch len(held) {
+	case 0:
+		return "neither holds anything"
+	case 1:
+		s := held[0]
+		return fmt.Sprintf("slot %s is empty, and slot %s alone holds images (%s): a reboot needs them",
+			s.Name.Other(), s.Name, s.Release())
+	default:
+		return "it is not known which was filled first: name it, nodeseal retire a or b; nodeseal status says what each holds"
+	}
+}
