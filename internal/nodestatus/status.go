@@ -128,6 +128,7 @@ func Collect(ctx context.Context, opts Options) (*Status, error) {
 		return nil, err
 	}
 	c.wanted()
+	c.systems()
 	c.room()
 	return c.out, nil
 }
