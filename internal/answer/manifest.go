@@ -34,8 +34,10 @@ func mediaTypeOf(data []byte) string {
 	if jsonbound.Unmarshal(data, &m) == nil && m.MediaType != "" {
 		return m.MediaType
 	}
-	if guess := manifest.GuessMIMEType(data); guess != "" {
-		return guess
+	if jsonbound.Check(data) == nil { // the library does not count what it decodes
+		if guess := manifest.GuessMIMEType(data); guess != "" {
+			return guess
+		}
 	}
 	return v1.MediaTypeImageManifest
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/opencontainers/go-digest"
@@ -122,7 +123,7 @@ func (r *Root) unread(n Name) (paths []string, err error) {
 			return paths, fmt.Errorf("looking at old stores: %w", err)
 		}
 		var mounts []string
-		if json.Unmarshal(data, &mounts) == nil &&
+		if jsonbound.Unmarshal(data, &mounts) == nil &&
 			slices.ContainsFunc(live, func(m liveMount) bool { return slices.Contains(mounts, m.upperLayer) }) {
 			continue
 		}

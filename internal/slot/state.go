@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/opencontainers/go-digest"
 )
@@ -42,7 +43,7 @@ func (r *Root) readState() (map[Name]Times, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, safefile.ErrNotRegular), errors.Is(err, safefile.ErrTooLarge):
 	case err != nil:
 		return nil, fmt.Errorf("reading state: %w", err)
-	case json.Unmarshal(data, &state) != nil:
+	case jsonbound.Unmarshal(data, &state) != nil:
 		return make(map[Name]Times), nil
 	}
 	return state, nil

@@ -19,7 +19,7 @@ func FuzzExtract(f *testing.F) {
 		`{"path":"/etc/kubernetes/manifests/x","contents":{"source":"data:;base64,eA==","compression":"gzip"}}]}}}}`))
 	f.Add([]byte(`{"apiVersion":"v1","kind":"ConfigMap","data":{"x":"quay.io/a/b` + sum + `"}}`))
 	f.Add([]byte(`{"apiVersion":"machineconfiguration.openshift.io/v1","kind":"MachineConfig","spec":{"config":{"storage":{"files":[` +
-		`{"path":"/etc/kubernetes/manifests/x","contents":{"source":"data:,` + string(memtest.Repeat(1<<20, "a:%0a", "-%20%0a", "")) + `"}}]}}}}`))
+		`{"path":"/etc/kubernetes/manifests/x","contents":{"source":"data:,` + string(memtest.Repeat(64<<10, "a:%0a", "-%20%0a", "")) + `"}}]}}}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		memtest.Hold(t, 64*int64(len(raw))+96<<20, func() {
 			if o, err := kubeobject.Parse(raw, "", ""); err == nil {
