@@ -95,7 +95,7 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 		err = o.importFrom(ctx, a, path, &out)
 	}
 	if err != nil {
-		out.Error, out.Next = err.Error(), hint(err)
+		out.Error, out.Next = err.Error(), strings.ReplaceAll(hint(err), "nodeseal COMMAND", "nodeseal import-stick")
 	}
 	out.Time, out.Seconds = time.Now().UTC(), int64(time.Since(began).Seconds())
 	if _, serr := os.Stat(dir); errors.Is(serr, fs.ErrNotExist) {
