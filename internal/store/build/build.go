@@ -81,6 +81,9 @@ func Run(ctx context.Context, src store.Source, path string, open func(*store.Pl
 
 // RunStepwise is Run that calls before before each step, and ends with its error; tests do.
 func RunStepwise(ctx context.Context, src store.Source, path string, open func(*store.Plan) (Writer, error), o store.ImportOptions, before func(step string) error) (_ *store.Counts, err error) {
+	if err := store.CheckPath(path); err != nil {
+		return nil, err
+	}
 	if err := Absent(path); err != nil {
 		return nil, err
 	}
