@@ -36,8 +36,8 @@ func newAuditCommand(a *app) *cobra.Command {
 registry when there is none: each finding with why it matters and how to mend
 it. With a list, a bundle or a store, also what the nodes would lack.
 
-Exits with 4 when something would break a reboot, with 3 when nothing would but
-not everything could be read.`,
+Exits with 4 when something would break a reboot or the next upgrade, with 3 when
+nothing would but not everything could be read.`,
 		Example: `  nodeseal audit --bundle release.tar.zst
   nodeseal audit --html audit.html --list images.lst
   oc get all,mc,mcp,nodes -A -o yaml | nodeseal audit --objects -`,

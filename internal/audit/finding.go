@@ -14,7 +14,8 @@ import (
 type Severity string
 
 const (
-	// Breaks is what keeps a node or a pod from coming back after a reboot.
+	// Breaks is what keeps a node or a pod from coming back after a reboot, or a pool from
+	// its next upgrade.
 	Breaks Severity = "breaks"
 	// Warning is what breaks in other cases: a pod that moves, an upgrade, time.
 	Warning Severity = "warning"
@@ -76,7 +77,7 @@ func (r Report) Count(s Severity) int {
 	return n
 }
 
-// Breaks reports whether something would break a reboot.
+// Breaks reports whether something would break a reboot or the next upgrade.
 func (r Report) Breaks() bool { return r.Count(Breaks) > 0 }
 
 // rule looks at a cluster. It is pure.
