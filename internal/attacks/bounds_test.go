@@ -193,3 +193,23 @@ func TestManyPods(t *testing.T) {
 		t.Errorf("5,000 pods take %v of processor time, 20,000 %v", few.CPU, many.CPU)
 	}
 }
+
+// TestSlotRecords has what is no file in the place of a slot's records.
+func TestSlotRecords(t *testing.T) {
+	a, flags := filledSlots(t)
+	for _, file := range []string{"overlay-images/images.json", "overlay-layers/layers.json", "nodeseal/references.json"} {
+		path := filepath.Join(a, file)
+		must(t, os.Rename(path, path+".old"))
+		for kind, put := range map[string]func() error{
+			"a named pipe":        func() error { return unix.Mkfifo(path, 0o600) },
+			"a link to /dev/zero": func() error { return os.Symlink("/dev/zero", path) },
+		} {
+			must(t, put())
+			name := "slot: " + kind + " for " + filepath.Base(file) + ": "
+			attack{Name: name + "status", Before: "not tried", Exit: 4, Says: "not a regular file"}.run(t, append([]string{"status"}, flags...)...)
+			attack{Name: name + "verify", Before: "not tried", Exit: 4}.run(t, "verify", a)
+			must(t, os.Remove(path))
+		}
+		must(t, os.Rename(path+".old", path))
+	}
+}
