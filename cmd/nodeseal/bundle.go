@@ -51,6 +51,7 @@ type bundleOptions struct {
 	dryRun        bool
 	split         string
 	keepOriginal  []string
+	nodeDisk      string
 	signKey       trust.File
 	since         string
 	// layersGiven says that layers overrule those of since.
@@ -71,6 +72,7 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&o.signKey, "sign-key", "private key `FILE` (PEM, ECDSA P-256 or Ed25519) that signs the inventory into NAME.tar.zst.sig")
 	flags.StringVar(&o.split, "split", "", "write parts of this `SIZE` and a list of their sums; 4GiB makes parts for FAT32")
 	flags.StringArrayVar(&o.keepOriginal, "keep-original", nil, "keep the registry's own bytes of images that match `REF|GLOB`, besides operating systems (none: of no image); may be repeated")
+	flags.StringVar(&o.nodeDisk, "node-disk", "", "refuse if a node's disk of this `SIZE` cannot hold two such slots and what an upgrade needs besides")
 	flags.StringVar(&o.since, "since", "", "leave out the layers that this earlier `BUNDLE` has: a bundle, or the inventory.json of one; nodes take them from there")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be moved, the space it needs and the time it takes; move no layers")
 }
@@ -110,6 +112,7 @@ its base: for nodes that have OLD's images, or get OLD's bundle too. OLD may be 
 bundle that was made so itself, and its inventory.json is enough:
 zstd -dc OLD.tar.zst | tar -xO inventory.json. --layers is OLD's then.`,
 		Example: `  nodeseal bundle --images images.lst -o release.tar.zst --dry-run
+  nodeseal bundle --images images.lst -o release.tar.zst --dry-run --node-disk 120GB
   nodeseal bundle --images images.lst -o release.tar.zst
   nodeseal bundle --images images.lst -o 4.17.9.tar.zst --since 4.17.8.tar.zst
   nodeseal bundle --cluster -o release.tar.zst --policy policy.json
@@ -168,6 +171,11 @@ func (o *bundleOptions) options(a *app) (mirror.Options, error) {
 	var err error
 	if out.Keep, err = imagelist.NewKeep(o.keepOriginal); err != nil {
 		return out, usageError{fmt.Errorf("--keep-original: %w", err)}
+	}
+	if o.nodeDisk != "" {
+		if out.NodeDisk, err = ui.ParseBytes(o.nodeDisk); err != nil {
+			return out, usageError{fmt.Errorf("--node-disk: %w", err)}
+		}
 	}
 	if err := o.attached.check(); err != nil {
 		return out, err

@@ -16,6 +16,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
+	"github.com/nodeseal/nodeseal/internal/diskbudget"
 	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
@@ -125,7 +126,7 @@ func isPrecondition(err error) bool {
 		return true // not root
 	}
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
-		is(err, carry.ErrNoBundle, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, own.ErrForeign,
+		is(err, carry.ErrNoBundle, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, diskbudget.ErrTooSmall, own.ErrForeign,
 			syscall.ENOSPC, syscall.EDQUOT)
 }
 
@@ -243,6 +244,8 @@ func hint(err error) string {
 		return "copy " + visible.ShellWord(filepath.Base(unsigned.Signature)) + " beside it from where the bundle was made; there, nodeseal sign BUNDLE --key KEY makes it"
 	case errors.Is(err, signature.ErrMismatch):
 		return "do not use the bundle before you know who made it; the key is the one that belongs to --sign-key"
+	case errors.Is(err, diskbudget.ErrTooSmall):
+		return "nothing was moved: leave images out (--exclude), keep no original layers (--keep-original none), or put the stores on a disk of their own"
 	case errors.Is(err, mirror.ErrNoSpace):
 		return "nothing was moved: make room, or name other places with --work and -o"
 	case is(err, syscall.ENOSPC, syscall.EDQUOT):

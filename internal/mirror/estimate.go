@@ -64,7 +64,7 @@ func (r *run) preflight(images []bundle.Image) error {
 func (r *run) planInput(images []bundle.Image) plan.Input {
 	return plan.Input{
 		Images: images, Form: r.o.Layers, Level: r.o.Level, Jobs: r.o.Jobs, Encoders: r.o.Encoders,
-		Work: r.o.Work, Output: r.o.Output, State: r.layerState,
+		Work: r.o.Work, Output: r.o.Output, State: r.layerState, NodeDisk: r.o.NodeDisk,
 		Attachments: r.attached.Count, AttachmentBytes: r.attached.Bytes,
 	}
 }

@@ -88,6 +88,10 @@ type Options struct {
 	// Planned is told, before the first layer is moved, what is going to be done;
 	// it may be nil.
 	Planned func(*plan.Plan)
+	// NodeDisk is the size of a node's disk in bytes, 0 where it is not known. A run ends
+	// before it moves a layer, with an error that wraps diskbudget.ErrTooSmall, if two
+	// slots with the images would not fit.
+	NodeDisk int64
 	// Release is what the inventory says about the release; it may be nil.
 	Release *bundle.Release
 	// Since, where set, is an earlier bundle: layers that it has are left out,

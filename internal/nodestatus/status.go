@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/nodeseal/nodeseal/internal/diskbudget"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/seal"
@@ -55,6 +56,9 @@ type Status struct {
 	Unseen     []Problem `json:"unseen,omitempty"`
 	// Missing are the references of the given list that no slot holds.
 	Missing []string `json:"missing,omitempty"`
+	// Disk is what the file system of the slots has to hold around the next upgrade, where
+	// that can be told.
+	Disk *diskbudget.Budget `json:"disk,omitempty"`
 	// Problems are why a reboot would fail, Warnings what should be mended.
 	Problems []Problem `json:"problems"`
 	Warnings []Problem `json:"warnings"`
@@ -76,10 +80,16 @@ type Slot struct {
 	Images     int           `json:"images"`
 	References int           `json:"references"`
 	Layers     int           `json:"layers"`
-	Configured bool          `json:"configured"`
-	Immutable  bool          `json:"immutable"`
-	Mounted    bool          `json:"mounted"`
-	FSType     string        `json:"fsType,omitempty"`
+	// Originals are the layers that are kept as a registry has them, OriginalBytes their
+	// length, Bytes about what the slot takes on the disk with them.
+	Originals     int   `json:"originals,omitempty"`
+	OriginalBytes int64 `json:"originalBytes,omitempty"`
+	Bytes         int64 `json:"bytes,omitempty"`
+
+	Configured bool   `json:"configured"`
+	Immutable  bool   `json:"immutable"`
+	Mounted    bool   `json:"mounted"`
+	FSType     string `json:"fsType,omitempty"`
 	// Image is the file that is mounted at Path, "" where the store is a directory;
 	// Digest is what is recorded of it, Source what it is mounted from: the file
 	// itself or a loop device.
@@ -130,6 +140,7 @@ func Collect(ctx context.Context, opts Options) (*Status, error) {
 	c.wanted()
 	c.systems()
 	c.room()
+	c.disk()
 	return c.out, nil
 }
 
@@ -170,6 +181,7 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 	}
 	if !s.Store.Empty() {
 		c.slots = append(c.slots, s)
+		c.originals(&out, s)
 		if !out.Configured {
 			c.problem(out.Path, "storage.conf does not name it: CRI-O and podman see none of its %d images; nodeseal config makes one that does", out.Images)
 		}

@@ -74,6 +74,7 @@ func (r MirrorPlan) WriteText(w io.Writer) error {
 		p.line("the %s may take %s of the %s free in %s; nothing is copied beside that", d.For, ui.Bytes(d.Need), ui.Bytes(d.Free), d.Path)
 	}
 	p.line("on a node: about %s as a directory, at most %s as an image file", ui.Bytes(r.Node.Dir), ui.Bytes(r.Node.Image))
+	r.Node.Disk.Lines(p.line, ui.Bytes)
 	for _, l := range r.Levels {
 		p.line("--level %d (%s): a bundle of about %s, the download in about %s", l.Level, l.Name, ui.Bytes(l.Bundle),
 			ui.Duration(time.Duration(l.Seconds)*time.Second))

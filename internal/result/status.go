@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/nodestatus"
+	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
 // few bounds lines of one kind.
@@ -34,6 +35,7 @@ func (r Status) WriteText(w io.Writer) error {
 		conf = "no storage.conf"
 	}
 	p.line("%s: %s, graph root %s", conf, Plural(len(r.Stores), "additional store"), r.GraphRoot)
+	r.Disk.Lines(p.line, ui.Bytes)
 	p.line("CRI-O and podman find %d of %s", r.Visible, Plural(r.References, "reference"))
 	for _, u := range r.Unseen[:min(few, len(r.Unseen))] {
 		p.line("UNSEEN   %s: %s", u.What, u.Message)
@@ -78,6 +80,9 @@ func writeSlot(p *printer, s *nodestatus.Slot, asked bool) {
 		return
 	}
 	p.line("  %s, %s, %s", Plural(s.Images, "image"), Plural(s.References, "reference"), Plural(s.Layers, "layer"))
+	if s.Originals > 0 {
+		p.line("  %s kept as a registry has them, %s", Plural(s.Originals, "layer"), ui.Bytes(s.OriginalBytes))
+	}
 	if s.Image != "" {
 		writeImage(p, s)
 	}

@@ -21,7 +21,8 @@ type Disk struct {
 	Free int64  `json:"free"`
 }
 
-// Check returns an error that wraps ErrNoSpace where a disk is too small.
+// Check returns an error that wraps ErrNoSpace where a disk here is too small, and
+// diskbudget.ErrTooSmall where a node's is.
 func (p *Plan) Check() error {
 	var errs []error
 	for _, d := range p.Disks {
@@ -30,7 +31,7 @@ func (p *Plan) Check() error {
 				ErrNoSpace, d.Path, d.For, (d.Need+1<<20-1)>>20, d.Free>>20))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.Node.Disk.Check())...)
 }
 
 // needs are what the parts of a run write. While layers come there are frames

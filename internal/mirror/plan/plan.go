@@ -9,6 +9,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/internal/diskbudget"
 	"github.com/nodeseal/nodeseal/internal/mirror/sample"
 )
 
@@ -63,6 +64,13 @@ type Image struct {
 type Node struct {
 	Dir   int64 `json:"dir"`
 	Image int64 `json:"image"`
+	// Originals is the part of both that layers take as a registry has them.
+	Originals int64 `json:"originals,omitempty"`
+	// OS is what the operating system takes unpacked, once more, as the deployment that a
+	// node boots.
+	OS int64 `json:"os,omitempty"`
+	// Disk is what a node's disk has to hold around an upgrade, if its size is known.
+	Disk *diskbudget.Budget `json:"disk,omitempty"`
 }
 
 // Level is what a compression level would make of the images.
@@ -103,6 +111,8 @@ type Input struct {
 	State func(bundle.Layer) State
 	// Work and Output are where the run writes.
 	Work, Output string
+	// NodeDisk is the size of a node's disk, 0 where it is not known.
+	NodeDisk int64
 }
 
 // What layers become, as measured over the images of docs/performance.md, where
@@ -134,24 +144,29 @@ func Make(in Input) (*Plan, error) {
 	p := &Plan{Attachments: in.Attachments, AttachmentBytes: in.AttachmentBytes}
 	l := sumLayers(in, p)
 	slices.SortFunc(l.missing, func(a, b int64) int { return int(min(max(b-a, -1), 1)) })
-	var kept int64
+	var partial int64
 	for _, n := range l.missing[:min(in.Jobs, len(l.missing))] {
-		kept += n
+		partial += n
 	}
 	frames, ratio := in.ratios()
 	if l.done.size >= enough {
 		frames = max(frames*0.9, min(float64(l.done.frames)/float64(l.done.size), frames*1.1))
 	}
-	comes := int64(frames * float64(l.missingSize))
+	comes := int64(frames*float64(l.missingSize-l.missingOriginal) + frameRatio(bundle.Original, in.Level)*float64(l.missingOriginal))
 	p.Bundle = l.done.frames + comes + in.overhead()
 	if l.plain.size >= enough {
 		ratio = float64(l.plain.plain) / float64(l.plain.size)
 	}
 	plain := l.plain.plain + int64(ratio*float64(p.LayerBytes-l.plain.size))
-	p.Node = Node{Dir: int64(dirRatio*float64(plain)) + in.AttachmentBytes, Image: plain + in.AttachmentBytes}
+	kept := originals(in.Images)
+	p.Node = Node{
+		Dir: int64(dirRatio*float64(plain)) + in.AttachmentBytes + kept, Image: plain + in.AttachmentBytes + kept,
+		Originals: kept, OS: int64(dirRatio * ratio * float64(systems(in.Images))),
+	}
+	in.addDisk(p)
 	in.addTimes(p)
 	var err error
-	n := needs{frames: comes, partial: max(0, kept-l.kept), bundle: p.Bundle}
+	n := needs{frames: comes, partial: max(0, partial-l.kept), bundle: p.Bundle}
 	if in.Form == bundle.Original { // what came is kept, and is all that is
 		n.frames, n.partial = l.missingSize-l.kept, 0
 	}
@@ -222,7 +237,9 @@ type layerSums struct {
 	plain       struct{ size, plain int64 }
 	missing     []int64
 	missingSize int64
-	kept        int64
+	// missingOriginal is the part of missingSize that is kept as a registry has it.
+	missingOriginal int64
+	kept            int64
 }
 
 // sumLayers fills in what the manifests and the work directory say.
@@ -251,6 +268,9 @@ func sumLayers(in Input, p *Plan) layerSums {
 				state = in.State(layer)
 				states[layer.Digest] = state
 				l.add(p, layer.Size, state)
+				if layer.Original && !state.Based && !state.Done {
+					l.missingOriginal += layer.Size
+				}
 				if len(users[layer.Digest]) > 1 {
 					p.SharedBytes += layer.Size
 				}
