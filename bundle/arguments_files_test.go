@@ -2,6 +2,7 @@ package bundle_test
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -64,6 +65,8 @@ func fileArguments(t *testing.T, outer string) map[string]func() error {
 		"archive.OpenFile":                   all(func() error { _, err := archive.OpenFile(ctx, ""); return err }, func() error { _, err := archive.OpenFile(ctx, outer); return err }),
 		"archive.OpenBytes":                  all(func() error { _, _, err := archive.OpenBytes(""); return err }, func() error { _, _, err := archive.OpenBytes(outer); return err }),
 		"archive.File.Close":                 nil,
+		"archive.OpenError.Error":            nil,
+		"archive.OpenError.Unwrap":           nil,
 		"archive.Reader.Inventory":           nil,
 		"archive.Reader.RawInventory":        nil,
 		"archive.Reader.Size":                nil,
@@ -190,15 +193,18 @@ func layerArguments() map[string]func() error {
 		return func() error { _, err := new(layerrules.Checker).Add(m); return err }
 	}
 	closed := func() (*compression.Reader, error) {
-		r, err := compression.NewReader(strings.NewReader("x"))
+		r, err := compression.NewReader(context.Background(), strings.NewReader("x"))
 		if err == nil {
 			err = r.Close()
 		}
 		return r, err
 	}
 	return map[string]func() error{
-		"compression.Detect":       calm(func() { compression.Detect(nil) }),
-		"compression.NewReader":    all(func() error { _, err := compression.NewReader(strings.NewReader("\x1f\x8b\x08")); return err }),
+		"compression.Detect": calm(func() { compression.Detect(nil) }),
+		"compression.NewReader": all(func() error {
+			_, err := compression.NewReader(context.Background(), strings.NewReader("\x1f\x8b\x08"))
+			return err
+		}),
 		"compression.Reader.Read":  all(func() error { r, err := closed(); _, readErr := r.Read(nil); return errors.Join(err, readErr) }),
 		"compression.Reader.Close": calm(func() { _, _ = closed() }),
 		"layerrules.Checker.Add": all(

@@ -31,7 +31,6 @@ const osAddress = "127.0.0.1:5055"
 // osRelease is a release with an operating system, and its bundle.
 type osRelease struct {
 	bundle, ref string
-	all         []string
 }
 
 // makeOSRelease bundles a release; since is an earlier bundle, "" for none.

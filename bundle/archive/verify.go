@@ -184,7 +184,7 @@ func (v *verifier) frames(ctx context.Context, opts VerifyOptions, table bool) e
 		} else {
 			sum.Write(c.compressed)
 		}
-		members.frame(f, c)
+		members.frame(ctx, f, c)
 		if opts.Read != nil {
 			opts.Read(f.Compressed)
 		}
@@ -193,7 +193,7 @@ func (v *verifier) frames(ctx context.Context, opts VerifyOptions, table bool) e
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	members.end()
+	members.end(ctx)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func newMemberChecker(b *Reader, v *verifier) *memberChecker {
 }
 
 // frame takes the content of the next frame, or notes that it is lost.
-func (c *memberChecker) frame(f span, got checked) {
+func (c *memberChecker) frame(ctx context.Context, f span, got checked) {
 	content, left := got.content, f.Content
 	if got.err != nil && f.Content == 0 && !c.behind {
 		c.v.add(&bundle.DamageError{Member: "checksum", Err: got.err})
@@ -62,7 +63,7 @@ func (c *memberChecker) frame(f span, got checked) {
 			return
 		}
 		if c.cur == nil {
-			c.cur = c.begin(c.members[0])
+			c.cur = c.begin(ctx, c.members[0])
 		}
 		n := min(left, c.cur.m.end()-c.off)
 		if got.err != nil {
@@ -90,21 +91,21 @@ func (c *memberChecker) trailer(content []byte, err error) {
 }
 
 // end takes the members that the file has no bytes of as lost.
-func (c *memberChecker) end() {
+func (c *memberChecker) end(ctx context.Context) {
 	for len(c.members) > 0 {
 		if c.cur == nil {
-			c.cur = c.begin(c.members[0])
+			c.cur = c.begin(ctx, c.members[0])
 		}
 		c.cur.fail(fmt.Errorf("%w: cut off", bundle.ErrDamaged))
 		c.finish()
 	}
 }
 
-func (c *memberChecker) begin(m member) *memberCheck {
+func (c *memberChecker) begin(ctx context.Context, m member) *memberCheck {
 	check := &memberCheck{m: m, hash: sha256.New()}
 	check.head, check.err = memberHeader(m.name, m.size)
 	if table, ok := c.tables[m.blob]; ok {
-		check.tabulate(table, c.originals[m.blob])
+		check.tabulate(ctx, table, c.originals[m.blob])
 	}
 	return check
 }
@@ -147,7 +148,7 @@ func (m *memberCheck) fail(err error) {
 
 // tabulate starts to make the file table of a layer again; it must be want. If diffID is
 // not "", the layer is as the registry has it, and the tar in it must have that digest.
-func (m *memberCheck) tabulate(want, diffID digest.Digest) {
+func (m *memberCheck) tabulate(ctx context.Context, want, diffID digest.Digest) {
 	r, w := io.Pipe()
 	m.layer, m.table = w, make(chan tabulated, 1)
 	go func() {
@@ -155,7 +156,7 @@ func (m *memberCheck) tabulate(want, diffID digest.Digest) {
 		if diffID == "" {
 			result = tabulate(r, want)
 		} else {
-			result = tabulateOriginal(r, want, diffID)
+			result = tabulateOriginal(ctx, r, want, diffID)
 		}
 		r.CloseWithError(result.err)
 		m.table <- result
@@ -182,8 +183,8 @@ func tabulate(tar io.Reader, want digest.Digest) tabulated {
 }
 
 // tabulateOriginal is tabulate of a layer as a registry has it, which it reads to its end.
-func tabulateOriginal(r io.Reader, want, diffID digest.Digest) tabulated {
-	plain, err := compression.NewReader(r)
+func tabulateOriginal(ctx context.Context, r io.Reader, want, diffID digest.Digest) tabulated {
+	plain, err := compression.NewReader(ctx, r)
 	if err != nil {
 		return tabulated{err: fmt.Errorf("%w: %w", bundle.ErrDamaged, err)}
 	}

@@ -36,7 +36,7 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		memtest.Hold(t, MaxWindow+32<<20, func() {
-			r, err := NewReader(bytes.NewReader(data))
+			r, err := NewReader(t.Context(), bytes.NewReader(data))
 			if err != nil {
 				return
 			}

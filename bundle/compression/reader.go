@@ -78,14 +78,14 @@ func Detect(head []byte) Kind {
 }
 
 // NewReader returns a Reader of the layer r. It reads ahead, and waits until there is
-// room in Budget for its window. Nobody who waits here has a window already, so a
+// room in Budget for its window, or ctx ends. Nobody who waits here has a window already, so a
 // goroutine has one Reader at a time. The errors of r are passed on.
 //
 // The frames of zstd that begin in the first 256 KiB decide how large the window is, for
 // all frames: at least 8 MiB, and at least 32 MiB if there are several of them. Of xz it is
 // the first block, and at least 32 MiB. Where a later one asks for more, Read fails with
 // an error that wraps ErrWindow.
-func NewReader(r io.Reader) (*Reader, error) {
+func NewReader(ctx context.Context, r io.Reader) (*Reader, error) {
 	in := bufio.NewReaderSize(r, bufferSize)
 	head, err := in.Peek(magicSize)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -96,11 +96,11 @@ func NewReader(r io.Reader) (*Reader, error) {
 	case Gzip:
 		out.out, err = gzip.NewReader(in)
 	case Zstd:
-		err = out.zstd(in)
+		err = out.zstd(ctx, in)
 	case Bzip2:
-		out.out, err = bzip2.NewReader(in), out.take(bzip2Memory)
+		out.out, err = bzip2.NewReader(in), out.take(ctx, bzip2Memory)
 	case Xz:
-		err = out.xz(in)
+		err = out.xz(ctx, in)
 	case None:
 		err = nil
 	}
@@ -118,12 +118,12 @@ const (
 )
 
 // zstd starts a decoder.
-func (r *Reader) zstd(in *bufio.Reader) error {
+func (r *Reader) zstd(ctx context.Context, in *bufio.Reader) error {
 	window, err := zstdWindow(in)
 	if err != nil {
 		return err
 	}
-	if err := r.take(window); err != nil {
+	if err := r.take(ctx, window); err != nil {
 		return err
 	}
 	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
@@ -135,9 +135,9 @@ func (r *Reader) zstd(in *bufio.Reader) error {
 }
 
 // xz starts a decoder.
-func (r *Reader) xz(in *bufio.Reader) error {
+func (r *Reader) xz(ctx context.Context, in *bufio.Reader) error {
 	window := xzWindow(in)
-	if err := r.take(window); err != nil {
+	if err := r.take(ctx, window); err != nil {
 		return err
 	}
 	r.out = &xzReader{in: in, most: int64(window)}
@@ -145,12 +145,12 @@ func (r *Reader) xz(in *bufio.Reader) error {
 }
 
 // take takes a window.
-func (r *Reader) take(window uint64) (err error) {
+func (r *Reader) take(ctx context.Context, window uint64) (err error) {
 	if window > MaxWindow {
 		return fmt.Errorf("%w: a window of %d MiB, more than %d", ErrWindow, window>>20, MaxWindow>>20)
 	}
 	// Those who have windows end when the work does, and give them back.
-	r.giveBack, err = windows.Take(context.Background(), int64(window))
+	r.giveBack, err = windows.Take(ctx, int64(window))
 	r.window = window
 	return err
 }

@@ -121,7 +121,7 @@ func TestReads(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err := NewReader(bytes.NewReader(c.in))
+			r, err := NewReader(t.Context(), bytes.NewReader(c.in))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +157,7 @@ func TestOtherPrograms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := NewReader(bytes.NewReader(in))
+			r, err := NewReader(t.Context(), bytes.NewReader(in))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -189,7 +189,7 @@ func TestRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err := NewReader(bytes.NewReader(c.in))
+			r, err := NewReader(t.Context(), bytes.NewReader(c.in))
 			if err == nil {
 				defer r.Close()
 				_, err = io.Copy(io.Discard, struct{ io.Reader }{r})
@@ -206,7 +206,7 @@ func TestSourceFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("connection is gone")
 	for _, in := range [][]byte{nil, packXz(t, plain(1000), xz.WriterConfig{})[:200], packZstd(t, plain(1000))[:100]} {
-		r, err := NewReader(io.MultiReader(bytes.NewReader(in), failing{broken}))
+		r, err := NewReader(t.Context(), io.MultiReader(bytes.NewReader(in), failing{broken}))
 		if err == nil {
 			_, err = io.ReadAll(r)
 			r.Close()
@@ -239,7 +239,7 @@ func TestBudget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var open []*Reader
 			for range c.readers {
-				r, err := NewReader(bytes.NewReader(c.in))
+				r, err := NewReader(t.Context(), bytes.NewReader(c.in))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -247,7 +247,7 @@ func TestBudget(t *testing.T) {
 			}
 			next := make(chan error)
 			go func() {
-				r, err := NewReader(bytes.NewReader(c.in))
+				r, err := NewReader(t.Context(), bytes.NewReader(c.in))
 				if err == nil {
 					r.Close()
 				}
@@ -275,7 +275,7 @@ func TestMemory(t *testing.T) {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	r, err := NewReader(bytes.NewReader(in))
+	r, err := NewReader(t.Context(), bytes.NewReader(in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func FuzzXz(f *testing.F) {
 		f.Add(packXz(f, plain(500), c))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		r, err := NewReader(bytes.NewReader(append([]byte(xzMagic), in...)))
+		r, err := NewReader(t.Context(), bytes.NewReader(append([]byte(xzMagic), in...)))
 		if err != nil {
 			t.Fatal(err)
 		}

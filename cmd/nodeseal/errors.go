@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/base"
@@ -28,6 +29,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/pull/policy"
 	"github.com/nodeseal/nodeseal/internal/pull/session"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
@@ -73,6 +75,7 @@ func (a *app) report(err error) int {
 	if err == nil {
 		return exitDone
 	}
+	err = named(err)
 	code := exitCode(err)
 	var child childExit
 	if errors.Is(err, errFound) || errors.Is(err, errPartial) || errors.As(err, &child) {
@@ -88,6 +91,18 @@ func (a *app) report(err error) int {
 		fmt.Fprintf(a.stderr, "  -> %s\n", visible.Line(h))
 	}
 	return code
+}
+
+// named returns what is at the path of a bundle that cannot be opened, where that is
+// something else that is known, and otherwise err.
+func named(err error) error {
+	var open *archive.OpenError
+	if errors.As(err, &open) && is(err, bundle.ErrDamaged, safefile.ErrNotRegular) {
+		if other := whatis.NoBundle(open.Path); other != nil {
+			return other
+		}
+	}
+	return err
 }
 
 // exitCode returns the exit code for err.

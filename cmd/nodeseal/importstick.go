@@ -94,7 +94,7 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 	if err == nil {
 		err = o.importFrom(ctx, a, path, &out)
 	}
-	if err != nil {
+	if err = named(err); err != nil {
 		out.Error, out.Next = err.Error(), strings.ReplaceAll(hint(err), "nodeseal COMMAND", "nodeseal import-stick")
 	}
 	out.Time, out.Seconds = time.Now().UTC(), int64(time.Since(began).Seconds())

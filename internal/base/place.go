@@ -154,7 +154,7 @@ func (p *Place) openCompressed(ctx context.Context, there, diffID digest.Digest)
 	if err != nil {
 		return nil, p.fail(ctx, err)
 	}
-	plain, err := blob.Open(raw, &store.Layer{Blob: there, DiffID: diffID}, nil)
+	plain, err := blob.Open(ctx, raw, &store.Layer{Blob: there, DiffID: diffID}, nil)
 	if err != nil {
 		return nil, errors.Join(p.fail(ctx, err), raw.Close())
 	}

@@ -49,7 +49,6 @@ func TestPublicPackages(t *testing.T) {
 		module + "/internal/filelock",
 		module + "/internal/safefile",
 		module + "/internal/jsonbound",
-		module + "/internal/whatis",
 		module + "/internal/budget",
 	}
 	tests := map[string][]string{
@@ -79,7 +78,7 @@ func TestPublicPackages(t *testing.T) {
 // nothing of this module but each other.
 func TestLeaves(t *testing.T) {
 	t.Parallel()
-	leaves := []string{module + "/internal/atomicfile", module + "/internal/filelock", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound", module + "/internal/whatis", module + "/internal/budget"}
+	leaves := []string{module + "/internal/atomicfile", module + "/internal/filelock", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound", module + "/internal/budget"}
 	for _, leaf := range leaves {
 		for _, dep := range goList(t, "-deps", leaf) {
 			if within(dep, module) && !slices.Contains(leaves, dep) {

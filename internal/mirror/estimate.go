@@ -115,7 +115,7 @@ func (r *run) openSample(ctx context.Context, j *job) (io.ReadCloser, func() int
 	}
 	var n int64
 	in := bufio.NewReaderSize(&countingReader{r: body, count: func(more int64) { n += more }}, copyBuffer)
-	plain, err := compression.NewReader(in)
+	plain, err := compression.NewReader(ctx, in)
 	if err != nil {
 		return nil, nil, errors.Join(err, body.Close())
 	}

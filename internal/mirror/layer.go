@@ -196,7 +196,7 @@ const copyBuffer = 256 << 10
 func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, m *made) error {
 	tar := in
 	if !plain {
-		d, err := compression.NewReader(in)
+		d, err := compression.NewReader(ctx, in)
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,7 @@ func TestOf(t *testing.T) {
 	t.Parallel()
 	commands := []string{"list", "bundle", "import", "import-stick", "inspect", "seal", "unseal", "status"}
 	for word, want := range map[string]string{
-		"impotr": "import", "improt": "import", "statsu": "status", "inpsect": "inspect", "bundel": "bundle", "unsea": "unseal",
+		"impotr": "import", "improt": "import", "statsu": "status", "inspct": "inspect", "bundel": "bundle", "unsea": "unseal",
 		"lits": "list", "import_stick": "import-stick",
 		"": "", "x": "", "ls": "", "delete": "", "import": "import", "push": "",
 	} {

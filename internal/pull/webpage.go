@@ -22,7 +22,7 @@ func (e *WebPageError) Error() string {
 }
 
 // Is makes it ErrMediaType.
-func (e *WebPageError) Is(target error) bool { return target == ErrMediaType } //nolint:errorlint // a sentinel
+func (e *WebPageError) Is(target error) bool { return target == ErrMediaType }
 
 // webPage returns a *WebPageError if an answer, which begins with head, is one.
 func webPage(what string, resp *http.Response, head []byte) error {

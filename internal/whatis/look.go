@@ -66,10 +66,10 @@ func ofTar(r io.Reader, members int) Kind {
 		if err != nil {
 			break
 		}
-		switch name := strings.TrimPrefix(h.Name, "./"); {
-		case name == "oci-layout", name == "index.json", name == "blobs/":
+		switch strings.TrimPrefix(h.Name, "./") {
+		case "oci-layout", "index.json", "blobs/":
 			return OCIArchive
-		case name == "manifest.json", name == "repositories":
+		case "manifest.json", "repositories":
 			return DockerArchive
 		}
 	}

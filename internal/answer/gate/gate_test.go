@@ -137,7 +137,7 @@ func TestUseless(t *testing.T) {
 		}
 		idle, busy, stuck, quick := l.send("1.0.0.1:1"), l.send("1.0.0.1:2"), l.send("1.0.0.1:3"), l.send("1.0.0.1:4")
 		synctest.Wait()
-		_ = <-passed
+		<-passed
 		go serve(<-passed, func() { <-busy.held })
 		for range 2 {
 			c := <-passed

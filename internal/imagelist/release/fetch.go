@@ -77,7 +77,7 @@ func Fetch(ctx context.Context, src Source, ref, platform string) (*Payload, err
 	defer blob.Close()
 	verifier := layer.Digest.Verifier()
 	in := io.TeeReader(io.LimitReader(blob, layer.Size), verifier)
-	files, err := readLayer(in)
+	files, err := readLayer(ctx, in)
 	if err == nil {
 		_, err = io.Copy(io.Discard, in)
 	}
@@ -135,8 +135,8 @@ func instance(list []v1.Descriptor, platform string) int {
 
 // readLayer takes the files of interest out of a layer's bytes, whatever their
 // compression, and reads the tar to its end.
-func readLayer(r io.Reader) (map[string]string, error) {
-	plain, err := compression.NewReader(r)
+func readLayer(ctx context.Context, r io.Reader) (map[string]string, error) {
+	plain, err := compression.NewReader(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func FuzzReadLayer(f *testing.F) {
 	f.Add(enc.EncodeAll(plain.Bytes(), nil))
 	f.Fuzz(func(t *testing.T, layer []byte) {
 		memtest.Hold(t, 16*int64(len(layer))+160<<20, func() {
-			files, err := readLayer(bytes.NewReader(layer))
+			files, err := readLayer(t.Context(), bytes.NewReader(layer))
 			if err != nil {
 				return
 			}

@@ -18,7 +18,7 @@ import (
 // Open. Errors are entry's, or as those of an import of the blob; ErrClaim where the tar is longer
 // than any layer may be.
 func Count(ctx context.Context, raw io.Reader, l *store.Layer, read func(n int64), entry func(*tar.Header) error) (int64, error) {
-	plain, err := Open(raw, l, read)
+	plain, err := Open(ctx, raw, l, read)
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@
 package blob
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -64,14 +65,14 @@ func (r *rawReader) count(b []byte) {
 // Open looks at the first bytes of a blob of l and decompresses it where it is
 // compressed. read is called with the bytes of the blob as they are read, it may be
 // nil. Close must be called; it does not close the blob.
-func Open(blob io.Reader, l *store.Layer, read func(n int64)) (*Plain, error) {
+func Open(ctx context.Context, blob io.Reader, l *store.Layer, read func(n int64)) (*Plain, error) {
 	p := &Plain{raw: &rawReader{r: blob, read: read}}
 	if l.Blob == l.DiffID {
 		p.out, p.size = p.raw, l.BlobSize
 		return p, nil
 	}
 	p.raw.hash, p.want = sha256.New(), l.Blob
-	in, err := compression.NewReader(p.raw)
+	in, err := compression.NewReader(ctx, p.raw)
 	switch {
 	case p.raw.err != nil:
 		return nil, fmt.Errorf("reading its blob: %w", p.raw.err)

@@ -76,7 +76,7 @@ func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result,
 		return nil, fmt.Errorf("opening its blob: %w", err)
 	}
 	defer raw.Close()
-	plain, err := blob.Open(raw, l, func(n int64) { im.opts.Progress.Add(build.PhaseImport, n) })
+	plain, err := blob.Open(ctx, raw, l, func(n int64) { im.opts.Progress.Add(build.PhaseImport, n) })
 	if err != nil {
 		return nil, err
 	}

@@ -127,7 +127,7 @@ func (w *worker) scan(ctx context.Context, d *donor, j *job, t extract.Tree, spl
 		return nil, fmt.Errorf("opening its blob: %w", err)
 	}
 	defer r.Close()
-	plain, err := blob.Open(r, l, func(n int64) { w.im.opts.Progress.Add(build.PhaseImport, n) })
+	plain, err := blob.Open(ctx, r, l, func(n int64) { w.im.opts.Progress.Add(build.PhaseImport, n) })
 	if err != nil {
 		return nil, err
 	}
