@@ -78,12 +78,43 @@ type Recorder struct {
 	nodes      []Node
 	settings   map[string][]kubeobject.Object
 	configs    []Config
-	contents   int // of the files of configs, in bytes
+
+	// What is kept in bytes: of the files of configs, of settings, of containers.
+	contents, settingsKept, containersKept amount
 }
 
-// maxContents bounds what is kept of the files of all MachineConfigs, in bytes. A cluster of a
-// hundred rendered ones has some of them.
-const maxContents = 32 << 20
+// What is kept of a cluster at most, in bytes. A hundred rendered MachineConfigs, with what rules
+// look at in them, are some MiB, and so are 20,000 pods.
+const (
+	maxContents   = 32 << 20
+	maxSettings   = 32 << 20
+	maxContainers = 64 << 20
+	// containerSize is what a Container takes beside its words.
+	containerSize = 256
+)
+
+// amount is how many bytes are kept of something. The first that are too many are a problem, so
+// that there is one of each kind; they are left out, and what follows is taken where it fits.
+type amount struct {
+	kept   int
+	passed bool
+}
+
+// add reports whether n more bytes may be kept. The caller holds the lock of r.
+func (a *amount) add(r *Recorder, o kubeobject.Object, n, most int, what string) bool {
+	if a.kept+n <= most {
+		a.kept += n
+		return true
+	}
+	if !a.passed {
+		a.passed = true
+		r.collector.Report(objects.Problem{
+			From: bundle.Origin{Kind: o.Kind, Namespace: o.Metadata.Namespace, Object: o.Metadata.Name},
+			Err:  fmt.Errorf("%s have more than %d MiB: this one and others are not looked at", what, most>>20),
+		})
+	}
+	return false
+}
 
 // settings are the kinds that rules read as they are.
 func isSetting(groupKind string) bool {
@@ -105,9 +136,12 @@ func (r *Recorder) Add(o kubeobject.Object) {
 	case key == "MachineConfig.machineconfiguration.openshift.io":
 		r.config(o)
 	case isSetting(key):
-		o.Raw = slices.Clone(o.Raw)
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if !r.settingsKept.add(r, o, len(o.Raw), maxSettings, "the objects with settings") {
+			return
+		}
+		o.Raw = slices.Clone(o.Raw)
 		if r.settings == nil {
 			r.settings = make(map[string][]kubeobject.Object)
 		}
@@ -163,7 +197,21 @@ func (r *Recorder) pods(o kubeobject.Object) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.containers = append(r.containers, found...)
+	if r.containersKept.add(r, o, sizeOf(found), maxContainers, "the containers of all objects") {
+		r.containers = append(r.containers, found...)
+	}
+}
+
+// sizeOf returns about how many bytes containers take.
+func sizeOf(containers []Container) int {
+	n := 0
+	for _, c := range containers {
+		n += containerSize + len(c.Kind) + len(c.Namespace) + len(c.Object) + len(c.Owner) + len(c.Name) + len(c.Image) + len(c.Policy)
+		for _, word := range c.Command {
+			n += len(word) + 16
+		}
+	}
+	return n
 }
 
 func (r *Recorder) node(o kubeobject.Object) {
@@ -218,15 +266,9 @@ func (r *Recorder) config(o kubeobject.Object) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.contents += size; r.contents > maxContents {
-		r.contents -= size
-		r.collector.Report(objects.Problem{
-			From: bundle.Origin{Kind: o.Kind, Object: o.Metadata.Name},
-			Err:  fmt.Errorf("the configuration files of all MachineConfigs have more than %d MiB: those of this one are not looked at", maxContents>>20),
-		})
-		return
+	if r.contents.add(r, o, size, maxContents, "the configuration files of all MachineConfigs") {
+		r.configs = append(r.configs, c)
 	}
-	r.configs = append(r.configs, c)
 }
 
 // lookedAt reports the files of MachineConfigs that rules look at.
