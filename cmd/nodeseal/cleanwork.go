@@ -20,7 +20,7 @@ type cleanWorkOptions struct {
 }
 
 func (o *cleanWorkOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.work, "work", "", "instead, remove from this work `DIR` of nodeseal bundle what the lists of --keep do not need")
+	flags.StringVar(&o.work, "work", "", "instead, remove what the lists of --keep do not need from `DIR`, a work directory of bundle")
 	flags.StringArrayVar(&o.keep, "keep", nil, "`LIST` of references by digest whose layers stay in --work; may be repeated")
 }
 

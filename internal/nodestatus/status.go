@@ -183,7 +183,7 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 		c.slots = append(c.slots, s)
 		c.originals(&out, s)
 		if !out.Configured {
-			c.problem(out.Path, "storage.conf does not name it: CRI-O and podman see none of its %d images; nodeseal config makes one that does", out.Images)
+			c.problem(out.Path, "storage.conf does not name it: CRI-O and podman see none of its %d images; nodeseal config storage.conf prints one that does", out.Images)
 		}
 		if err := c.history(&out, s); err != nil {
 			return err
