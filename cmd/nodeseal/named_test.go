@@ -48,15 +48,15 @@ func TestNamedCommands(t *testing.T) {
 		named += holdCommands(t, root, page, commands)
 	}
 	for _, dir := range []string{".", "../../internal", "../../bundle"} {
-		named += holdMessages(t, root, dir)
+		eachText(t, dir, func(path, text string) { named += holdCommands(t, root, path, inText.FindAllString(text, -1)) })
 	}
 	if named < 200 {
 		t.Errorf("%d commands were found, which are too few: how they are looked for is wrong", named)
 	}
 }
 
-// holdMessages holds the texts in the program below dir to the commands.
-func holdMessages(t *testing.T, root *cobra.Command, dir string) (named int) {
+// eachText calls f with each string in the program's files below dir.
+func eachText(t *testing.T, dir string, f func(path, text string)) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -69,7 +69,7 @@ func holdMessages(t *testing.T, root *cobra.Command, dir string) (named int) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
 				if text, err := strconv.Unquote(lit.Value); err == nil {
-					named += holdCommands(t, root, path, inText.FindAllString(text, -1))
+					f(path, text)
 				}
 			}
 			return true
@@ -79,7 +79,6 @@ func holdMessages(t *testing.T, root *cobra.Command, dir string) (named int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return named
 }
 
 // holdCommands holds texts that begin with a command, and returns how many do.

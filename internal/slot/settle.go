@@ -39,7 +39,8 @@ func (r *Root) settled(n Name) error {
 	return nil
 }
 
-// settle brings the mount of slot n back, if a killed command had taken it away.
+// settle brings the mount of slot n, and the flag of its image, back, if a killed command had
+// taken them away.
 func (r *Root) settle(n Name) error {
 	if _, err := os.Lstat(r.unsettled(n)); err != nil {
 		return nil // there is nothing to do
@@ -47,8 +48,13 @@ func (r *Root) settle(n Name) error {
 	switch {
 	case !r.mounts || !r.Exists(n):
 	case r.hasImage(n):
+		err := r.mountImage(n)
+		if err == nil {
+			// One that was mounted before the kill, in the place of another, is not immutable yet.
+			err = flag(r.Image(n))
+		}
 		var bad *ImageError
-		if err := r.mountImage(n); err != nil && !errors.As(err, &bad) {
+		if err != nil && !errors.As(err, &bad) {
 			return err
 		} // a bad one leaves the slot empty, as after a start; who needs the image says why
 	default:
