@@ -46,7 +46,7 @@ test: ## Run the unit and command tests but the slow ones; Go is all they need (
 
 slow: ## Run the slow tests: a process killed at every step, very many files
 	go test -timeout $(LIMIT) -tags "$(TAGS)" -run '^($(SLOW))$$' \
-	  $$(grep -rlE '^func ($(SLOW))\(' --include='*_test.go' ./bundle ./cmd ./internal | xargs -n1 dirname | sort -u)
+	  $$(grep -rlE --exclude-dir=deaths '^func ($(SLOW))\(' --include='*_test.go' ./bundle ./cmd ./internal | xargs -n1 dirname | sort -u)
 
 # cmd/nodeseal runs itself again for each command of its tests: under the detector that
 # takes longer than all else together, for code that the other packages test.

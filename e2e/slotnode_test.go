@@ -104,7 +104,7 @@ func (n *slotNode) alive(t *testing.T, name string) {
 // slots is what nodeseal says about the slots.
 func (n *slotNode) slots(t *testing.T) map[string]int {
 	t.Helper()
-	out := harness.MustNodeseal(t, "status", "--root", n.root, "--storage-conf", n.conf, "--json")
+	out := n.nodeseal(t, "status", "--storage-conf", n.conf, "--json")
 	var status struct {
 		Slots []struct {
 			Name               string
@@ -115,12 +115,18 @@ func (n *slotNode) slots(t *testing.T) map[string]int {
 	if err := json.Unmarshal(out.Stdout, &status); err != nil {
 		t.Fatal(err)
 	}
-	images := make(map[string]int)
+	images, want := make(map[string]int), 4 // of a node whose storage.conf names empty slots only
 	for _, s := range status.Slots {
 		images[s.Name] = s.Images
+		if s.Images > 0 {
+			want = 0
+		}
 		if !s.Immutable || !s.Mounted {
 			t.Errorf("slot %s is not sealed: %+v", s.Name, s)
 		}
+	}
+	if out.Code != want {
+		t.Errorf("status: exit code %d, want %d\n%s%s", out.Code, want, out.Stdout, out.Stderr)
 	}
 	return images
 }

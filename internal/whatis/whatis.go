@@ -127,12 +127,12 @@ func Of(path string) Kind {
 var part = regexp.MustCompile(`\.[0-9]{3}$`)
 
 // NoBundle returns an *Error if path is something that is known, and no bundle: also not a
-// damaged one. A bundle is of kind Zstd.
+// damaged one. A bundle is of kind Zstd; an empty file is one that was cut.
 func NoBundle(path string) error {
 	if part.MatchString(path) {
 		return nil
 	}
-	return not(path, "a bundle", Zstd)
+	return not(path, "a bundle", Zstd, Empty)
 }
 
 // NoStore returns an *Error if path is a directory that is known, and no store.

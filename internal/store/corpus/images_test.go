@@ -215,5 +215,7 @@ func why(err error) string {
 	}
 	run := regexp.MustCompile(`(docker://)?127\.0\.0\.1:\d+/corpus/image-\d+`)
 	digests := regexp.MustCompile(`(sha256|sha512):[0-9a-f]{8}[0-9a-f]*`)
-	return reason(errors.New(digests.ReplaceAllString(run.ReplaceAllString(err.Error(), "IMAGE"), "$1:...")))
+	text := run.ReplaceAllString(err.Error(), "IMAGE")
+	text = regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllString(text, "REGISTRY")
+	return reason(errors.New(digests.ReplaceAllString(text, "$1:...")))
 }
