@@ -20,8 +20,8 @@ const (
 	formatPrefix = "nodeseal bundle v"
 )
 
-// The features that an inventory can require of its readers. A later one is added here and
-// to knownFeatures; whoever does not know it refuses the bundle by its name.
+// The features that an inventory can require of its readers. A new feature is added here and to
+// knownFeatures. A reader that does not know a feature refuses the bundle, and names the feature.
 const (
 	// FeatureOriginalLayers is of bundles with an Image that is Original: a node keeps the
 	// registry's own bytes of its layers.

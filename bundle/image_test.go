@@ -80,7 +80,7 @@ func TestDescribeImage(t *testing.T) {
 		}, nil},
 		{"no root file system type", v1.MediaTypeImageManifest, ociLayer, 1, config(`"type":"layers",`, ""), nil},
 		{"created that is no time", v1.MediaTypeImageManifest, ociLayer, 1, config(`{`, `{"created":"yesterday",`), bundle.ErrChain},
-		{"environment that is none", v1.MediaTypeImageManifest, ociLayer, 1, config(`{`, `{"config":{"Env":1},`), bundle.ErrUnreadable},
+		{"environment that is not a list", v1.MediaTypeImageManifest, ociLayer, 1, config(`{`, `{"config":{"Env":1},`), bundle.ErrUnreadable},
 		{"encrypted", v1.MediaTypeImageManifest, ociLayer + "+gzip+encrypted", 1, nil, bundle.ErrEncryptedLayer},
 		{"artifact", v1.MediaTypeImageManifest, "application/vnd.cncf.helm.chart.content.v1.tar+gzip", 1, nil, bundle.ErrNotImage},
 		{"unknown compression", v1.MediaTypeImageManifest, ociLayer + "+lz4", 1, nil, bundle.ErrNotImage},

@@ -77,9 +77,9 @@ func Detect(head []byte) Kind {
 	return None
 }
 
-// NewReader returns a Reader of the layer r. It reads ahead, and waits until there is
-// room in Budget for its window, or ctx ends. Nobody who waits here has a window already, so a
-// goroutine has one Reader at a time. The errors of r are passed on.
+// NewReader returns a Reader of the layer r. It reads ahead. It waits until Budget has room for
+// the window of the Reader, or until ctx ends. To exclude deadlocks, a goroutine must not hold
+// another Reader while it calls NewReader. The errors of r are passed on.
 //
 // The frames of zstd that begin in the first 256 KiB decide how large the window is, for
 // all frames: at least 8 MiB, and at least 32 MiB if there are several of them. Of xz it is

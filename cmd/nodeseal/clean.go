@@ -20,7 +20,7 @@ func newCleanCommand(a *app) *cobra.Command {
 		Short: "Remove what interrupted imports have left",
 		Long: `Remove what interrupted commands have left below the slots: stores in the making,
 and old ones that were not removed yet; with --store, what an interrupted import to
-that directory has left, in either form. The next import begins anew. Slots and stores themselves
+that directory has left, in either form. The next import starts over. Slots and stores themselves
 are never touched.
 
 With --work, give back what the work directory of nodeseal bundle holds beyond the

@@ -188,7 +188,7 @@ func hint(err error) string {
 	case install.RefusedByRules(err):
 		return "nodeseal verify BUNDLE names every layer that nodes refuse; nodeseal import --images LIST takes the images that are listed"
 	case errors.As(err, &slotImage):
-		return "nodeseal verify " + visible.ShellWord(slotImage.Point()) + " --repair BUNDLE makes it anew; to do without it: nodeseal unseal, and remove the file"
+		return "nodeseal verify " + visible.ShellWord(slotImage.Point()) + " --repair BUNDLE makes it again; to give the image up: nodeseal unseal, then remove the file"
 	case errors.Is(err, policy.ErrRefused):
 		return "nodes with this policy would not run it: bundle one that is signed, or the rest with --keep-going; nodeseal bundle --dry-run --json lists what has no signature"
 	case errors.Is(err, mirror.ErrAttachments):

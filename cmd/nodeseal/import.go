@@ -48,7 +48,7 @@ imported; one that the bundle lacks is an error (exit code 4).
 With --format image the store is one file, an EROFS image that is the same on
 every node, immutable and mounted read-only: its sha256, which is recorded beside
 it, proves all of it. It needs a kernel with EROFS, and an interrupted import
-begins anew. Slots may differ in form.
+starts over. Slots may differ in form.
 
 An IMAGE that --image-out has made is copied into the free slot as it is, with
 FILE.sha256 beside it: it is mounted only after its digest was proven. With --key,

@@ -21,8 +21,8 @@ func main() { os.Exit(start(nil)) }
 // start runs the program that this process is: the command line, or one of the
 // stages that it starts itself again for. A nil sleep is the system's.
 func start(sleep sleeper) int {
-	// A umask that takes something from the owner would change the modes of what a store
-	// holds, and nobody means it: what it takes from others stays.
+	// A umask that takes permissions from the owner would change the modes of a store's files.
+	// Its bits for the group and for others stay.
 	syscall.Umask(syscall.Umask(0o077) &^ 0o700)
 	for _, hook := range []func() error{userns.Hook, runimage.Hook} {
 		if err := hook(); err != nil {

@@ -120,7 +120,7 @@ func TestSlotPipe(t *testing.T) {
 	path := filepath.Join(dir, "a/overlay-images/images.json")
 	clearFlags(t, filepath.Dir(path), path, filepath.Join(dir, "a/overlay"))
 	must(t, os.Remove(path))
-	must(t, os.MkdirAll(filepath.Join(dir, "a/overlay/layer/diff"), 0o755)) // else it is made anew
+	must(t, os.MkdirAll(filepath.Join(dir, "a/overlay/layer/diff"), 0o755)) // else it is made again
 	must(t, unix.Mkfifo(path, 0o600))
 	attack{
 		Name: "slot: a named pipe for images.json, retire", Before: "hangs for ever",

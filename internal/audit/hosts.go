@@ -221,7 +221,7 @@ func frozenStorageConf(s *Snapshot) []Finding {
 					Rule: "storage-conf-frozen", Severity: Warning, Object: "MachineConfig " + c.Name,
 					What: "Its " + storageConf + " differs from what this release writes (MachineConfig " + generated.Name + "): " + strings.Join(diff, ", ") + ".",
 					Why:  "The file hides what the MCO would write; paths and options that changed with an upgrade stay as they were.",
-					Mend: "Make it anew from a node's own file: `nodeseal config machineconfig --from FILE --ocp-version VERSION --pool " + cmp.Or(c.Role, "worker") + "`.",
+					Mend: "Make it again from a node's own file: `nodeseal config machineconfig --from FILE --ocp-version VERSION --pool " + cmp.Or(c.Role, "worker") + "`.",
 				})
 			}
 		}

@@ -1,7 +1,7 @@
 //go:build deaths
 
-// Package deaths kills the real program at the moments at which what it leaves on the disk is
-// another thing, and runs each command next. make deaths runs it, as root.
+// Package deaths kills the real program in each state that it can leave on the disk, and then
+// runs other commands. make deaths runs it, as root.
 //
 // A run under ptrace tells the states: the names in the slots' directory and beside a single store, what is in
 // them and what is mounted, before each system call that changes one. Then for each state, and

@@ -23,7 +23,7 @@ func (c *collector) image(out *Slot, s *slot.Slot) (seal.Report, error) {
 		return seal.Report{Mounted: true}, nil
 	}
 	if out.Digest, err = image.ReadDigest(s.Image); err != nil {
-		c.warn(s.Image, "%v: nodeseal verify %s --repair BUNDLE records it anew", err, s.Path)
+		c.warn(s.Image, "%v: nodeseal verify %s --repair BUNDLE records it again", err, s.Path)
 	}
 	return seal.ImageState(s.Image, s.Path)
 }

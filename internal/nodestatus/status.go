@@ -166,7 +166,7 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 			c.problem(out.Path, "there is no slot: nodeseal mount makes it, nodeseal import fills it")
 		case errors.As(err, new(*slot.ImageError)) && errors.Is(err, store.ErrDamaged):
 			out.Release = "unreadable"
-			c.problem(out.Path, "%v; nodeseal verify %s --repair BUNDLE makes it anew", err, out.Path)
+			c.problem(out.Path, "%v; nodeseal verify %s --repair BUNDLE makes it again", err, out.Path)
 		default:
 			out.Release = "unreadable"
 			c.problem(out.Path, "%v", err)
@@ -231,7 +231,7 @@ func (c *collector) seal(ctx context.Context, out *Slot, s *slot.Slot) error {
 func (c *collector) proven(ctx context.Context, path string, s *store.Store) {
 	err := store.ProveRecords(ctx, store.Files(path), s)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		c.problem(path, "%v; nodeseal verify %s --repair BUNDLE makes it anew", err, path)
+		c.problem(path, "%v; nodeseal verify %s --repair BUNDLE makes it again", err, path)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // Clean removes what commands that were cut short have left, stores in the
-// making and old ones, and returns the paths. The next import begins anew. What of one
+// making and old ones, and returns the paths. The next import starts over. What of one
 // slot cannot be removed does not keep it from the other's. Errors wrap filelock.ErrBusy where a
 // command is at work, store.ErrPrecondition where something is mounted in what is to go.
 func (r *Root) Clean(ctx context.Context) ([]string, error) {

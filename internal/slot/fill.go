@@ -26,7 +26,7 @@ type FillOptions struct {
 	// ImportOptions are the importer's. Their Reuse are stores to take layers from
 	// besides those that are taken here.
 	store.ImportOptions
-	// Image makes the store an image. Its import begins anew after a kill.
+	// Image makes the store an image. Its import starts over after a kill.
 	Image bool
 	// FromOtherSlot takes layers that the other slot has from there, verified.
 	FromOtherSlot bool

@@ -13,7 +13,7 @@ import (
 
 // Install fills the free slot with the image file, which was made elsewhere and has
 // the digest want. Where a slot holds the same, nothing is done. It may be called
-// again after it was interrupted or killed, and begins anew then. Errors are those
+// again after it was interrupted or killed, and starts over then. Errors are those
 // of image.Install and seal.Image, filelock.ErrBusy, or a *FullError.
 func (r *Root) Install(ctx context.Context, file string, want digest.Digest, opts FillOptions) (*Filled, error) {
 	unlock, err := r.lock()

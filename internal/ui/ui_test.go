@@ -203,7 +203,7 @@ func TestMonotone(t *testing.T) {
 			t.Errorf("at the end: %+v", v)
 		}
 		f.End("p")
-		f.Add("p", 1) // a phase of the same name begins anew
+		f.Add("p", 1) // a phase of the same name starts over
 		if v := tr.sample(); len(v) != 1 || v[0].done != 1 {
 			t.Errorf("after the end: %+v", v)
 		}

@@ -163,7 +163,7 @@ func images(t testing.TB) []imageCase {
 	}
 	one("no Docker-Content-Digest", func(*draft) {})
 	one("a wrong Docker-Content-Digest", func(d *draft) { d.header.Set("Docker-Content-Digest", digest.FromString("x").String()) })
-	one("a Docker-Content-Digest that is none", func(d *draft) { d.header.Set("Docker-Content-Digest", "x") })
+	one("a Docker-Content-Digest that is not a digest", func(d *draft) { d.header.Set("Docker-Content-Digest", "x") })
 	one("layer without Content-Length", func(d *draft) { d.layerAnswer.header = http.Header{"Transfer-Encoding": {"chunked"}} })
 	one("layer is another one", func(d *draft) {
 		sum := digest.FromBytes(d.layer)

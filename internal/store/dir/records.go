@@ -128,7 +128,7 @@ func (im *importer) takeOver() error {
 		return err
 	}
 	if over > 0 {
-		im.opts.Progress.Say(fmt.Sprintf("%d layers are finished from an earlier run", over))
+		im.opts.Progress.Say(fmt.Sprintf("layers finished by an earlier run: %d", over))
 	}
 	return nil
 }
