@@ -2,6 +2,7 @@ package compression
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -300,4 +301,20 @@ func FuzzXz(f *testing.F) {
 		_, _ = io.Copy(io.Discard, io.LimitReader(r, 1<<20))
 		r.Close()
 	})
+}
+
+// A Reader that waited for memory when the work ended is an error, like any other.
+func TestEndsWhileItWaits(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, in := range map[string][]byte{
+		"zstd":  frame(27, 2),
+		"xz":    packXz(t, plain(100), xz.WriterConfig{}),
+		"bzip2": []byte("BZh91AY&SY"),
+	} {
+		if _, err := NewReader(ctx, bytes.NewReader(in)); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

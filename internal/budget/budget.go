@@ -26,12 +26,12 @@ type Budget struct {
 func New(size int64) *Budget { return &Budget{size: size, sem: semaphore.NewWeighted(size)} }
 
 // Take waits until n bytes are free, in the order of the calls, and returns the function
-// that gives them back, which may be called again. More than the whole Budget is the
-// whole Budget: such a reader is alone. The error is that of ctx.
+// that gives them back, which may be called again and is never nil. More than the whole
+// Budget is the whole Budget: such a reader is alone. The error is that of ctx.
 func (b *Budget) Take(ctx context.Context, n int64) (giveBack func(), err error) {
 	n = min(n, b.size)
 	if err := b.sem.Acquire(ctx, n); err != nil {
-		return nil, err
+		return func() {}, err
 	}
 	return sync.OnceFunc(func() { b.sem.Release(n) }), nil
 }

@@ -47,9 +47,11 @@ func TestTooMuch(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := b.Take(ctx, 1); !errors.Is(err, context.Canceled) {
+	none, err := b.Take(ctx, 1)
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("a second reader: %v", err)
 	}
+	none()
 	giveBack()
 	if _, err := b.Take(t.Context(), 10); err != nil {
 		t.Error(err)
