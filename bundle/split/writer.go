@@ -48,6 +48,9 @@ func Create(path string, size int64) (*Writer, error) {
 	return &Writer{path: path, size: size, all: sha256.New()}, nil
 }
 
+// PartSize is how long each part but the last one is, in bytes.
+func (w *Writer) PartSize() int64 { return w.size }
+
 // Write implements io.Writer.
 func (w *Writer) Write(p []byte) (int, error) {
 	written := 0

@@ -26,6 +26,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/own"
+	"github.com/nodeseal/nodeseal/internal/parts"
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/pull/policy"
 	"github.com/nodeseal/nodeseal/internal/pull/session"
@@ -142,7 +143,7 @@ func isPrecondition(err error) bool {
 	}
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
 		is(err, carry.ErrNoBundle, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, diskbudget.ErrTooSmall, own.ErrForeign,
-			syscall.ENOSPC, syscall.EDQUOT)
+			parts.ErrDir, syscall.ENOSPC, syscall.EDQUOT)
 }
 
 func is(err error, targets ...error) bool {
@@ -207,6 +208,10 @@ func hint(err error) string {
 		return "nothing was changed: report these figures to the administrator, who makes room, or names kubelet's own threshold with --gc-threshold"
 	case errors.As(err, &noRoom):
 		return "nothing was changed: report these figures to the administrator; when there is room, run the same command again"
+	case errors.Is(err, parts.ErrDir):
+		return "name another directory with -o"
+	case errors.Is(err, parts.ErrOne):
+		return "use it as it is; nodeseal split BUNDLE --size SIZE makes parts of it"
 	case errors.Is(err, carry.ErrUnsigned):
 		return "nodeseal sign BUNDLE --key KEY signs it"
 	case errors.Is(err, own.ErrForeign):

@@ -43,6 +43,7 @@ program's types.
 		{"bundle", "Also where images failed (exit code 3).", result.Mirrored{}},
 		{"bundle --dry-run", "", result.MirrorPlan{}},
 		{"sign", "", result.Sign{}},
+		{"split, join", "", result.Parts{}},
 		{"carry", "", result.Carry{}},
 		{"clean", "", result.Clean{}},
 		{"clean --work", "", result.CleanWork{}},

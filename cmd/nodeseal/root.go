@@ -66,7 +66,8 @@ func newRootCommand(a *app) *cobra.Command {
 	a.addFlags(cmd.PersistentFlags())
 	must(cmd.RegisterFlagCompletionFunc("progress", oneOf(progressModes()...)))
 	addGroup(cmd, "staging", "At the staging site:",
-		newListCommand(a), newBundleCommand(a), newSignCommand(a), newCarryCommand(a))
+		newListCommand(a), newBundleCommand(a), newSignCommand(a),
+		newSplitCommand(a), newJoinCommand(a), newCarryCommand(a))
 	addGroup(cmd, "both", "Anywhere:",
 		newInspectCommand(a), newVerifyCommand(a), newCleanCommand(a), newDemoCommand(a), newVersionCommand(a))
 	addGroup(cmd, "node", "On a node:",

@@ -61,7 +61,7 @@ func addCompletions(root *cobra.Command) {
 		switch c.Name() {
 		case "retire", "mount", "umount":
 			c.ValidArgsFunction = oneOf(string(slot.A), string(slot.B))
-		case "import", "reseal", "sign", "inspect", "verify":
+		case "import", "reseal", "sign", "split", "join", "inspect", "verify":
 			c.ValidArgsFunction = cobra.FixedCompletions(bundles, cobra.ShellCompDirectiveFilterFileExt)
 		}
 		for _, name := range []string{"bundle", "since", "base"} {
