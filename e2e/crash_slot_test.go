@@ -36,7 +36,7 @@ func newSlotForm(t *testing.T, command string, whole crashForm, olderBundle stri
 		f.slot = "b"
 	}
 	dir := t.TempDir()
-	f.conf = harness.WriteFile(t, "storage.conf", "[storage]\ndriver = \"overlay\"\ngraphroot = \""+dir+"/graph\"\n")
+	f.conf = harness.WriteFile(t, "storage.conf", "[storage]\ndriver = \"overlay\"\nrunroot = \""+dir+"/run\"\ngraphroot = \""+dir+"/graph\"\n")
 	harness.MustNodeseal(t, "mount", "--root", f.root(dir))
 	f.empty = harness.ReadTree(t, filepath.Join(f.root(dir), "a"))
 	f.removeSlots(t, dir)

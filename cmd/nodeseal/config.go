@@ -3,17 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
+	"github.com/nodeseal/nodeseal/internal/storageconf"
 )
 
 // nodeStorageConf is where a node has its storage.conf.
-const nodeStorageConf = "/etc/containers/storage.conf"
+const nodeStorageConf = storageconf.Main
 
 func newConfigCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -53,7 +53,10 @@ func newConfigStorageCommand(a *app) *cobra.Command {
 		Use:   "storage.conf --store DIR",
 		Short: "Print a storage.conf that names the store",
 		Long: `Print the node's storage.conf with the store among its additionalimagestores.
-Comments, order and everything else stay as they are.`,
+Comments, order and everything else stay as they are. Without --from it starts from the file
+that podman and CRI-O read: /etc/containers/storage.conf, else the distribution's below
+/usr/share/containers. What both need and the file does not set is added (driver, runroot,
+graphroot).`,
 		Example: `  nodeseal config storage.conf --store /var/lib/shared/nodeseal/a > storage.conf`,
 		Args:    exactArgs(),
 		RunE: func(*cobra.Command, []string) error {
@@ -61,7 +64,7 @@ Comments, order and everything else stay as they are.`,
 		},
 	}
 	cmd.Flags().StringArrayVar(&stores, "store", nil, "`DIR` of the store; may be repeated")
-	cmd.Flags().StringVar(&from, "from", nodeStorageConf, "the storage.conf `FILE` to start from; - is standard input")
+	cmd.Flags().StringVar(&from, "from", "", "the storage.conf `FILE` to start from; - is standard input (default the node's, else the distribution's)")
 	must(cmd.MarkFlagDirname("store"))
 	return cmd
 }
@@ -70,7 +73,7 @@ func runConfigStorage(a *app, from string, stores []string) error {
 	if len(stores) == 0 {
 		return usageError{errors.New("config storage.conf: --store DIR is missing")}
 	}
-	data, err := readConfig(a, from)
+	data, err := readConfig(a, &from)
 	if err != nil {
 		return err
 	}
@@ -79,21 +82,27 @@ func runConfigStorage(a *app, from string, stores []string) error {
 			return fmt.Errorf("store %s: %w", s, err)
 		}
 	}
-	out, err := nodeconfig.StorageConf(data, stores)
+	out, err := nodeconfig.Complete(data)
+	if err == nil {
+		out, err = nodeconfig.StorageConf(out, stores)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
 	return a.show(configFile{Name: nodeStorageConf, Content: string(out)})
 }
 
-// readConfig reads a configuration file. The default one may be missing.
-func readConfig(a *app, path string) ([]byte, error) {
-	r, err := a.openInput(path)
-	if errors.Is(err, os.ErrNotExist) && path == nodeStorageConf {
-		return nil, nil
+// readConfig reads the storage.conf path, or the one that programs read, and names it.
+func readConfig(a *app, path *string) (data []byte, err error) {
+	if *path == "" || *path == nodeStorageConf {
+		if *path, data, err = storageconf.First(storageconf.Options{}); *path == "" {
+			*path = nodeStorageConf
+		}
+		return data, err
 	}
+	r, err := a.openInput(*path)
 	if err != nil {
 		return nil, err
 	}
-	return readAllClose(r, path)
+	return readAllClose(r, *path)
 }

@@ -67,17 +67,13 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 		return err
 	}
 	opts := nodestatus.Options{Root: root, Now: time.Now(), OtherDisk: o.slots.sysroot != ""}
-	opts.Storage, opts.ConfPath, opts.ConfErr = o.node.storage(&o.slots)
-	if opts.ConfErr == nil {
-		if opts.Node, err = o.node.node(&o.slots); err != nil {
-			return err
-		}
-		if o.needed.given() {
-			opts.Node.Named, opts.NamedErr = o.needed.read(ctx, a)
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+	opts.Views, opts.Path = o.node.views(&o.slots), o.slots.path
+	// Why the node is not known is a problem that Collect reports.
+	if opts.Node, err = o.node.node(&o.slots); err == nil && o.needed.given() {
+		opts.Node.Named, opts.NamedErr = o.needed.read(ctx, a)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if len(o.images) > 0 {
 		if opts.Wanted, err = readLists(a, o.images); err != nil {

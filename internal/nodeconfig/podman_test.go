@@ -69,6 +69,44 @@ func TestPodmanReads(t *testing.T) {
 	}
 }
 
+// TestPodmanStarts: podman starts with what Complete makes of a file with a store only, as
+// config prints it on a machine without storage.conf, and not without that.
+func TestPodmanStarts(t *testing.T) {
+	t.Parallel()
+	testenv.NeedRoot(t)
+	podman := testenv.NeedTool(t, "podman")
+	dir := t.TempDir()
+	emptyStore(t, dir+"/store")
+	named, err := StorageConf(nil, []string{dir + "/store"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	complete, err := Complete(named)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := func(text string) (string, error) {
+		conf := filepath.Join(dir, "storage.conf")
+		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), podman, "info", "--format", "{{.Store.GraphRoot}} {{.Store.RunRoot}} {{.Store.GraphOptions}}")
+		cmd.Env = append(os.Environ(), "CONTAINERS_STORAGE_CONF="+conf)
+		answer, err := cmd.CombinedOutput()
+		return string(answer), err
+	}
+	own := strings.NewReplacer(defaultRunRoot, dir+"/run", defaultGraphRoot, dir+"/primary")
+	answer, err := info(own.Replace(string(complete)))
+	if err != nil || !strings.Contains(answer, dir+"/primary "+dir+"/run ") || !strings.Contains(answer, dir+"/store") {
+		t.Errorf("podman does not take what is complete: %v\n%s", err, answer)
+	}
+	if answer, err := info(string(named)); err == nil && !strings.Contains(answer, defaultRunRoot) {
+		t.Errorf("podman takes a file without runroot, from elsewhere: %s", answer)
+	} else if err != nil && !strings.Contains(answer, "runroot must be set") {
+		t.Errorf("podman refuses a file without runroot for another reason: %v\n%s", err, answer)
+	}
+}
+
 // emptyStore makes the smallest store that podman opens.
 func emptyStore(t *testing.T, dir string) {
 	t.Helper()

@@ -16,6 +16,14 @@ const (
 	keyStores  = "additionalimagestores"
 )
 
+// Settings of [storage].
+const (
+	keyDriver     = "driver"
+	keyRunRoot    = "runroot"
+	keyGraphRoot  = "graphroot"
+	keyImageStore = "imagestore"
+)
+
 func storesKey() []string { return []string{keyStorage, keyOptions, keyStores} }
 
 // settings is a storage.conf as its readers see it: with their TOML library, and
@@ -86,21 +94,30 @@ func (s *settings) stores() ([]any, error) {
 
 // dir returns a directory of [storage], clean; empty where it is not set.
 func (s *settings) dir(key string) (string, error) {
-	_, _, value, err := s.lookup(keyStorage, key)
+	dir, _, err := s.text(key)
 	if err != nil {
 		return "", err
 	}
-	dir, ok := value.(string)
-	if value != nil && !ok {
-		return "", fmt.Errorf("%w: storage.%s is not a string", ErrStorageConf, key)
-	}
-	if dir == "" && key == "graphroot" {
+	if dir == "" && key == keyGraphRoot {
 		dir = defaultGraphRoot
 	}
 	if dir == "" {
 		return "", nil
 	}
 	return path.Clean(dir), nil
+}
+
+// text returns a string of [storage], and whether it is set.
+func (s *settings) text(key string) (value string, set bool, err error) {
+	_, _, v, err := s.lookup(keyStorage, key)
+	if err != nil || v == nil {
+		return "", false, err
+	}
+	value, ok := v.(string)
+	if !ok {
+		return "", false, fmt.Errorf("%w: storage.%s is not a string", ErrStorageConf, key)
+	}
+	return value, true, nil
 }
 
 // verify reports an error unless after is s with added at the end of its

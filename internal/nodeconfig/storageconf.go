@@ -13,9 +13,12 @@ import (
 	"unicode/utf8"
 )
 
-// defaultGraphRoot is where containers/storage keeps its primary store when
-// storage.conf does not say.
-const defaultGraphRoot = "/var/lib/containers/storage"
+// Where containers/storage keeps its primary store, and what of it does not outlive a
+// reboot, when storage.conf does not say.
+const (
+	defaultGraphRoot = "/var/lib/containers/storage"
+	defaultRunRoot   = "/run/containers/storage"
+)
 
 var (
 	// ErrStorePath reports a path that storage.conf cannot name as a store.
@@ -85,7 +88,7 @@ func StorageConf(from []byte, stores []string) ([]byte, error) {
 
 // checkStores reports everything that is wrong with the paths.
 func checkStores(conf *settings, stores []string) error {
-	keys := []string{"graphroot", "imagestore", "runroot"}
+	keys := []string{keyGraphRoot, keyImageStore, keyRunRoot}
 	dirs := make([]string, len(keys))
 	for i, key := range keys {
 		dir, err := conf.dir(key)

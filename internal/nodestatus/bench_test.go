@@ -11,6 +11,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/nodestatus"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/storageconf"
 	"github.com/nodeseal/nodeseal/internal/store/storetest"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
@@ -46,7 +47,7 @@ func BenchmarkStatus(b *testing.B) {
 	stores := []string{root.Path(slot.A), root.Path(slot.B)}
 	for b.Loop() {
 		status, err := nodestatus.Collect(b.Context(), nodestatus.Options{
-			Root: root, Storage: nodeconfig.Storage{GraphRoot: "/none", Stores: stores},
+			Root: root, Views: []storageconf.View{{Program: storageconf.CRIO, Storage: nodeconfig.Storage{GraphRoot: "/none", Stores: stores}}},
 			Node: slot.Node{Stores: stores, Proc: "/proc"}, Scratch: filepath.Join(b.TempDir(), "check"), Now: time.Unix(2, 0),
 		})
 		if err != nil || !status.RebootOK() || status.Visible != 800 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/storageconf"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/check"
 	"golang.org/x/sys/unix"
@@ -16,18 +17,15 @@ import (
 // fullPercent is where kubelet begins to remove images.
 const fullPercent = 85
 
-// names reports whether storage.conf names the store.
-func (c *collector) names(path string) bool {
-	return slices.ContainsFunc(c.opts.Node.Stores, func(s string) bool { return filepath.Clean(s) == path })
-}
-
 // configured checks every store that storage.conf names, and returns those that
 // are valid: a reader that meets another one does not start.
 func (c *collector) configured() (valid []string) {
 	empty := len(c.slots) == 0
 	for _, path := range c.opts.Node.Stores {
-		if within(path, c.opts.Node.GraphRoot) {
-			c.problem(path, "it lies under the graph root %s, which CRI-O may remove whole", c.opts.Node.GraphRoot)
+		for _, root := range c.opts.Node.GraphRoots {
+			if within(path, root) {
+				c.problem(path, "it lies under the graph root %s, which CRI-O may remove whole", root)
+			}
 		}
 		found, err := validStore(path)
 		if err != nil {
@@ -40,7 +38,7 @@ func (c *collector) configured() (valid []string) {
 		empty = empty && found.Empty()
 	}
 	if empty && len(valid) > 0 {
-		c.problem(c.opts.ConfPath, "it names empty stores only, so a reboot finds no image; nodeseal import BUNDLE fills a slot")
+		c.problem(c.out.StorageConf, "it names empty stores only, so a reboot finds no image; nodeseal import BUNDLE fills a slot")
 	}
 	return valid
 }
@@ -68,7 +66,7 @@ func validStore(path string) (*store.Store, error) {
 }
 
 // visible asks the library which images CRI-O and podman see.
-func (c *collector) visible(ctx context.Context, stores []string) error {
+func (c *collector) visible(ctx context.Context, valid []string) error {
 	refs := make(map[string]store.Reference)
 	for _, s := range c.slots {
 		for _, r := range s.Store.References {
@@ -86,26 +84,45 @@ func (c *collector) visible(ctx context.Context, stores []string) error {
 			}
 		}
 	}
-	c.out.References = len(want)
-	if len(stores) == 0 || c.opts.ConfErr != nil {
-		return nil // nothing is seen, and a problem says why
+	c.out.References, c.out.Visible = len(want), len(want)
+	var asked [][]string
+	for i := range c.opts.Views {
+		v := &c.opts.Views[i]
+		stores := c.stores(v)
+		if slices.ContainsFunc(asked, func(a []string) bool { return slices.Equal(a, stores) }) {
+			continue
+		}
+		asked = append(asked, stores)
+		seen, err := c.seen(ctx, v, valid, want)
+		if err != nil {
+			return err
+		}
+		c.out.Visible = min(c.out.Visible, seen)
+	}
+	return nil
+}
+
+// seen asks the library what the programs of a view see, and returns how many of want.
+func (c *collector) seen(ctx context.Context, v *storageconf.View, valid []string, want []store.Reference) (int, error) {
+	stores := slices.DeleteFunc(c.stores(v), func(s string) bool { return !slices.Contains(valid, s) })
+	if len(stores) == 0 || v.Err != nil {
+		return 0, nil // nothing is seen, and a problem says why
 	}
 	unseen, err := check.Visible(ctx, stores, c.opts.Scratch, want)
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return 0, ctx.Err()
 	}
 	if err != nil {
-		c.problem(c.opts.ConfPath, "the stores cannot be opened together: %v", err)
-		return nil
+		c.problem(v.Main(), "the stores cannot be opened together: %v", err)
+		return 0, nil
 	}
-	c.out.Visible = len(want) - len(unseen)
 	for _, u := range unseen {
 		c.out.Unseen = append(c.out.Unseen, Problem{What: u.Name, Message: u.Err.Error()})
 	}
 	if len(unseen) > 0 {
-		c.problem(c.opts.ConfPath, "CRI-O and podman do not see %d of %d references", len(unseen), len(want))
+		c.problem(v.Main(), "%s %d of %d references", say(v, "does not see", "do not see"), len(unseen), len(want))
 	}
-	return nil
+	return len(want) - len(unseen), nil
 }
 
 // wanted finds what the given list has and no slot holds.

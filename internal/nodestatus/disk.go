@@ -68,7 +68,7 @@ func system(s *slot.Slot) (largest int64) {
 // machine-config daemon looks at it.
 func (c *collector) disk() {
 	var st unix.Statfs_t
-	if len(c.slots) == 0 || !sameDisk(c.opts.Root.Dir(), c.opts.Storage.GraphRoot) || unix.Statfs(c.opts.Root.Dir(), &st) != nil || st.Blocks == 0 {
+	if len(c.slots) == 0 || !sameDisk(c.opts.Root.Dir(), c.path(c.out.GraphRoot)) || unix.Statfs(c.opts.Root.Dir(), &st) != nil || st.Blocks == 0 {
 		return
 	}
 	var largest, deployment int64

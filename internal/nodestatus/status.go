@@ -12,9 +12,9 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/diskbudget"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
-	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
+	"github.com/nodeseal/nodeseal/internal/storageconf"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/opencontainers/go-digest"
 )
@@ -22,12 +22,11 @@ import (
 // Options say what is looked at.
 type Options struct {
 	Root *slot.Root
-	// Storage is the node's storage.conf, ConfPath where it was read, "" where
-	// there is none. ConfErr is set where it cannot be read.
-	Storage  nodeconfig.Storage
-	ConfPath string
-	ConfErr  error
-	Node     slot.Node
+	// Views are what CRI-O and podman take; at least one.
+	Views []storageconf.View
+	// Path returns where a path of a view is on this machine; nil if it is the same.
+	Path func(string) string
+	Node slot.Node
 	// NamedErr is why Node has not what a cluster names, which was asked for.
 	NamedErr error
 	// OtherDisk says that Root is on the disk of another machine, which mounts its
@@ -49,6 +48,9 @@ type Status struct {
 	StorageConf string   `json:"storageConf"`
 	Stores      []string `json:"additionalImageStores"`
 	GraphRoot   string   `json:"graphRoot"`
+	// Readers are what each of CRI-O and podman takes, the two together if they take the
+	// same. The three fields above are the first one's.
+	Readers []Reader `json:"readers"`
 	// References counts the names that the slots hold, Visible those that CRI-O
 	// and podman find.
 	References int       `json:"references"`
@@ -62,6 +64,15 @@ type Status struct {
 	// Problems are why a reboot would fail, Warnings what should be mended.
 	Problems []Problem `json:"problems"`
 	Warnings []Problem `json:"warnings"`
+}
+
+// Reader is what a program takes for its storage.
+type Reader struct {
+	Program   string   `json:"program"`
+	Files     []string `json:"files"`
+	Stores    []string `json:"additionalImageStores"`
+	GraphRoot string   `json:"graphRoot"`
+	Error     string   `json:"error,omitempty"`
 }
 
 // Problem is one thing that is wrong.
@@ -119,12 +130,9 @@ type collector struct {
 // wrong with the node is no error.
 func Collect(ctx context.Context, opts Options) (*Status, error) {
 	c := &collector{opts: opts, out: &Status{
-		Root: opts.Root.Dir(), StorageConf: opts.ConfPath, Stores: opts.Storage.Stores,
-		GraphRoot: opts.Storage.GraphRoot, Problems: []Problem{}, Warnings: []Problem{},
+		Root: opts.Root.Dir(), Problems: []Problem{}, Warnings: []Problem{},
 	}}
-	if opts.ConfErr != nil {
-		c.problem(opts.ConfPath, "%v: CRI-O and podman do not start", opts.ConfErr)
-	}
+	c.readers()
 	if opts.NamedErr != nil {
 		c.warn("cluster", "retire --cluster would refuse: %v", opts.NamedErr)
 	}
@@ -155,7 +163,7 @@ func (c *collector) warn(what, format string, args ...any) {
 // slot looks at one slot.
 func (c *collector) slot(ctx context.Context, n slot.Name) error {
 	out := Slot{Name: n, Path: c.opts.Root.Path(n), Uses: []slot.Use{}}
-	out.Configured = c.names(out.Path)
+	out.Configured = len(c.blind(out.Path)) == 0
 	s, err := c.opts.Root.Read(n)
 	if err != nil {
 		switch {
@@ -182,9 +190,7 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 	if !s.Store.Empty() {
 		c.slots = append(c.slots, s)
 		c.originals(&out, s)
-		if !out.Configured {
-			c.problem(out.Path, "storage.conf does not name it: CRI-O and podman see none of its %d images; nodeseal config storage.conf prints one that does", out.Images)
-		}
+		c.unnamed(&out)
 		if err := c.history(&out, s); err != nil {
 			return err
 		}

@@ -30,11 +30,9 @@ func (r Status) WriteText(w io.Writer) error {
 	for i := range r.Slots {
 		writeSlot(p, &r.Slots[i], r.Asked)
 	}
-	conf := r.StorageConf
-	if conf == "" {
-		conf = "no storage.conf"
+	for i := range r.Readers {
+		writeReader(p, &r.Readers[i], len(r.Readers) > 1)
 	}
-	p.line("%s: %s, graph root %s", conf, Plural(len(r.Stores), "additional store"), r.GraphRoot)
 	r.Disk.Lines(p.line, ui.Bytes)
 	p.line("CRI-O and podman find %d of %s", r.Visible, Plural(r.References, "reference"))
 	for _, u := range r.Unseen[:min(few, len(r.Unseen))] {
@@ -63,6 +61,18 @@ func (r Status) WriteText(w io.Writer) error {
 		p.line("OK: a reboot needs no registry")
 	}
 	return p.err
+}
+
+// writeReader says what programs take, and which if they differ.
+func writeReader(p *printer, r *nodestatus.Reader, named bool) {
+	conf, whose := "no storage.conf", ""
+	if len(r.Files) > 0 {
+		conf = strings.Join(r.Files, ", ")
+	}
+	if named {
+		whose = " (" + r.Program + ")"
+	}
+	p.line("%s%s: %s, graph root %s", conf, whose, Plural(len(r.Stores), "additional store"), r.GraphRoot)
 }
 
 func writeSlot(p *printer, s *nodestatus.Slot, asked bool) {

@@ -11,8 +11,8 @@ import (
 
 // Node is what may need a slot.
 type Node struct {
-	// GraphRoot is the primary store's directory, "" where there is none.
-	GraphRoot string
+	// GraphRoots are the directories of primary stores: CRI-O and podman may have one each.
+	GraphRoots []string
 	// Stores are other additional image stores that are configured.
 	Stores []string
 	// Proc is where the processes are seen: "/proc", "" to leave them out.
@@ -141,11 +141,14 @@ func (r *Root) newGate(s *Slot, node Node) (*gate, error) {
 			delete(g.only, img.ID)
 		}
 	}
-	if node.GraphRoot != "" {
-		var err error
-		if g.primary, err = store.ReadPrimary(store.Files(node.GraphRoot)); err != nil {
-			return nil, fmt.Errorf("reading the primary store %s: %w", node.GraphRoot, err)
+	for _, root := range node.GraphRoots {
+		primary, err := store.ReadPrimary(store.Files(root))
+		if err != nil {
+			return nil, fmt.Errorf("reading the primary store %s: %w", root, err)
 		}
+		g.primary.Images = append(g.primary.Images, primary.Images...)
+		g.primary.Layers = append(g.primary.Layers, primary.Layers...)
+		g.primary.Containers = append(g.primary.Containers, primary.Containers...)
 	}
 	for _, l := range g.primary.Layers {
 		g.parents[l.ID] = l.Parent

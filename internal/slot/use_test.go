@@ -153,7 +153,7 @@ func TestUses(t *testing.T) {
 		},
 	} {
 		t.Run(title, func(t *testing.T) {
-			node := Node{GraphRoot: primary(t, tc.files), Stores: []string{r.Path(A), r.Path(B)}}
+			node := Node{GraphRoots: []string{primary(t, tc.files)}, Stores: []string{r.Path(A), r.Path(B)}}
 			if tc.proc != "" {
 				node.Proc = proc(t, tc.proc)
 			}
@@ -222,7 +222,7 @@ func TestLateUse(t *testing.T) {
 		return nil
 	}
 	var inUse *InUseError
-	_, err = r.Retire(t.Context(), A, Node{GraphRoot: graph, EmptyNode: true})
+	_, err = r.Retire(t.Context(), A, Node{GraphRoots: []string{graph}, EmptyNode: true})
 	if !errors.As(err, &inUse) || err.Error() != inUse.Error() {
 		t.Errorf("Retire: %v, want %T", err, inUse)
 	}
@@ -236,7 +236,7 @@ func TestDamagedPrimary(t *testing.T) {
 	fill(t, r, 1)
 	graph := t.TempDir()
 	writeFile(t, filepath.Join(graph, "overlay-layers/layers.json"), "[{")
-	if _, err := r.Retire(t.Context(), A, Node{GraphRoot: graph, EmptyNode: true}); err == nil {
+	if _, err := r.Retire(t.Context(), A, Node{GraphRoots: []string{graph}, EmptyNode: true}); err == nil {
 		t.Error("retired, although the primary store cannot be read")
 	}
 	hold(t, r, A, "release 4.99.1")

@@ -54,5 +54,5 @@ func StorageConf(v Version, from []byte) ([]byte, error) {
 		return nil, machine.Refuse("this storage.conf has the runroot %s of releases before 4.%d: CRI-O and podman of %s would use "+
 			"another one than the rest of the node; take the file of a node that is on %s", old, minorTemplate, v, v)
 	}
-	return from, nil
+	return nodeconfig.Complete(from)
 }
