@@ -80,7 +80,7 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 func newBundleCommand(a *app) *cobra.Command {
 	var o bundleOptions
 	cmd := &cobra.Command{
-		Use:   "bundle {--images LIST|--cluster|--release IMAGE|--store DIR} -o NAME.tar.zst",
+		Use:   "bundle {--images LIST|--cluster|--release IMAGE|--store DIR|--from-layout FILE} -o NAME.tar.zst",
 		Short: "Mirror every image of a list into one bundle",
 		Long: `Mirror every image of a list into one bundle. The list comes from any sources of
 nodeseal list; where it may not be whole, bundle stops, unless --keep-going.
@@ -116,7 +116,8 @@ zstd -dc OLD.tar.zst | tar -xO inventory.json. --layers is OLD's then.`,
   nodeseal bundle --images images.lst -o release.tar.zst
   nodeseal bundle --images images.lst -o 4.17.9.tar.zst --since 4.17.8.tar.zst
   nodeseal bundle --cluster -o release.tar.zst --policy policy.json
-  nodeseal bundle --store /var/lib/containers/storage -o node.tar.zst`,
+  nodeseal bundle --store /var/lib/containers/storage -o node.tar.zst
+  nodeseal bundle --from-layout oci-archive:app.tar --images images.lst -o release.tar.zst`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.platformGiven, o.layersGiven = cmd.Flags().Changed("platform"), cmd.Flags().Changed("layers")

@@ -21,6 +21,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
+	"github.com/nodeseal/nodeseal/internal/imagelist/imagefile"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/mirror"
@@ -118,14 +119,14 @@ func exitCode(err error) int {
 		return int(child)
 	case errors.As(err, &stop), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName):
+	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName, imagefile.ErrName):
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
 	case errors.Is(err, bundle.ErrUnsupported):
 		return exitPrecondition
 	case is(err, errFound, install.ErrLacks, base.ErrIncomplete, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, signature.ErrMismatch, store.ErrDamaged,
-		policy.ErrRefused, layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
+		policy.ErrRefused, imagefile.ErrDamaged, layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
 		return exitDamaged
 	case isPrecondition(err):
 		return exitPrecondition
@@ -208,6 +209,8 @@ func hint(err error) string {
 		return "nothing was changed: report these figures to the administrator, who makes room, or names kubelet's own threshold with --gc-threshold"
 	case errors.As(err, &noRoom):
 		return "nothing was changed: report these figures to the administrator; when there is room, run the same command again"
+	case errors.Is(err, imagefile.ErrDamaged):
+		return "write the file again where it was made (podman save, skopeo copy), and compare the sums of both copies"
 	case errors.Is(err, parts.ErrDir):
 		return "name another directory with -o"
 	case errors.Is(err, parts.ErrOne):

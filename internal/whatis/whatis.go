@@ -56,17 +56,15 @@ func (k Kind) next() string {
 	case Zstd:
 		return "nodeseal inspect PATH shows what is in a bundle"
 	case ZstdOCI:
-		return "zstd -d PATH, then podman load -i takes what it makes, and nodeseal bundle --store bundles podman's store"
+		return "zstd -d PATH unpacks it, and nodeseal bundle --from-layout takes the tar that this makes"
 	case Image:
 		return "nodeseal import takes an image that --image-out made, under a name that ends with .erofs"
-	case OCIArchive, DockerArchive:
-		return "podman load -i PATH puts it into podman's store, and nodeseal bundle --store /var/lib/containers/storage bundles that"
+	case OCIArchive, DockerArchive, Layout:
+		return "nodeseal bundle --from-layout PATH -o NAME.tar.zst makes a bundle of it"
 	case GzipTar:
-		return "podman load -i PATH takes it if images are in it, and nodeseal bundle --store /var/lib/containers/storage bundles podman's store"
-	case Layout:
-		return "podman pull oci:PATH puts it into podman's store, and nodeseal bundle --store /var/lib/containers/storage bundles that"
+		return "gunzip -k PATH unpacks it, and nodeseal bundle --from-layout takes the tar that this makes if images are in it"
 	case SkopeoDir:
-		return "podman pull dir:PATH puts it into podman's store, and nodeseal bundle --store /var/lib/containers/storage bundles that"
+		return "skopeo copy dir:PATH oci-archive:FILE.tar:REGISTRY/REPOSITORY:TAG gives it a name, and nodeseal bundle --from-layout takes FILE.tar"
 	case HTML:
 		return "a server sent a page in the place of the file: download it again, and open it in a browser to see why"
 	case PublicKey:
@@ -137,6 +135,13 @@ func NoBundle(path string) error {
 
 // NoStore returns an *Error if path is a directory that is known, and no store.
 func NoStore(path string) error { return not(path, "a store", Store, Dir, EmptyDir, Zstd, Image) }
+
+// Images is what a file with images is: Error.Want of NoImages.
+const Images = "an OCI layout, an OCI archive or a docker archive"
+
+// NoImages returns an *Error if path is something that is known, and neither an OCI layout
+// nor an archive of images; a tar file may be one that was cut off.
+func NoImages(path string) error { return not(path, Images, Layout, OCIArchive, DockerArchive, Tar) }
 
 // NoList returns an *Error if the open file is known, and is neither a list nor objects.
 // Where the file is read from does not change.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/imagelist/imagefile"
 	"github.com/nodeseal/nodeseal/internal/imagelist/nodestore"
 	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
 	"github.com/nodeseal/nodeseal/internal/imagelist/release"
@@ -54,6 +55,8 @@ type Sources struct {
 	Releases     []string
 	ReleaseFiles []File
 	Stores       []*nodestore.Store
+	// ImageFiles are layouts and archives with images; Connect gives their bytes.
+	ImageFiles []*imagefile.File
 	// MirrorFiles hold mirror objects as YAML or JSON.
 	MirrorFiles []File
 	// SignatureFiles hold release signatures: see signatureFile.
@@ -239,6 +242,11 @@ func (g *gatherer) stores() {
 		for _, p := range problems {
 			g.problem(fmt.Errorf("%s: %w", s.Dir, p))
 		}
+	}
+	for _, f := range g.ImageFiles {
+		list, problems := f.List()
+		g.res.List.Merge(list)
+		g.res.Problems = append(g.res.Problems, problems...)
 	}
 }
 
