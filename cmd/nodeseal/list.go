@@ -72,6 +72,9 @@ func runList(ctx context.Context, a *app, o *listCommandOptions) error {
 		return err
 	}
 	a.problems(found.Problems)
+	if list := (result.List{Document: found.Document}); len(list.Unresolved) > 0 && o.output == "" {
+		fmt.Fprintf(a.stderr, "nodeseal: %s\n", list.Count())
+	}
 	if len(found.Problems) > 0 {
 		return errPartial
 	}

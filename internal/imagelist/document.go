@@ -45,6 +45,8 @@ type Document struct {
 type Unresolved struct {
 	Ref   string `json:"ref"`
 	Error string `json:"error"`
+	// From is where it was found.
+	From []bundle.Origin `json:"from,omitempty"`
 }
 
 // List returns the document's images.

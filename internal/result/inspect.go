@@ -3,9 +3,12 @@ package result
 import (
 	"encoding/json"
 	"io"
-	"text/tabwriter"
+	"path"
+	"strconv"
+	"strings"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -34,34 +37,41 @@ func NewInspect(path string, size int64, inv *bundle.Inventory, attached *Attach
 func (r Inspect) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	inv := r.inventory
-	p.line("%s: %s, layers %s", r.Bundle, ui.Bytes(r.Size), inv.Layers)
+	p.block("%s: %s, layers %s", r.Bundle, ui.Bytes(r.Size), inv.Layers)
 	if rel := inv.Release; rel != nil {
-		p.line("release %s %s", rel.Version, rel.Image)
+		p.block("release %s %s", rel.Version, rel.Image)
 	}
-	p.line("%s, %s, %s of layers, %s of them shared", Plural(len(inv.Images), "image"), Plural(r.Usage.Layers, "layer"),
+	p.block("%s, %s, %s of layers, %s of them shared", Plural(len(inv.Images), "image"), Plural(r.Usage.Layers, "layer"),
 		ui.Bytes(r.Usage.LayerBytes), ui.Bytes(r.Usage.SharedBytes))
-	r.Attached.Line(p.line, len(inv.Images))
-	r.Originals.Line(p.line)
-	r.Base.Line(p.line)
+	r.Attached.Line(p.block, len(inv.Images))
+	r.Originals.Line(p.block)
+	r.Base.Line(p.block)
 	p.line("")
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	pt := &printer{w: t, err: p.err}
-	pt.line("SIZE\tOWN\tLAYERS\t  IMAGE")
-	for i, img := range inv.Images {
-		u := r.Usage.Images[i]
-		pt.line("%s\t%s\t%d\t  %s", ui.Bytes(u.Bytes), ui.Bytes(u.OwnBytes), len(img.Layers), img.Ref)
+	const columns = "%10s %10s %7s  %s"
+	p.line(columns, "SIZE", "OWN", "LAYERS", "IMAGE")
+	for i := range inv.Images {
+		img, u := &inv.Images[i], r.Usage.Images[i]
+		p.line(columns, ui.Bytes(u.Bytes), ui.Bytes(u.OwnBytes), strconv.Itoa(len(img.Layers)), imageName(img))
+		p.block("  %s", img.Ref)
 		if img.Original {
-			pt.line("\t\t\t    kept as a registry has it")
+			p.block("  kept as a registry has it")
 		}
 		for _, name := range img.Names {
-			pt.line("\t\t\t    also %s", name)
+			p.block("  also %s", name)
 		}
 		if len(img.Attachments) > 0 {
-			pt.line("\t\t\t    with %s", attachmentCounts(img.Attachments))
+			p.block("  with %s", attachmentCounts(img.Attachments))
 		}
 	}
-	if pt.err == nil {
-		pt.err = t.Flush()
+	return p.err
+}
+
+// imageName is the name that people know an image by: the component of a release, else the
+// last part of the repository.
+func imageName(img *bundle.Image) string {
+	if c := imagelist.Component(img.From); c != "" {
+		return c
 	}
-	return pt.err
+	name, _, _ := strings.Cut(path.Base(img.Ref), "@")
+	return name
 }

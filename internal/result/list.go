@@ -1,6 +1,7 @@
 package result
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
@@ -20,9 +21,16 @@ func (r List) WriteText(w io.Writer) error {
 		return r.WritePlain(w)
 	}
 	p := &printer{w: w}
-	resolved := len(r.Images) - len(r.Unresolved)
-	p.line("%s: %s", r.Output, Plural(resolved, "image"))
+	p.line("%s: %s", r.Output, r.Count())
 	return p.err
+}
+
+// Count says how many of the references have a digest.
+func (r List) Count() string {
+	if n := len(r.Unresolved); n > 0 {
+		return fmt.Sprintf("%d of %s; %d could not be resolved", len(r.Images)-n, Plural(len(r.Images), "image"), n)
+	}
+	return Plural(len(r.Images), "image")
 }
 
 // Change is what list --diff prints.

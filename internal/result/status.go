@@ -72,7 +72,7 @@ func writeReader(p *printer, r *nodestatus.Reader, named bool) {
 	if named {
 		whose = " (" + r.Program + ")"
 	}
-	p.line("%s%s: %s, graph root %s", conf, whose, Plural(len(r.Stores), "additional store"), r.GraphRoot)
+	p.block("%s%s: %s, graph root %s", conf, whose, Plural(len(r.Stores), "additional store"), r.GraphRoot)
 }
 
 func writeSlot(p *printer, s *nodestatus.Slot, asked bool) {
@@ -85,7 +85,7 @@ func writeSlot(p *printer, s *nodestatus.Slot, asked bool) {
 	case s.Mounted:
 		state = "mounted read-only, not immutable"
 	}
-	p.line("slot %s: %s, %s (%s)", s.Name, s.Release, state, s.Path)
+	p.block("slot %s: %s, %s (%s)", s.Name, s.Release, state, s.Path)
 	if s.Images == 0 {
 		return
 	}
@@ -112,7 +112,7 @@ func writeSlot(p *printer, s *nodestatus.Slot, asked bool) {
 	}
 	p.line("  retire would refuse, it is needed by %s:", Plural(len(s.Uses), "thing"))
 	for _, u := range s.Uses[:min(few, len(s.Uses))] {
-		p.line("    %s", u)
+		p.block("    %s", u)
 	}
 	if len(s.Uses) > few {
 		p.line("    and %d more, which --json names", len(s.Uses)-few)
@@ -132,5 +132,6 @@ func writeImage(p *printer, s *nodestatus.Slot) {
 	if s.Digest != "" {
 		recorded = s.Digest.String()
 	}
-	p.line("  %s, %s, %s", s.Image, how, recorded)
+	p.block("  %s, %s", s.Image, how)
+	p.line("  %s", recorded)
 }

@@ -19,6 +19,8 @@ type liveMount struct {
 	// upperLayer is the ID of the writable layer on top, or the whole upper
 	// directory where it is no layer's, or the lower ones where there is none.
 	upperLayer string
+	// store is the graph root that the writable layer lies in, "" if that is not known.
+	store string
 }
 
 // from reports whether the overlay lies on layers below the directory dir.
@@ -117,7 +119,11 @@ func parseOverlay(point, options string) liveMount {
 		case "lowerdir+", "datadir+":
 			m.lower = append(m.lower, value)
 		case "upperdir":
-			m.upperLayer = filepath.Base(filepath.Dir(value))
+			layer := filepath.Dir(value)
+			m.upperLayer = filepath.Base(layer)
+			if driver := filepath.Dir(layer); filepath.IsAbs(value) && filepath.Base(driver) == "overlay" {
+				m.store = filepath.Dir(driver)
+			}
 		}
 	}
 	if m.upperLayer == "" {

@@ -1,6 +1,7 @@
 package slot
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,8 +47,15 @@ const (
 type Use struct {
 	Kind Kind   `json:"kind"`
 	Name string `json:"name"`
-	// Image is a name of the image that it needs, where that is known.
-	Image string `json:"image,omitempty"`
+	// Image is a name of the image that it needs, where that is known, and Component the
+	// name that a release gives that image.
+	Image     string `json:"image,omitempty"`
+	Component string `json:"component,omitempty"`
+	// Namespace and Pod are the pod that it belongs to, as NAMESPACE/POD of Kubernetes, and
+	// Container the name that it has in it.
+	Namespace string `json:"namespace,omitempty"`
+	Pod       string `json:"pod,omitempty"`
+	Container string `json:"container,omitempty"`
 	// Running says that it is mounted now.
 	Running bool `json:"running,omitempty"`
 }
@@ -63,9 +71,18 @@ func (u Use) String() string {
 		return "the next reboot: it was filled since this node started, after the other slot"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s", u.Kind, u.Name)
-	if u.Image != "" {
-		fmt.Fprintf(&b, " of %s", u.Image)
+	switch {
+	case u.Pod != "" && u.Kind == Mount:
+		fmt.Fprintf(&b, "pod %s/%s", u.Namespace, u.Pod)
+	case u.Container != "" && u.Kind == Mount:
+		fmt.Fprintf(&b, "container %s", u.Container)
+	case u.Pod != "":
+		fmt.Fprintf(&b, "container %s of pod %s/%s", u.Container, u.Namespace, u.Pod)
+	default:
+		fmt.Fprintf(&b, "%s %s", u.Kind, u.Name)
+	}
+	if image := cmp.Or(u.Component, u.Image); image != "" {
+		fmt.Fprintf(&b, " of %s", image)
 	}
 	if u.Running {
 		b.WriteString(", which runs from it")
@@ -96,9 +113,9 @@ type gate struct {
 	// only are the IDs of the layers and images that nobody but the slot has;
 	// held are all layers of the slot.
 	only, held map[string]bool
-	// names are of the slot's images, by ID and by top layer.
-	names map[string]string
-	live  []liveMount
+	// names are of the slot's images, by ID and by top layer, components by ID.
+	names, components map[string]string
+	live              []liveMount
 	// lost is what goes with the slot, and named who names images.
 	lost  *lost
 	named *imagelist.List
@@ -113,7 +130,7 @@ func (r *Root) newGate(s *Slot, node Node) (*gate, error) {
 	g := &gate{
 		slot: s, primary: new(store.Primary), parents: make(map[string]string),
 		only: make(map[string]bool), held: make(map[string]bool), names: make(map[string]string),
-		lost: newLost(s.Store), named: node.Named,
+		lost: newLost(s.Store), named: node.Named, components: s.components(),
 	}
 	for _, l := range s.Store.Layers {
 		g.parents[l.ID], g.held[l.ID], g.only[l.ID] = l.Parent, true, true
@@ -191,7 +208,10 @@ func (g *gate) uses() []Use {
 			g.readers = append(g.readers, m.upperLayer)
 		}
 		if g.needs(c.LayerID, g.only) != "" || g.only[c.ImageID] {
-			uses = append(uses, Use{Kind: Container, Name: nameOf(c.Names, c.ID), Image: g.imageName(c.ImageID), Running: running})
+			u := Use{Kind: Container, Name: nameOf(c.Names, c.ID), Image: g.imageName(c.ImageID), Running: running}
+			u.Component = g.components[c.ImageID]
+			u.inPod(u.Name)
+			uses = append(uses, u)
 		}
 		g.cover(told, c.LayerID)
 		delete(live, c.LayerID)
@@ -207,10 +227,17 @@ func (g *gate) uses() []Use {
 			uses = append(uses, Use{Kind: Layer, Name: nameOf(l.Names, l.ID)})
 		}
 	}
-	for _, m := range g.live {
-		if live[m.upperLayer] != nil && m.from(g.slot.Path, false) {
-			delete(live, m.upperLayer)
-			uses = append(uses, Use{Kind: Mount, Name: m.point, Running: true})
+	var owners owners
+	pods := make(map[string]bool)
+	for i := range g.live {
+		m := &g.live[i]
+		if live[m.upperLayer] == nil || !m.from(g.slot.Path, false) {
+			continue
+		}
+		delete(live, m.upperLayer)
+		if u := owners.mount(m); u.Pod == "" || !pods[u.Name] {
+			pods[u.Name] = true
+			uses = append(uses, u)
 		}
 	}
 	slices.SortStableFunc(uses, func(a, b Use) int { return strings.Compare(a.Name, b.Name) })

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -54,6 +55,11 @@ func overlayLine(lower, upperLayer string) string {
 	return fmt.Sprintf("1 2 0:3 / /merged\\040x rw - overlay overlay rw,lowerdir=%s,upperdir=/graph/overlay/%s/diff,workdir=/w\n", lower, upperLayer)
 }
 
+// rootLine is a container's own mount, as a process in it sees it.
+func rootLine(lower, graphRoot, upperLayer string) string {
+	return strings.NewReplacer("/merged\\040x", "/", "/graph/overlay", graphRoot+"/overlay").Replace(overlayLine(lower, upperLayer))
+}
+
 // TestUses holds what needs a slot and what does not: a release in slot a, the
 // next one in slot b, which share their base layer.
 func TestUses(t *testing.T) {
@@ -78,6 +84,12 @@ func TestUses(t *testing.T) {
 		}
 	}
 	lower := r.Path(A) + "/overlay/l/X:" + r.Path(A) + "/overlay/l/Y"
+	other := primary(t, map[string][]record{"overlay-containers/containers.json": {
+		{"id": "1", "names": []string{"k8s_etcd_etcd-0_openshift-etcd_3f-1_0"}, "layer": "l1"},
+		{"id": "2", "names": []string{"k8s_POD_etcd-0_openshift-etcd_3f-1_0"}, "layer": "l2"},
+		{"id": "3", "names": []string{"k8s_dns_resolver_dns_3f-2_4"}, "layer": "l3"},
+		{"id": "4", "names": []string{"web"}, "layer": "l4"},
+	}})
 	for title, tc := range map[string]struct {
 		files map[string][]record
 		proc  string
@@ -145,6 +157,18 @@ func TestUses(t *testing.T) {
 		},
 		"a mount of another graph root": {
 			proc: overlayLine(lower, "foreign"), want: []string{"mount /merged x, which runs from it"},
+		},
+		"a container of a pod": {
+			files: map[string][]record{
+				"overlay-containers/containers.json": {{"id": "c", "names": []string{"k8s_etcd_etcd-0_openshift-etcd_3f-1_0"}, "image": image, "layer": "rw"}},
+				"overlay-layers/layers.json":         {{"id": "rw", "parent": own}},
+			},
+			want: []string{"container etcd of pod openshift-etcd/etcd-0 of " + name},
+		},
+		"pods of another graph root, seen from their containers": {
+			proc: rootLine(lower, other, "l1") + rootLine(lower, other, "l2") + rootLine(lower, other, "l3") + rootLine(lower, other, "l4") + rootLine(lower, other, "l5"),
+			want: []string{"mount " + other + "/overlay/l5, which runs from it", "pod dns/resolver, which runs from it", "pod openshift-etcd/etcd-0, which runs from it",
+				"container web, which runs from it"},
 		},
 		"a mount of something else": {proc: overlayLine("/elsewhere/a", "foreign")},
 		"a mount in the new words": {

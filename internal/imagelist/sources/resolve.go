@@ -3,6 +3,7 @@ package sources
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -30,8 +31,23 @@ type ResolveError struct {
 	Err   error
 }
 
-// Error says which reference.
-func (e *ResolveError) Error() string { return e.Entry.Ref + ": " + e.Err.Error() }
+// Error says which reference, where it was found, and why.
+func (e *ResolveError) Error() string {
+	where := ""
+	if from := e.Entry.From; len(from) > 0 {
+		where = " (" + from[0].String()
+		if n := len(from) - 1; n > 0 {
+			where += fmt.Sprintf(", and %d more", n)
+		}
+		where += ")"
+	}
+	return e.Entry.Ref + where + " is not resolved: " + e.cause()
+}
+
+// cause is why, without the reference, which Error says before.
+func (e *ResolveError) cause() string {
+	return strings.TrimPrefix(e.Err.Error(), "digest of "+e.Entry.Ref+": ")
+}
 
 // Unwrap returns the cause.
 func (e *ResolveError) Unwrap() error { return e.Err }

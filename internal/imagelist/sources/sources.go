@@ -317,7 +317,7 @@ func (g *gatherer) finish() {
 	for _, p := range r.Problems {
 		var open *ResolveError
 		if errors.As(p, &open) {
-			r.Unresolved = append(r.Unresolved, imagelist.Unresolved{Ref: open.Entry.Ref, Error: open.Err.Error()})
+			r.Unresolved = append(r.Unresolved, imagelist.Unresolved{Ref: open.Entry.Ref, Error: open.Err.Error(), From: open.Entry.From})
 			continue
 		}
 		r.Document.Problems = append(r.Document.Problems, p.Error())

@@ -1,0 +1,19 @@
+package imagelist
+
+import (
+	"strings"
+
+	"github.com/nodeseal/nodeseal/bundle"
+)
+
+// Component is the name that a release gives an image that was found in from, as etcd or
+// console; "" if none does. Its origins are named "VERSION COMPONENT".
+func Component(from []bundle.Origin) string {
+	for _, o := range from {
+		if o.Source == "release" {
+			_, name, _ := strings.Cut(o.Name, " ")
+			return name
+		}
+	}
+	return ""
+}
