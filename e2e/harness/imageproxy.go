@@ -4,6 +4,7 @@ package harness
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,6 +87,9 @@ func (p *ImageProxy) call(value any, method string, args ...any) (*proxyPipe, er
 	}
 	buf, control := make([]byte, 32<<10), make([]byte, unix.CmsgSpace(4))
 	n, nc, _, _, err := unix.Recvmsg(p.conn, buf, control, unix.MSG_CMSG_CLOEXEC)
+	for errors.Is(err, unix.EINTR) { // a receive with a timeout is not restarted after a signal (signal(7))
+		n, nc, _, _, err = unix.Recvmsg(p.conn, buf, control, unix.MSG_CMSG_CLOEXEC)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", method, err)
 	}
