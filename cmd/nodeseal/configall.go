@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -54,7 +55,14 @@ then, and a warning says so. From 4.23 on the slot is read in any case.`,
 			if err := files.write(output); err != nil {
 				return err
 			}
-			out := result.Written{Dir: output, Files: files.names()}
+			out := result.Written{Dir: output}
+			for _, name := range files.names() {
+				if strings.HasPrefix(name, manifest.ReviewDir+"/") {
+					out.Review = append(out.Review, name)
+				} else {
+					out.Files = append(out.Files, name)
+				}
+			}
 			if out.Left, err = files.left(output); err != nil {
 				return err
 			}

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
 )
 
 // configFiles are several generated files.
@@ -66,6 +69,15 @@ func (c configFiles) left(dir string) ([]string, error) {
 		if numbered.MatchString(e.Name()) && !slices.Contains(c.names(), e.Name()) {
 			names = append(names, e.Name())
 		}
+	}
+	err = fs.WalkDir(os.DirFS(dir), manifest.ReviewDir, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && !slices.Contains(c.names(), name) {
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("looking for files of earlier runs: %w", err)
 	}
 	return names, nil
 }

@@ -240,25 +240,9 @@ func runConfigUnits(ctx context.Context, a *app, o *configNodeOptions, output st
 // nodeFiles returns files and units under their names on a node.
 func nodeFiles(s machine.Settings) (configFiles, error) {
 	var out configFiles
-	files, err := s.Files()
-	if err != nil {
-		return out, err
-	}
-	units, err := s.Units()
-	if err != nil {
-		return out, err
-	}
+	files, err := s.Tree()
 	for _, f := range files {
 		out.Files = append(out.Files, configFile{Name: f.Path, Content: string(f.Content)})
 	}
-	const dir = "/etc/systemd/system/"
-	for _, u := range units {
-		if u.Text != nil {
-			out.Files = append(out.Files, configFile{Name: dir + u.Name, Content: string(u.Text)})
-		}
-		if u.DropIn != nil {
-			out.Files = append(out.Files, configFile{Name: dir + u.Name + ".d/" + u.DropInName, Content: string(u.DropIn)})
-		}
-	}
-	return out, nil
+	return out, err
 }

@@ -9,7 +9,9 @@ import (
 type Written struct {
 	Dir   string   `json:"dir"`
 	Files []string `json:"files"`
-	// Left are numbered files in Dir that an earlier run wrote and this one did not.
+	// Review are files to read that hold what is in Files, not to be applied.
+	Review []string `json:"review,omitempty"`
+	// Left are numbered files in Dir, and files to review, that an earlier run wrote and this one did not.
 	Left []string `json:"left,omitempty"`
 }
 
@@ -18,6 +20,9 @@ func (w Written) WriteText(out io.Writer) error {
 	p := &printer{w: out}
 	for _, name := range w.Files {
 		p.line("%s", filepath.Join(w.Dir, name))
+	}
+	if len(w.Review) > 0 {
+		p.line("%s: %s as the nodes get them, to review; not to be applied", filepath.Join(w.Dir, "review"), Plural(len(w.Review), "file"))
 	}
 	writeLeft(p, w.Dir, w.Left)
 	return p.err

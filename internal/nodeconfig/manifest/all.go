@@ -61,8 +61,8 @@ func (o Options) Check() error {
 	return nil
 }
 
-// All returns everything that a cluster is given, and README.md, which says in
-// which order.
+// All returns everything that a cluster is given, README.md, which says in which order,
+// and what the MachineConfigs hold, for review.
 func All(o Options) ([]File, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -107,7 +107,11 @@ func All(o Options) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]File{{Name: "README.md", Content: page}}, files...), nil
+	texts, err := review(o.Settings)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat([]File{{Name: "README.md", Content: page}}, files, texts), nil
 }
 
 func (o Options) readme(pools []string, files []File) ([]byte, error) {

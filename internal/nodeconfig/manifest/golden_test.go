@@ -158,6 +158,9 @@ func TestAllInOrder(t *testing.T) {
 		" 30-machineconfig-b.yaml 40-containerruntimeconfig-b.yaml 50-pinnedimageset-b.yaml 60-signatures.yaml"
 	var names []string
 	for _, f := range files {
+		if strings.HasPrefix(f.Name, ReviewDir+"/") {
+			continue
+		}
 		names = append(names, f.Name)
 		if f.Name != "README.md" && !strings.Contains(string(files[0].Content), f.Name) {
 			t.Errorf("the README does not name %s", f.Name)
