@@ -64,7 +64,7 @@ func (o *owners) records(graphRoot string) *store.Primary {
 	}
 	records := new(store.Primary)
 	var st unix.Stat_t
-	if err := unix.Lstat(graphRoot, &st); err == nil && st.Uid == uint32(os.Geteuid()) { //nolint:gosec // a user's ID
+	if err := unix.Lstat(graphRoot, &st); err == nil && st.Uid == uint32(os.Geteuid()) {
 		if found, err := store.ReadPrimary(store.Files(graphRoot)); err == nil {
 			records = found
 		}
