@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ ExecStart=/bin/sh -ec 'for s in a b; do test -s /var/lib/shared/nodeseal/$s/over
 type machine struct {
 	root, slots, stick string
 	device             string // of the stick, where one is plugged in
+	containers         string // the primary store's file system, "" is the root's
 }
 
 // readers are the units of a node that come after the slots.
@@ -77,6 +79,8 @@ func newMachine(t *testing.T) *machine {
 		}
 	}
 	m.write(t, "etc/machine-id", "uninitialized\n")
+	// What the packages of this machine have is enabled at a first boot, if no preset says no.
+	m.write(t, "etc/systemd/system-preset/99-nothing.preset", "disable *\n")
 	for _, name := range readers() {
 		m.write(t, "etc/systemd/system/"+name+".service", fmt.Sprintf(looksAtSlots, name))
 		m.want(t, name+".service")
@@ -132,16 +136,36 @@ func (m *machine) want(t *testing.T, unit string) {
 	if err := os.Symlink("../"+unit, filepath.Join(wants, unit)); err != nil {
 		t.Fatal(err)
 	}
+	m.write(t, "etc/systemd/system-preset/00-"+unit+".preset", "enable "+unit+"\n")
 }
 
 // booted is a machine that systemd runs in.
 type booted struct {
 	pid string
 	log string
+	off func() // cuts the power
 }
 
 // boot starts the machine and waits until systemd has done all jobs.
 func (m *machine) boot(t *testing.T) *booted {
+	t.Helper()
+	b := m.power(t)
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
+		state := b.systemctl(t, "is-system-running")
+		if state == "running" || state == "degraded" {
+			return b
+		}
+		if time.Now().After(deadline) {
+			t.Logf("systemd is %s, and waits for\n%s", state, b.systemctl(t, "list-jobs"))
+			t.Fatalf("systemd does not come up:\n%s", b.said(t))
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// power starts the machine and waits until systemd runs.
+func (m *machine) power(t *testing.T) *booted {
 	t.Helper()
 	b := &booted{log: filepath.Join(t.TempDir(), "boot.log")}
 	out, err := os.Create(b.log)
@@ -153,29 +177,24 @@ func (m *machine) boot(t *testing.T) *booted {
 	if m.device != "" {
 		cmd.Args = append(cmd.Args, "--bind="+m.device)
 	}
+	if m.containers != "" {
+		cmd.Args = append(cmd.Args, "--bind="+m.containers+":/var/lib/containers")
+	}
 	// Version 1 of the control groups is not there where no systemd runs.
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { b.stop(cmd) })
+	b.off = sync.OnceFunc(func() { b.stop(cmd) })
+	t.Cleanup(b.off)
 	deadline := time.Now().Add(2 * time.Minute)
 	for {
-		if b.pid == "" {
-			b.pid = initOf(cmd.Process.Pid)
-		}
-		if b.pid != "" {
-			state := b.systemctl(t, "is-system-running")
-			if time.Now().After(deadline) {
-				t.Logf("systemd is %s, and waits for\n%s", state, b.systemctl(t, "list-jobs"))
-			}
-			if state == "running" || state == "degraded" {
-				return b
-			}
+		if b.pid = initOf(cmd.Process.Pid); b.pid != "" {
+			return b
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("systemd does not come up:\n%s", harness.ReadFile(t, b.log))
+			t.Fatalf("systemd does not start:\n%s", harness.ReadFile(t, b.log))
 		}
 		time.Sleep(200 * time.Millisecond)
 	}

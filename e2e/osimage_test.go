@@ -31,6 +31,7 @@ const osAddress = "127.0.0.1:5055"
 // osRelease is a release with an operating system, and its bundle.
 type osRelease struct {
 	bundle, ref string
+	daemon      string // the image with the machine-config daemon
 }
 
 // makeOSRelease bundles a release; since is an earlier bundle, "" for none.
@@ -47,7 +48,8 @@ func makeOSRelease(t *testing.T, build, since string) *osRelease {
 	t.Cleanup(func() { _ = stop() })
 	img, _ := release.Image(samplerelease.OSImage)
 	payload, _ := release.Image(samplerelease.ReleaseImage)
-	r := &osRelease{bundle: filepath.Join(t.TempDir(), build+".tar.zst"), ref: img.Ref}
+	daemon, _ := release.Image("machine-config-operator")
+	r := &osRelease{bundle: filepath.Join(t.TempDir(), build+".tar.zst"), ref: img.Ref, daemon: daemon.Ref}
 	args := []string{"bundle", "-o", r.bundle, "--release", payload.Ref,
 		"--registries-conf", harness.WriteFile(t, "registries.conf", samplerelease.RegistriesConf(addr))}
 	if since != "" {

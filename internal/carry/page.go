@@ -36,7 +36,8 @@ func steps(res *Result) []step {
 	all := []step{
 		{Icon: "plug", Title: "Plug the stick in", Text: []string{
 			"A node that is set up already imports by itself now: go to the step \"Look for OK\".",
-			"On a new node: log in on the console and become root (sudo -i).",
+			"A new node whose configuration has the key installs the program and imports by itself when it is switched on: go to that step, too.",
+			"On a node that is set up by hand: log in on the console and become root (sudo -i).",
 		}},
 		{Icon: "terminal", Title: "Mount the stick", Commands: []string{
 			"mkdir -p " + stick,

@@ -75,6 +75,43 @@ func TestSlotsFromTmpfiles(t *testing.T) {
 	}
 }
 
+// TestSlotsWithoutColons: where systemd has passed over the lines with modes for what is new
+// (before version 250), the unit that looks for a stick makes the slots, before it says
+// that there is none. What is there stays.
+func TestSlotsWithoutColons(t *testing.T) {
+	t.Parallel()
+	testenv.NeedRoot(t)
+	testenv.NeedTool(t, "systemd-tmpfiles")
+	dir := t.TempDir()
+	s := Settings{Root: filepath.Join(dir, "root"), Slots: []string{"a", "b"}}
+	script, conf, key := filepath.Join(dir, "install.sh"), filepath.Join(dir, "nodeseal.conf"), filepath.Join(dir, "key")
+	err := errors.Join(os.WriteFile(script, InstallScript(), 0o600), os.WriteFile(conf, s.tmpfiles(), 0o600), os.WriteFile(key, nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "sh", script, "--device", filepath.Join(dir, "NODESEAL"))
+		cmd.Env = append(os.Environ(), "TARGET="+filepath.Join(dir, "nodeseal"), "KEY="+key, "TMPFILES="+conf)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "there is no stick with the label NODESEAL") {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	look()
+	for _, slot := range s.Stores() {
+		if rep, err := verify.Store(t.Context(), slot, verify.Options{}); err != nil || len(rep.Findings) > 0 {
+			t.Errorf("verifying %s: %v, %v", slot, rep, err)
+		}
+	}
+	if err := os.Chmod(s.Stores()[0], 0o750); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	if info, err := os.Stat(s.Stores()[0]); err != nil || info.Mode().Perm() != 0o750 {
+		t.Errorf("what was there was changed: %v, %v", info.Mode(), err)
+	}
+}
+
 // TestVerify: systemd finds nothing wrong with the units.
 func TestVerify(t *testing.T) {
 	t.Parallel()
@@ -114,9 +151,9 @@ func TestOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const before = "kubelet-dependencies.target crio.service crio-wipe.service machine-config-daemon-pull.service " +
+	const before = "kubelet-dependencies.target crio.service crio-wipe.service machine-config-daemon-pull.service machine-config-daemon-firstboot.service " +
 		"nodeip-configuration.service on-prem-resolv-prepender.service"
-	waiting := append([]string{SlotsUnit, ImportUnit}, MountUnit(s.Stores()[0]), MountUnit(s.Stores()[1]))
+	waiting := append([]string{InstallUnit, SlotsUnit, ImportUnit}, MountUnit(s.Stores()[0]), MountUnit(s.Stores()[1]))
 	for _, u := range units {
 		if u.Text == nil {
 			continue

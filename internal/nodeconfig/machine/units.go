@@ -11,10 +11,14 @@ import (
 )
 
 const (
+	// InstallUnit installs the program from a stick where it is missing.
+	InstallUnit = "nodeseal-install.service"
 	// SlotsUnit makes and mounts the slots.
 	SlotsUnit = "nodeseal-slots.service"
 	// ImportUnit imports from a stick.
 	ImportUnit = "nodeseal-import.service"
+	// FirstBootUnit is the MCO's: it writes the node's operating system, and restarts it.
+	FirstBootUnit = "machine-config-daemon-firstboot.service"
 	// PullUnit is the MCO's: on a node's first boot it pulls until it succeeds.
 	PullUnit = "machine-config-daemon-pull.service"
 
@@ -30,8 +34,8 @@ const (
 
 // readers are all that opens image stores at boot. They wait for the slots, and
 // go on where something fails: nothing requires a unit of ours.
-const readers = "kubelet-dependencies.target crio.service crio-wipe.service kubelet.service machine-config-daemon-pull.service " +
-	"nodeip-configuration.service on-prem-resolv-prepender.service"
+const readers = "kubelet-dependencies.target crio.service crio-wipe.service kubelet.service " + PullUnit + " " + FirstBootUnit +
+	" nodeip-configuration.service on-prem-resolv-prepender.service"
 
 // Units returns the units.
 func (s Settings) Units() ([]Unit, error) {
@@ -43,7 +47,11 @@ func (s Settings) Units() ([]Unit, error) {
 		return nil, err
 	}
 	units := []Unit{{Name: nodeconfig.ServeUnitName, Text: serve, Enabled: true}}
-	texts := []unitText{s.slotsUnit()}
+	var texts []unitText
+	if s.Key != nil {
+		texts = append(texts, s.installUnit())
+	}
+	texts = append(texts, s.slotsUnit())
 	for _, slot := range s.Stores() {
 		texts = append(texts, mountUnit(slot))
 	}
@@ -89,7 +97,7 @@ func (s Settings) slotsUnit() unitText {
 	u.set("Unit", "Description", "Makes missing image store slots and mounts all of them read-only")
 	u.set("Unit", "ConditionFileIsExecutable", nodeconfig.DefaultBinary)
 	u.set("Unit", "RequiresMountsFor", s.Root)
-	u.set("Unit", "After", "systemd-tmpfiles-setup.service")
+	u.set("Unit", "After", "systemd-tmpfiles-setup.service", InstallUnit)
 	u.set("Unit", "Before", readers)
 	u.set("Service", "Type", "oneshot")
 	u.set("Service", "RemainAfterExit", "yes")
@@ -99,7 +107,7 @@ func (s Settings) slotsUnit() unitText {
 	u.set("Service", "TimeoutStartSec", "2min")
 	u.set("Service", "MemoryMax", "512M")
 	u.set("Service", "TasksMax", "256")
-	u.harden()
+	u.harden(capabilities)
 	u.set("Install", "WantedBy", "multi-user.target")
 	return u
 }
@@ -127,13 +135,15 @@ func mountUnit(slot string) unitText {
 func MountUnit(dir string) string { return unit.UnitNamePathEscape(dir) + ".mount" }
 
 // importUnit runs whenever a stick with the label turns up, at boot before
-// anything reads the slots, and never otherwise. The program mounts the stick: a mount
+// anything reads the slots, and never otherwise. The boot wants it by itself, not only
+// the device: a device that turns up later than the readers start would not hold them up. The program mounts the stick: a mount
 // unit can ask neither for one of several file systems nor for a mount without links.
 func (s Settings) importUnit() unitText {
 	u := unitText{name: ImportUnit, enabled: true}
 	u.set("Unit", "Description", "Imports the bundle on a stick into the free image store slot")
 	u.set("Unit", "ConditionFileIsExecutable", nodeconfig.DefaultBinary)
-	u.set("Unit", "After", SlotsUnit)
+	u.set("Unit", "ConditionPathExists", StickDevice)
+	u.set("Unit", "After", InstallUnit, SlotsUnit)
 	u.set("Unit", "Before", readers, nodeconfig.ServeUnitName)
 	u.set("Service", "Type", "oneshot")
 	command := []string{nodeconfig.DefaultBinary, "import-stick", StickDir, "--device", StickDevice, "--root", s.Root}
@@ -148,8 +158,8 @@ func (s Settings) importUnit() unitText {
 	u.set("Service", "TimeoutStartSec", "45min")
 	u.set("Service", "MemoryMax", "1G")
 	u.set("Service", "TasksMax", "256")
-	u.harden()
-	u.set("Install", "WantedBy", unit.UnitNamePathEscape(StickDevice)+".device")
+	u.harden(capabilities)
+	u.set("Install", "WantedBy", plugged())
 	return u
 }
 
@@ -158,6 +168,6 @@ func (s Settings) importUnit() unitText {
 func pullDropIn() unitText {
 	u := unitText{name: PullUnit}
 	u.set("Unit", "Wants", SlotsUnit, nodeconfig.ServeUnitName)
-	u.set("Unit", "After", SlotsUnit, ImportUnit, nodeconfig.ServeUnitName)
+	u.set("Unit", "After", InstallUnit, SlotsUnit, ImportUnit, nodeconfig.ServeUnitName)
 	return u
 }

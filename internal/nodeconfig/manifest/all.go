@@ -126,7 +126,7 @@ func (o Options) readme(pools []string, files []File) ([]byte, error) {
 	err = t.Execute(&out, map[string]any{
 		"Version": o.Version, "Pools": pools, "Root": o.Settings.Root, "Files": files, "Namespace": Namespace,
 		"DaemonSet": has("10-"), "Policy": has("20-"), "RuntimeConfig": has("40-"), "Pinned": has("50-"),
-		"Signatures": has("60-"), "OS": o.osText(),
+		"Signatures": has("60-"), "OS": o.osText(), "Key": o.Settings.Key != nil,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the README: %w", err)
