@@ -46,6 +46,9 @@ ExecStart=/bin/rm /etc/ignition-machine-config-encapsulated.json
 	pullUnit      = "machine-config-daemon-pull.service"
 )
 
+// notInRHEL8 are system calls that its kernel, 4.18, has not.
+const notInRHEL8 = "openat2 open_tree move_mount mount_setattr fsopen fsconfig fsmount fspick faccessat2 close_range epoll_pwait2"
+
 // firstBoot is what new nodes of a cluster have in common.
 type firstBoot struct {
 	release      *osRelease
@@ -210,6 +213,10 @@ func TestFirstBoot(t *testing.T) {
 	})
 	t.Run("WithoutStick", func(t *testing.T) {
 		m := f.machine(t)
+		// When the stick comes, the programs run as on the kernel and with the systemd of RHEL 8.
+		for _, unit := range []string{"nodeseal-slots", "nodeseal-import", "nodeseal-serve"} {
+			m.write(t, "etc/systemd/system/"+unit+".service.d/old.conf", "[Service]\nSystemCallFilter=~"+notInRHEL8+"\n")
+		}
 		m.stick = f.stick
 		m.plugIn(t)
 		late := filepath.Join(m.root, "etc/tmpfiles.d/stick.conf")
@@ -222,6 +229,9 @@ func TestFirstBoot(t *testing.T) {
 		b.run(t, "systemd-tmpfiles", "--create", "/etc/tmpfiles.d/stick.conf")
 		b.systemctl(t, "start", "--no-block", "nodeseal-install.service")
 		f.joined(t, m, b)
+		if allowed := b.systemctl(t, "show", "nodeseal-import.service", "--property", "SystemCallFilter", "--value"); strings.Contains(allowed, "openat2") || !strings.Contains(allowed, "openat") {
+			t.Errorf("the import ran with %s", allowed)
+		}
 	})
 	t.Run("AnotherKey", func(t *testing.T) {
 		m := f.machine(t)

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 )
 
 // TestTroubleshooting holds that nodeseal has the messages that docs/troubleshooting.md says it has.
@@ -17,6 +19,7 @@ func TestTroubleshooting(t *testing.T) {
 	for _, dir := range []string{".", "../../internal", "../../bundle"} {
 		eachText(t, dir, func(_, text string) { program.WriteString(text + "\n") })
 	}
+	program.Write(machine.InstallScript())
 	rows, table := 0, false
 	for line := range strings.Lines(string(page)) {
 		switch {

@@ -15,6 +15,7 @@ import (
 	"github.com/vbatts/tar-split/tar/asm"
 	"golang.org/x/sys/unix"
 
+	"github.com/nodeseal/nodeseal/internal/inroot"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 )
@@ -77,11 +78,8 @@ type files struct{ root int }
 
 // Get implements storage.FileGetter.
 func (f files) Get(name string) (io.ReadCloser, error) {
-	fd, err := unix.Openat2(f.root, name, &unix.OpenHow{
-		// A fifo in the place of a file must not stop us.
-		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOFOLLOW,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	// A fifo in the place of a file must not stop us.
+	fd, err := inroot.Open(f.root, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/vbatts/tar-split/tar/asm"
 	"golang.org/x/sys/unix"
 
+	"github.com/nodeseal/nodeseal/internal/inroot"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
@@ -81,10 +82,7 @@ func (f layerFiles) Get(name string) (io.ReadCloser, error) {
 	if err := f.ctx.Err(); err != nil {
 		return nil, err
 	}
-	fd, err := unix.Openat2(int(f.root.Fd()), strings.TrimLeft(name, "/"), &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	fd, err := inroot.Open(int(f.root.Fd()), strings.TrimLeft(name, "/"), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}

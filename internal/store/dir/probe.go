@@ -35,12 +35,6 @@ func (im *importer) Probe(context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
-	inside, err := unix.Openat2(fd, ".", &how)
-	try("resolving paths inside of a directory (openat2, Linux 5.6)", err)
-	if err == nil {
-		try("closing a directory", unix.Close(inside))
-	}
 	try("whiteouts (character device 0:0)", unix.Mknodat(fd, "whiteout", unix.S_IFCHR, 0))
 	try("opaque directories ("+opaque+")", unix.Lsetxattr(scratch, opaque, []byte("y"), 0))
 	try("extended attributes of users", unix.Lsetxattr(scratch, "user.nodeseal", []byte("y"), 0))

@@ -7,6 +7,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/inroot"
 )
 
 // at is a file as *at calls name it: a name in an open directory. The name has
@@ -31,9 +33,8 @@ type dir struct {
 // maxDirs is how many directories may stay open from one entry to the next.
 const maxDirs = 64
 
-// dirCache keeps directories of a layer open. Each is found from the root by
-// one openat2 that cannot leave it: symbolic links on the way, absolute ones
-// too, are followed inside, as in a chroot.
+// dirCache keeps directories of a layer open. Each is found from the root, as in a chroot:
+// symbolic links on the way, absolute ones too, are followed inside.
 type dirCache struct {
 	root int
 	open map[string]dir
@@ -48,7 +49,7 @@ func (c *dirCache) get(name string) (dir, error) {
 	if d, ok := c.open[name]; ok {
 		return d, nil
 	}
-	fd, err := openInRoot(c.root, name, unix.O_DIRECTORY)
+	fd, err := inroot.Open(c.root, name, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return dir{}, err
 	}
@@ -76,23 +77,6 @@ func (c *dirCache) flush() {
 		_ = unix.Close(d.fd) // it was only a place
 	}
 	clear(c.open)
-}
-
-// openInRoot opens what name leads to, inside the directory root, as a place
-// (O_PATH).
-func openInRoot(root int, name string, flags uint64) (int, error) {
-	how := unix.OpenHow{
-		Flags:   flags | unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	for {
-		fd, err := unix.Openat2(root, name, &how)
-		// EAGAIN: something was renamed meanwhile, elsewhere on the machine.
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-			continue
-		}
-		return fd, os.NewSyscallError("openat2", err)
-	}
 }
 
 // parentOf returns the directory that holds name, and creates it where only

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/inroot"
 )
 
 // root is the directory with a layer's contents. Names are found in it as in a
@@ -44,17 +46,6 @@ func (r *root) close() {
 	clear(r.dirs)
 }
 
-func (r *root) open(name string, flags uint64) (int, error) {
-	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	for {
-		fd, err := unix.Openat2(r.fd, name, &how)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-			continue
-		}
-		return fd, os.NewSyscallError("openat2", err)
-	}
-}
-
 // openFile opens a regular file for reading, below the directory that it is in.
 func (r *root) openFile(name string) (int, error) {
 	name = clean(name)
@@ -87,7 +78,7 @@ func (r *root) dir(name string) (*dir, error) {
 	if len(r.dirs) >= maxDirs {
 		r.close()
 	}
-	fd, err := r.open(name, unix.O_PATH|unix.O_DIRECTORY)
+	fd, err := inroot.Open(r.fd, name, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
