@@ -17,9 +17,9 @@ fail() {
 }
 
 work=$(mktemp -d)
-new=$to.new
+new=$to.new/nodeseal
 mounted=
-trap '[ -z "$mounted" ] || umount "$mounted"; rm -rf "$work" "$new"' EXIT
+trap '[ -z "$mounted" ] || umount "$mounted"; rm -rf "$work" "$to.new"' EXIT
 
 if [ "${1:-}" = --device ]; then
 	device=$2
@@ -67,10 +67,10 @@ for f in nodeseal nodeseal.sig SHA256SUMS; do
 	fi
 done
 [ -f "$stick/nodeseal" ] || fail "there is no $program. Fill the stick with nodeseal carry"
-mkdir -p "$(dirname "$to")"
+rm -rf "$to.new"
+mkdir -p "$to.new"
 
 # The copy is checked, not the stick: a stick may give other bytes the next time.
-rm -f "$new"
 head -c 536870912 "$stick/nodeseal" >"$new"
 sum=$(sha256sum <"$new" | cut -d' ' -f1)
 if ! head -c 1048576 "$stick/SHA256SUMS" | grep -qx "$sum  nodeseal"; then
