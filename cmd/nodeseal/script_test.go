@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +68,7 @@ func TestScripts(t *testing.T) {
 			"release":   serveRelease,
 			"bundled":   bundledRelease,
 			"flip":      flipByte,
+			"hurt":      hurtContent,
 			"cut":       cutFile,
 			"sealed":    unsealLater,
 			"exits":     expectExit,
@@ -139,6 +141,20 @@ func flipByte(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	data[len(data)*percent/100] ^= 4
 	ts.Check(os.WriteFile(path, data, 0o600))
+}
+
+// hurtContent changes a byte of one file where it has the content of another: hurt FILE CONTENT.
+func hurtContent(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	content, err := os.ReadFile(ts.MkAbs(args[1]))
+	ts.Check(err)
+	at := bytes.Index(data, content)
+	if at < 0 {
+		ts.Fatalf("%s does not have the content of %s", args[0], args[1])
+	}
+	data[at+len(content)/2] ^= 4
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
 }
 
 // cutFile cuts a file to a part of its length: cut FILE PERCENT.

@@ -36,6 +36,13 @@ const (
 	authFile = "auth.json"
 )
 
+// The operating system's image has as many layers as real ones, which have 50 to 100, of up
+// to 300 MB each.
+const (
+	osLayers    = 64
+	osLayerSize = 64 << 10
+)
+
 // Reporter is told how the demo goes on. Every Begin is followed by one Done or
 // Skip, or by the error of Run.
 type Reporter interface {
@@ -91,6 +98,7 @@ func Run(ctx context.Context, o Options) (err error) {
 func (d *demo) publish(ctx context.Context) (func() error, error) {
 	d.Report.Begin("a made-up release in a registry on this machine")
 	release, err := samplerelease.Build(samplerelease.Options{
+		OS:        samplerelease.OS{Layers: osLayers, LayerSize: osLayerSize},
 		Writer:    &samplerelease.Program{Path: d.Program, Args: d.ProgramArgs},
 		SingleUID: !d.FullMapping,
 	})
@@ -134,8 +142,14 @@ func (d *demo) bundle(ctx context.Context) error {
 		return err
 	}
 	u := res.Inventory.Usage()
-	d.Report.Done(fmt.Sprintf("%d images, %d layers, %s in a bundle of %s",
-		len(res.Inventory.Images), u.Layers, ui.Bytes(u.LayerBytes), ui.Bytes(res.Size)))
+	kept := 0
+	for _, img := range res.Inventory.Images {
+		if img.Original {
+			kept += len(img.Layers)
+		}
+	}
+	d.Report.Done(fmt.Sprintf("%d images, %d layers, %s in a bundle of %s; %d layers of the operating system as the registry has them",
+		len(res.Inventory.Images), u.Layers, ui.Bytes(u.LayerBytes), ui.Bytes(res.Size), kept))
 	return nil
 }
 
