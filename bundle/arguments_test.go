@@ -252,6 +252,13 @@ func bundleArguments() map[string]func() error {
 		"bundle.Image.Readable": whatever(func(_ *bundle.Inventory, img *bundle.Image) {
 			_, _ = img.Readable()
 		}),
+		"bundle.IsArtifact": calm(func() { bundle.IsArtifact(nil, "") }),
+		"bundle.DescribeArtifact": eachDigest(func(d digest.Digest) error {
+			_, err := bundle.DescribeArtifact(fmt.Appendf(nil, `{"config":{"mediaType":"x","digest":%q}}`, d), v1.MediaTypeImageManifest)
+			return err
+		}),
+		"bundle.Image.Exact":           nil,
+		"bundle.Inventory.HasArtifact": nil,
 		"bundle.Image.Signed":          nil,
 		"bundle.Inventory.HasReadable": nil,
 		"bundle.Inventory.SetFormat":   whatever(func(inv *bundle.Inventory, _ *bundle.Image) { inv.SetFormat() }),

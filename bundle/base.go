@@ -43,7 +43,7 @@ func (b *Base) Layers() (n int, bytes int64) {
 		return 0, 0
 	}
 	for _, blob := range b.Blobs {
-		if blob.Kind == KindLayer {
+		if blob.Kind == KindLayer || blob.Kind == KindArtifact {
 			n++
 			bytes += blob.Size
 		}
@@ -84,7 +84,7 @@ func (inv *Inventory) validateBase() error {
 	}
 	for i, b := range inv.Base.Blobs {
 		switch {
-		case b.Kind != KindLayer && b.Kind != KindFileTable:
+		case b.Kind != KindLayer && b.Kind != KindFileTable && b.Kind != KindArtifact:
 			return fmt.Errorf("%w: base: blob %s: a %s cannot be left to it", ErrInventory, b.Digest, b.Kind)
 		case i > 0 && compareBlobs(inv.Base.Blobs[i-1], b) >= 0:
 			return fmt.Errorf("%w: base: blob %s stands twice or out of order", ErrInventory, b.Digest)

@@ -26,9 +26,11 @@ const (
 	// FeatureOriginalLayers is of bundles with an Image that is Original: a node keeps the
 	// registry's own bytes of its layers.
 	FeatureOriginalLayers = "original-layers"
+	// FeatureArtifacts is of bundles with an Image that is an Artifact.
+	FeatureArtifacts = "artifacts"
 )
 
-func knownFeatures() []string { return []string{FeatureOriginalLayers} }
+func knownFeatures() []string { return []string{FeatureArtifacts, FeatureOriginalLayers} }
 
 // ErrUnsupported is wrapped where a later version of nodeseal is needed.
 var ErrUnsupported = errors.New("a later version of nodeseal is needed")
@@ -82,12 +84,14 @@ func formatOf(requires []string) string {
 
 // features are those that the inventory needs, sorted.
 func (inv *Inventory) features() []string {
-	for i := range inv.Images {
-		if inv.Images[i].Original {
-			return []string{FeatureOriginalLayers}
-		}
+	var out []string
+	if inv.HasArtifact() {
+		out = append(out, FeatureArtifacts)
 	}
-	return nil
+	if slices.ContainsFunc(inv.Images, func(img Image) bool { return img.Original }) {
+		out = append(out, FeatureOriginalLayers)
+	}
+	return out
 }
 
 // checkSupported reads only what an inventory of any version says of itself. The error is

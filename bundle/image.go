@@ -223,7 +223,7 @@ func DescribeImage(manifestBytes []byte, mediaType string, config []byte) (Image
 
 // HasReadable reports whether the bundle has a readable manifest of img, which is not needed
 // where the layers are those that its own manifest names.
-func (inv *Inventory) HasReadable(img *Image) bool { return inv.Layers == Expanded && !img.Original }
+func (inv *Inventory) HasReadable(img *Image) bool { return inv.Layers == Expanded && !img.Exact() }
 
 // Readable returns the OCI manifest over the layers of img as a bundle of Expanded layers
 // holds them, which any OCI tool can read. DiffSize must be known.

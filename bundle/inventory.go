@@ -43,6 +43,7 @@ const (
 	KindAttachment BlobKind = "attachment" // a signature's or referrer's manifest, config or payload
 	KindFileTable  BlobKind = "filetable"  // the file table of a layer
 	KindLayer      BlobKind = "layer"      // a layer, under the digest that LayerBlob returns
+	KindArtifact   BlobKind = "artifact"   // a layer of an artifact that no image has, as the registry has it
 )
 
 // Small reports whether blobs of the kind are read whole into memory (they are
@@ -51,7 +52,7 @@ func (k BlobKind) Small() bool {
 	switch k {
 	case KindManifest, KindIndex, KindConfig, KindReadable, KindAttachment:
 		return true
-	case KindFileTable, KindLayer:
+	case KindFileTable, KindLayer, KindArtifact:
 		return false
 	}
 	return false
@@ -111,7 +112,11 @@ type Image struct {
 	// Original says that a node keeps the registry's own bytes of the layers, beside the
 	// unpacked ones, for clients that read blobs by compressed digest. All of them are
 	// Layer.Original then.
-	Original bool    `json:"original,omitempty"`
+	Original bool `json:"original,omitempty"`
+	// Artifact says that this is an OCI artifact and no container image: a node has it in a
+	// store of artifacts, its blobs as the registry has them. Config need not be JSON, and
+	// each of the Layers is its blob: Original, with its Digest as its DiffID.
+	Artifact bool    `json:"artifact,omitempty"`
 	Config   Config  `json:"config"`
 	Layers   []Layer `json:"layers"`
 	// Index is the digest of the manifest list that Ref names, where it names one.
@@ -283,7 +288,7 @@ func (inv *Inventory) validateBlobs() (map[digest.Digest]Blob, error) {
 		switch {
 		case b.Size > MaxBlob || b.Size > MaxContent-content:
 			return nil, fmt.Errorf("%w: blob %s: %d bytes are more than a bundle holds", ErrInventory, b.Digest, b.Size)
-		case !b.Kind.Small() && b.Kind != KindFileTable && b.Kind != KindLayer:
+		case !b.Kind.Small() && b.Kind != KindFileTable && b.Kind != KindLayer && b.Kind != KindArtifact:
 			return nil, fmt.Errorf("%w: blob %s: kind %q is not known", ErrInventory, b.Digest, b.Kind)
 		case b.Size < 0:
 			return nil, fmt.Errorf("%w: blob %s: size %d", ErrInventory, b.Digest, b.Size)
@@ -311,20 +316,13 @@ func (inv *Inventory) validateBlobs() (map[digest.Digest]Blob, error) {
 }
 
 func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) error {
-	// has reports a blob that neither the bundle holds nor its base.
-	has := func(d digest.Digest, kind BlobKind) error {
-		if err := CheckDigest(d); err != nil {
+	if img.Artifact {
+		if err := inv.validateArtifact(img, blobs); err != nil {
 			return err
 		}
-		b, ok := blobs[d]
-		switch {
-		case !ok:
-			return fmt.Errorf("%s %s is not among the blobs", kind, d)
-		case b.Kind != kind:
-			return fmt.Errorf("%s is a %s, want a %s", d, b.Kind, kind)
-		}
-		return nil
+		return inv.validateRest(img, blobs)
 	}
+	has := func(d digest.Digest, kind BlobKind) error { return hasBlob(blobs, d, kind) }
 	if err := has(img.Digest, KindManifest); err != nil {
 		return err
 	}
@@ -335,9 +333,6 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 		if err := has(img.Index, KindIndex); err != nil {
 			return err
 		}
-	}
-	if err := img.checkReferences(); err != nil {
-		return err
 	}
 	for _, l := range img.Layers {
 		for _, d := range []digest.Digest{l.Digest, l.DiffID} {
@@ -355,16 +350,40 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 			return err
 		}
 	}
+	return inv.validateRest(img, blobs)
+}
+
+// validateRest checks what images and artifacts have in common: their names, and what is
+// attached to them.
+func (inv *Inventory) validateRest(img *Image, blobs map[digest.Digest]Blob) error {
+	if err := img.checkReferences(); err != nil {
+		return err
+	}
 	for i := range img.Attachments {
 		a := &img.Attachments[i]
 		if err := img.validateAttachment(a); err != nil {
 			return err
 		}
 		for _, d := range append([]digest.Digest{a.Digest}, a.Blobs...) {
-			if err := has(d, KindAttachment); err != nil {
+			if err := hasBlob(blobs, d, KindAttachment); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// hasBlob reports a blob that neither the bundle holds nor its base.
+func hasBlob(blobs map[digest.Digest]Blob, d digest.Digest, kind BlobKind) error {
+	if err := CheckDigest(d); err != nil {
+		return err
+	}
+	b, ok := blobs[d]
+	switch {
+	case !ok:
+		return fmt.Errorf("%s %s is not among the blobs", kind, d)
+	case b.Kind != kind:
+		return fmt.Errorf("%s is a %s, want a %s", d, b.Kind, kind)
 	}
 	return nil
 }

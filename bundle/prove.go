@@ -52,7 +52,8 @@ func (e *ChainError) Unwrap() []error { return []error{ErrChain, e.Err} }
 //     and the layers, which are img.Config and img.Layers one by one: digest, size and
 //     media type;
 //   - the configuration is one of an image, and has the diff IDs of img.Layers, one for
-//     each layer in their order, and img.Platform, where that is said.
+//     each layer in their order, and img.Platform, where that is said. Nothing is read
+//     of the configuration of an Artifact, whose digest the manifest has; Proof has none.
 //
 // What is left to prove are the bytes of the layers: a plain tar by its DiffID, the
 // registry's bytes by their Digest and, expanded, by the DiffID. Names by tag, DiffSize and
@@ -80,7 +81,7 @@ func (img *Image) Prove(read func(digest.Digest) ([]byte, error)) (*Proof, error
 		{"manifest list", img.Index, &p.Index, func() error { return img.checkList(p.Index) }},
 		{"configuration", img.Config.Digest, &p.Config, func() error { return img.checkConfig(p.Config) }},
 	} {
-		if link.blob == "" && link.name == "manifest list" {
+		if link.blob == "" && link.name == "manifest list" || img.Artifact && link.name == "configuration" {
 			continue
 		}
 		err := CheckDigest(link.blob)
@@ -124,7 +125,11 @@ func heldTo(data []byte, d digest.Digest) error {
 
 // checkManifest holds a manifest to what img says of it.
 func (img *Image) checkManifest(data []byte) error {
-	m, err := parseManifest(data, img.MediaType)
+	parse := parseManifest
+	if img.Artifact {
+		parse = parseArtifact
+	}
+	m, err := parse(data, img.MediaType)
 	if err != nil {
 		return err
 	}
@@ -140,6 +145,11 @@ func (img *Image) checkManifest(data []byte) error {
 		if l.Digest != claim.Digest || l.Size != claim.Size || l.MediaType != claim.MediaType {
 			return fmt.Errorf("its layer %d is %s of %d bytes and type %q, the inventory's %s of %d bytes and type %q",
 				i, l.Digest, l.Size, l.MediaType, claim.Digest, claim.Size, claim.MediaType)
+		}
+		if img.Artifact {
+			if err := checkArtifactLayer(claim); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -42,7 +42,7 @@ func newMemberChecker(b *Reader, v *verifier) *memberChecker {
 	}
 	for i := range b.inventory.Images {
 		for _, l := range b.inventory.Images[i].Layers {
-			if l.Original {
+			if l.Original && !b.inventory.Images[i].Artifact {
 				c.originals[l.Digest] = l.DiffID
 			}
 		}

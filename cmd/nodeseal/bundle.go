@@ -107,6 +107,9 @@ are read by rpm-ostree from a registry, blob by blob. The bundle holds their lay
 registry has them, nodes keep them so, and nodeseal serve answers them. --keep-original does
 the same for other images. Such a bundle needs a nodeseal that knows "original-layers".
 
+OCI artifacts of a list (charts, models) are carried as they are, and become a store of
+artifacts, which CRI-O reads from 1.35 on. Readers need to know "artifacts" then.
+
 With --since OLD the bundle holds only the layers that OLD lacks, and names OLD as
 its base: for nodes that have OLD's images, or get OLD's bundle too. OLD may be a
 bundle that was made so itself, and its inventory.json is enough:

@@ -88,7 +88,7 @@ func (o *configAllOptions) files(ctx context.Context, a *app) (configFiles, erro
 		return out, err
 	}
 	opts := manifest.Options{
-		Pools: o.pools, Version: v, Settings: s, RuntimeConfig: o.node.runtimeConfig, Installer: o.installer,
+		Pools: o.pools, Version: v, Settings: s, RuntimeConfig: o.node.runtimeConfig, Artifacts: o.node.artifacts, Installer: o.installer,
 	}
 	if o.node.sources.bundle != "" {
 		has, err := carried.Read(ctx, o.node.sources.bundle)

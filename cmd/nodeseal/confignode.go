@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/carried"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/ocp"
@@ -27,6 +28,11 @@ type configNodeOptions struct {
 	nameserver    string
 	key           trust.File
 	runtimeConfig bool
+	artifacts     bool
+}
+
+func addArtifactsFlag(flags *pflag.FlagSet, artifacts *bool, note string) {
+	flags.BoolVar(artifacts, "artifacts", false, "have CRI-O look for OCI artifacts in the slots"+note)
 }
 
 func addRootFlag(flags *pflag.FlagSet, root *string) {
@@ -60,6 +66,7 @@ func (o *configNodeOptions) addClusterFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.sources.context, "context", "", "context `NAME` of the kubeconfig (default its current one)")
 	flags.BoolVar(&o.runtimeConfig, "container-runtime-config", false,
 		"leave storage.conf to a ContainerRuntimeConfig (4.23 and later)")
+	addArtifactsFlag(flags, &o.artifacts, " (4.22 and later; default if --bundle has some)")
 }
 
 // refused makes wrong usage of what the libraries refuse.
@@ -137,6 +144,10 @@ func (o *configNodeOptions) settings(ctx context.Context, a *app) (machine.Setti
 	if s.StorageConf, err = o.storageConf(a, v); err != nil {
 		return s, v, err
 	}
+	if err := o.findArtifacts(ctx, a, v); err != nil {
+		return s, v, err
+	}
+	s.Artifacts = o.artifacts && !o.runtimeConfig
 	r := nodeconfig.Registries{Address: o.sources.address, Repositories: repositories}
 	if r.Mirrored, err = o.sources.mirrored(ctx, a); err != nil {
 		return s, v, err
@@ -154,6 +165,24 @@ func (o *configNodeOptions) settings(ctx context.Context, a *app) (machine.Setti
 		{Path: nodeconfig.AttachmentsFile, Mode: 0o644, Content: r.Attachments()},
 	}
 	return s, v, nil
+}
+
+// findArtifacts sets o.artifacts if the bundle has OCI artifacts that nodes of v read.
+func (o *configNodeOptions) findArtifacts(ctx context.Context, a *app, v manifest.Version) error {
+	if o.artifacts && !v.ReadsArtifacts() {
+		return usageError{fmt.Errorf("--artifacts: CRI-O of OpenShift %s reads no stores of OCI artifacts (from %s on it does)", v, ocp.FirstArtifacts())}
+	}
+	if o.artifacts || o.sources.bundle == "" {
+		return nil
+	}
+	has, err := carried.Read(ctx, o.sources.bundle)
+	if err != nil {
+		return err
+	}
+	if o.artifacts = has.Artifacts && v.ReadsArtifacts(); has.Artifacts && !o.artifacts {
+		a.progress().Warn(fmt.Sprintf("nothing on nodes of OpenShift %s reads the bundle's OCI artifacts: CRI-O mounts artifacts from %s on", v, ocp.FirstArtifacts()))
+	}
+	return nil
 }
 
 // storageConf returns the storage.conf to start from, nil where the

@@ -62,7 +62,7 @@ func runConfigMachineConfig(ctx context.Context, a *app, pool string, o *configN
 		return err
 	}
 	if o.runtimeConfig { // refuses what is too early for it
-		if _, err := manifest.ContainerRuntimeConfig(pool, v, s); err != nil {
+		if _, err := manifest.ContainerRuntimeConfig(pool, v, s, o.artifacts); err != nil {
 			return refused(err)
 		}
 	}
@@ -72,6 +72,7 @@ func runConfigMachineConfig(ctx context.Context, a *app, pool string, o *configN
 
 func newConfigRuntimeCommand(a *app) *cobra.Command {
 	var pool, version, root string
+	var artifacts bool
 	cmd := &cobra.Command{
 		Use:   "containerruntimeconfig --pool POOL --ocp-version 4.N",
 		Short: "Print the ContainerRuntimeConfig that names the slots (4.23 and later)",
@@ -85,13 +86,14 @@ storage.conf, from 4.23 on. Print the MachineConfig with
 			if err != nil {
 				return err
 			}
-			content, err := manifest.ContainerRuntimeConfig(pool, v, baseSettings(root))
+			content, err := manifest.ContainerRuntimeConfig(pool, v, baseSettings(root), artifacts)
 			return a.showObject("containerruntimeconfig-"+pool, content, err)
 		},
 	}
 	onePool(cmd, &pool)
 	addVersionFlag(cmd.Flags(), &version)
 	addRootFlag(cmd.Flags(), &root)
+	addArtifactsFlag(cmd.Flags(), &artifacts, "")
 	return cmd
 }
 

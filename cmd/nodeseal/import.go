@@ -28,6 +28,7 @@ func (o *importOptions) addFlags(cmd *cobra.Command) {
 	flags.BoolVar(&o.noSeal, "no-seal", false, "leave the store unsealed")
 	flags.BoolVar(&o.noMount, "no-mount", false, "seal without the read-only mount")
 	flags.StringArrayVar(&o.images, "images", nil, "import only the references of this `LIST`, in any form that nodeseal bundle reads; - is standard input; may be repeated")
+	flags.StringArrayVar(&o.without, "without", nil, "leave the image `REF` out; may be repeated")
 	flags.BoolVar(&o.noDevices, "no-devices", false, "refuse layers with device nodes; whiteouts are none")
 	must(cmd.MarkFlagDirname("store"))
 }
@@ -43,7 +44,8 @@ verified against its diff ID while it is extracted; the store is put in place
 only when the storage library resolves every reference in it, and is sealed.
 An interrupted import goes on where it was. Where the slot or DIR holds the
 bundle already, nothing is done. With --images, only the images of a list are
-imported; one that the bundle lacks is an error (exit code 4).
+imported; one that the bundle lacks is an error (exit code 4). --without leaves an
+image out, as one of whose layers this node does not take.
 
 With --format image the store is one file, an EROFS image that is the same on
 every node, immutable and mounted read-only: its sha256, which is recorded beside
@@ -89,8 +91,8 @@ func (o *importOptions) check(path string) error {
 		return usageError{errors.New("--sysroot is about the slots, --store leaves them alone: name the directory on that disk with --store, or fill a slot")}
 	case image && (o.store != "" || o.form.out != ""):
 		return usageError{errors.New("an image goes into a slot as it is: no --store, no --image-out")}
-	case image && (len(o.images) > 0 || len(o.base.paths) > 0 || o.noDevices):
-		return usageError{errors.New("an image is whole: --images, --base and --no-devices are for bundles")}
+	case image && (len(o.images)+len(o.without) > 0 || len(o.base.paths) > 0 || o.noDevices):
+		return usageError{errors.New("an image is whole: --images, --without, --base and --no-devices are for bundles")}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/form"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/trust"
@@ -23,6 +24,8 @@ type installOptions struct {
 	base  baseOptions
 	form  formOptions
 	jobs  int
+	// without are references that are left out.
+	without []string
 	// dryRun is nil if the command has no such flag.
 	dryRun *bool
 }
@@ -61,6 +64,12 @@ func (o *installOptions) open(ctx context.Context, a *app, path string, images .
 	}
 	if opts.Stores, err = o.slots.stores(); err != nil {
 		return nil, err
+	}
+	for _, ref := range o.without {
+		if ref, err = imagelist.Normalize(ref); err != nil {
+			return nil, usageError{fmt.Errorf("--without: %w", err)}
+		}
+		opts.Without = append(opts.Without, ref)
 	}
 	if len(images) > 0 {
 		if opts.Images, err = readLists(a, images); err != nil {

@@ -73,6 +73,7 @@ func TestScripts(t *testing.T) {
 			"sealed":    unsealLater,
 			"exits":     expectExit,
 			"page":      pageCommands,
+			"artifacts": serveArtifacts, "artifactblob": artifactBlob,
 			"unchanged": func(ts *testscript.TestScript, _ bool, args []string) { unchanged(t, ts, args) },
 			"same":      func(ts *testscript.TestScript, _ bool, args []string) { sameStores(t, ts, args) },
 		},

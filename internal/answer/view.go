@@ -126,7 +126,7 @@ func (v *view) addNames() error {
 	for i := range kept {
 		img := &kept[i]
 		for _, l := range img.Layers {
-			if _, ok := v.layers[l.DiffID]; ok {
+			if _, ok := v.layers[l.DiffID]; ok && !img.Artifact {
 				v.compressed[l.Digest] = l.DiffID
 			}
 		}
@@ -140,6 +140,9 @@ func (v *view) addNames() error {
 		for _, o := range store.Originals(kept[i : i+1]) {
 			v.originals[o.Digest] = o.Size
 		}
+		if img.Artifact {
+			v.addArtifact(img)
+		}
 		broken = append(broken, v.addAttachments(stored, img)...)
 	}
 	for _, ref := range v.store.References {
@@ -150,6 +153,21 @@ func (v *view) addNames() error {
 		}
 	}
 	return errors.Join(broken...)
+}
+
+// addArtifact adds an artifact, which is proven. The records of a store do not know it: its
+// small blobs are kept as those of attachments are.
+func (v *view) addArtifact(img *bundle.Image) {
+	v.attachments[img.Digest] = true
+	if img.Index != "" {
+		v.attachments[img.Index] = true
+	}
+	if _, known := v.attachments[img.Config.Digest]; !known {
+		v.attachments[img.Config.Digest] = false
+	}
+	for _, ref := range store.ReferencesOf(img) {
+		v.addName(ref.Name, ref.Digest)
+	}
 }
 
 // addAttachments adds the attachments of img, and returns what is wrong with others.

@@ -61,11 +61,11 @@ func HeldInventory(name string, inv *bundle.Inventory) *Held {
 			h.system(img.Ref, img.Names, img.Original)
 		}
 		for _, l := range img.Layers {
-			if !layers[l.DiffID] {
+			if !layers[l.DiffID] && !img.Artifact {
 				layers[l.DiffID] = true
 				h.Size += l.DiffSize
 			}
-			if l.Original && !layers[l.Digest] {
+			if l.Original && (img.Artifact || !layers[l.Digest]) {
 				layers[l.Digest] = true
 				h.Size += l.Size
 			}

@@ -107,7 +107,7 @@ func (p *Place) find(ctx context.Context, w wanted) (*found, bool) {
 		f.open = func(ctx context.Context) (io.ReadCloser, error) { return p.openStored(ctx, w.diffID) }
 		return f, p.store.HasLayer(ctx, w.diffID)
 	}
-	if b, ok := p.blobs[w.blob]; ok && b.Kind == bundle.KindLayer {
+	if b, ok := p.blobs[w.blob]; ok && (b.Kind == bundle.KindLayer || b.Kind == bundle.KindArtifact) {
 		f.at = store.Location{Blob: w.blob, Size: b.Size, Table: b.Table}
 		f.open = func(ctx context.Context) (io.ReadCloser, error) { return p.file.OpenLayerUnverified(ctx, w.blob) }
 		return f, true

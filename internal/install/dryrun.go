@@ -216,6 +216,9 @@ func (p *planner) bundle(ctx context.Context, do, what, at string, asImage bool,
 	if n := len(plan.Originals); n > 0 {
 		p.out.Note(fmt.Sprintf("%d layers are kept as a registry has them, besides", n))
 	}
+	if n := len(plan.Artifacts); n > 0 {
+		p.out.Note(fmt.Sprintf("%d OCI artifacts become a store of artifacts in it", n))
+	}
 	if asImage {
 		need += taken // shared only if the file system can
 	}

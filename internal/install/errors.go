@@ -14,6 +14,8 @@ import (
 var (
 	// ErrNotRoot is wrapped when the user may not make a store.
 	ErrNotRoot = errors.New("it needs root")
+	// errNothing is wrapped when every image was left out.
+	errNothing = fmt.Errorf("%w: no image is left of it", store.ErrPrecondition)
 	// ErrLacks is wrapped when a bundle lacks images that are wanted.
 	ErrLacks = errors.New("not in the bundle")
 	// ErrDevice is wrapped when a layer has a device node that is not wanted.

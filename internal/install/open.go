@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -29,6 +30,8 @@ type OpenOptions struct {
 	// Images are the only images that are wanted, all of which must be there; nil is
 	// all of the bundle.
 	Images *imagelist.List
+	// Without are references of images that are left out, all of which must be there too.
+	Without []string
 	// Bases are stores and bundles that have the layers which the bundle leaves to its
 	// base. If there are none, the Stores and the bundles beside this one are searched.
 	Bases []string
@@ -103,20 +106,44 @@ func (s *Source) complete(ctx context.Context, stores []string, asImage bool) (*
 }
 
 func (s *Source) openBundle() (err error) {
-	if s.src, err = base.Whole(s.file); err != nil || s.opts.Images == nil {
+	if s.src, err = base.Whole(s.file); err != nil || s.opts.Images == nil && len(s.opts.Without) == 0 {
 		return err
 	}
-	if lacks := Missing(s.src.Inventory(), s.opts.Images); len(lacks) > 0 {
+	want, lacks := s.opts.wanted(s.src.Inventory())
+	if len(lacks) > 0 {
 		noun := "references"
 		if len(lacks) == 1 {
 			noun = "reference"
 		}
-		return fmt.Errorf("importing %s: %d %s of the list %w:\n  %s", s.path, len(lacks), noun, ErrLacks, strings.Join(lacks, "\n  "))
+		return fmt.Errorf("importing %s: %d %s %w:\n  %s", s.path, len(lacks), noun, ErrLacks, strings.Join(lacks, "\n  "))
 	}
-	if s.src, err = store.Part(s.src, wanted(s.opts.Images)); err != nil {
+	if s.src, err = store.Part(s.src, want); err != nil {
 		return fmt.Errorf("importing %s: %w", s.path, err)
 	}
+	if len(s.src.Inventory().Images) == 0 {
+		return fmt.Errorf("importing %s: %w", s.path, errNothing)
+	}
 	return nil
+}
+
+// wanted chooses the images of inv that are wanted, and returns the references that it lacks.
+func (o OpenOptions) wanted(inv *bundle.Inventory) (want func(*bundle.Image) bool, lacks []string) {
+	want = func(*bundle.Image) bool { return true }
+	if o.Images != nil {
+		lacks = Missing(inv, o.Images)
+		want = wanted(o.Images)
+	}
+	without := make(map[string]bool, len(o.Without))
+	for _, ref := range o.Without {
+		without[ref] = true
+		if !inv.Holds(ref) {
+			lacks = append(lacks, ref)
+		}
+	}
+	listed := want
+	return func(img *bundle.Image) bool {
+		return listed(img) && !without[img.Ref] && !slices.ContainsFunc(img.Names, func(n string) bool { return without[n] })
+	}, lacks
 }
 
 // wanted chooses the images of a list.

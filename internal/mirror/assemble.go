@@ -54,6 +54,9 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 		readable: make(map[digest.Digest][]byte),
 	}
 	for i := range images {
+		if images[i].Artifact {
+			continue
+		}
 		if err := a.addImage(&images[i], r.o.Layers); err != nil {
 			return nil, &ImageError{Ref: images[i].Ref, Err: err}
 		}
@@ -62,6 +65,9 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 		if err := a.addAttachments(&images[i], &r.attached); err != nil {
 			return nil, &ImageError{Ref: images[i].Ref, Err: err}
 		}
+	}
+	if err := a.addArtifacts(images); err != nil {
+		return nil, err
 	}
 	inv := &bundle.Inventory{
 		Layers: r.o.Layers, Release: r.o.Release, Encoder: r.enc.Name(), Images: images,
@@ -153,7 +159,7 @@ func (a *assembly) addImage(img *bundle.Image, form bundle.LayerForm) error {
 			return err
 		}
 	}
-	if form == bundle.Original || img.Original {
+	if form == bundle.Original || img.Exact() {
 		return nil // its own manifest is readable
 	}
 	readable, err := img.Readable()

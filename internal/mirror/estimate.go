@@ -72,9 +72,9 @@ func (r *run) planInput(images []bundle.Image) plan.Input {
 // layerState is what the base and the work directory have of a layer.
 func (r *run) layerState(l bundle.Layer) plan.State {
 	blob := r.blobOf(l)
-	if b, ok := r.since.proven(l, blob); ok {
+	if b, ok := r.since.proven(l, blob, r.isRaw(l)); ok {
 		s := plan.State{Based: true}
-		if blob == l.DiffID {
+		if blob == l.DiffID && !r.isRaw(l) {
 			s.Plain = b.Size
 		}
 		return s
@@ -93,7 +93,7 @@ const samples = 4
 // there are none.
 func (r *run) sample(ctx context.Context, images []bundle.Image, now func() time.Time) (*sample.Result, error) {
 	jobs := slices.DeleteFunc(r.jobs(images), func(j *job) bool {
-		return r.work.Record(j.layer.Digest, j.blob, r.formOf(j.layer)) != nil
+		return r.raw[j.layer.Digest] || r.work.Record(j.layer.Digest, j.blob, r.formOf(j.layer)) != nil
 	})
 	if len(jobs) == 0 {
 		return nil, nil
@@ -152,6 +152,9 @@ func newRun(src Source, o Options, open func(root, encoder string) (*workdir.Dir
 	return &run{o: o, src: src, work: work, enc: enc, since: since, slots: make(chan struct{}, o.Jobs)}, nil
 }
 
+// isRaw reports whether only artifacts have the layer.
+func (r *run) isRaw(l bundle.Layer) bool { return r.raw[l.Digest] }
+
 // blobOf is the digest under which the bundle holds a layer.
 func (r *run) blobOf(l bundle.Layer) digest.Digest { return blobOf(l, r.formOf(l)) }
 
@@ -163,7 +166,12 @@ func blobOf(l bundle.Layer, form bundle.LayerForm) digest.Digest {
 }
 
 // formOf is as what the work directory has a layer.
-func (r *run) formOf(l bundle.Layer) bundle.LayerForm { return formOf(l, r.o.Layers) }
+func (r *run) formOf(l bundle.Layer) bundle.LayerForm {
+	if r.isRaw(l) {
+		return bundle.Original
+	}
+	return formOf(l, r.o.Layers)
+}
 
 func formOf(l bundle.Layer, of bundle.LayerForm) bundle.LayerForm {
 	if of == bundle.Expanded && l.Original {

@@ -48,7 +48,7 @@ func (r *run) instances(ctx context.Context, repo string, m pull.Manifest, platf
 	for _, desc := range chosen {
 		ref := repo + "@" + desc.Digest.String()
 		img, err := r.instance(ctx, ref)
-		if unsaid && errors.Is(err, bundle.ErrNotImage) {
+		if unsaid && (errors.Is(err, bundle.ErrNotImage) || err == nil && img.Artifact) {
 			continue // what is attached to an image, as builders add it to their lists
 		}
 		if err != nil {
@@ -61,6 +61,9 @@ func (r *run) instances(ctx context.Context, repo string, m pull.Manifest, platf
 			desc.first = !slices.ContainsFunc(images, func(o bundle.Image) bool { return samePlatform(o.Platform, img.Platform) })
 		}
 		img.Ref = ref
+		if img.Artifact {
+			img.Platform = desc.Platform // nothing in it says for which it is
+		}
 		if desc.first {
 			img.Index = m.Digest
 		}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/jsonbound"
@@ -20,9 +18,13 @@ var ErrNoOriginal = errors.New("its source has the image only unpacked, not as a
 // layers in every image: it is in the bundle once. It returns the images without those
 // that failed.
 func (r *run) keep(ctx context.Context, images []bundle.Image) ([]bundle.Image, error) {
-	kept := make(map[digest.Digest]bool)
+	kept := artifactLayers(images)
 	out := images[:0]
 	for _, img := range images {
+		if img.Artifact {
+			out = append(out, img)
+			continue
+		}
 		keep, named := r.o.Keep.Wants(imagelist.Entry{Ref: img.Ref, Names: img.Names, Role: img.Role})
 		if keep && !r.hasOriginal(ctx, &img) {
 			keep = false
@@ -45,6 +47,14 @@ func (r *run) keep(ctx context.Context, images []bundle.Image) ([]bundle.Image, 
 		for j := range out[i].Layers {
 			l := &out[i].Layers[j]
 			l.Original = kept[l.Digest]
+		}
+	}
+	r.raw = artifactLayers(out)
+	for i := range out {
+		for _, l := range out[i].Layers {
+			if !out[i].Artifact {
+				delete(r.raw, l.Digest) // its tar is wanted too
+			}
 		}
 	}
 	return out, nil

@@ -213,6 +213,7 @@ func (r *run) known(ctx context.Context, list *imagelist.List) ([]bundle.Image, 
 	if err != nil {
 		return nil, err
 	}
+	r.sayArtifacts(images)
 	return r.attachAll(ctx, images)
 }
 
@@ -225,6 +226,8 @@ type run struct {
 	since    *since
 	slots    chan struct{} // one for each of Options.Jobs
 	failures failures
+	// raw are the layers that only artifacts have: nothing is known of what is in them.
+	raw      map[digest.Digest]bool
 	fetched  counter
 	attached Attached
 }

@@ -144,6 +144,9 @@ func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, e
 // image describes the image of a manifest whose configuration it fetches. Both
 // are in the work directory then.
 func (r *run) image(ctx context.Context, ref string, manifest []byte, mediaType string) (bundle.Image, error) {
+	if bundle.IsArtifact(manifest, mediaType) {
+		return r.artifact(ctx, ref, manifest, mediaType)
+	}
 	desc, err := bundle.ManifestConfig(manifest, mediaType)
 	if err != nil {
 		return bundle.Image{}, err
@@ -235,6 +238,9 @@ func mergeImages(images []bundle.Image) []bundle.Image {
 }
 
 func platformKey(img *bundle.Image) string {
+	if img.Platform == nil {
+		return " " // an artifact's
+	}
 	return img.Platform.OS + "/" + img.Platform.Architecture + "/" + img.Platform.Variant + " "
 }
 

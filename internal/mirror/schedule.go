@@ -47,14 +47,14 @@ func (r *run) jobs(images []bundle.Image) []*job {
 	byDigest := make(map[digest.Digest]*job)
 	byBlob := make(map[digest.Digest]*job)
 	var out []*job
-	for _, img := range images {
+	for _, img := range artifactsLast(images) {
 		for _, l := range img.Layers {
 			if j, ok := byDigest[l.Digest]; ok {
 				j.refs = append(j.refs, img.Ref)
 				continue
 			}
 			blob := r.blobOf(l)
-			if _, ok := r.since.proven(l, blob); ok {
+			if _, ok := r.since.proven(l, blob, r.isRaw(l)); ok {
 				continue
 			}
 			j := &job{layer: l, blob: blob, refs: []string{img.Ref}}
@@ -191,7 +191,7 @@ func (r *run) make(ctx context.Context, j *job) (*made, error) {
 			return err
 		}
 		err = fetch()
-		if isAny(err, layout.ErrDigest, layout.ErrSize, pull.ErrSize) && r.resize(ctx, ref, j) {
+		if isAny(err, layout.ErrDigest, layout.ErrSize, pull.ErrSize) && !r.isRaw(j.layer) && r.resize(ctx, ref, j) {
 			err = fetch()
 		}
 		if isWrong(err) {

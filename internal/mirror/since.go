@@ -66,25 +66,30 @@ func newSince(s *Since, form bundle.LayerForm) (*since, error) {
 // proven returns the blob of a layer that the earlier bundle has and that needs
 // no proof here: the same compressed bytes expanded to the same tar. A layer that
 // was only compressed anew is fetched, to be proven, and left out nonetheless.
-func (s *since) proven(l bundle.Layer, blob digest.Digest) (bundle.Blob, bool) {
+func (s *since) proven(l bundle.Layer, blob digest.Digest, raw bool) (bundle.Blob, bool) {
 	if s == nil || !s.pairs[layerPair{l.Digest, l.DiffID}] {
 		return bundle.Blob{}, false
 	}
-	return s.layer(blob)
+	return s.layer(blob, raw)
 }
 
-// layer returns the blob of a layer that the earlier bundle has.
-func (s *since) layer(blob digest.Digest) (bundle.Blob, bool) {
+// layer returns the blob of a layer that the earlier bundle has; raw says that only artifacts
+// have the layer.
+func (s *since) layer(blob digest.Digest, raw bool) (bundle.Blob, bool) {
 	if s == nil {
 		return bundle.Blob{}, false
 	}
+	kind := bundle.KindLayer
+	if raw {
+		kind = bundle.KindArtifact
+	}
 	b, ok := s.blobs[blob]
-	return b, ok && b.Kind == bundle.KindLayer
+	return b, ok && b.Kind == kind
 }
 
 // addBased leaves a layer to the base, where that has it.
 func (a *assembly) addBased(l *bundle.Layer, blob digest.Digest, form bundle.LayerForm) bool {
-	b, ok := a.since.layer(blob)
+	b, ok := a.since.layer(blob, false)
 	if !ok {
 		return false
 	}

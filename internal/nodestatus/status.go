@@ -96,6 +96,8 @@ type Slot struct {
 	Originals     int   `json:"originals,omitempty"`
 	OriginalBytes int64 `json:"originalBytes,omitempty"`
 	Bytes         int64 `json:"bytes,omitempty"`
+	// Artifacts are the OCI artifacts, which are not among the images.
+	Artifacts int `json:"artifacts,omitempty"`
 
 	Configured bool   `json:"configured"`
 	Immutable  bool   `json:"immutable"`
@@ -184,6 +186,7 @@ func (c *collector) slot(ctx context.Context, n slot.Name) error {
 	}
 	out.Release, out.ID = s.Release(), s.ID
 	out.Images, out.Layers, out.References = len(s.Store.Images), len(s.Store.Layers), len(s.Store.References)
+	out.Artifacts = s.Store.CountArtifacts()
 	if err := c.seal(ctx, &out, s); err != nil {
 		return err
 	}

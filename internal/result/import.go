@@ -16,14 +16,16 @@ import (
 type Import struct {
 	Store string `json:"store"`
 	// Slot is the slot that was filled, Already that the bundle was there before.
-	Slot       slot.Name `json:"slot,omitempty"`
-	Already    bool      `json:"already,omitempty"`
-	Images     int       `json:"images"`
-	References int       `json:"references"`
-	Layers     int       `json:"layers"`
-	Files      int64     `json:"files"`
-	Bytes      int64     `json:"bytes"`
-	TakenOver  int       `json:"takenOver"`
+	Slot    slot.Name `json:"slot,omitempty"`
+	Already bool      `json:"already,omitempty"`
+	Images  int       `json:"images"`
+	// Artifacts are the OCI artifacts of the store, which are not among the images.
+	Artifacts  int   `json:"artifacts,omitempty"`
+	References int   `json:"references"`
+	Layers     int   `json:"layers"`
+	Files      int64 `json:"files"`
+	Bytes      int64 `json:"bytes"`
+	TakenOver  int   `json:"takenOver"`
 	// Originals are the layers that the store keeps as a registry has them.
 	Originals *Originals `json:"originals,omitempty"`
 	// Taken are layers from the other slot or from stores of the base, Extracted
@@ -63,7 +65,7 @@ func (r Import) Step(configured func(store string) bool) Import {
 // another one.
 func NewImport(r *install.Result, away bool) Import {
 	out := Import{
-		Store: r.Path, Slot: r.Slot, Already: r.Already, Images: r.Images, References: r.References, Layers: r.Layers,
+		Store: r.Path, Slot: r.Slot, Already: r.Already, Images: r.Images, Artifacts: r.Artifacts, References: r.References, Layers: r.Layers,
 		Originals: countedOriginals(r.Originals, r.OriginalBytes),
 		Files:     r.Files, Bytes: r.Bytes, TakenOver: r.TakenOver, Taken: r.Taken, Extracted: r.Extracted,
 		Based: r.Based, Base: r.Base, Image: r.File, Digest: r.Image.Digest, ImageBytes: r.Image.Size, Signature: r.Signature, Seal: r.Seal,
@@ -92,11 +94,14 @@ func (r Import) write(p *printer) {
 		p.line("OK: nothing to do: %s holds this bundle", r.Store)
 	case r.Already:
 		p.line("OK: nothing to do: slot %s holds this bundle (%s)", r.Slot, r.Store)
-	case r.Images == 0:
+	case r.Images == 0 && r.Artifacts == 0:
 		p.line("OK: %s holds what an earlier run had finished", r.Store)
 	default:
 		p.line("OK: %s holds %s under %s, %s, %s", r.Store, Plural(r.Images, "image"), Plural(r.References, "reference"),
 			Plural(r.Layers, "layer"), ui.Bytes(max(r.Bytes, r.ImageBytes)))
+	}
+	if r.Artifacts > 0 {
+		p.line("%s in a store of artifacts for CRI-O, in %s/artifacts", Plural(r.Artifacts, "OCI artifact"), r.Store)
 	}
 	r.Originals.Line(p.line)
 	if r.Based > 0 {

@@ -56,6 +56,9 @@ func (r Inspect) WriteText(w io.Writer) error {
 		if img.Original {
 			p.block("  kept as a registry has it")
 		}
+		if img.Artifact {
+			pt.line("\t\t\t    an OCI artifact")
+		}
 		for _, name := range img.Names {
 			p.block("  also %s", name)
 		}

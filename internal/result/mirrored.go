@@ -5,16 +5,19 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
 // Mirrored is what bundle prints. Sizes are in bytes.
 type Mirrored struct {
-	Output     string        `json:"output"`
-	Size       int64         `json:"size"`
-	SHA256     digest.Digest `json:"sha256"`
-	Images     int           `json:"images"`
+	Output string        `json:"output"`
+	Size   int64         `json:"size"`
+	SHA256 digest.Digest `json:"sha256"`
+	Images int           `json:"images"`
+	// Artifacts are those of the images that are OCI artifacts and no container images.
+	Artifacts  int           `json:"artifacts,omitempty"`
 	Downloaded int64         `json:"downloaded"`
 	Reused     int64         `json:"reused"`
 	Work       string        `json:"work"`
@@ -29,9 +32,19 @@ type Mirrored struct {
 func NewMirrored(o mirror.Options, res *mirror.Result) Mirrored {
 	return Mirrored{
 		Output: o.Output, Size: res.Size, SHA256: res.SHA256, Work: o.Work,
-		Images: len(res.Inventory.Images), Downloaded: res.Downloaded, Reused: res.Reused,
+		Images: len(res.Inventory.Images), Artifacts: artifacts(res.Inventory), Downloaded: res.Downloaded, Reused: res.Reused,
 		Attached: NewAttached(o, res.Attached), Originals: NewOriginals(res.Inventory), Base: NewBase(res.Inventory), Failed: NewFailed(res.Failed),
 	}
+}
+
+// artifacts counts the OCI artifacts of an inventory.
+func artifacts(inv *bundle.Inventory) (n int) {
+	for i := range inv.Images {
+		if inv.Images[i].Artifact {
+			n++
+		}
+	}
+	return n
 }
 
 // WriteText shows it to people.
@@ -39,6 +52,9 @@ func (r Mirrored) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	p.line("%s: %s, %d images, %s", r.Output, ui.Bytes(r.Size), r.Images, r.SHA256)
 	p.line("downloaded %s, reused %s; %s keeps the layers for the next bundle", ui.Bytes(r.Downloaded), ui.Bytes(r.Reused), r.Work)
+	if r.Artifacts > 0 {
+		p.line("%d of the images are OCI artifacts", r.Artifacts)
+	}
 	r.Attached.Line(p.line, r.Images)
 	r.Originals.Line(p.line)
 	r.Base.Line(p.line)

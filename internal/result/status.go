@@ -86,10 +86,13 @@ func writeSlot(p *printer, s *nodestatus.Slot, asked bool) {
 		state = "mounted read-only, not immutable"
 	}
 	p.block("slot %s: %s, %s (%s)", s.Name, s.Release, state, s.Path)
-	if s.Images == 0 {
+	if s.Images == 0 && s.Artifacts == 0 {
 		return
 	}
 	p.line("  %s, %s, %s", Plural(s.Images, "image"), Plural(s.References, "reference"), Plural(s.Layers, "layer"))
+	if s.Artifacts > 0 {
+		p.line("  %s", Plural(s.Artifacts, "OCI artifact"))
+	}
 	if s.Originals > 0 {
 		p.line("  %s kept as a registry has them, %s", Plural(s.Originals, "layer"), ui.Bytes(s.OriginalBytes))
 	}

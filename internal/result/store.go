@@ -19,7 +19,9 @@ type Store struct {
 	OK     bool   `json:"ok"`
 	Images int    `json:"images"`
 	Layers int    `json:"layers"`
-	Bytes  int64  `json:"bytes"`
+	// Artifacts are the OCI artifacts, which are not among the images.
+	Artifacts int   `json:"artifacts,omitempty"`
+	Bytes     int64 `json:"bytes"`
 	// Originals are the layers that are whole as a registry has them.
 	Originals *Originals    `json:"originals,omitempty"`
 	Damage    []StoreDamage `json:"damage"`
@@ -50,7 +52,7 @@ type StoreDamage struct {
 // NewStore describes what a verification of the store at path found.
 func NewStore(path string, rep *image.Verified) *Store {
 	out := &Store{
-		Store: path, OK: len(rep.Findings) == 0, Images: rep.Images, Layers: rep.Layers, Bytes: rep.Bytes,
+		Store: path, OK: len(rep.Findings) == 0, Images: rep.Images, Artifacts: rep.Artifacts, Layers: rep.Layers, Bytes: rep.Bytes,
 		Originals: countedOriginals(rep.Originals, rep.OriginalBytes),
 		Damage:    make([]StoreDamage, len(rep.Findings)), Hurt: append([]string{}, rep.Hurt...),
 	}
@@ -71,6 +73,7 @@ func NewStore(path string, rep *image.Verified) *Store {
 func (r *Store) Repair(after *Store, res *install.Result) {
 	r.OK, r.Repaired, r.Left, r.Seal = after.OK, after.OK, after.Damage, res.Seal
 	r.Images, r.Layers, r.Bytes, r.Originals = after.Images, after.Layers, after.Bytes, after.Originals
+	r.Artifacts = after.Artifacts
 	r.Image, r.Digest, r.Recorded = after.Image, after.Digest, after.Recorded
 	r.Taken, r.Extracted = res.Taken, res.Extracted
 }
@@ -105,6 +108,9 @@ func (r *Store) WriteText(w io.Writer) error {
 	default:
 		p.line("OK: %s in %s, %s; every file is what its layer's diff ID says", Plural(r.Images, "image"),
 			Plural(r.Layers, "layer"), ui.Bytes(r.Bytes))
+	}
+	if r.OK && r.Artifacts > 0 {
+		p.line("%s in the store of artifacts", Plural(r.Artifacts, "OCI artifact"))
 	}
 	if r.OK {
 		r.Originals.Line(p.line)

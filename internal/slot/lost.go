@@ -30,7 +30,7 @@ func (l *lost) keep(s *store.Store) {
 // each calls the functions with all names of a store's images and with the
 // digests of their manifests and lists.
 func each(s *store.Store, name func(string), manifest func(digest.Digest)) {
-	for _, r := range s.References {
+	for _, r := range slices.Concat(s.References, s.Artifacts) {
 		name(r.Name)
 		manifest(r.Digest)
 	}

@@ -23,7 +23,9 @@ func EmptyFiles() []File {
 }
 
 // Empty reports whether the store holds nothing.
-func (s *Store) Empty() bool { return len(s.Images) == 0 && len(s.Layers) == 0 }
+func (s *Store) Empty() bool {
+	return len(s.Images) == 0 && len(s.Layers) == 0 && len(s.Artifacts) == 0
+}
 
 // CheckLocks reports lock files that are missing, empty or no regular files.
 // Readers create missing ones, which a sealed store forbids: CRI-O would not

@@ -101,6 +101,11 @@ func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) (iter.Seq[
 		{Path: inventoryFile, Mode: metadataPublic, Content: inventory},
 		{Path: referencesFile, Mode: metadataPublic, Content: append(references, '\n')},
 	}
+	artifacts, err := p.artifactFiles()
+	if err != nil {
+		return nil, err
+	}
+	records = append(records, artifacts...)
 	return func(yield func(File) bool) {
 		for _, f := range records {
 			if !yield(f) {

@@ -23,6 +23,9 @@ type Store struct {
 	Layers []storage.Layer
 	// References are all names and what they name, sorted by name.
 	References []Reference
+	// Artifacts are the names of OCI artifacts and what they name, sorted by name; none of
+	// them has an ImageID.
+	Artifacts []Reference
 	// byDigest are the records whose big data has a manifest.
 	byDigest map[digest.Digest]*storage.Image
 }
@@ -48,6 +51,7 @@ func Open(fsys fs.FS) (*Store, error) {
 			}
 		}
 	}
+	s.Artifacts = readArtifacts(fsys)
 	err := readJSON(fsys, referencesFile, &s.References)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.References, err = s.namesAsReferences(), nil

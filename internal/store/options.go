@@ -77,6 +77,8 @@ type Counts struct {
 	// their length.
 	Originals     int
 	OriginalBytes int64
+	// Artifacts counts the OCI artifacts of the store, which are not among the Images.
+	Artifacts int
 	// Squashed counts files whose owner the user namespace does not know.
 	Squashed int64
 	// Skipped are images of other platforms.

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -28,6 +31,8 @@ type Original struct {
 	Size   int64
 	// Image is a reference that needs it, for messages.
 	Image string
+	// Small says that the source has it among its small blobs.
+	Small bool
 }
 
 // Path returns where it is, below the store.
@@ -40,7 +45,7 @@ func OriginalPath(d digest.Digest) string { return path.Join(OriginalsDir, d.Enc
 func Originals(images []bundle.Image) []Original {
 	byDigest := make(map[digest.Digest]Original)
 	for i := range images {
-		if images[i].Original {
+		if images[i].Exact() {
 			addOriginals(byDigest, &images[i])
 		}
 	}
@@ -64,7 +69,7 @@ func sortedOriginals(byDigest map[digest.Digest]Original) []Original {
 // addOriginals adds what is kept of img. Its manifest, which is proven, has the sizes: two
 // for one digest are refused.
 func (p *planner) addOriginals(img *bundle.Image) error {
-	if !img.Original {
+	if !img.Exact() {
 		return nil
 	}
 	for _, l := range img.Layers {
@@ -73,7 +78,24 @@ func (p *planner) addOriginals(img *bundle.Image) error {
 		}
 	}
 	addOriginals(p.originals, img)
+	for _, l := range img.Layers {
+		o := p.originals[l.Digest]
+		o.Small = p.blobs[l.Digest].Kind.Small()
+		p.originals[l.Digest] = o
+	}
 	return nil
+}
+
+// OpenSource opens the original in the source. The bytes are not proven.
+func (o Original) OpenSource(ctx context.Context, src Source) (io.ReadCloser, error) {
+	if !o.Small {
+		return src.OpenLayerUnverified(ctx, o.Digest)
+	}
+	data, err := src.ReadBlob(ctx, o.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
 // OpenOriginal opens the layer that the registry has under d, if the store keeps it: else

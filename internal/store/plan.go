@@ -27,6 +27,9 @@ type Plan struct {
 	Attachments []digest.Digest
 	// Originals are the layers that are kept as the registry has them, sorted by digest.
 	Originals []Original
+	// Artifacts are those of the inventory's images that are no container images, sorted by
+	// reference.
+	Artifacts []Artifact
 	// Skipped are the inventory's images that are for other platforms than the
 	// node's, where the same reference has one for the node.
 	Skipped []bundle.Image

@@ -39,6 +39,9 @@ func (p *planner) add(ctx context.Context, src Metadata, img *bundle.Image) erro
 	if err != nil {
 		return err
 	}
+	if img.Artifact {
+		return p.addArtifact(ctx, src, img, proof.Manifest)
+	}
 	created, err := createdAt(proof.Config)
 	if err != nil {
 		return damaged("reading configuration", img.Config.Digest, img, err)

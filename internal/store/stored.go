@@ -39,19 +39,27 @@ func OpenStored(fsys fs.FS) (*Stored, error) {
 	s := &Stored{fsys: fsys, inv: inv, raw: raw, paths: make(map[digest.Digest]string)}
 	for i := range inv.Images {
 		img := &inv.Images[i]
+		if img.Artifact {
+			s.addArtifact(img)
+			continue
+		}
 		folder := path.Join(ImagesDir, img.Config.Digest.Encoded())
 		s.paths[img.Digest] = path.Join(folder, bigDataFile(manifestKey(img.Digest)))
 		s.paths[img.Config.Digest] = path.Join(folder, bigDataFile(img.Config.Digest.String()))
 		if img.Index != "" {
 			s.paths[img.Index] = path.Join(folder, bigDataFile(manifestKey(img.Index)))
 		}
-		for _, a := range img.Attachments {
-			for _, d := range append([]digest.Digest{a.Digest}, a.Blobs...) {
-				s.paths[d] = path.Join(attachmentsDir, d.Encoded())
-			}
-		}
+		s.addAttachments(img)
 	}
 	return s, nil
+}
+
+func (s *Stored) addAttachments(img *bundle.Image) {
+	for _, a := range img.Attachments {
+		for _, d := range append([]digest.Digest{a.Digest}, a.Blobs...) {
+			s.paths[d] = path.Join(attachmentsDir, d.Encoded())
+		}
+	}
 }
 
 // Inventory implements Metadata.

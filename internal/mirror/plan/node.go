@@ -11,7 +11,7 @@ import (
 func originals(images []bundle.Image) (n int64) {
 	seen := make(map[digest.Digest]bool)
 	for i := range images {
-		if !images[i].Original {
+		if !images[i].Exact() {
 			continue
 		}
 		for _, l := range images[i].Layers {

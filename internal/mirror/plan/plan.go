@@ -157,7 +157,7 @@ func Make(in Input) (*Plan, error) {
 	if l.plain.size >= enough {
 		ratio = float64(l.plain.plain) / float64(l.plain.size)
 	}
-	plain := l.plain.plain + int64(ratio*float64(p.LayerBytes-l.plain.size))
+	plain := l.plain.plain + int64(ratio*float64(p.LayerBytes-l.plain.size-l.artifacts))
 	kept := originals(in.Images)
 	p.Node = Node{
 		Dir: int64(dirRatio*float64(plain)) + in.AttachmentBytes + kept, Image: plain + in.AttachmentBytes + kept,
@@ -240,6 +240,8 @@ type layerSums struct {
 	// missingOriginal is the part of missingSize that is kept as a registry has it.
 	missingOriginal int64
 	kept            int64
+	// artifacts are the layers of artifacts, which are not unpacked.
+	artifacts int64
 }
 
 // sumLayers fills in what the manifests and the work directory say.
@@ -268,6 +270,9 @@ func sumLayers(in Input, p *Plan) layerSums {
 				state = in.State(layer)
 				states[layer.Digest] = state
 				l.add(p, layer.Size, state)
+				if in.Images[i].Artifact {
+					l.artifacts += layer.Size
+				}
 				if layer.Original && !state.Based && !state.Done {
 					l.missingOriginal += layer.Size
 				}

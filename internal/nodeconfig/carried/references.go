@@ -15,12 +15,15 @@ import (
 
 // Contents are the images of a bundle, as configuration needs them.
 type Contents struct {
-	// All are the references by digest, sorted, and what their layers take unpacked.
+	// All are the references of container images by digest, sorted, and what their layers take
+	// unpacked.
 	All Images
 	// OS are those of operating systems; Originals says that the bundle keeps the layers of
 	// all of them as a registry has them.
 	OS        Images
 	Originals bool
+	// Artifacts says that the bundle has OCI artifacts besides.
+	Artifacts bool
 }
 
 // Images are references, and what their layers take unpacked, in bytes.
@@ -42,13 +45,17 @@ func Read(ctx context.Context, path string) (Contents, error) {
 func contents(inv *bundle.Inventory) Contents {
 	var systems []bundle.Image
 	originals := true
-	for _, img := range inv.Images {
+	pinned := slices.DeleteFunc(slices.Clone(inv.Images), func(img bundle.Image) bool { return img.Artifact })
+	for _, img := range pinned {
 		if img.Role == bundle.RoleOS {
 			systems = append(systems, img)
 			originals = originals && img.Original
 		}
 	}
-	return Contents{All: images(inv.Images), OS: images(systems), Originals: originals && len(systems) > 0}
+	return Contents{
+		All: images(pinned), OS: images(systems), Originals: originals && len(systems) > 0,
+		Artifacts: inv.HasArtifact(),
+	}
 }
 
 func images(all []bundle.Image) Images {

@@ -22,6 +22,8 @@ const (
 	// PinsFile is the drop-in of CRI-O with the pinned images. Arrays of drop-ins
 	// replace each other: this one comes last.
 	PinsFile = "/etc/crio/crio.conf.d/99-zzz-nodeseal-pins.conf"
+	// ArtifactsFile is the drop-in of CRI-O with the stores of OCI artifacts.
+	ArtifactsFile = "/etc/crio/crio.conf.d/99-nodeseal-artifacts.conf"
 	// TmpfilesFile makes the empty slots at boot.
 	TmpfilesFile = "/etc/tmpfiles.d/nodeseal.conf"
 	// NameserverFile is the drop-in of NetworkManager with the nameserver.
@@ -69,6 +71,8 @@ type Settings struct {
 	Registries []File
 	// Pins are references, or what they begin with and "*".
 	Pins []string
+	// Artifacts has CRI-O look for OCI artifacts in the slots, with a drop-in of its own.
+	Artifacts bool
 	// Nameserver is the only nameserver of a machine that has none; the zero value
 	// leaves the node's alone.
 	Nameserver netip.Addr
@@ -135,6 +139,13 @@ func (s Settings) Files() ([]File, error) {
 			return nil, err
 		}
 		add(PinsFile, conf)
+	}
+	if s.Artifacts {
+		conf, err := artifactsConf(s.Stores())
+		if err != nil {
+			return nil, err
+		}
+		add(ArtifactsFile, conf)
 	}
 	if s.Nameserver.IsValid() {
 		add(NameserverFile, nameserverConf(s.Nameserver))

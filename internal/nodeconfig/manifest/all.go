@@ -24,6 +24,8 @@ type Options struct {
 	RuntimeConfig bool
 	// Pinned makes PinnedImageSets; Settings.Pins must be empty or cover all of them.
 	Pinned PinnedImages
+	// Artifacts has the ContainerRuntimeConfig name the slots as stores of OCI artifacts too.
+	Artifacts bool
 	// OS says what the nodes will have of operating systems.
 	OS OperatingSystems
 	// Signatures are those of release images; there may be none.
@@ -88,7 +90,7 @@ func All(o Options) ([]File, error) {
 			err = add("30-machineconfig-"+pool+".yaml", content, e)
 		}
 		if err == nil && o.RuntimeConfig {
-			content, e := ContainerRuntimeConfig(pool, o.Version, o.Settings)
+			content, e := ContainerRuntimeConfig(pool, o.Version, o.Settings, o.Artifacts)
 			err = add("40-containerruntimeconfig-"+pool+".yaml", content, e)
 		}
 		if err == nil && len(o.Pinned.Refs) > 0 {

@@ -97,7 +97,7 @@ func everything(t *testing.T) map[string][]byte {
 	bare.StorageConf, bare.Pins = nil, nil
 	content, err := MachineConfig("worker", full)
 	add("machineconfig.yaml", content, err)
-	content, err = ContainerRuntimeConfig("infra", version(t, "4.23"), bare)
+	content, err = ContainerRuntimeConfig("infra", version(t, "4.23"), bare, false)
 	add("containerruntimeconfig.yaml", content, err)
 	content, err = PinnedImageSets("master", version(t, "4.19.12"), PinnedImages{images(3), 3_210_000_000})
 	add("pinnedimageset.yaml", content, err)

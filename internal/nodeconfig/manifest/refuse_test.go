@@ -35,7 +35,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"template before 4.16", "--from", second(StorageConf(v("4.15"), nil))},
 		{"frozen storage.conf", "/var/run/containers/storage", second(StorageConf(v("4.16"), frozen))},
-		{"CRC in 4.22", "Technology Preview", second(ContainerRuntimeConfig("worker", v("4.22"), settings(t)))},
+		{"CRC in 4.22", "Technology Preview", second(ContainerRuntimeConfig("worker", v("4.22"), settings(t), false))},
 		{"policy in 4.16", "4.17", second(NodeDisruptionPolicy(v("4.16"), settings(t)))},
 		{"pinned set in 4.15", "4.16", second(PinnedImageSets("worker", v("4.15"), PinnedImages{Refs: images(1)}))},
 		{"pinned set of nothing", "--bundle", second(PinnedImageSets("worker", v("4.19"), PinnedImages{}))},

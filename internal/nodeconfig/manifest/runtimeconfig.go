@@ -18,7 +18,8 @@ type labelSelector struct {
 }
 
 type runtimeConfigSet struct {
-	Stores []storePath `json:"additionalImageStores"`
+	Stores    []storePath `json:"additionalImageStores"`
+	Artifacts []storePath `json:"additionalArtifactStores,omitempty"`
 }
 
 type storePath struct {
@@ -26,9 +27,9 @@ type storePath struct {
 }
 
 // ContainerRuntimeConfig returns the object that has the machine-config-operator
-// itself name the slots in storage.conf. The MachineConfig must not carry a
+// itself name the slots in storage.conf, and with artifacts in CRI-O's configuration. The MachineConfig must not carry a
 // storage.conf then.
-func ContainerRuntimeConfig(pool string, v Version, s machine.Settings) ([]byte, error) {
+func ContainerRuntimeConfig(pool string, v Version, s machine.Settings, artifacts bool) ([]byte, error) {
 	if err := CheckPool(pool); err != nil {
 		return nil, err
 	}
@@ -47,6 +48,9 @@ func ContainerRuntimeConfig(pool string, v Version, s machine.Settings) ([]byte,
 	}
 	for _, store := range s.Stores() {
 		crc.Spec.Config.Stores = append(crc.Spec.Config.Stores, storePath{store})
+		if artifacts {
+			crc.Spec.Config.Artifacts = append(crc.Spec.Config.Artifacts, storePath{store})
+		}
 	}
 	return encode(crc)
 }

@@ -25,7 +25,7 @@ const (
 	minorTemplate   = 16 // the storage.conf that is built in
 	minorPinnedTech = 16 // PinnedImageSet v1alpha1
 	minorDisruption = 17 // NodeDisruptionPolicy
-	minorStores     = 23 // additionalImageStores of a ContainerRuntimeConfig
+	minorStores     = 23 // additionalImageStores and additionalArtifactStores of a ContainerRuntimeConfig
 )
 
 // storageTemplate is the machine-config-operator's storage.conf since 4.16.

@@ -79,7 +79,7 @@ func (im *importer) originalPath(d digest.Digest) string {
 
 // writeOriginal copies an original out of the source, and proves it.
 func (im *importer) writeOriginal(ctx context.Context, o store.Original) (err error) {
-	raw, err := im.src.OpenLayerUnverified(ctx, o.Digest)
+	raw, err := o.OpenSource(ctx, im.src)
 	if err != nil {
 		return fmt.Errorf("opening its blob: %w", err)
 	}

@@ -76,7 +76,7 @@ func (im *importer) writeOriginal(ctx context.Context, w *erofs.Writer, o *origi
 			}
 		}
 	}
-	raw, err := im.src.OpenLayerUnverified(ctx, o.Digest)
+	raw, err := o.OpenSource(ctx, im.src)
 	if err != nil {
 		return fmt.Errorf("opening its blob: %w", err)
 	}

@@ -47,7 +47,7 @@ func (c *checker) files() error {
 // wantedFiles returns all files by path, with their folders.
 func (c *checker) wantedFiles() (map[string]store.File, error) {
 	files := slices.Values(store.EmptyFiles())
-	if len(c.plan.Layers) > 0 || len(c.plan.Images) > 0 {
+	if len(c.plan.Layers) > 0 || len(c.plan.Images) > 0 || len(c.plan.Artifacts) > 0 {
 		c.borrowFacts()
 		raw, err := safefile.ReadFile(filepath.Join(c.dir, store.OwnDir, "inventory.json"), bundle.MaxInventory)
 		if err != nil {
@@ -63,6 +63,11 @@ func (c *checker) wantedFiles() (map[string]store.File, error) {
 			if _, ok := want[up]; !ok {
 				want[up] = store.File{Path: up, Mode: folderMode, Dir: true}
 			}
+		}
+	}
+	for _, f := range store.EmptyFiles() {
+		if f.Dir { // also where no layer is in it
+			want[f.Path] = f
 		}
 	}
 	for f := range files {
@@ -147,8 +152,16 @@ func (c *checker) hurtByFile(name string) {
 		c.bad[layerID] = true
 		return
 	}
+	inArtifacts := strings.HasPrefix(name, store.ArtifactsDir+"/")
+	for _, img := range c.plan.Artifacts {
+		if !inImages && (!inArtifacts || !strings.Contains(name, "/blobs/") || img.Has(path.Base(name))) {
+			for _, n := range append([]string{img.Ref}, img.Names...) {
+				c.hurt[n] = true
+			}
+		}
+	}
 	for _, img := range c.plan.Images {
-		if !inImages || !inFolder || img.ID == id {
+		if !inArtifacts && (!inImages || !inFolder || img.ID == id) {
 			for _, n := range img.Names {
 				c.hurt[n] = true
 			}
@@ -161,6 +174,9 @@ func (c *checker) foreign(want map[string]store.File) error {
 	own := make(map[string]bool)
 	for _, o := range c.originals() {
 		own[o.Path()] = true
+	}
+	if c.empty {
+		own[store.ArtifactsDir] = true // CRI-O makes it, of whose artifact stores this is one
 	}
 	for _, l := range c.plan.Layers {
 		own[store.DiffDir(l.ID)] = true

@@ -28,7 +28,7 @@ func (c *checker) originals() []store.Original {
 func keeping(images []*bundle.Image) map[digest.Digest][]string {
 	out := make(map[digest.Digest][]string)
 	for _, img := range images {
-		if !img.Original {
+		if !img.Exact() {
 			continue
 		}
 		for _, l := range img.Layers {

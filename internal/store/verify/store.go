@@ -43,6 +43,8 @@ type Report struct {
 	// Originals and OriginalBytes count the layers that are kept as the registry has them.
 	Originals     int
 	OriginalBytes int64
+	// Artifacts counts the OCI artifacts, which are not among the Images.
+	Artifacts int
 	// Findings are sorted by path. None means that the store is whole.
 	Findings []Finding
 	// Hurt are the names of images that a finding touches, sorted.
@@ -57,6 +59,8 @@ type checker struct {
 	dir  string
 	opts Options
 	plan *store.Plan // nil where it cannot be made
+	// empty says that nothing was imported: the store has no inventory.
+	empty bool
 	// keeping are the references of images, by layer that is kept as the registry has it.
 	keeping map[digest.Digest][]string
 	layers  []storedLayer
@@ -148,7 +152,7 @@ func (c *checker) metadata(ctx context.Context) error {
 			}
 			c.layers = append(c.layers, sl)
 		}
-		c.report.Images = len(c.plan.Images)
+		c.report.Images, c.report.Artifacts = len(c.plan.Images), len(c.plan.Artifacts)
 		return nil
 	}
 	st, err := store.Open(fsys)
@@ -167,7 +171,7 @@ func (c *checker) metadata(ctx context.Context) error {
 func (c *checker) noInventory(fsys fs.FS, cause error) {
 	st, err := store.Open(fsys)
 	if err == nil && st.Empty() {
-		c.plan = new(store.Plan)
+		c.plan, c.empty = new(store.Plan), true
 		return
 	}
 	c.finding(store.OwnDir+"/inventory.json", fmt.Errorf("it is missing, or nodeseal did not make the store: %w", cause))

@@ -1,0 +1,143 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/ocp"
+)
+
+// errShared is wrapped where an artifact and an image have one blob for two things.
+var errShared = errors.New("an artifact has the layer of an image as its configuration")
+
+// artifact describes the artifact of a manifest, as image does an image. Of its
+// configuration nothing is read.
+func (r *run) artifact(ctx context.Context, ref string, manifest []byte, mediaType string) (bundle.Image, error) {
+	img, err := bundle.DescribeArtifact(manifest, mediaType)
+	if err != nil {
+		return bundle.Image{}, err
+	}
+	if _, err := r.fetchSmall(ctx, ref, img.Config.Digest, img.Config.Size); err != nil {
+		return bundle.Image{}, fmt.Errorf("configuration: %w", err)
+	}
+	return img, r.work.PutSmall(img.Digest, manifest)
+}
+
+// artifactLayers are the layers of the artifacts.
+func artifactLayers(images []bundle.Image) map[digest.Digest]bool {
+	out := make(map[digest.Digest]bool)
+	for i := range images {
+		for _, l := range images[i].Layers {
+			if images[i].Artifact {
+				out[l.Digest] = true
+			}
+		}
+	}
+	return out
+}
+
+// artifactsLast returns the images, and then the artifacts: a layer that both have is fetched
+// as the image's, of which more has to be known.
+func artifactsLast(images []bundle.Image) []bundle.Image {
+	out := slices.Clone(images)
+	slices.SortStableFunc(out, func(a, b bundle.Image) int {
+		switch {
+		case a.Artifact == b.Artifact:
+			return 0
+		case b.Artifact:
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// sayArtifacts says which nodes read the artifacts. They are carried in any case: a registry
+// of the site, or a later release, may have a use for them.
+func (r *run) sayArtifacts(images []bundle.Image) {
+	n := 0
+	for i := range images {
+		if images[i].Artifact {
+			n++
+		}
+	}
+	if n == 0 {
+		return
+	}
+	version, known := ocp.Version{}, false
+	if r.o.Release != nil {
+		version, known = ocp.Read(r.o.Release.Version)
+	}
+	switch {
+	case known && !version.ReadsArtifacts():
+		r.o.Progress.Warn(fmt.Sprintf("%d OCI artifacts are carried, but nothing on nodes of OpenShift %s reads them: CRI-O mounts artifacts from %s on",
+			n, version, ocp.FirstArtifacts()))
+	case !known:
+		r.o.Progress.Warn(fmt.Sprintf("%d OCI artifacts are carried: CRI-O mounts artifacts from 1.35 (OpenShift %s) on, nothing on earlier nodes reads them",
+			n, ocp.FirstArtifacts()))
+	}
+}
+
+// addArtifacts adds the blobs of the artifacts. It comes last: a blob has one kind, and what
+// an image or an attachment has is theirs. The small ones go first, because they are read
+// whole: an empty configuration is often a layer too.
+func (a *assembly) addArtifacts(images []bundle.Image) error {
+	for i := range images {
+		img := &images[i]
+		if !img.Artifact {
+			continue
+		}
+		small := []struct {
+			digest digest.Digest
+			kind   bundle.BlobKind
+		}{{img.Digest, bundle.KindManifest}, {img.Config.Digest, bundle.KindConfig}, {img.Index, bundle.KindIndex}}
+		for _, s := range small {
+			if s.digest == "" {
+				continue
+			}
+			_, based := a.based[s.digest]
+			if b, ok := a.blobs[s.digest]; based || ok && !b.Kind.Small() {
+				return &ImageError{Ref: img.Ref, Err: fmt.Errorf("%w: %s", errShared, s.digest)}
+			}
+			if err := a.addSmall(s.digest, s.kind); err != nil {
+				return &ImageError{Ref: img.Ref, Err: err}
+			}
+		}
+	}
+	for i := range images {
+		for _, l := range images[i].Layers {
+			if !images[i].Artifact {
+				continue
+			}
+			if err := a.addArtifactLayer(l); err != nil {
+				return &ImageError{Ref: images[i].Ref, Err: err}
+			}
+		}
+	}
+	return nil
+}
+
+func (a *assembly) addArtifactLayer(l bundle.Layer) error {
+	if _, ok := a.blobs[l.Digest]; ok {
+		return nil
+	}
+	if _, ok := a.based[l.Digest]; ok {
+		return nil
+	}
+	if b, ok := a.since.layer(l.Digest, true); ok {
+		a.based[l.Digest] = b
+		return nil
+	}
+	rec := a.work.Record(l.Digest, l.Digest, bundle.Original)
+	if rec == nil {
+		return fmt.Errorf("layer %s: the work directory lost it", l.Digest)
+	}
+	a.places[l.Digest] = place{l.Digest, l.Digest, bundle.Original, false, rec.Size}
+	a.blobs[l.Digest] = bundle.Blob{Digest: l.Digest, Size: rec.Size, Kind: bundle.KindArtifact}
+	return nil
+}
