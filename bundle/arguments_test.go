@@ -258,6 +258,7 @@ func bundleArguments() map[string]func() error {
 			return err
 		}),
 		"bundle.Image.Exact":           nil,
+		"bundle.Layer.RegistrySize":    nil,
 		"bundle.Inventory.HasArtifact": nil,
 		"bundle.Image.Signed":          nil,
 		"bundle.Inventory.HasReadable": nil,

@@ -96,7 +96,7 @@ func (inv *Inventory) HasArtifact() bool {
 // checkArtifactLayer holds a layer of an artifact to what every such layer is: one blob, in
 // the form that the registry has.
 func checkArtifactLayer(l Layer) error {
-	if l.DiffID != l.Digest || l.DiffSize != 0 || !l.Original {
+	if l.DiffID != l.Digest || l.DiffSize != 0 || l.TrueSize != 0 || !l.Original {
 		return fmt.Errorf("layer %s of an artifact is not held original, as what it is", l.Digest)
 	}
 	return nil

@@ -14,6 +14,14 @@ func (inv *Inventory) LayerBlob(l Layer) digest.Digest {
 	return l.Digest
 }
 
+// RegistrySize is how long the registry's bytes of the layer are.
+func (l Layer) RegistrySize() int64 {
+	if l.TrueSize > 0 {
+		return l.TrueSize
+	}
+	return l.Size
+}
+
 // ImageBlobs returns the digests of all blobs that img needs, without file
 // tables: manifest, list, configuration, layers and attachments.
 func (inv *Inventory) ImageBlobs(img *Image) []digest.Digest {

@@ -138,9 +138,11 @@ type Config struct {
 // Layer is one layer of an image, base first.
 type Layer struct {
 	// Digest, Size and MediaType are the manifest's: the registry's bytes.
-	Digest    digest.Digest `json:"digest"`
-	Size      int64         `json:"size"`
-	MediaType string        `json:"mediaType"`
+	Digest digest.Digest `json:"digest"`
+	Size   int64         `json:"size"`
+	// TrueSize is how long the registry's bytes are where the manifest says it wrongly, else 0.
+	TrueSize  int64  `json:"trueSize,omitempty"`
+	MediaType string `json:"mediaType"`
 	// DiffID is the digest of the plain tar, DiffSize its length in bytes.
 	// DiffSize is 0 where it is not known (original layers).
 	DiffID   digest.Digest `json:"diffID"`
@@ -340,7 +342,7 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 				return err
 			}
 		}
-		if l.Size < 0 || l.DiffSize < 0 || l.Size > MaxBlob || l.DiffSize > MaxBlob {
+		if min(l.Size, l.DiffSize, l.TrueSize) < 0 || max(l.Size, l.DiffSize, l.TrueSize) > MaxBlob {
 			return fmt.Errorf("layer %s: %d bytes, unpacked %d", l.Digest, l.Size, l.DiffSize)
 		}
 		if img.Original && !l.Original {

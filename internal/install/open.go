@@ -111,11 +111,14 @@ func (s *Source) openBundle() (err error) {
 	}
 	want, lacks := s.opts.wanted(s.src.Inventory())
 	if len(lacks) > 0 {
-		noun := "references"
+		noun, where := "references", "the list"
+		if s.opts.Images == nil {
+			where = "--without"
+		}
 		if len(lacks) == 1 {
 			noun = "reference"
 		}
-		return fmt.Errorf("importing %s: %d %s %w:\n  %s", s.path, len(lacks), noun, ErrLacks, strings.Join(lacks, "\n  "))
+		return fmt.Errorf("importing %s: %d %s of %s %w:\n  %s", s.path, len(lacks), noun, where, ErrLacks, strings.Join(lacks, "\n  "))
 	}
 	if s.src, err = store.Part(s.src, want); err != nil {
 		return fmt.Errorf("importing %s: %w", s.path, err)

@@ -228,6 +228,7 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 	if form != bundle.Original {
 		l.DiffSize = rec.PlainSize()
 	}
+	l.TrueSize = rec.TrueSize
 	if _, ok := a.blobs[blob]; ok {
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
 	"github.com/nodeseal/nodeseal/internal/mirror/sample"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
+	"github.com/nodeseal/nodeseal/internal/pull"
 )
 
 // Estimate resolves every entry of list, and says what Run would do with the same
@@ -109,7 +110,10 @@ func (r *run) sample(ctx context.Context, images []bundle.Image, now func() time
 
 // openSample opens the plain bytes of a layer.
 func (r *run) openSample(ctx context.Context, j *job) (io.ReadCloser, func() int64, error) {
-	body, err := r.src.Blob(ctx, j.refs[0], j.layer.Digest, j.layer.Size, 0)
+	body, err := r.openBlob(ctx, j.refs[0], j, 0)
+	if errors.Is(err, pull.ErrNotFound) && r.elsewhere(j) {
+		body, err = r.openBlob(ctx, j.refs[0], j, 0)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -253,7 +253,7 @@ func (r *run) openCompressed(ctx context.Context, ref string, j *job) (*compress
 			return nil, err
 		}
 	}
-	body, err := r.src.Blob(ctx, ref, l.Digest, l.Size, c.resumed)
+	body, err := r.openBlob(ctx, ref, j, c.resumed)
 	if err != nil {
 		if c.kept != nil {
 			c.kept.Close()

@@ -22,9 +22,15 @@ type job struct {
 	blob digest.Digest
 	// refs are the images that need it, any of whose repositories has it.
 	refs []string
+	// manifest is of the first of them. urls are what it says of where the layer is besides,
+	// once the registry was asked in vain.
+	manifest digest.Digest
+	urls     []string
 	// also are layers with other compressed digests and the same blob. They
 	// are verified too, after this one.
 	also []*job
+	// resized says that the size of layer is not the manifest's.
+	resized bool
 	// seen is how many bytes of it were reported as progress: what is fetched
 	// again does not count again.
 	seen int64
@@ -57,7 +63,7 @@ func (r *run) jobs(images []bundle.Image) []*job {
 			if _, ok := r.since.proven(l, blob, r.isRaw(l)); ok {
 				continue
 			}
-			j := &job{layer: l, blob: blob, refs: []string{img.Ref}}
+			j := &job{layer: l, blob: blob, refs: []string{img.Ref}, manifest: img.Digest}
 			byDigest[l.Digest] = j
 			if first, ok := byBlob[j.blob]; ok {
 				first.also = append(first.also, j)
@@ -198,9 +204,15 @@ func (r *run) make(ctx context.Context, j *job) (*made, error) {
 			r.src.Reject(j.layer.Digest) // another endpoint may have the right bytes
 			err = fetch()
 		}
+		if errors.Is(err, pull.ErrNotFound) && r.elsewhere(j) {
+			err = fetch()
+		}
 		if !errors.Is(err, pull.ErrNotFound) {
 			break
 		}
+	}
+	if err == nil && j.resized {
+		m.record.TrueSize = j.layer.Size
 	}
 	if errors.Is(err, pull.ErrNotFound) && bundle.IsForeign(j.layer.MediaType) {
 		err = fmt.Errorf("%w: %w", bundle.ErrForeignLayer, err)
@@ -226,7 +238,7 @@ func (r *run) resize(ctx context.Context, ref string, j *job) bool {
 		return false
 	}
 	r.o.Progress.Warn(fmt.Sprintf("%s says that layer %s has %d bytes: it has %d", ref, j.layer.Digest, j.layer.Size, size))
-	j.layer.Size = size
+	j.layer.Size, j.resized = size, true
 	return true
 }
 

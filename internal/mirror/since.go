@@ -37,6 +37,8 @@ type since struct {
 	pairs map[layerPair]bool
 	// sizes are the lengths of plain tars, by diff ID; 0 where it is not known.
 	sizes map[digest.Digest]int64
+	// trueSizes are those of the registry's bytes, where a manifest says them wrongly.
+	trueSizes map[digest.Digest]int64
 }
 
 type layerPair struct{ digest, diffID digest.Digest }
@@ -48,7 +50,7 @@ func newSince(s *Since, form bundle.LayerForm) (*since, error) {
 	if s.Inventory.Layers != form {
 		return nil, &FormError{Since: s.Inventory.Layers, Wanted: form}
 	}
-	out := &since{Since: *s, blobs: make(map[digest.Digest]bundle.Blob), pairs: make(map[layerPair]bool), sizes: make(map[digest.Digest]int64)}
+	out := &since{Since: *s, blobs: make(map[digest.Digest]bundle.Blob), pairs: make(map[layerPair]bool), sizes: make(map[digest.Digest]int64), trueSizes: make(map[digest.Digest]int64)}
 	for _, b := range s.Inventory.Blobs {
 		if !b.Kind.Small() && b.Lost == "" {
 			out.blobs[b.Digest] = b
@@ -57,6 +59,7 @@ func newSince(s *Since, form bundle.LayerForm) (*since, error) {
 	for i := range s.Inventory.Images {
 		for _, l := range s.Inventory.Images[i].Layers {
 			out.pairs[layerPair{l.Digest, l.DiffID}] = true
+			out.trueSizes[l.Digest] = l.TrueSize
 			out.sizes[l.DiffID] = max(out.sizes[l.DiffID], l.DiffSize)
 		}
 	}
@@ -99,6 +102,7 @@ func (a *assembly) addBased(l *bundle.Layer, blob digest.Digest, form bundle.Lay
 	case workdir.Kept:
 		l.DiffSize = a.since.sizes[l.DiffID]
 	}
+	l.TrueSize = a.since.trueSizes[l.Digest]
 	a.based[blob] = b
 	if b.Table != "" {
 		a.based[b.Table] = a.since.blobs[b.Table]

@@ -66,7 +66,7 @@ func (p *planner) addDigestLayers() {
 		recorded[key] = true
 		twin := *first[c.layer.DiffID]
 		twin.ID, twin.Image = digestLayerID(c.layer.DiffID, c.layer.Digest), c.image
-		twin.Compressed, twin.CompressedSize, twin.MediaType = c.layer.Digest, c.layer.Size, c.layer.MediaType
+		twin.Compressed, twin.CompressedSize, twin.MediaType = c.layer.Digest, c.layer.RegistrySize(), c.layer.MediaType
 		p.plan.Layers = append(p.plan.Layers, &twin)
 	}
 }

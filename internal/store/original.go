@@ -55,7 +55,7 @@ func Originals(images []bundle.Image) []Original {
 func addOriginals(to map[digest.Digest]Original, img *bundle.Image) {
 	for _, l := range img.Layers {
 		if _, ok := to[l.Digest]; !ok {
-			to[l.Digest] = Original{Digest: l.Digest, Size: l.Size, Image: img.Ref}
+			to[l.Digest] = Original{Digest: l.Digest, Size: l.RegistrySize(), Image: img.Ref}
 		}
 	}
 }
@@ -73,8 +73,8 @@ func (p *planner) addOriginals(img *bundle.Image) error {
 		return nil
 	}
 	for _, l := range img.Layers {
-		if old, ok := p.originals[l.Digest]; ok && old.Size != l.Size {
-			return damaged("reading inventory", l.Digest, img, fmt.Errorf("the layer has two sizes, %d and %d", old.Size, l.Size))
+		if old, ok := p.originals[l.Digest]; ok && old.Size != l.RegistrySize() {
+			return damaged("reading inventory", l.Digest, img, fmt.Errorf("the layer has two sizes, %d and %d", old.Size, l.RegistrySize()))
 		}
 	}
 	addOriginals(p.originals, img)

@@ -116,7 +116,7 @@ func (p *planner) addLayers(img *bundle.Image) (*Layer, error) {
 			at := p.locate(l)
 			layer = &Layer{
 				ID: id, Parent: top, DiffID: l.DiffID, DiffSize: l.DiffSize,
-				Compressed: l.Digest, CompressedSize: l.Size, MediaType: l.MediaType,
+				Compressed: l.Digest, CompressedSize: l.RegistrySize(), MediaType: l.MediaType,
 				Blob: at.Blob, Table: at.Table, BlobSize: at.Size, Image: img.Ref,
 			}
 			if top != nil {

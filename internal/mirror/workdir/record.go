@@ -33,6 +33,8 @@ type Record struct {
 	Size int64         `json:"size"`
 	// DiffSize is the length of the plain tar of a layer that is Kept.
 	DiffSize int64 `json:"diffSize,omitempty"`
+	// TrueSize is how long the registry's bytes are where the manifest says it wrongly.
+	TrueSize int64 `json:"trueSize,omitempty"`
 
 	Frames []seekable.Frame `json:"frames,omitempty"`
 	// Inline is the frames, where they are small; where there are no frames, the

@@ -107,6 +107,18 @@ func images(t testing.TB) []imageCase {
 	one("no size", func(d *draft) { d.configDesc["size"] = nil })
 	one("missing", func(d *draft) { d.configDesc["digest"] = digest.FromString("missing"); d.configDesc["size"] = 7 })
 
+	group = "artifacts"
+	of := func(configType, layerType string) func(d *draft) {
+		return func(d *draft) { d.configDesc["mediaType"], d.layerDesc["mediaType"] = configType, layerType }
+	}
+	one("a Helm chart", of("application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart.content.v1.tar+gzip"))
+	one("an empty configuration", of(v1.MediaTypeEmptyJSON, "text/plain"))
+	one("an odd configuration, layers of an image", of("application/x-model", v1.MediaTypeImageLayerGzip))
+	one("no layers", func(d *draft) { of("application/x-model", "")(d); d.manifest["layers"] = []any{} })
+	one("artifactType", func(d *draft) { of("application/x-model", "text/plain")(d); d.manifest["artifactType"] = "text/x" })
+	one("a wrong size of a layer", func(d *draft) { of("application/x-model", "text/plain")(d); d.layerDesc["size"] = 7 })
+	one("a Docker manifest", func(d *draft) { docker(d); of("application/x-model", "text/plain")(d) })
+
 	group = "types of layers"
 	for _, mt := range []any{
 		v1.MediaTypeImageLayer, v1.MediaTypeImageLayerZstd, dockerLayer, "application/octet-stream", nil, "application/x-tar",
