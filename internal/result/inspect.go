@@ -57,7 +57,7 @@ func (r Inspect) WriteText(w io.Writer) error {
 			p.block("  kept as a registry has it")
 		}
 		if img.Artifact {
-			pt.line("\t\t\t    an OCI artifact")
+			p.block("  an OCI artifact")
 		}
 		for _, name := range img.Names {
 			p.block("  also %s", name)
