@@ -20,9 +20,12 @@ GOLANGCI = $(shell golangci-lint version 2>/dev/null | grep -q ' $(GOLANGCI_VERS
 # The binary that the end-to-end tests drive.
 export NODESEAL_BIN ?= $(CURDIR)/bin/nodeseal
 
-# Tests that end a process at each of its steps, or make very many files: minutes, for what
-# few changes touch. They have a target of their own.
-SLOW := TestDeaths|TestKill|TestPowerCut|TestFailureAtEveryStep|TestBundleKilled|TestBundleSinceKilled|TestResume|TestManyEntries|TestManyEntriesInOneDirectory|TestThousandLayers
+# Tests that end a process at each of its steps, change every byte in turn, or make very
+# many files, and scripts that walk through all of a release's life: minutes, for what few
+# changes touch. They have a target of their own.
+SLOW := TestDeaths|TestKill|TestPowerCut|TestFailureAtEveryStep|TestBundleKilled|TestBundleSinceKilled|TestResume|TestManyEntries|TestManyEntriesInOneDirectory|TestThousandLayers|TestMostLayers|TestVerifyFindsFlippedBytes|TestUnsureRetireIsUndone|TestFailingSteps|TestReuseDamaged
+SLOW_SCRIPTS := sinceimport|dryrun|osimage|nothingchanged|faults|tworeleases
+SLOW_PATTERN := ^($(SLOW))$$|^TestScripts$$/^($(SLOW_SCRIPTS))$$
 
 # A limit that only a test that hangs runs into, also at a tenth of the speed.
 LIMIT := 90m
@@ -42,10 +45,10 @@ build: ## Build bin/nodeseal, one static binary
 	go build -trimpath -buildvcs=false -tags "$(TAGS)" -ldflags "$(STRIP) -X main.version=$(VERSION)" -o bin/nodeseal ./cmd/nodeseal
 
 test: ## Run the unit and command tests but the slow ones; Go is all they need (RUN selects)
-	go test -timeout $(LIMIT) -tags "$(TAGS)" -run '$(RUN)' $(if $(filter .,$(RUN)),-skip '^($(SLOW))$$') ./...
+	go test -timeout $(LIMIT) -tags "$(TAGS)" -run '$(RUN)' $(if $(filter .,$(RUN)),-skip '$(SLOW_PATTERN)') ./...
 
-slow: ## Run the slow tests: a process killed at every step, very many files
-	go test -timeout $(LIMIT) -tags "$(TAGS)" -run '^($(SLOW))$$' \
+slow: ## Run the slow tests: a process killed at every step, very many files, long walks
+	go test -timeout $(LIMIT) -tags "$(TAGS)" -run '$(SLOW_PATTERN)' \
 	  $$(grep -rlE --exclude-dir=deaths '^func ($(SLOW))\(' --include='*_test.go' ./bundle ./cmd ./internal | xargs -n1 dirname | sort -u)
 
 # cmd/nodeseal runs itself again for each command of its tests: under the detector that

@@ -23,8 +23,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// tree makes ROOT/x with files, and one outside that x has links to.
-func tree(t *testing.T, root string) (outside string) {
+// tree makes ROOT/x with files and many directories, and one outside that x has links to.
+func tree(t *testing.T, root string, many int) (outside string) {
 	t.Helper()
 	at := func(name string) string { return filepath.Join(root, "x", name) }
 	outside = filepath.Join(root, "outside")
@@ -33,7 +33,7 @@ func tree(t *testing.T, root string) (outside string) {
 	for _, name := range []string{at("file"), at("a/b/c/file"), filepath.Join(outside, "file")} {
 		must(t, os.WriteFile(name, []byte("x"), 0o600))
 	}
-	for i := range 3000 {
+	for i := range many {
 		must(t, os.Mkdir(at("a/b/"+strings.Repeat("n", 1+i%100)+string(rune('a'+i/100))), 0o755))
 	}
 	must(t, os.Symlink(outside, at("a/link")))
@@ -44,7 +44,7 @@ func tree(t *testing.T, root string) (outside string) {
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	outside := tree(t, root)
+	outside := tree(t, root, 3000)
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if err := Remove(ended, root, "x"); !errors.Is(err, context.Canceled) {
@@ -75,7 +75,7 @@ func TestMounted(t *testing.T) {
 	for _, kind := range []string{"tmpfs", "bind", "file", "itself"} {
 		t.Run(kind, func(t *testing.T) {
 			root := t.TempDir()
-			outside := tree(t, root)
+			outside := tree(t, root, 100)
 			point := filepath.Join(root, "x/a/b/c")
 			var err error
 			switch kind {
@@ -146,7 +146,7 @@ func TestMounted(t *testing.T) {
 // TestImmutable: flags that a store leaves are no obstacle.
 func TestImmutable(t *testing.T) {
 	root := testenv.NeedFS(t, "ext4")
-	tree(t, root)
+	tree(t, root, 3000)
 	if out, err := exec.CommandContext(t.Context(), "chattr", "+i", filepath.Join(root, "x/file"), filepath.Join(root, "x/a/b/c/file"), filepath.Join(root, "x/a/b/c"), filepath.Join(root, "x")).CombinedOutput(); err != nil {
 		t.Fatalf("chattr: %v\n%s", err, out)
 	}

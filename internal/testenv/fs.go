@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // defaultFSSize is large enough for every file system that NeedFS makes: XFS
@@ -24,11 +26,30 @@ func NeedFSOfSize(t testing.TB, fsType string, size int64) string {
 	t.Helper()
 	NeedRoot(t)
 	if quiet, ok := mkfsFlags(fsType); ok {
-		image := filepath.Join(t.TempDir(), "image")
+		image := filepath.Join(imageDir(t, size), "image")
 		makeImage(t, image, size, NeedTool(t, "mkfs."+fsType), quiet)
 		return Mount(t, fsType, "-o", "loop", image)
 	}
 	return Mount(t, fsType, fsType)
+}
+
+// memory is a file system in memory that Linux usually has.
+const memory = "/dev/shm"
+
+// imageDir returns a new directory for the image of a small file system: in memory, if there
+// is plenty. Tests write little and sync often, and no other work's disk is in their way.
+func imageDir(t testing.TB, size int64) string {
+	t.Helper()
+	var st unix.Statfs_t
+	if size > defaultFSSize || unix.Statfs(memory, &st) != nil || int64(st.Bavail)*st.Bsize < 8*size {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(memory, "nodeseal-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // after what is mounted from it is gone
+	return dir
 }
 
 // Mount mounts a file system with the options and the source that mount has before the
