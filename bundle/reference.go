@@ -81,16 +81,20 @@ func (img *Image) checkReferences() error {
 	case d != named:
 		return fmt.Errorf("reference %q is of another manifest than %s", img.Ref, named)
 	}
-	for i, name := range img.Names {
+	seen := make(map[string]struct{}, len(img.Names)+1)
+	seen[img.Ref] = struct{}{}
+	for _, name := range img.Names {
+		_, twice := seen[name]
 		d, err := referenceDigest(name)
 		switch {
 		case err != nil:
 			return fmt.Errorf("name %q: %w", name, err)
 		case d != "" && !slices.Contains(img.Subjects(), d):
 			return fmt.Errorf("name %q is of another manifest than %s", name, img.Digest)
-		case name == img.Ref, slices.Contains(img.Names[:i], name):
+		case twice:
 			return fmt.Errorf("name %q stands twice", name)
 		}
+		seen[name] = struct{}{}
 	}
 	return nil
 }

@@ -154,7 +154,7 @@ func (m *memberCheck) tabulate(ctx context.Context, want, diffID digest.Digest) 
 	go func() {
 		var result tabulated
 		if diffID == "" {
-			result = tabulate(r, want)
+			result = tabulate(ctx, r, want)
 		} else {
 			result = tabulateOriginal(ctx, r, want, diffID)
 		}
@@ -164,10 +164,13 @@ func (m *memberCheck) tabulate(ctx context.Context, want, diffID digest.Digest) 
 }
 
 // tabulate makes the file table of a plain tar; it must be want.
-func tabulate(tar io.Reader, want digest.Digest) tabulated {
+func tabulate(ctx context.Context, tar io.Reader, want digest.Digest) tabulated {
 	sum := sha256.New()
 	t := filetable.NewWriter(sum)
+	work := layerrules.Begin(ctx)
+	defer work.Done()
 	var rules layerrules.Checker
+	rules.Bound(work, 0)
 	err := filetable.Tabulate(tar, t, &rules)
 	var refused *layerrules.Error
 	if errors.As(err, &refused) {
@@ -191,7 +194,7 @@ func tabulateOriginal(ctx context.Context, r io.Reader, want, diffID digest.Dige
 	defer plain.Close() //nolint:errcheck // it only gives memory back
 	sum := sha256.New()
 	tar := io.TeeReader(plain, sum)
-	result := tabulate(tar, want)
+	result := tabulate(ctx, tar, want)
 	if got := digest.NewDigest(digest.SHA256, sum); result.err == nil && got != diffID {
 		result.err = fmt.Errorf("%w: its tar is %s, the configuration says %s", bundle.ErrDamaged, got, diffID)
 	}

@@ -81,7 +81,7 @@ func (c *Checker) directory(m *Member, dir File, inside string) (File, error) {
 	if err := c.keep(len(inside)); err != nil {
 		return 0, err
 	}
-	c.listed = append(c.listed, inside)
+	c.listed.add(inside)
 	return f, c.attributes(f, m)
 }
 
@@ -97,7 +97,7 @@ func (c *Checker) symlink(m *Member, dir File, base string) (File, error) {
 	}
 	f, err := c.place(m, dir, base, kindLink)
 	if err == nil {
-		c.targets[f] = m.Linkname
+		c.setTarget(f, m.Linkname)
 	}
 	return f, err
 }

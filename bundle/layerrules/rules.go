@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/budget"
 )
 
 // Why a member is refused. Where Linux itself would refuse it the error is the
@@ -41,7 +43,7 @@ const Version = 3
 
 // Bounds of one layer.
 const (
-	// MaxMembers is how many members a layer may have. A Checker needs about 80
+	// MaxMembers is how many members a layer may have. A Checker needs 40 to 70
 	// bytes of memory for each.
 	MaxMembers = 2 << 20
 	// MaxKept bounds what a Checker keeps of names of directories and targets of
@@ -90,11 +92,12 @@ func (e *Error) Unwrap() error { return e.Err }
 type Checker struct {
 	tree
 	members int
-	names   map[nameKey]struct{} // of members, cleaned
-	listed  []string             // names of directories that the tar lists
-	lost    string               // see Kept
+	listed  texts  // names of directories that the tar lists
+	lost    string // see Kept
 	uids    owners
 	gids    owners
+	work    *budget.Work // see Bound
+	beside  int64        // what the caller keeps for each member
 }
 
 // owners are the numbers of the users, or groups, that members belong to.
@@ -115,8 +118,12 @@ func (o *owners) add(id int) (tooMany bool) {
 }
 
 // Add checks the next member and returns the file that it makes, which other
-// members may make, too: 0 where it makes none. The error is an *Error.
+// members may make, too: 0 where it makes none. The error is an *Error, or that of the
+// context given to Bound.
 func (c *Checker) Add(m Member) (File, error) {
+	if err := c.work.Hold(c.held()); err != nil {
+		return 0, fmt.Errorf("waiting for memory to check a layer: %w", err)
+	}
 	f, err := c.add(&m)
 	if err != nil {
 		return 0, &Error{Name: m.Name, Err: err}
@@ -126,7 +133,7 @@ func (c *Checker) Add(m Member) (File, error) {
 
 // End is called behind the last member. The error is an *Error.
 func (c *Checker) End() error {
-	for _, name := range c.listed {
+	for name := range c.listed.all() {
 		if _, err := c.file(name); err != nil {
 			return &Error{Name: name, Err: fmt.Errorf("the directory was replaced: %w", err)}
 		}
@@ -137,7 +144,7 @@ func (c *Checker) End() error {
 // At returns the file that the name of a member leads to now, or 0 if there is no such file.
 func (c *Checker) At(name string) File {
 	inside, err := Inside(path.Clean(name))
-	if err != nil || c.names == nil {
+	if err != nil || c.kinds == nil {
 		return 0
 	}
 	f, err := c.file(inside)
@@ -152,10 +159,7 @@ func (c *Checker) At(name string) File {
 func (c *Checker) Kept() (kept bool, why string) { return c.lost == "", c.lost }
 
 func (c *Checker) add(m *Member) (File, error) {
-	if c.names == nil {
-		c.names = make(map[nameKey]struct{})
-		c.init()
-	}
+	c.init()
 	if c.members++; c.members > MaxMembers {
 		return 0, fmt.Errorf("%w: %d members", ErrTooMany, MaxMembers)
 	}
@@ -163,11 +167,9 @@ func (c *Checker) add(m *Member) (File, error) {
 		return 0, fmt.Errorf("%w: %d", ErrOwners, MaxOwners)
 	}
 	name := path.Clean(m.Name)
-	key := c.hash(name)
-	if _, ok := c.names[key]; ok {
+	if !c.first(name) {
 		return 0, ErrTwice
 	}
-	c.names[key] = struct{}{}
 	if Sparse(m) {
 		c.lose(m.Name, "it is a sparse file")
 	}

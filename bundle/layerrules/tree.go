@@ -25,29 +25,18 @@ const (
 	kindOther      // nodes and whiteouts
 )
 
-// nameKey is a hash of a name. 96 bits, with a seed of the process: two names of one
-// layer do not have the same one by chance or by intention.
-type nameKey struct {
-	low  uint64
-	high uint32
-}
-
-// entryKey is an entry of a directory.
-type entryKey struct {
-	low  uint64
-	high uint32
-	dir  File
-}
+// gone is the number of an entry that was removed.
+const gone File = 1<<32 - 1
 
 // tree are the files of a layer: names, kinds and targets of links, no more. It holds
 // a few numbers for each of them.
 type tree struct {
-	seeds   [2]maphash.Seed
-	kinds   []kind // by File
-	entries map[entryKey]File
-	targets map[File]string
+	sum     maphash.Hash
+	kinds   []kind       // by File
+	hashes  table        // of entries of directories and of names, to a File
+	targets texts        // of symbolic links
 	attrs   map[File]int // bytes of extended attributes
-	each    map[attrKey]int
+	each    map[uint64]int
 	kept    int // bytes of names
 }
 
@@ -55,21 +44,20 @@ func (t *tree) init() {
 	if t.kinds != nil {
 		return
 	}
-	t.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+	t.sum.SetSeed(maphash.MakeSeed())
 	t.kinds = []kind{0, kindDir}
-	t.entries = make(map[entryKey]File)
-	t.targets = make(map[File]string)
 	t.attrs = make(map[File]int)
-	t.each = make(map[attrKey]int)
+	t.each = make(map[uint64]int)
 }
 
-func (t *tree) hash(name string) nameKey {
-	return nameKey{low: maphash.String(t.seeds[0], name), high: uint32(maphash.String(t.seeds[1], name))}
-}
-
-func (t *tree) entry(dir File, name string) entryKey {
-	h := t.hash(name)
-	return entryKey{low: h.low, high: h.high, dir: dir}
+// hash returns the hash of a name that belongs to a file. It has 64 bits and a seed of its
+// own: in the largest layer two names have the same one once in two million times, and without the
+// seed names that have cannot be made.
+func (t *tree) hash(f File, name string) uint64 {
+	t.sum.Reset()
+	_, _ = t.sum.Write([]byte{byte(f), byte(f >> 8), byte(f >> 16), byte(f >> 24)}) // it returns no error
+	_, _ = t.sum.WriteString(name)
+	return t.sum.Sum64()
 }
 
 func (t *tree) newFile(k kind) File {
@@ -77,9 +65,31 @@ func (t *tree) newFile(k kind) File {
 	return File(len(t.kinds) - 1)
 }
 
-func (t *tree) child(dir File, name string) File  { return t.entries[t.entry(dir, name)] }
-func (t *tree) put(dir File, name string, f File) { t.entries[t.entry(dir, name)] = f }
-func (t *tree) drop(dir File, name string)        { delete(t.entries, t.entry(dir, name)) }
+// child returns an entry of a directory, 0 if there is none.
+func (t *tree) child(dir File, name string) File {
+	if f := File(t.hashes.get(t.hash(dir, name))); f != gone {
+		return f
+	}
+	return 0
+}
+
+func (t *tree) put(dir File, name string, f File) { t.hashes.set(t.hash(dir, name), uint32(f)) }
+func (t *tree) drop(dir File, name string)        { t.put(dir, name, gone) }
+
+// target is what the symbolic link f leads to. No entry has its key: none is called "/".
+func (t *tree) target(f File) string { return t.targets.get(t.hashes.get(t.hash(f, "/"))) }
+
+func (t *tree) setTarget(f File, target string) { t.hashes.set(t.hash(f, "/"), t.targets.add(target)) }
+
+// first notes the name of a member, and reports whether none before had it.
+func (t *tree) first(name string) bool {
+	key := t.hash(0, name) // no directory is file 0
+	if t.hashes.get(key) != 0 {
+		return false
+	}
+	t.hashes.set(key, uint32(rootFile))
+	return true
+}
 
 // keep accounts for n bytes of names.
 func (t *tree) keep(n int) error {
@@ -218,5 +228,5 @@ func (w *walk) step(part string) error {
 	if w.links++; w.links > maxLinks {
 		return unix.ELOOP
 	}
-	return w.follow(w.tree.targets[f])
+	return w.follow(w.tree.target(f))
 }

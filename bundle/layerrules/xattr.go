@@ -25,12 +25,6 @@ const (
 	aclDefault = "system.posix_acl_default"
 )
 
-// attrKey is one attribute of a file.
-type attrKey struct {
-	low  uint64
-	file File
-}
-
 // Xattrs yields the extended attributes of a member's pax records, by name, but for
 // the label: that is the node's business, not the image's.
 func Xattrs(records map[string]string) iter.Seq2[string, string] {
@@ -101,7 +95,7 @@ func (c *Checker) attribute(f File, name, value string) error {
 func (c *Checker) account(f File, name, value string) error {
 	const header = 12
 	size := (4 + len(name) + len(value) + 3) &^ 3
-	key := attrKey{low: c.hash(name).low, file: f}
+	key := c.hash(f, name)
 	if _, ok := c.attrs[f]; !ok {
 		if err := c.keep(64); err != nil {
 			return err

@@ -8,7 +8,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -163,6 +165,56 @@ func TestMountedInside(t *testing.T) {
 		Name: "slot: another file system mounted in .work/swap-a, clean", Before: "removes every file of it, exit 0",
 		Exit: 5, Says: point, After: untouched,
 	}.run(t, "clean", "--root", dir)
+}
+
+// TestMountedInsideMount mounts slots, as a unit does at each start, with something mounted
+// in what it would remove.
+func TestMountedInsideMount(t *testing.T) {
+	dir := emptySlots(t)
+	away, untouched := mine(t, "file")
+	point := filepath.Join(dir, ".work/swap-a/inside")
+	must(t, os.MkdirAll(point, 0o755))
+	must(t, unix.Mount(away, point, "", unix.MS_BIND, ""))
+	t.Cleanup(func() {
+		for _, at := range []string{point, filepath.Join(dir, "a"), filepath.Join(dir, "b")} {
+			_ = unix.Unmount(at, unix.MNT_DETACH)
+		}
+	})
+	attack{
+		Name: "slot: another file system mounted in .work/swap-a, mount", Before: "removes every file of it, exit 0",
+		Exit: 5, Says: point, After: untouched,
+	}.run(t, "mount", "--root", dir)
+}
+
+// TestOtherFileSystem plugs in a stick with a file system that no stick has: the kernel's code
+// for it must not be run.
+func TestOtherFileSystem(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "image")
+	must(t, os.WriteFile(file, nil, 0o600))
+	must(t, os.Truncate(file, 320<<20))
+	tool := func(name string, args ...string) string {
+		out, err := exec.CommandContext(t.Context(), name, args...).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	tool("mkfs.btrfs", "-q", "-L", "NODESEAL", file)
+	device := tool("losetup", "--find", "--show", file)
+	t.Cleanup(func() { _ = exec.Command("losetup", "--detach", device).Run() })
+	_, flags := disk(t)
+	at := filepath.Join(t.TempDir(), "stick")
+	attack{
+		Name: "stick: a file system that no stick has (btrfs) behind the label", Before: "a mount unit mounts any file system with the label",
+		Exit: 5, Says: "no file system that a stick may have",
+		After: func(t *testing.T, _ outcome) {
+			mounts, err := os.ReadFile("/proc/self/mounts")
+			must(t, err)
+			if strings.Contains(string(mounts), device+" ") {
+				t.Errorf("%s is mounted", device)
+			}
+		},
+	}.run(t, append([]string{"import-stick", at, "--device", device}, flags...)...)
 }
 
 // filledSlots makes slots of which a holds a bundle, as a directory that is not sealed.

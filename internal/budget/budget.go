@@ -4,7 +4,8 @@
 // deadlocks is: a goroutine takes from one Budget once, for all that it will need,
 // and from several Budgets always in the same order. The Budgets of this program, in
 // that order: file tables and layers of a bundle (package bundle/archive), windows of
-// decoders (package bundle/compression).
+// decoders (package bundle/compression). Turns of large layers (package bundle/layerrules)
+// come last.
 //
 // It is a leaf: it imports nothing of this module.
 package budget

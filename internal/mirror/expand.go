@@ -33,17 +33,20 @@ func startTable(ctx context.Context, work *workdir.Dir, enc *seekable.Encoder, b
 	r, w := io.Pipe()
 	t := &tableMaker{PipeWriter: w, out: out, result: make(chan tableResult, 1)}
 	go func() {
-		rec, err := makeTable(bufio.NewReaderSize(r, copyBuffer), out)
+		rec, err := makeTable(ctx, bufio.NewReaderSize(r, copyBuffer), out)
 		r.CloseWithError(err)
 		t.result <- tableResult{rec, err}
 	}()
 	return t
 }
 
-func makeTable(layer io.Reader, out *workdir.FramesFile) (*workdir.Table, error) {
+func makeTable(ctx context.Context, layer io.Reader, out *workdir.FramesFile) (*workdir.Table, error) {
 	sum := digest.SHA256.Digester()
 	table := filetable.NewWriter(io.MultiWriter(sum.Hash(), out))
+	work := layerrules.Begin(ctx)
+	defer work.Done()
 	var rules layerrules.Checker
+	rules.Bound(work, 0)
 	if err := filetable.Tabulate(layer, table, &rules); err != nil {
 		return nil, err
 	}

@@ -35,17 +35,22 @@ func TestTokenServerOnPrivateAddress(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, address string
+		dns           string // in the place of the address
 		named         bool
 		allowed       bool
 	}{
 		{name: "the registry's address, another port", address: "127.0.0.1", allowed: true},
 		{name: "another address in registries.conf", address: "127.0.0.2", named: true, allowed: true},
 		{name: "another address that was not named", address: "127.0.0.2"},
+		{name: "a DNS name is not judged by its address", address: "127.0.0.1", dns: "localhost", allowed: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := &tokens{uses: 2, valid: map[string]int{}}
 			realm := tokenServer(t, s, tt.address)
+			if tt.dns != "" {
+				realm = tt.dns + strings.TrimPrefix(realm, tt.address)
+			}
 			r := newRegistry(t, httptest.NewServer, func(next http.Handler) http.Handler {
 				return s.wrapFor(realm, next)
 			})

@@ -133,7 +133,7 @@ func (s *Store) lost(ctx context.Context, id string) string {
 	if err != nil {
 		return "" // damaged, which is told where it is read
 	}
-	why, err := tarsplit.Kept(tarsplit.Bound(ctx, zr, s.diffSize(id)))
+	why, err := tarsplit.Kept(ctx, tarsplit.Bound(ctx, zr, s.diffSize(id)))
 	if err != nil {
 		return ""
 	}

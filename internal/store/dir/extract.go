@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/rmtree"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
@@ -57,7 +58,10 @@ func (w *worker) extractOne(ctx context.Context, j *build.Job) error {
 // unpack extracts the content of l into its diff directory.
 func (w *worker) unpack(ctx context.Context, l *store.Layer) (_ *extract.Result, err error) {
 	im := w.im
+	work := layerrules.Begin(ctx)
+	defer work.Done()
 	opts := extract.Options{
+		Work:          work,
 		MaxSize:       l.DiffSize,
 		UserNamespace: im.userNS,
 		NoDevices:     im.opts.NoDevices,

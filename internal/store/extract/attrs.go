@@ -119,11 +119,10 @@ func (u *unpacker) setDirTimes() error {
 		u.dirs.next(false)
 		d, err := u.dirs.get(path.Dir(l.path))
 		if err == nil {
-			times := [2]unix.Timespec{timespec(sane(l.hdr.AccessTime)), timespec(sane(l.hdr.ModTime))}
-			err = setTimes(at{fd: d.fd, name: path.Base(l.path)}, times)
+			err = setTimes(at{fd: d.fd, name: path.Base(l.path)}, l.times)
 		}
 		if err != nil {
-			return refuse(l.hdr.Name, err)
+			return refuse(l.path, err)
 		}
 	}
 	return nil

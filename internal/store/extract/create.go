@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strings"
 
 	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/vbatts/tar-split/archive/tar"
@@ -122,7 +123,10 @@ func (u *unpacker) directory(hdr *tar.Header, parent dir, a at, inside string) e
 			return err
 		}
 	}
-	u.listed = append(u.listed, dirTime{path: inside, hdr: hdr})
+	u.listed = append(u.listed, dirTime{
+		path:  strings.Clone(inside),
+		times: [2]unix.Timespec{timespec(sane(hdr.AccessTime)), timespec(sane(hdr.ModTime))},
+	})
 	return u.setXattrs(a, hdr)
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
 	"github.com/nodeseal/nodeseal/bundle/layerrules"
+	"github.com/nodeseal/nodeseal/internal/budget"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -43,6 +44,10 @@ type Options struct {
 	Prove func(listed filetable.Entry) bool
 	// Listing, where set, gets the file table of what is read.
 	Listing *filetable.Writer
+	// Work, where set, bounds what is held of layers that have many entries: it is
+	// layerrules.Begin's, and the caller's to end. A Tree keeps Keeps bytes for each entry.
+	Work  *budget.Work
+	Keeps int64
 	// UserNamespace unpacks without the rights of the machine's root: opaque
 	// directories by user.overlay.opaque, device nodes left out, owners that
 	// the namespace does not know replaced by its root (Result.Squashed).
@@ -95,6 +100,7 @@ type Extractor struct {
 // An error about the tar is a *RefusedError; where the stream fails it is the
 // stream's own; errors of the file system wrap the errno.
 func (e *Extractor) Layer(ctx context.Context, stream io.Reader, dir *os.File, tarSplit io.Writer, opts Options) (*Result, error) {
+	opts.Keeps = keeps
 	s := e.newScan(opts)
 	u, err := newUnpacker(dir, s)
 	if err != nil {

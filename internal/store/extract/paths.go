@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -120,7 +121,7 @@ func (u *unpacker) mkdirAll(name string) (dir, error) {
 			return dir{}, os.NewSyscallError("fchmodat", err)
 		}
 	}
-	u.implied = append(u.implied, name)
+	u.implied = append(u.implied, strings.Clone(name))
 	return u.dirs.get(name)
 }
 

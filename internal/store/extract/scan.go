@@ -106,10 +106,12 @@ func (e *Extractor) newScan(opts Options) *scan {
 	if e.buf == nil {
 		e.buf = make([]byte, bufferSize)
 	}
-	return &scan{
+	s := &scan{
 		opts: opts, buf: e.buf, crc: newCRC(), sum: sha256.New(),
 		uids: make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
 	}
+	s.rules.Bound(opts.Work, opts.Keeps)
+	return s
 }
 
 // run reads the stream to its end.

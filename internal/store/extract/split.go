@@ -33,12 +33,7 @@ func (s *splitter) segment(raw []byte) error {
 func (s *splitter) file(hdr *tar.Header, checksum []byte) error {
 	e := storage.Entry{Type: storage.FileType, Size: hdr.Size, Payload: checksum}
 	e.SetName(hdr.Name)
-	_, err := s.w.AddEntry(e)
-	if errors.Is(err, storage.ErrDuplicatePath) {
-		// The library cannot keep such a layer either.
-		return ErrTwice
-	}
-	if err != nil {
+	if _, err := s.w.AddEntry(e); err != nil {
 		return fmt.Errorf("writing tar-split: %w", err)
 	}
 	return nil

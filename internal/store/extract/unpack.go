@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/vbatts/tar-split/archive/tar"
+	"golang.org/x/sys/unix"
 )
 
 // unpacker is the Tree of one layer in a directory.
@@ -18,11 +19,14 @@ type unpacker struct {
 }
 
 // dirTime is a directory whose times are set at the end, when nothing changes
-// it any more.
+// it any more. It has no part of the header, which may be long.
 type dirTime struct {
-	path string
-	hdr  *tar.Header
+	path  string
+	times [2]unix.Timespec
 }
+
+// keeps is about what an unpacker keeps of an entry, in bytes: the most of a directory.
+const keeps = 112
 
 func newUnpacker(dir *os.File, s *scan) (*unpacker, error) {
 	umask, err := readUmask()

@@ -3,6 +3,7 @@ package image
 import (
 	"fmt"
 	"path"
+	"strings"
 
 	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/erofs"
@@ -66,7 +67,7 @@ func (t *tree) directory(hdr *tar.Header, parent *node, name string) error {
 	}
 	n.own(hdr)
 	n.chmod(uint16(hdr.Mode & 0o7777))
-	t.listed = append(t.listed, listed{path: name, name: hdr.Name, nsec: extract.Modified(hdr).UnixNano()})
+	t.listed = append(t.listed, listed{path: strings.Clone(name), nsec: extract.Modified(hdr).UnixNano()})
 	return n.setXattrs(hdr)
 }
 
@@ -77,7 +78,7 @@ func (t *tree) symlink(hdr *tar.Header, parent *node, base string) error {
 	case len(hdr.Linkname) >= maxPath:
 		return unix.ENAMETOOLONG
 	}
-	return t.put(hdr, parent, base, &node{kind: unix.S_IFLNK, target: hdr.Linkname})
+	return t.put(hdr, parent, base, &node{kind: unix.S_IFLNK, target: strings.Clone(hdr.Linkname)})
 }
 
 func (t *tree) special(hdr *tar.Header, parent *node, base string) error {
@@ -119,7 +120,7 @@ func (t *tree) hardLink(hdr *tar.Header, parent *node, base string) error {
 	case n.dir():
 		return fail(extract.ErrType)
 	}
-	parent.children[base] = n
+	parent.children[strings.Clone(base)] = n
 	if n.uid != uint32(hdr.Uid) || n.gid != uint32(hdr.Gid) {
 		n.own(hdr)
 		// A change of owner takes capabilities away.

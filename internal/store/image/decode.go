@@ -8,6 +8,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
+	"github.com/nodeseal/nodeseal/internal/budget"
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"github.com/nodeseal/nodeseal/internal/store/build"
@@ -54,9 +56,13 @@ func (w *worker) Flush() error {
 // no other layer has written: from a donor, or if that is damaged from the bundle.
 func (w *worker) Layer(ctx context.Context, bj *build.Job) error {
 	j := w.im.work[bj.Number]
+	var work *budget.Work
+	defer func() { work.Done() }()
 	err := w.donorFirst(ctx, j, func(d *donor) error {
 		j.Taken = d != nil
-		return w.decodeFrom(ctx, d, j)
+		work.Done() // of a donor that failed: the bundle's readers may have to wait
+		work = layerrules.Begin(ctx)
+		return w.decodeFrom(ctx, d, j, work)
 	})
 	if err != nil {
 		return j.Error("decoding layer", err)
@@ -69,7 +75,7 @@ func (w *worker) Layer(ctx context.Context, bj *build.Job) error {
 }
 
 // decodeFrom decodes from a donor, nil for the bundle.
-func (w *worker) decodeFrom(ctx context.Context, d *donor, j *job) error {
+func (w *worker) decodeFrom(ctx context.Context, d *donor, j *job, work *budget.Work) error {
 	table, closeTable, err := w.im.openTable(ctx, j)
 	if err != nil {
 		return err
@@ -78,7 +84,7 @@ func (w *worker) decodeFrom(ctx context.Context, d *donor, j *job) error {
 	t := newTree(func(hdr *tar.Header, c *extract.Content) (erofs.Content, error) { return w.content(j, hdr, c) })
 	t.devices = !w.im.opts.NoDevices
 	opts := extract.Options{
-		MaxSize: j.First().DiffSize, Table: table,
+		MaxSize: j.First().DiffSize, Table: table, Work: work, Keeps: nodeMemory,
 		Prove: func(listed filetable.Entry) bool { return w.im.index.shared(listed.SHA256) },
 	}
 	if d != nil && d.file != nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/erofs"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
 	"github.com/nodeseal/nodeseal/internal/store/build"
@@ -44,12 +45,15 @@ func (w tabulator) Layer(ctx context.Context, bj *build.Job) error {
 func (w tabulator) tabulate(ctx context.Context, d *donor, j *job) error {
 	j.table = w.im.splits.create(make([]byte, 0, chunkSize))
 	table := filetable.NewWriter(j.table)
-	opts := extract.Options{MaxSize: j.First().DiffSize, Listing: table}
+	work := layerrules.Begin(ctx)
+	defer work.Done()
+	opts := extract.Options{MaxSize: j.First().DiffSize, Listing: table, Work: work}
 	var result *extract.Result
 	var err error
 	if d != nil && d.file != nil {
 		t := newTree(func(*tartar.Header, *extract.Content) (erofs.Content, error) { return 0, nil })
 		t.devices = true
+		opts.Keeps = nodeMemory
 		result, _, err = w.replay(ctx, d, j, t, opts)
 	} else {
 		result, err = w.scan(ctx, d, j, nowhere{}, io.Discard, opts)

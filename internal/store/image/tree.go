@@ -28,15 +28,19 @@ type node struct {
 	placed   bool
 }
 
+// nodeMemory is about what a tree takes for each file, in bytes, with its entry.
+const nodeMemory = 200
+
 func (n *node) dir() bool { return n.kind == unix.S_IFDIR }
 
 func newDir(mode uint16) *node {
 	return &node{kind: unix.S_IFDIR, mode: mode, children: make(map[string]*node)}
 }
 
-// add puts a new file, which has its first mode, into a directory.
+// add puts a new file, which has its first mode, into a directory. What a tree keeps of
+// headers are copies, as they may be small parts of long pax records.
 func (n *node) add(name string, below *node) {
-	n.children[name] = below
+	n.children[strings.Clone(name)] = below
 	if n.mode&setGID != 0 {
 		below.gid = n.gid
 	}
@@ -59,7 +63,6 @@ type tree struct {
 // any more.
 type listed struct {
 	path string
-	name string // as the tar has it
 	nsec int64
 }
 
@@ -166,7 +169,7 @@ func (t *tree) mkdirAll(name string) (*node, error) {
 	n := newDir(0o755 | above.mode&setGID)
 	above.add(base, n)
 	n.gid = 0
-	t.implied = append(t.implied, name)
+	t.implied = append(t.implied, strings.Clone(name))
 	return n, nil
 }
 
@@ -229,11 +232,11 @@ func (t *tree) End() error {
 	for _, l := range t.listed {
 		d, err := t.find(path.Dir(l.path))
 		if err != nil {
-			return &extract.RefusedError{Name: l.name, Err: err}
+			return &extract.RefusedError{Name: l.path, Err: err}
 		}
 		n := d.children[path.Base(l.path)]
 		if n == nil {
-			return &extract.RefusedError{Name: l.name, Err: unix.ENOENT}
+			return &extract.RefusedError{Name: l.path, Err: unix.ENOENT}
 		}
 		n.nsec = l.nsec
 	}

@@ -60,7 +60,7 @@ func (n *node) keep(name, value string) {
 	if n.xattrs == nil {
 		n.xattrs = make(map[string]string)
 	}
-	n.xattrs[name] = value
+	n.xattrs[strings.Clone(name)] = strings.Clone(value)
 }
 
 // validCapability looks at the version and the length (struct vfs_ns_cap_data).

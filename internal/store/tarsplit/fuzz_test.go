@@ -28,6 +28,6 @@ func FuzzMembers(f *testing.F) {
 	f.Add(bytes.Repeat(split.Bytes(), 100))
 	f.Add(memtest.Repeat(1<<20, "", `{"type":2,"payload":"AAAA","position":0}`+"\n", ""))
 	f.Fuzz(func(t *testing.T, split []byte) {
-		memtest.Hold(t, 16*int64(len(split))+4<<20, func() { _, _ = Kept(bytes.NewReader(split)) })
+		memtest.Hold(t, 16*int64(len(split))+4<<20, func() { _, _ = Kept(t.Context(), bytes.NewReader(split)) })
 	})
 }

@@ -2,6 +2,7 @@ package tarsplit
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -106,14 +107,20 @@ func member(head []byte, e *storage.Entry) (*Member, error) {
 }
 
 // Kept reports why the files of a layer, with its tar-split, plain, in r, do not make its
-// tar again: "" where they do.
-func Kept(r io.Reader) (why string, err error) {
+// tar again: "" where they do. It ends with ctx.
+func Kept(ctx context.Context, r io.Reader) (why string, err error) {
+	work := layerrules.Begin(ctx)
+	defer work.Done()
 	var rules layerrules.Checker
-	var last error
+	rules.Bound(work, 0)
+	var refused *layerrules.Error
 	err = Members(r, func(m *Member) error {
-		if last == nil {
-			// A store of another program may hold what the rules refuse.
-			_, last = rules.Add(m.Rules())
+		if refused != nil {
+			return nil
+		}
+		// A store of another program may hold what the rules refuse.
+		if _, err := rules.Add(m.Rules()); !errors.As(err, &refused) {
+			return err
 		}
 		return nil
 	})

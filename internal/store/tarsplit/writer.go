@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path"
 	"strconv"
 	"unicode/utf8"
 
@@ -14,30 +13,23 @@ import (
 
 // Writer writes a tar-split, plain, one entry a line: the bytes that
 // storage.NewJSONPacker writes. Entries with usual names are written without a JSON
-// encoder. Like every storage.Packer it is for one goroutine.
+// encoder. It does not remember names: that no two files have the same one is what the
+// rules for layers say (layerrules.ErrTwice). Like every storage.Packer it is for one
+// goroutine.
 type Writer struct {
 	w        io.Writer
 	line     []byte // used again by each call
 	position int
-	seen     map[string]struct{}
 }
 
 // NewWriter returns a Writer to w, which gets one Write for each entry.
-func NewWriter(w io.Writer) *Writer { return &Writer{w: w, seen: make(map[string]struct{})} }
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 // AddEntry implements storage.Packer: it gives the entry its position, from 0, and
-// returns that. The error is storage.ErrDuplicatePath where a file has the name of an
-// earlier one, or the underlying writer's.
+// returns that. The error is the underlying writer's.
 func (w *Writer) AddEntry(e storage.Entry) (int, error) {
 	if !utf8.ValidString(e.Name) {
 		e.Name, e.NameRaw = "", []byte(e.Name)
-	}
-	if e.Type == storage.FileType {
-		name := path.Clean(e.GetName())
-		if _, ok := w.seen[name]; ok {
-			return -1, storage.ErrDuplicatePath
-		}
-		w.seen[name] = struct{}{}
 	}
 	e.Position = w.position
 	if err := w.encode(&e); err != nil {

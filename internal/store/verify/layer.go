@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/nodeseal/nodeseal/internal/budget"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 	"github.com/opencontainers/go-digest"
@@ -79,8 +80,8 @@ func lookAgain(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want 
 
 // checkLayer reads each file of a layer once.
 func checkLayer(ctx context.Context, diff *os.File, tarSplit io.Reader, want digest.Digest, opts LayerOptions, sums bool) (*layerCheck, error) {
-	v := newLayerCheck(diff)
-	defer v.root.close()
+	v := newLayerCheck(ctx, diff)
+	defer v.close()
 	if err := v.rebuild(ctx, tarSplit, want, opts, sums); err != nil {
 		return nil, err
 	}
@@ -94,6 +95,7 @@ func checkLayer(ctx context.Context, diff *os.File, tarSplit io.Reader, want dig
 // layerCheck is the verification of one layer.
 type layerCheck struct {
 	root  *root
+	work  *budget.Work
 	wants map[place]*wanted  // by where they are
 	attrs map[uint64]*wanted // by inode: a hard link's attributes are its file's
 	found []Finding

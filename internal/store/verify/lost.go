@@ -29,7 +29,7 @@ func lostLayer(ctx context.Context, tarSplit io.ReadSeeker, size int64) (string,
 	if err != nil {
 		return "", nil // damaged: the first look at the layer told
 	}
-	why, err := tarsplit.Kept(tarsplit.Bound(ctx, zr, size))
+	why, err := tarsplit.Kept(ctx, tarsplit.Bound(ctx, zr, size))
 	if err != nil {
 		why = ""
 	}
@@ -40,9 +40,10 @@ func lostLayer(ctx context.Context, tarSplit io.ReadSeeker, size int64) (string,
 // every file that the tar-split names, its attributes, and its content by the checksum
 // that the tar-split has. The diff ID is not proven.
 func checkLost(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want digest.Digest, size int64, why string) (*layerCheck, error) {
-	v := newLayerCheck(diff)
-	defer v.root.close()
+	v := newLayerCheck(ctx, diff)
+	defer v.close()
 	var rules layerrules.Checker
+	rules.Bound(v.work, wantedMemory)
 	var files []layerrules.File
 	err := v.members(ctx, tarSplit, size, func(m *tarsplit.Member) error {
 		f, err := rules.Add(m.Rules())
@@ -74,14 +75,22 @@ func checkLost(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want 
 	return v, nil
 }
 
-func newLayerCheck(diff *os.File) *layerCheck {
+func newLayerCheck(ctx context.Context, diff *os.File) *layerCheck {
 	return &layerCheck{
 		root:   newRoot(diff),
+		work:   layerrules.Begin(ctx),
 		wants:  make(map[place]*wanted),
 		attrs:  make(map[uint64]*wanted),
 		result: new(extract.Result),
 		uids:   make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
 	}
+}
+
+// close ends the work. What was found stays.
+func (v *layerCheck) close() {
+	v.root.close()
+	v.wants, v.attrs, v.last = nil, nil, nil
+	v.work.Done()
 }
 
 // members reads the tar-split from its start.

@@ -22,6 +22,9 @@ const (
 	aclDefault     = "system.posix_acl_default"
 )
 
+// wantedMemory is about what is held of each file of a layer, in bytes.
+const wantedMemory = 480
+
 // wanted is what the tar says that a file must be.
 type wanted struct {
 	path   string
@@ -61,7 +64,11 @@ func looksOf(st *unix.Stat_t) looks {
 // header notes what one entry of the tar wants.
 func (v *layerCheck) header(hdr *tar.Header) error {
 	v.last = nil
-	name := clean(hdr.Name)
+	if err := v.work.Hold(int64(len(v.wants)) * wantedMemory); err != nil {
+		return err
+	}
+	// Parts of a header are copied: they may be small parts of long pax records.
+	name := strings.Clone(clean(hdr.Name))
 	base := path.Base(name)
 	if base == opaqueName {
 		v.result.Files++
@@ -95,7 +102,7 @@ func (v *layerCheck) header(hdr *tar.Header) error {
 	case tar.TypeDir:
 		w.kind = unix.S_IFDIR
 	case tar.TypeSymlink:
-		w.kind, w.link, w.mode, w.mtime = unix.S_IFLNK, hdr.Linkname, 0o777, time.Unix(0, hdr.ModTime.UnixNano())
+		w.kind, w.link, w.mode, w.mtime = unix.S_IFLNK, strings.Clone(hdr.Linkname), 0o777, time.Unix(0, hdr.ModTime.UnixNano())
 	case tar.TypeChar:
 		w.kind, w.device = unix.S_IFCHR, unix.Mkdev(uint32(hdr.Devmajor), uint32(hdr.Devminor))
 	case tar.TypeBlock:
@@ -218,7 +225,7 @@ func xattrsOf(hdr *tar.Header) map[string]string {
 	var out map[string]string
 	for key, value := range hdr.PAXRecords {
 		if name, ok := strings.CutPrefix(key, paxXattr); ok && name != labelXattr && layerrules.Supported(name) {
-			out = with(out, name, value)
+			out = with(out, strings.Clone(name), strings.Clone(value))
 		}
 	}
 	return out
