@@ -7,6 +7,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
+	"github.com/nodeseal/nodeseal/bundle/split"
 )
 
 // decodeAhead is how many decoded frames a tarReader holds besides the one that
@@ -104,13 +105,24 @@ func (b *Reader) decodeContent(f span, compressed, buffer []byte) ([]byte, error
 	}
 	content, err := b.zstd.DecodeAll(compressed, buffer[:0])
 	if err != nil {
-		return buffer, fmt.Errorf("%w: frame at byte %d: %w", bundle.ErrDamaged, f.file, err)
+		return buffer, b.damagedFrame(f, err)
 	}
 	if int64(len(content)) != f.Content {
-		return buffer, fmt.Errorf("%w: frame at byte %d: %d bytes of content, the seek table says %d",
-			bundle.ErrDamaged, f.file, len(content), f.Content)
+		return buffer, b.damagedFrame(f, fmt.Errorf("%d bytes of content, the seek table says %d", len(content), f.Content))
 	}
 	return content, nil
+}
+
+// damagedFrame says where a frame is, also in which part of a bundle in parts: that is
+// what somebody can copy again. Of a frame in two parts only Damaged knows.
+func (b *Reader) damagedFrame(f span, err error) error {
+	err = fmt.Errorf("%w: frame at byte %d: %w", bundle.ErrDamaged, f.file, err)
+	if parts, ok := b.r.(*split.File); ok {
+		if names := parts.Holding(f.file, f.Compressed); len(names) == 1 {
+			err = &split.Error{Part: names[0], Err: err}
+		}
+	}
+	return err
 }
 
 // next returns what is left of the present frame, or of the one after it: at least one

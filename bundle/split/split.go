@@ -231,6 +231,16 @@ func (p *File) ReadAt(b []byte, off int64) (int, error) {
 	return total, nil
 }
 
+// Holding returns the names of the parts that hold the n bytes from off on.
+func (p *File) Holding(off, n int64) (names []string) {
+	for i, end := range p.ends {
+		if off < end && (i == 0 || off+n > p.ends[i-1]) {
+			names = append(names, filepath.Base(p.files[i].Name()))
+		}
+	}
+	return names
+}
+
 // Close implements io.Closer.
 func (p *File) Close() error {
 	var errs []error

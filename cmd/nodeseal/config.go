@@ -20,15 +20,10 @@ func newConfigCommand(a *app) *cobra.Command {
 		Use:   "config",
 		Short: "Print the configuration of nodes and clusters",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var names []string
-			for _, c := range cmd.Commands() {
-				names = append(names, c.Name())
-			}
-			which := strings.Join(names, ", ")
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("config: there is no configuration %q: want one of %s", args[0], which)}
+				return noCommand(cmd, args[0])
 			}
-			return usageError{fmt.Errorf("config: say which configuration: one of %s (nodeseal config --help)", which)}
+			return usageError{fmt.Errorf("config: say which configuration: one of %s", strings.Join(commandNames(cmd), ", "))}
 		},
 	}
 	cmd.AddCommand(

@@ -15,6 +15,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/bundle/signature"
+	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/diskbudget"
@@ -79,6 +80,10 @@ func (a *app) report(err error) int {
 	}
 	err = named(err)
 	code := exitCode(err)
+	var part *split.Error
+	if errors.As(err, &part) && !strings.HasPrefix(err.Error(), "part ") {
+		err = fmt.Errorf("part %s is damaged: %w", part.Part, err)
+	}
 	var child childExit
 	if errors.Is(err, errFound) || errors.Is(err, errPartial) || errors.As(err, &child) {
 		return code // what was found was shown
@@ -188,11 +193,11 @@ func hint(err error) string {
 	case errors.As(err, &refused):
 		return "no node could unpack it: rebuild the image without this member, or bundle the others with --keep-going"
 	case install.RefusedByRules(err):
-		return "nodeseal verify BUNDLE names every layer that nodes refuse; nodeseal import --images LIST takes the images that are listed"
+		return "nodeseal verify BUNDLE names every layer that nodes refuse; nodeseal import BUNDLE --images LIST takes the images that are listed"
 	case errors.As(err, &slotImage):
 		return "nodeseal verify " + visible.ShellWord(slotImage.Point()) + " --repair BUNDLE makes it again; to give the image up: nodeseal unseal, then remove the file"
 	case errors.Is(err, policy.ErrRefused):
-		return "nodes with this policy would not run it: bundle one that is signed, or the rest with --keep-going; nodeseal bundle --dry-run --json lists what has no signature"
+		return "nodes with this policy would not run it: bundle one that is signed, or the rest with --keep-going; --dry-run --json lists what has no signature"
 	case errors.Is(err, mirror.ErrAttachments):
 		return "mend it and run the same command again, which goes on where it was; --no-attachments leaves signatures out, --keep-going the image"
 	case errors.As(err, &kernel):
@@ -232,9 +237,9 @@ func hint(err error) string {
 	case errors.As(err, &usage):
 		return "nodeseal COMMAND --help"
 	case errors.Is(err, store.ErrExists):
-		return "a store is never overwritten: nodeseal reseal brings another release into the free slot beside it; or name another directory with --store"
+		return "a store is never overwritten: nodeseal reseal BUNDLE brings another release into the free slot beside it; or name another directory with --store"
 	case errors.Is(err, install.ErrLacks):
-		return "nodeseal bundle --images LIST makes a bundle that has them; nodeseal inspect BUNDLE says what this one has"
+		return "nodeseal bundle --images LIST -o NAME.tar.zst makes a bundle that has them; nodeseal inspect BUNDLE says what this one has"
 	case errors.Is(err, install.ErrNotRoot):
 		return "run it as root on the node (sudo); to try it out without root: podman unshare nodeseal ..."
 	case errors.As(err, &privilege):
@@ -245,6 +250,8 @@ func hint(err error) string {
 		return "name the directory that nodeseal import --store made"
 	case errors.Is(err, install.ErrDevice):
 		return "import it without --no-devices where the image's maker is trusted"
+	case errors.As(err, new(*split.Error)):
+		return "copy the part that is named here again from where the bundle was made; nodeseal verify BUNDLE, here, says which others are damaged"
 	case is(err, bundle.ErrDamaged, store.ErrDamaged):
 		return "copy the bundle to the stick again; nodeseal verify BUNDLE, there, names what is damaged"
 	case errors.Is(err, cluster.ErrKubeconfig):

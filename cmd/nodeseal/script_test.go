@@ -45,8 +45,19 @@ func mainWithShortWaits() {
 // TestScripts runs testdata/script: the command line as its users see it.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	runScripts(t, "script")
+}
+
+// TestWalk follows docs/walk.md: the commands are taken out of the page. It is slow.
+func TestWalk(t *testing.T) {
+	t.Parallel()
+	runScripts(t, "walk")
+}
+
+// runScripts runs the scripts in a directory of testdata.
+func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+		Dir: filepath.Join("testdata", dir),
 		Condition: func(cond string) (bool, error) {
 			switch cond {
 			case "root":
@@ -74,6 +85,9 @@ func TestScripts(t *testing.T) {
 			"exits":     expectExit,
 			"page":      pageCommands,
 			"artifacts": serveArtifacts, "artifactblob": artifactBlob,
+			"walk":      walkPage,
+			"hint":      runHint,
+			"cluster":   serveCluster,
 			"unchanged": func(ts *testscript.TestScript, _ bool, args []string) { unchanged(t, ts, args) },
 			"same":      func(ts *testscript.TestScript, _ bool, args []string) { sameStores(t, ts, args) },
 		},

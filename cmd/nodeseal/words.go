@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,15 +22,25 @@ func newVersionCommand(a *app) *cobra.Command {
 	}
 }
 
-// noCommand is the error for a command that is not there.
-func noCommand(root *cobra.Command, name string) error {
-	var names []string
-	for _, c := range root.Commands() {
+// noCommand is the error for a command that is not there: below config with those that
+// are, of which there are few.
+func noCommand(parent *cobra.Command, name string) error {
+	err := fmt.Errorf("there is no command %q", strings.TrimPrefix(parent.CommandPath()+" "+name, parent.Root().Name()+" "))
+	names := commandNames(parent)
+	meant := nearest.Of(name, names)
+	if meant == "" && parent.HasParent() {
+		err = fmt.Errorf("%w: want one of %s", err, strings.Join(names, ", "))
+	}
+	return didYouMean(err, meant)
+}
+
+func commandNames(parent *cobra.Command) (names []string) {
+	for _, c := range parent.Commands() {
 		if !c.Hidden {
 			names = append(names, c.Name())
 		}
 	}
-	return didYouMean(fmt.Errorf("there is no command %q", name), nearest.Of(name, names))
+	return names
 }
 
 // flagError is the error for flags that cannot be read.
@@ -58,13 +69,14 @@ func didYouMean(err error, word string) error {
 func addCompletions(root *cobra.Command) {
 	bundles := []string{"tar.zst", "zst", "000", "erofs"}
 	for _, c := range root.Commands() {
+		addCompletions(c)
 		switch c.Name() {
 		case "retire", "mount", "umount":
 			c.ValidArgsFunction = oneOf(string(slot.A), string(slot.B))
 		case "import", "reseal", "sign", "split", "join", "inspect", "verify":
 			c.ValidArgsFunction = cobra.FixedCompletions(bundles, cobra.ShellCompDirectiveFilterFileExt)
 		}
-		for _, name := range []string{"bundle", "since", "base"} {
+		for _, name := range []string{"bundle", "since", "base", "repair"} {
 			if c.Flags().Lookup(name) != nil {
 				must(c.MarkFlagFilename(name, bundles...))
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/nodeseal/nodeseal/internal/storageconf"
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 // readers reports what CRI-O and podman take, and why one of them does not start.
@@ -71,8 +72,8 @@ func (c *collector) unnamed(out *Slot) {
 	blind := c.blind(out.Path)
 	if len(blind) == len(c.opts.Views) {
 		for _, v := range blind {
-			c.problem(out.Path, "storage.conf does not name it: %s none of its %d images; nodeseal config storage.conf prints one that does%s",
-				say(v, "sees", "see"), out.Images, decides(v))
+			c.problem(out.Path, "storage.conf does not name it: %s none of its %d images; nodeseal config storage.conf --store %s prints one that does%s",
+				say(v, "sees", "see"), out.Images, visible.ShellWord(out.Path), decides(v))
 		}
 		return
 	}

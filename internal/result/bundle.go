@@ -3,6 +3,7 @@ package result
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -72,15 +73,17 @@ func NewBundle(path string, rep *archive.Report) Bundle {
 // WriteText shows it to people.
 func (r Bundle) WriteText(w io.Writer) error {
 	p := &printer{w: w}
+	var again []string
+	for _, part := range r.Parts { // first: they are what somebody can copy again
+		p.line("DAMAGED  part %s: %s", part.Part, part.Error)
+		again = append(again, part.Part)
+	}
 	for _, d := range r.Damage {
 		what := d.Member
 		if d.Blob != "" {
 			what = "blob " + d.Blob.String()
 		}
 		p.line("DAMAGED  %s: %s", what, d.Error)
-	}
-	for _, part := range r.Parts {
-		p.line("DAMAGED  part %s: %s", part.Part, part.Error)
 	}
 	for _, l := range r.Refused {
 		for _, ref := range l.Images {
@@ -116,5 +119,11 @@ func (r Bundle) WriteText(w io.Writer) error {
 		refused = fmt.Sprintf(", %s that nodes refuse", Plural(len(r.Refused), "layer"))
 	}
 	p.line("NOT OK: %s damaged, %s of %d hurt, %s missing%s", Plural(bad, "place"), Plural(len(r.Hurt), "image"), r.Images, lost, refused)
+	switch {
+	case len(again) > 0:
+		p.line("  -> copy %s here again; the other parts are right", strings.Join(again, ", "))
+	case len(r.Damage) > 0:
+		p.line("  -> copy the bundle here again from where it was made, and verify it there first")
+	}
 	return p.err
 }

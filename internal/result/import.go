@@ -2,6 +2,7 @@ package result
 
 import (
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -10,6 +11,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/ui"
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 // Import is what import prints. Bytes are those of the unpacked layers.
@@ -56,9 +58,18 @@ func (r Import) Step(configured func(store string) bool) Import {
 	case configured(r.Store):
 		r.Next = "DONE: this node holds the images and needs no registry for them"
 	default:
-		r.Next = "ONE STEP IS LEFT: the node's storage.conf does not name " + r.Store + ", so CRI-O and podman do not see it: nodeseal config storage.conf prints one that does"
+		r.Next = "ONE STEP IS LEFT: the node's storage.conf does not name " + r.Store + ", so CRI-O and podman do not see it: nodeseal config storage.conf " + r.storeFlags() + " prints one that does"
 	}
 	return r
+}
+
+// storeFlags name the store; of a slot both slots, because storage.conf names both.
+func (r Import) storeFlags() string {
+	if r.Slot == "" {
+		return "--store " + visible.ShellWord(r.Store)
+	}
+	root := filepath.Dir(r.Store)
+	return "--store " + visible.ShellWord(filepath.Join(root, "a")) + " --store " + visible.ShellWord(filepath.Join(root, "b"))
 }
 
 // NewImport describes an import into a store of this machine, or, if away, of a disk of

@@ -121,7 +121,7 @@ func (v *View) complete(lib reads) {
 	}
 	switch unset := v.Storage.Unset(); {
 	case len(unset) > 0:
-		v.ErrAt, v.Err = v.Files[0], fmt.Errorf("%w: it does not set %s; nodeseal config storage.conf prints a complete one",
+		v.ErrAt, v.Err = v.Files[0], fmt.Errorf("%w: it does not set %s; nodeseal config storage.conf --store DIR prints a complete one",
 			ErrUnset, strings.Join(unset, " and "))
 	case v.Storage.Append:
 		v.ErrAt, v.Err = v.Files[0], fmt.Errorf("%w: it has {append = true}, which is read from go.podman.io/storage 1.63 (podman 6) on",
