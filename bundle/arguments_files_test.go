@@ -148,9 +148,10 @@ func fileArguments(t *testing.T, outer string) map[string]func() error {
 			func() error { _, err := split.Create(filepath.Join(outer, "y"), 0); return err },
 			func() error { _, err := split.Create(filepath.Join(outer, "y"), math.MinInt64); return err },
 		),
-		"split.Writer.Close":  nil,
-		"split.Writer.Commit": nil,
-		"split.Writer.Write":  nil,
+		"split.Writer.Close":    nil,
+		"split.Writer.Commit":   nil,
+		"split.Writer.PartSize": nil,
+		"split.Writer.Write":    nil,
 	}
 }
 
