@@ -89,9 +89,9 @@ func progressModes() []string {
 func (a *app) begin() error {
 	mode := ui.Mode(a.progressMode)
 	if a.quiet {
-		mode = ui.Quiet
+		mode = ui.Silent
 	}
-	if !slices.Contains(progressModes(), string(mode)) {
+	if !a.quiet && !slices.Contains(progressModes(), string(mode)) {
 		return usageError{fmt.Errorf("--progress %q: want one of %s", mode, strings.Join(progressModes(), ", "))}
 	}
 	a.renderer = ui.New(mode, a.stderr, ui.Options{})
@@ -136,7 +136,7 @@ type shown interface {
 func (a *app) show(r shown) error {
 	a.closeProgress()
 	if !a.json {
-		if err := r.WriteText(a.stdout); err != nil {
+		if err := r.WriteText(ui.Paint(a.stdout)); err != nil {
 			return fmt.Errorf("writing the result: %w", err)
 		}
 		return nil

@@ -80,7 +80,8 @@ func runDemo(ctx context.Context, a *app, keep string) (err error) {
 
 // demoInNamespace runs the same command line as root of a user namespace.
 func demoInNamespace(ctx context.Context, a *app) error {
-	fmt.Fprintln(a.stderr, "nodeseal: not root: going on in a user namespace")
+	a.progress().Say("nodeseal: not root: going on in a user namespace")
+	a.closeProgress()
 	code, err := userns.Reexec(ctx, os.Args, a.env)
 	switch {
 	case errors.Is(err, userns.ErrUnavailable):

@@ -36,6 +36,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/ui"
 	"github.com/nodeseal/nodeseal/internal/visible"
 	"github.com/nodeseal/nodeseal/internal/whatis"
 	"github.com/nodeseal/nodeseal/layout"
@@ -92,7 +93,7 @@ func (a *app) report(err error) int {
 		// Which of many waits the end reached first says nothing to anybody.
 		err = errInterrupted
 	}
-	fmt.Fprintf(a.stderr, "nodeseal: %s\n", visible.Lines(err.Error()))
+	fmt.Fprintf(ui.Paint(a.stderr), "nodeseal: %s\n", visible.Lines(err.Error()))
 	if h := hint(err); h != "" {
 		h = strings.ReplaceAll(h, "nodeseal COMMAND", a.command)
 		fmt.Fprintf(a.stderr, "  -> %s\n", visible.Line(h))

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nodeseal/nodeseal/internal/testenv"
@@ -104,5 +106,40 @@ func TestBundleProgressOnTerminal(t *testing.T) {
 	}
 	if n := len(drawn["download"]); n < 5 {
 		t.Errorf("%d bars of the download in:\n%q", n, text)
+	}
+}
+
+// TestInterruptedOnTerminal: Ctrl-C leaves the bars as they were, each once, and below them
+// what to do; a frame begins at the left edge, wherever the terminal has shown ^C.
+func TestInterruptedOnTerminal(t *testing.T) {
+	t.Parallel()
+	m := newMirrored(t)
+	m.registry.Rate = 1 << 16 // minutes
+	asked := make(chan struct{})
+	once := sync.OnceFunc(func() { close(asked) })
+	m.registry.Trouble = func(q testregistry.Request) testregistry.Fault {
+		if slices.ContainsFunc(m.layers, func(l testregistry.Layer) bool { return l.Digest == q.Blob }) {
+			once()
+		}
+		return testregistry.Fault{}
+	}
+	term := testenv.NeedTerminal(t, 100)
+	cmd := m.command("run", "--progress=auto")
+	cmd.Env = append(os.Environ(), "TERM=xterm", "NO_COLOR=1")
+	cmd.Stderr = term.File
+	check(t, cmd.Start())
+	<-asked
+	check(t, cmd.Process.Signal(os.Interrupt))
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted {
+		t.Errorf("interrupted: %v", err)
+	}
+	text := term.Text(t)
+	frames := regexp.MustCompile("\r(\x1b\\[[0-9]+A)?\x1b\\[J").Split(text, -1)
+	if n := strings.Count(text, "\x1b[J"); n != len(frames)-1 || n < 2 {
+		t.Errorf("%d frames of %d begin at the left edge:\n%q", len(frames)-1, n, text)
+	}
+	last := frames[len(frames)-1]
+	if strings.Count(last, "download") != 1 || !strings.Contains(last, "stopped\r\nnodeseal: interrupted\r\n  -> ") || strings.Contains(last, "\x1b") {
+		t.Errorf("the screen ends with:\n%q", last)
 	}
 }

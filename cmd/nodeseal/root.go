@@ -30,7 +30,8 @@ that nodes never need a registry.
   node:     nodeseal import release.tar.zst
             nodeseal status
 
-Every flag can also come from the environment, as NODESEAL_<FLAG>.
+Every flag can also come from the environment, as NODESEAL_<FLAG>. NO_COLOR=1 and
+TERM=dumb leave out the colors that a terminal gets.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part (what failed is
 listed), 4 damaged or missing, 5 a precondition is not met, 130 interrupted.`

@@ -203,6 +203,9 @@ func (f *filler) write(ctx context.Context, whole, items []item, inParts bool, n
 	for _, it := range append(slices.Clone(whole), items...) {
 		total += it.size
 	}
+	if inParts {
+		total += size // which is read once more for the sum of the whole
+	}
 	f.progress.Begin(phase, total, progress.Bytes)
 	defer f.progress.End(phase)
 	if err := f.invalidate(); err != nil {
@@ -216,7 +219,8 @@ func (f *filler) write(ctx context.Context, whole, items []item, inParts bool, n
 		f.sums[it.name] = sum
 	}
 	if inParts {
-		list, err := partsList(name, whole, f.sums, data, size)
+		read := io.TeeReader(io.NewSectionReader(data, 0, size), counter(func(n int) { f.progress.Add(phase, int64(n)) }))
+		list, err := partsList(name, whole, f.sums, read, size)
 		if err != nil {
 			return err
 		}
@@ -251,9 +255,17 @@ func bundleItems(name string, data io.ReaderAt, size, partSize int64) []item {
 	return parts
 }
 
+// counter is told how many bytes were written.
+type counter func(n int)
+
+func (c counter) Write(p []byte) (int, error) {
+	c(len(p))
+	return len(p), nil
+}
+
 // partsList is the list that makes parts a bundle.
-func partsList(name string, parts []item, sums map[string]string, data io.ReaderAt, size int64) ([]byte, error) {
-	sum, err := digest.FromReader(io.NewSectionReader(data, 0, size))
+func partsList(name string, parts []item, sums map[string]string, whole io.Reader, size int64) ([]byte, error) {
+	sum, err := digest.FromReader(whole)
 	if err != nil {
 		return nil, fmt.Errorf("reading the bundle: %w", err)
 	}

@@ -32,7 +32,11 @@ func makeDir(ctx context.Context, s *Source, path string, o Options) (*Result, e
 		return nil, err
 	}
 	if !o.NoSeal {
-		rep, err := seal.Seal(ctx, res.Path, seal.Options{NoMount: o.NoMount, Label: dir.Label()})
+		var rep seal.Report
+		err := o.Progress.During("seal", func() (err error) {
+			rep, err = seal.Seal(ctx, res.Path, seal.Options{NoMount: o.NoMount, Label: dir.Label()})
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("the store is whole, but not sealed: %w", err)
 		}

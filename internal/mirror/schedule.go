@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/layout"
@@ -20,8 +21,10 @@ type job struct {
 	layer bundle.Layer
 	// blob is what the bundle will hold it as.
 	blob digest.Digest
-	// refs are the images that need it, any of whose repositories has it.
-	refs []string
+	// refs are the images that need it, any of whose repositories has it; title is the
+	// first one's name for people.
+	refs  []string
+	title string
 	// manifest is of the first of them. urls are what it says of where the layer is besides,
 	// once the registry was asked in vain.
 	manifest digest.Digest
@@ -63,7 +66,7 @@ func (r *run) jobs(images []bundle.Image) []*job {
 			if _, ok := r.since.proven(l, blob, r.isRaw(l)); ok {
 				continue
 			}
-			j := &job{layer: l, blob: blob, refs: []string{img.Ref}, manifest: img.Digest}
+			j := &job{layer: l, blob: blob, refs: []string{img.Ref}, title: imagelist.Title(img.Ref, img.From), manifest: img.Digest}
 			byDigest[l.Digest] = j
 			if first, ok := byBlob[j.blob]; ok {
 				first.also = append(first.also, j)
@@ -154,7 +157,7 @@ func (r *run) layer(ctx context.Context, j *job) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	r.o.Progress.Working(PhaseDownload, j.layer.Digest.String())
+	r.o.Progress.WorkingOn(PhaseDownload, j.layer.Digest.String(), j.title)
 	var m *made
 	there, err := r.there(j)
 	if !there && err == nil {

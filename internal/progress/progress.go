@@ -29,16 +29,20 @@ type Unit string
 const (
 	Bytes Unit = "bytes"
 	Count Unit = "count"
+	// Step is the unit of a phase that is one step: nothing in it is counted. People are
+	// shown it only if it takes time.
+	Step Unit = "step"
 )
 
 // Event is one report.
 type Event struct {
-	Kind    Kind
-	Phase   string // lower case, one or two words: "resolve", "download"
-	Total   int64  // of the phase, in Unit; 0 where not known
-	N       int64  // units done since the last event of the phase
-	Unit    Unit
-	Item    string
+	Kind  Kind
+	Phase string // lower case, one or two words: "resolve", "download"
+	Total int64  // of the phase, in Unit; 0 where not known
+	N     int64  // units done since the last event of the phase
+	Unit  Unit
+	Item  string
+	// Message is the text of a Note or a Warning, and of an Item its name for people.
 	Message string
 }
 
@@ -63,6 +67,21 @@ func (f Func) Add(phase string, n int64) { f.Emit(Event{Kind: Advance, Phase: ph
 
 // Working names what the phase works on now.
 func (f Func) Working(phase, item string) { f.Emit(Event{Kind: Item, Phase: phase, Item: item}) }
+
+// WorkingOn is Working with a name for people, as the image that a layer belongs to.
+func (f Func) WorkingOn(phase, item, name string) {
+	f.Emit(Event{Kind: Item, Phase: phase, Item: item, Message: name})
+}
+
+// During is a phase that is one step: do.
+func (f Func) During(phase string, do func() error) error {
+	f.Begin(phase, 0, Step)
+	err := do()
+	if err == nil {
+		f.End(phase)
+	}
+	return err
+}
 
 // End finishes a phase.
 func (f Func) End(phase string) { f.Emit(Event{Kind: Finish, Phase: phase}) }

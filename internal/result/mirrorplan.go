@@ -52,6 +52,7 @@ func (r MirrorPlan) WriteText(w io.Writer) error {
 	for _, img := range r.Plan.Images {
 		pt.line("%s\t%s\t%s\t%d\t  %s", ui.Bytes(img.Bytes), ui.Bytes(img.OwnBytes), ui.Bytes(img.Download), img.Layers, img.Ref)
 	}
+	pt.line("%s\t\t%s\t%d\t  in all: a layer of several images counts once", ui.Bytes(r.LayerBytes), ui.Bytes(r.Download), r.Layers)
 	if pt.err == nil {
 		pt.err = t.Flush()
 	}
@@ -76,8 +77,12 @@ func (r MirrorPlan) WriteText(w io.Writer) error {
 	p.line("on a node: about %s as a directory, at most %s as an image file", ui.Bytes(r.Node.Dir), ui.Bytes(r.Node.Image))
 	r.Node.Disk.Lines(p.line, ui.Bytes)
 	for _, l := range r.Levels {
-		p.line("--level %d (%s): a bundle of about %s, the download in about %s", l.Level, l.Name, ui.Bytes(l.Bundle),
-			ui.Duration(time.Duration(l.Seconds)*time.Second))
+		chosen := ""
+		if l.Chosen {
+			chosen = ": this run"
+		}
+		p.line("--level %d (%s): a bundle of about %s, the download in about %s%s", l.Level, l.Name, ui.Bytes(l.Bundle),
+			ui.Duration(time.Duration(l.Seconds)*time.Second), chosen)
 	}
 	for _, f := range r.Failed {
 		p.line("NOT to be had: %s: %s", f.Ref, f.Error)

@@ -127,7 +127,7 @@ func (r *Root) fill(ctx context.Context, src store.Source, n Name, opts FillOpti
 	if err := r.writeTimes(n, Times{ID: id, Filled: opts.Now.UTC(), Boot: opts.boot}); err != nil {
 		return nil, err
 	}
-	return out, r.finish(ctx, r.places(n), opts, out)
+	return out, opts.Progress.During("finish", func() error { return r.finish(ctx, r.places(n), opts, out) })
 }
 
 // prepare makes the store at at.prepared, sealed. It takes over what an earlier
@@ -152,7 +152,11 @@ func (r *Root) prepare(ctx context.Context, src store.Source, at places, opts Fi
 		return nil, err
 	}
 	if !opts.NoSeal {
-		if _, err := protect(ctx, at.prepared, false, true); err != nil {
+		err := opts.Progress.During("seal", func() error {
+			_, err := protect(ctx, at.prepared, false, true)
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	}

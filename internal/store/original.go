@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -29,8 +30,8 @@ const OriginalMode = 0o644
 type Original struct {
 	Digest digest.Digest
 	Size   int64
-	// Image is a reference that needs it, for messages.
-	Image string
+	// Image is a reference that needs it, for messages, and Title that image's name for people.
+	Image, Title string
 	// Small says that the source has it among its small blobs.
 	Small bool
 }
@@ -55,7 +56,7 @@ func Originals(images []bundle.Image) []Original {
 func addOriginals(to map[digest.Digest]Original, img *bundle.Image) {
 	for _, l := range img.Layers {
 		if _, ok := to[l.Digest]; !ok {
-			to[l.Digest] = Original{Digest: l.Digest, Size: l.RegistrySize(), Image: img.Ref}
+			to[l.Digest] = Original{Digest: l.Digest, Size: l.RegistrySize(), Image: img.Ref, Title: imagelist.Title(img.Ref, img.From)}
 		}
 	}
 }

@@ -56,8 +56,9 @@ type Layer struct {
 	Blob, Table digest.Digest
 	// BlobSize is the length of the blob as it is claimed, 0 where it is not.
 	BlobSize int64
-	// Image is a reference that needs the layer, for messages.
-	Image string
+	// Image is a reference that needs the layer, for messages, and Title that image's name
+	// for people.
+	Image, Title string
 }
 
 // Image is one image record: a configuration with all manifests and names that

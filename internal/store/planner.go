@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/storage"
@@ -117,7 +118,7 @@ func (p *planner) addLayers(img *bundle.Image) (*Layer, error) {
 			layer = &Layer{
 				ID: id, Parent: top, DiffID: l.DiffID, DiffSize: l.DiffSize,
 				Compressed: l.Digest, CompressedSize: l.RegistrySize(), MediaType: l.MediaType,
-				Blob: at.Blob, Table: at.Table, BlobSize: at.Size, Image: img.Ref,
+				Blob: at.Blob, Table: at.Table, BlobSize: at.Size, Image: img.Ref, Title: imagelist.Title(img.Ref, img.From),
 			}
 			if top != nil {
 				layer.Depth = top.Depth + 1

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -42,15 +43,23 @@ func newBarsDrawer(file *os.File) *barsDrawer {
 func (d *barsDrawer) event(e event) {
 	switch e.kind {
 	case progress.Start:
-		d.show(e.view)
+		if e.view.unit != progress.Step {
+			d.show(e.view)
+		}
 	case progress.Finish:
-		d.show(e.view)
+		if d.rows[e.view.phase] != nil || e.view.unit != progress.Step {
+			d.show(e.view)
+		}
 		delete(d.rows, e.view.phase)
 	case progress.Note, progress.Warning:
+		text := e.text()
+		if _, colored := Paint(d.file).(*painter); colored {
+			text = string(paint([]byte(text)))
+		}
 		if d.bars == nil {
-			fmt.Fprintln(d.file, e.text())
+			fmt.Fprintln(d.file, text)
 		} else {
-			fmt.Fprintln(d.bars, e.text()) // above the bars
+			fmt.Fprintln(d.bars, text) // above the bars
 		}
 	default: // the tracker sends no others
 	}
@@ -80,7 +89,7 @@ func (d *barsDrawer) close(views []view) error {
 // show hands a view to the bar of its phase, and makes the bar at first.
 func (d *barsDrawer) show(v view) {
 	if d.bars == nil {
-		d.bars = mpb.New(mpb.WithOutput(d.file), mpb.WithRefreshRate(framesGap), mpb.WithAutoRefresh())
+		d.bars = mpb.New(mpb.WithConsoleWriter(&console{file: d.file}), mpb.WithRefreshRate(framesGap), mpb.WithAutoRefresh())
 	}
 	r, ok := d.rows[v.phase]
 	if !ok {
@@ -126,10 +135,10 @@ func (r *row) numbers(s decor.Statistics) string {
 // item is the line below the bar.
 func (r *row) item(w io.Writer, s decor.Statistics) error {
 	v := r.view.Load()
-	if v.item == "" || v.finished || r.stopped.Load() || s.AvailableWidth < 3 {
+	text := shortDigests(cmp.Or(v.title, v.item))
+	if text == "" || v.finished || r.stopped.Load() || s.AvailableWidth < 3 {
 		return nil
 	}
-	text := shortDigests(v.item)
 	if over := runewidth.StringWidth(text) - (s.AvailableWidth - 3); over > 0 {
 		text = runewidth.TruncateLeft(text, over+1, "…") // the end tells references apart
 	}

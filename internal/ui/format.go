@@ -39,8 +39,12 @@ func Duration(d time.Duration) string {
 
 // amount writes n units.
 func amount(n int64, unit progress.Unit) string {
-	if unit == progress.Bytes {
+	switch unit {
+	case progress.Bytes:
 		return Bytes(n)
+	case progress.Step:
+		return ""
+	case progress.Count:
 	}
 	return fmt.Sprint(n)
 }

@@ -19,7 +19,7 @@ type Line struct {
 	Event string `json:"event"`
 	// Phase is the name of what goes on, as "download".
 	Phase string `json:"phase"`
-	// Unit is "bytes" or "count".
+	// Unit is "bytes", "count", or "step" if nothing is counted.
 	Unit progress.Unit `json:"unit"`
 	// Done counts units; it never goes down and never exceeds a known Total.
 	Done int64 `json:"done"`

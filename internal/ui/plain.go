@@ -1,11 +1,17 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"github.com/nodeseal/nodeseal/internal/progress"
 )
+
+// stepShown is how long a step takes at least that is worth a line.
+const stepShown = time.Second
 
 // plainDrawer writes lines that read well in a log:
 //
@@ -17,7 +23,10 @@ func (d plainDrawer) event(e event) {
 	switch e.kind {
 	case progress.Finish:
 		v := e.view
-		fmt.Fprintf(d.w, "%s: %s\n", v.name, parts(v.percent(), v.amounts()+" in "+Duration(v.took), v.speed()))
+		if v.unit == progress.Step && v.took < stepShown {
+			return
+		}
+		fmt.Fprintf(d.w, "%s: %s\n", v.name, parts(v.percent(), strings.TrimSpace(v.amounts()+" in "+Duration(v.took)), v.speed()))
 	case progress.Note, progress.Warning:
 		fmt.Fprintln(d.w, e.text())
 	default: // the next tick shows what began
@@ -38,7 +47,7 @@ func (d plainDrawer) close(views []view) error {
 }
 
 func (d plainDrawer) line(v view, how string) {
-	item := v.item
+	item := cmp.Or(v.title, v.item)
 	if item != "" {
 		item = " (" + item + ")"
 	}
@@ -56,6 +65,15 @@ func (e event) text() string {
 	}
 	return e.message
 }
+
+// silentDrawer writes nothing.
+type silentDrawer struct{}
+
+func (silentDrawer) event(event) {}
+
+func (silentDrawer) tick([]view) {}
+
+func (silentDrawer) close([]view) error { return nil }
 
 // quietDrawer writes warnings only.
 type quietDrawer struct{ w io.Writer }

@@ -37,9 +37,10 @@ type phase struct {
 	name     string
 	unit     progress.Unit
 	item     string
-	total    int64 // 0 where not known
-	done     int64 // may be above total for a while, until total is raised
-	permille int64 // the highest ever shown
+	title    string // of the item, for people; "" if it has none
+	total    int64  // 0 where not known
+	done     int64  // may be above total for a while, until total is raised
+	permille int64  // the highest ever shown
 	start    time.Time
 	end      time.Time // zero while under way
 	samples  []sample  // of the last rateWindow, oldest first
@@ -56,6 +57,7 @@ type view struct {
 	name     string
 	unit     progress.Unit
 	item     string
+	title    string
 	total    int64   // 0 where not known
 	done     int64   // never above a known total
 	permille int64   // -1 where the total is not known
@@ -109,7 +111,7 @@ func (t *tracker) event(e progress.Event) {
 		if p == nil {
 			p = t.begin(e.Phase, now)
 		}
-		p.item = oneLine(e.Item)
+		p.item, p.title = oneLine(e.Item), oneLine(e.Message)
 	case progress.Finish:
 		if p := t.active(e.Phase); p != nil {
 			p.finish(now)
@@ -188,7 +190,7 @@ func (p *phase) finish(now time.Time) {
 // view says how the phase stands.
 func (p *phase) view(now time.Time) view {
 	v := view{
-		phase: p, name: p.name, unit: p.unit, item: p.item, total: p.total, done: p.done,
+		phase: p, name: p.name, unit: p.unit, item: p.item, title: p.title, total: p.total, done: p.done,
 		permille: -1, took: now.Sub(p.start), finished: !p.end.IsZero(),
 	}
 	if v.finished {

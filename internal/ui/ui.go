@@ -34,6 +34,8 @@ const (
 	JSON Mode = "json"
 	// Quiet writes warnings and nothing else.
 	Quiet Mode = "none"
+	// Silent writes nothing.
+	Silent Mode = "silent"
 )
 
 // Options are the choices of New. The zero value is right for people.
@@ -68,6 +70,9 @@ type drawer interface {
 // w until Close, which the caller must call.
 func New(mode Mode, w io.Writer, opts Options) *Renderer {
 	out := &stickyWriter{w: w}
+	if mode != JSON {
+		out.w = Paint(w)
+	}
 	d, interval := newDrawer(mode, w, out)
 	if opts.Interval > 0 {
 		interval = opts.Interval
@@ -86,10 +91,12 @@ func newDrawer(mode Mode, w io.Writer, out *stickyWriter) (drawer, time.Duration
 		return newJSONDrawer(out), time.Second
 	case Quiet:
 		return quietDrawer{out}, time.Minute
+	case Silent:
+		return silentDrawer{}, time.Minute
 	case Plain:
 		return plainDrawer{out}, 5 * time.Second
 	default:
-		if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) && (mode == Bars || os.Getenv("TERM") != "dumb") {
+		if file, ok := w.(*os.File); ok && (hasCursor(file) || mode == Bars && term.IsTerminal(int(file.Fd()))) {
 			return newBarsDrawer(file), 200 * time.Millisecond
 		}
 		return plainDrawer{out}, 5 * time.Second

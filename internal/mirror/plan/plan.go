@@ -79,6 +79,8 @@ type Level struct {
 	Name    string `json:"name"`
 	Bundle  int64  `json:"bundle"`
 	Seconds int64  `json:"seconds"`
+	// Chosen says that the run is at this level: Bundle and Seconds are the plan's then.
+	Chosen bool `json:"chosen,omitempty"`
 }
 
 // State is what the work directory or the base has of a layer.
@@ -213,13 +215,14 @@ func (in Input) addTimes(p *Plan) {
 		rate := min(m.Rate, level.Speed*float64(in.Encoders))
 		l := Level{
 			Level: level.Level, Name: seekable.LevelName(level.Level),
-			Bundle:  int64(level.Ratio*float64(p.LayerBytes-p.BaseBytes)) + in.overhead(),
+			Bundle:  int64(level.Ratio*margin*float64(p.LayerBytes-p.BaseBytes)) + in.overhead(),
 			Seconds: int64(float64(p.Download) / rate),
 		}
-		p.Levels = append(p.Levels, l)
 		if level.Level == in.Level {
 			p.Rate, p.Seconds = int64(rate), l.Seconds
+			l.Bundle, l.Chosen = p.Bundle, true // which knows more: what is in the work directory
 		}
+		p.Levels = append(p.Levels, l)
 	}
 }
 

@@ -159,13 +159,23 @@ func TestMeasured(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 	}
-	within(t, "level 4", p.Levels[3].Bundle, 0.7*147*mib, 0.01)
+	within(t, "level 4", p.Levels[3].Bundle, 0.7*1.05*147*mib, 0.01)
 	if p.Rate != 10*mib || p.Seconds != 14 {
 		t.Errorf("%d bytes/s, %d s", p.Rate, p.Seconds)
 	}
 	in.Level = 3
 	if p := planned(t, in); p.Rate != 6*mib || p.Seconds != 24 {
 		t.Errorf("level 3: %d bytes/s, %d s", p.Rate, p.Seconds)
+	}
+	// The level of the run says the same in the headline and in the table.
+	for level := 1; level <= 4; level++ {
+		in.Level = level
+		p := planned(t, in)
+		for _, l := range p.Levels {
+			if l.Chosen != (l.Level == level) || l.Chosen && (l.Bundle != p.Bundle || l.Seconds != p.Seconds) {
+				t.Errorf("level %d: %+v in the table, %d bytes and %d s in the headline", level, l, p.Bundle, p.Seconds)
+			}
+		}
 	}
 	in.Form = bundle.Original
 	if p := planned(t, in); p.Levels != nil || p.Seconds != 14 {

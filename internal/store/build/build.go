@@ -102,7 +102,10 @@ func RunStepwise(ctx context.Context, src store.Source, path string, open func(*
 	if err := r.w.Attempt(ctx, r.attempt); err != nil {
 		return nil, err
 	}
-	if err := r.do(ctx, step{"finish", r.w.Publish}); err != nil {
+	publish := func(ctx context.Context) error {
+		return r.opts.Progress.During("sync", func() error { return r.w.Publish(ctx) })
+	}
+	if err := r.do(ctx, step{"finish", publish}); err != nil {
 		return nil, err
 	}
 	return r.counts(), nil
@@ -163,7 +166,9 @@ func (r *run) attempt(ctx context.Context) error {
 		step{"originals", r.w.Originals},
 		step{"extract", r.layers},
 		step{"link", r.w.Join},
-		step{"metadata", r.metadata},
+		step{"metadata", func(ctx context.Context) error {
+			return r.opts.Progress.During("records", func() error { return r.metadata(ctx) })
+		}},
 		step{"check", r.check},
 	)
 }

@@ -79,7 +79,7 @@ func Each(ctx context.Context, jobs []*Job, o store.ImportOptions, newWorker fun
 				if i >= len(jobs) {
 					return w.Flush()
 				}
-				o.Progress.Working(PhaseImport, jobs[i].First().DiffID.String())
+				o.Progress.WorkingOn(PhaseImport, jobs[i].First().DiffID.String(), jobs[i].First().Title)
 				if err := w.Layer(ctx, jobs[i]); err != nil {
 					return err
 				}

@@ -34,7 +34,7 @@ func EachOriginal(ctx context.Context, originals []store.Original, o store.Impor
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			o.Progress.Working(PhaseKeep, one.Digest.String())
+			o.Progress.WorkingOn(PhaseKeep, one.Digest.String(), one.Title)
 			if err := write(ctx, one); err != nil {
 				return &store.Error{Kind: blob.Kind(err), Op: "keeping layer", Image: one.Image, Digest: one.Digest, Err: err}
 			}

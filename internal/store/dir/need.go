@@ -181,7 +181,7 @@ func (im *importer) count(ctx context.Context, j *build.Job, n *contentNeed, tot
 		return fail(fmt.Errorf("opening its blob: %w", err))
 	}
 	defer raw.Close()
-	im.opts.Progress.Working(phaseCount, l.DiffID.String())
+	im.opts.Progress.WorkingOn(phaseCount, l.DiffID.String(), l.Title)
 	asked := int64(0)
 	size, err := blob.Count(ctx, raw, l, func(b int64) { im.opts.Progress.Add(phaseCount, b) }, func(hdr *tarsplit.Header) error {
 		if err := n.add(hdr.Name, hdr.Typeflag, hdr.Size); err != nil || n.bytes+n.dirs*blockSize < asked {

@@ -110,7 +110,7 @@ func (im *importer) takeOriginals(ctx context.Context, d *donor) error {
 	}
 	im.opts.Progress.Begin(phaseTake, total, progress.Bytes)
 	for _, o := range todo {
-		im.opts.Progress.Working(phaseTake, o.Digest.String())
+		im.opts.Progress.WorkingOn(phaseTake, o.Digest.String(), o.Title)
 		err := im.label.creating(func() error { return im.takeOriginal(ctx, d, o) })
 		switch {
 		case err == nil:

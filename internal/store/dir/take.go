@@ -89,7 +89,7 @@ func (im *importer) takeOne(ctx context.Context, d *donor, j *build.Job) error {
 	fail := func(err error) error {
 		return &store.Error{Op: "taking over layer", Image: l.Image, Digest: l.DiffID, Err: err}
 	}
-	im.opts.Progress.Working(phaseTake, l.DiffID.String())
+	im.opts.Progress.WorkingOn(phaseTake, l.DiffID.String(), l.Title)
 	made, err := im.makeDiff(l)
 	if err != nil {
 		return fail(err)
