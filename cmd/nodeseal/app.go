@@ -8,11 +8,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nodeseal/nodeseal/internal/madeby"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
@@ -64,6 +66,11 @@ func (a *app) fromEnvironment(flags *pflag.FlagSet) error {
 		}
 	})
 	return err
+}
+
+// mark says when and with what a page or a report was made, and from what.
+func (a *app) mark(from ...string) madeby.Mark {
+	return madeby.New(a.lookup("SOURCE_DATE_EPOCH"), time.Now(), programVersion(), from...)
 }
 
 // lookup returns an environment variable, "" where it is not set.

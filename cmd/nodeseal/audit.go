@@ -15,6 +15,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/audit"
 	"github.com/nodeseal/nodeseal/internal/audit/report"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
+	"github.com/nodeseal/nodeseal/internal/madeby"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
@@ -25,6 +26,8 @@ type auditOptions struct {
 	bundle  string
 	store   string
 	html    string
+	// heldFrom says what held read, with its release.
+	heldFrom []string
 }
 
 func newAuditCommand(a *app) *cobra.Command {
@@ -85,6 +88,8 @@ func runAudit(ctx context.Context, a *app, o *auditOptions) error {
 		}
 	}
 	rep := audit.Run(recorder.Snapshot(held))
+	made := a.mark(o.from()...)
+	rep.Made = &made
 	if o.html != "" {
 		var page bytes.Buffer
 		if err := report.HTML(&page, rep); err != nil {
@@ -95,6 +100,17 @@ func runAudit(ctx context.Context, a *app, o *auditOptions) error {
 		}
 	}
 	return a.showAudit(rep)
+}
+
+// from says what a report is made from.
+func (o *auditOptions) from() (from []string) {
+	for _, path := range o.objects {
+		from = append(from, "objects "+path)
+	}
+	if o.cluster.use || len(o.objects) == 0 {
+		from = append(from, "the cluster")
+	}
+	return append(from, o.heldFrom...)
 }
 
 // held reads what the nodes' images are to be compared with; nil is nothing.
@@ -113,6 +129,7 @@ func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
 		if err != nil {
 			return nil, err
 		}
+		o.heldFrom = []string{"list " + o.list}
 		return audit.HeldList("list "+o.list, list), nil
 	case o.bundle != "":
 		f, err := archive.OpenFile(ctx, o.bundle)
@@ -120,12 +137,14 @@ func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
 			return nil, err
 		}
 		defer f.Close() //nolint:errcheck // read only
+		o.heldFrom = madeby.Of("bundle "+o.bundle, f.RawInventory(), f.Inventory())
 		return heldBy(ctx, "bundle ", o.bundle, f, f.Inventory().Images)
 	case o.store != "":
 		s, err := store.OpenStored(store.Files(o.store))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.store, err)
 		}
+		o.heldFrom = madeby.Of("store "+o.store, s.RawInventory(), s.Inventory())
 		return heldBy(ctx, "store ", o.store, s, s.Kept())
 	}
 	return nil, nil

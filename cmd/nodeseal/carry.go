@@ -66,7 +66,7 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	if path == "" {
 		return usageError{errors.New("carry: --bundle FILE is missing")}
 	}
-	opts := carry.Options{Bundle: path, Program: o.program, Progress: a.progress()}
+	opts := carry.Options{Bundle: path, Program: o.program, Made: a.mark(), Progress: a.progress()}
 	var err error
 	if o.split != "" {
 		if opts.PartSize, err = ui.ParseBytes(o.split); err == nil && opts.PartSize == 0 {

@@ -90,11 +90,13 @@ func (o *configAllOptions) files(ctx context.Context, a *app) (configFiles, erro
 	opts := manifest.Options{
 		Pools: o.pools, Version: v, Settings: s, RuntimeConfig: o.node.runtimeConfig, Artifacts: o.node.artifacts, Installer: o.installer,
 	}
+	from := o.node.made()
 	if o.node.sources.bundle != "" {
 		has, err := carried.Read(ctx, o.node.sources.bundle)
 		if err != nil {
 			return out, err
 		}
+		from = append(from, has.From...)
 		opts.OS = manifest.OperatingSystems{PinnedImages: manifest.PinnedImages(has.OS), Originals: has.Originals}
 		if o.pinned {
 			opts.Pinned = manifest.PinnedImages(has.All)
@@ -108,6 +110,7 @@ func (o *configAllOptions) files(ctx context.Context, a *app) (configFiles, erro
 			return out, err
 		}
 	}
+	opts.Made = a.mark(from...)
 	files, err := manifest.All(opts)
 	if err != nil {
 		return out, refused(err)

@@ -69,6 +69,20 @@ func (o *configNodeOptions) addClusterFlags(flags *pflag.FlagSet) {
 	addArtifactsFlag(flags, &o.artifacts, " (4.22 and later; default if --bundle has some)")
 }
 
+// made says what configuration is made from, besides a bundle.
+func (o *configNodeOptions) made() (from []string) {
+	if o.from != "" {
+		from = append(from, "storage.conf "+o.from)
+	}
+	for _, path := range o.sources.mirrors {
+		from = append(from, "mirrors "+path)
+	}
+	if o.sources.cluster {
+		from = append(from, "the mirrors of the cluster")
+	}
+	return from
+}
+
 // refused makes wrong usage of what the libraries refuse.
 func refused(err error) error {
 	if errors.Is(err, machine.ErrSettings) {

@@ -8,6 +8,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/nodeseal/nodeseal/internal/madeby"
 )
 
 // Severity says how bad a finding is.
@@ -55,6 +57,8 @@ type Report struct {
 	Problems []string `json:"problems,omitempty"`
 	// Held says what the images were compared with, "" where with nothing.
 	Held string `json:"held,omitempty"`
+	// Made is when and with what the report was made, and from which files.
+	Made *madeby.Mark `json:"made,omitempty"`
 }
 
 // Cluster is what the report says about the cluster itself.

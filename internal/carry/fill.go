@@ -19,6 +19,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/bundle/split"
+	"github.com/nodeseal/nodeseal/internal/madeby"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 )
@@ -63,6 +64,8 @@ type File struct {
 
 // Options say what Fill puts on a stick.
 type Options struct {
+	// Made says when and with what, for the pages. What they are made from is added.
+	Made madeby.Mark
 	// Bundle is the path of the bundle, whole or in parts.
 	Bundle string
 	// Program is the path of the program, for the nodes' architecture.

@@ -5,9 +5,11 @@ import (
 	_ "embed" // the pages
 	"fmt"
 	htmltemplate "html/template"
+	"slices"
 	texttemplate "text/template"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/madeby"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/ui"
@@ -110,16 +112,23 @@ func programSteps(res *Result) []step {
 	return []step{s, {Icon: "terminal", Title: "Make the slots", Commands: []string{program + " mount"}}}
 }
 
+// madeFrom says what the pages are made from.
+func (o *Options) madeFrom(name string, rawInventory []byte, inv *bundle.Inventory) madeby.Mark {
+	made := o.Made
+	made.From = slices.Concat(made.From, madeby.Of("bundle "+name, rawInventory, inv))
+	return made
+}
+
 // renderPages makes the page for the technician, as HTML and as plain text. Each
 // needs no other file.
-func renderPages(inv *bundle.Inventory, res *Result, config bool) (html, text []byte, err error) {
+func renderPages(inv *bundle.Inventory, res *Result, config bool, made madeby.Mark) (html, text []byte, err error) {
 	release := ""
 	if inv.Release != nil {
 		release = inv.Release.Version
 	}
 	data := map[string]any{
 		"Bundle": res.Bundle, "Release": release, "Base": res.Base, "Images": res.Images, "Size": ui.Bytes(res.Size),
-		"Signed": res.Signed, "Keys": res.Keys, "Config": config, "Sums": SumsFile, "Steps": steps(res),
+		"Signed": res.Signed, "Keys": res.Keys, "Config": config, "Sums": SumsFile, "Steps": steps(res), "Made": made.String(),
 	}
 	var h, t bytes.Buffer
 	ht, err := htmltemplate.New(PageFile).Parse(htmlPage)

@@ -69,7 +69,7 @@ func (f *filler) items(opts Options, base string, src *archive.File, res *Result
 	} else if len(opts.Keys) > 0 {
 		f.progress.Warn("the program on the stick is not signed: nodes that have the key do not install it; name the private key with --sign-key")
 	}
-	html, text, err := renderPages(src.Inventory(), res, len(opts.Config) > 0)
+	html, text, err := renderPages(src.Inventory(), res, len(opts.Config) > 0, opts.madeFrom(res.Bundle, src.RawInventory(), src.Inventory()))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -21,7 +21,7 @@ const (
 // that they begin with.
 func painted() []struct{ word, color string } {
 	return []struct{ word, color string }{
-		{"OK", green}, {"NOT OK", red}, {"FAILED", red}, {"PROBLEM", red}, {"DAMAGED", red}, {"MISSING", red}, {"HURT", red},
+		{"OK", green}, {"NOT OK", red}, {"FAILED", red}, {"PROBLEM", red}, {"DAMAGED", red}, {"MISSING", red}, {"HURT", red}, {"BREAKS", red}, {"NOT READ", yellow},
 		{"REFUSED", red}, {"UNSEEN", red}, {"nodeseal:", red}, {"WARNING", yellow}, {"warning:", yellow}, {"ONE STEP IS LEFT", yellow},
 	}
 }

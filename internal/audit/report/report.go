@@ -48,6 +48,9 @@ func Text(w io.Writer, r audit.Report) error {
 	if len(r.Problems) > 0 {
 		b.WriteByte('\n')
 	}
+	if r.Made != nil {
+		visible.Fprintf(&b, "%s\n", r.Made)
+	}
 	b.WriteString(verdict(r) + "\n")
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("writing report: %w", err)

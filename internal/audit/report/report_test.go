@@ -7,14 +7,17 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nodeseal/nodeseal/internal/audit"
+	"github.com/nodeseal/nodeseal/internal/madeby"
 )
 
 func sample() audit.Report {
 	return audit.Report{
 		Cluster: audit.Cluster{Version: "4.20.1", Nodes: 3, Architectures: []string{"amd64"}, Pools: []string{"master", "worker"}, Containers: 7},
 		Held:    "bundle ocp.tar.zst",
+		Made:    &madeby.Mark{Time: time.Unix(60, 0).UTC(), Program: "v1.2", From: []string{"objects <x>.yaml", "bundle ocp.tar.zst, release 4.20.1"}},
 		Findings: []audit.Finding{
 			{Rule: "pull-always", Severity: audit.Breaks, Object: "Pod a/<script>alert(1)</script>", What: "w", Why: "y", Mend: "m", Patch: "oc patch x -p '{\"a\":1}'"},
 			{Rule: "by-tag", Severity: audit.Warning, Object: "Deployment a/b", What: "w", Why: "y", Mend: "m"},
@@ -31,7 +34,7 @@ func TestText(t *testing.T) {
 	}
 	for _, want := range []string{
 		"BREAKS   Pod a/", "[pull-always]", "         why:  y\n", "         $ oc patch x", "WARNING  Deployment a/b",
-		"NOT READ Secret: ", "1 finding would break a reboot with no registry; 1 warning, 0 notes.\n",
+		"NOT READ Secret: ", "\nmade 1970-01-01 00:01 UTC by nodeseal v1.2 from objects <x>.yaml, bundle ocp.tar.zst, release 4.20.1\n", "1 finding would break a reboot with no registry; 1 warning, 0 notes.\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
@@ -54,7 +57,7 @@ func TestJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	var again audit.Report
-	if err := json.Unmarshal(b.Bytes(), &again); err != nil || len(again.Findings) != 2 || again.Findings[0] != sample().Findings[0] {
+	if err := json.Unmarshal(b.Bytes(), &again); err != nil || len(again.Findings) != 2 || again.Findings[0] != sample().Findings[0] || again.Made.String() != sample().Made.String() {
 		t.Errorf("%+v %v", again, err)
 	}
 	b.Reset()
@@ -76,7 +79,7 @@ func TestHTML(t *testing.T) {
 	if outside := regexp.MustCompile(`(?i)(src|href)\s*=|url\(|@import|https?://`).FindAllString(text, -1); len(outside) > 0 {
 		t.Errorf("the page refers to something else: %q", outside)
 	}
-	for _, want := range []string{`id="count-breaks">1<`, `id="count-all">2<`, `class="verdict bad"`, "compared with bundle ocp.tar.zst", "What could not be read"} {
+	for _, want := range []string{`id="count-breaks">1<`, `id="count-all">2<`, `class="verdict bad"`, "compared with bundle ocp.tar.zst", "What could not be read", "made 1970-01-01 00:01 UTC by nodeseal v1.2 from objects &lt;x&gt;.yaml, bundle ocp.tar.zst, release 4.20.1"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q", want)
 		}

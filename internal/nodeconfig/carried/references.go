@@ -11,6 +11,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/internal/madeby"
 )
 
 // Contents are the images of a bundle, as configuration needs them.
@@ -24,6 +25,8 @@ type Contents struct {
 	Originals bool
 	// Artifacts says that the bundle has OCI artifacts besides.
 	Artifacts bool
+	// From names the bundle, for what is made from it.
+	From []string
 }
 
 // Images are references, and what their layers take unpacked, in bytes.
@@ -39,7 +42,9 @@ func Read(ctx context.Context, path string) (Contents, error) {
 		return Contents{}, err
 	}
 	defer f.Close() //nolint:errcheck // read only
-	return contents(f.Inventory()), nil
+	out := contents(f.Inventory())
+	out.From = madeby.Of("bundle "+path, f.RawInventory(), f.Inventory())
+	return out, nil
 }
 
 func contents(inv *bundle.Inventory) Contents {

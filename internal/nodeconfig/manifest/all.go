@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/nodeseal/nodeseal/internal/madeby"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/ocp"
 )
@@ -30,6 +31,8 @@ type Options struct {
 	OS OperatingSystems
 	// Signatures are those of release images; there may be none.
 	Signatures []ReleaseSignature
+	// Made says when, with what and from what, for the README.
+	Made madeby.Mark
 	// Installer makes DaemonSets where its Image is set.
 	Installer Installer
 }
@@ -128,7 +131,7 @@ func (o Options) readme(pools []string, files []File) ([]byte, error) {
 	err = t.Execute(&out, map[string]any{
 		"Version": o.Version, "Pools": pools, "Root": o.Settings.Root, "Files": files, "Namespace": Namespace,
 		"DaemonSet": has("10-"), "Policy": has("20-"), "RuntimeConfig": has("40-"), "Pinned": has("50-"),
-		"Signatures": has("60-"), "OS": o.osText(), "Key": o.Settings.Key != nil,
+		"Signatures": has("60-"), "OS": o.osText(), "Key": o.Settings.Key != nil, "Made": o.Made.String(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the README: %w", err)
