@@ -138,7 +138,11 @@ func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
 		}
 		defer f.Close() //nolint:errcheck // read only
 		o.heldFrom = madeby.Of("bundle "+o.bundle, f.RawInventory(), f.Inventory())
-		return heldBy(ctx, "bundle ", o.bundle, f, f.Inventory().Images)
+		held, err := heldBy(ctx, "bundle ", o.bundle, f, f.Inventory().Images)
+		if err != nil {
+			return nil, err
+		}
+		return held, held.ReadLayers(ctx, o.bundle, a.progress())
 	case o.store != "":
 		s, err := store.OpenStored(store.Files(o.store))
 		if err != nil {

@@ -89,10 +89,27 @@ func TestHostileImages(t *testing.T) {
 			if code != exitFailed || !strings.Contains(said, c.says) {
 				t.Errorf("bundle: exit code %d, want %d and %q\n%s", code, exitFailed, c.says, said)
 			}
-			src := storetest.NewSource(t, bundle.Expanded)
-			src.Add(storetest.Image{Repository: "registry.example/hostile/image", Layers: [][]byte{plainTar(t, c.entries)}})
 			path := filepath.Join(dir, "by-another-writer.tar.zst")
-			writeBundle(t, path, src)
+			member := strings.Trim(strings.TrimSuffix(c.says, " is refused"), `"`) // as reports show it
+			for _, kind := range []string{"as the registry has it", "kept", "expanded"} {
+				src := storetest.NewSource(t, map[bool]bundle.LayerForm{true: bundle.Original, false: bundle.Expanded}[kind == "as the registry has it"])
+				img := src.Add(storetest.Image{
+					Repository: "registry.example/hostile/image", Layers: [][]byte{plainTar(t, c.entries)}, Compression: "gzip", Original: kind == "kept",
+				}).Ref
+				src.Add(storetest.Image{Repository: "registry.example/good/image", Layers: [][]byte{plainTar(t, []*tar.Header{file("good")})}})
+				src.Edit(func(inv *bundle.Inventory) { inv.SetFormat() })
+				writeBundle(t, path, src)
+				for _, args := range [][]string{{"verify", path}, {"audit", "--objects", "/dev/null", "--bundle", path}} {
+					code, out, said := nodeseal(args...)
+					if code != exitDamaged || !strings.Contains(out, member) || !strings.Contains(out, "hostile/image") {
+						t.Errorf("%s, %s: exit code %d, want %d and %q\n%s%s", kind, args[0], code, exitDamaged, member, out, said)
+					}
+				}
+				store := filepath.Join(t.TempDir(), "store")
+				if code, _, said := nodeseal("import", path, "--store", store, "--no-seal", "--without", img); code != 0 {
+					t.Errorf("%s, import --without: exit code %d\n%s", kind, code, said)
+				}
+			}
 			for _, format := range []string{string(form.Dir), string(form.Image)} {
 				t.Run(format, func(t *testing.T) { refusesToImport(t, path, format, c.says) })
 			}

@@ -84,7 +84,7 @@ func runScripts(t *testing.T, dir string) {
 			"sealed":    unsealLater,
 			"exits":     expectExit,
 			"page":      pageCommands,
-			"artifacts": serveArtifacts, "artifactblob": artifactBlob,
+			"artifacts": serveArtifacts, "lostlayers": serveLost, "artifactblob": artifactBlob,
 			"walk":      walkPage,
 			"hint":      runHint,
 			"cluster":   serveCluster,

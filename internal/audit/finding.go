@@ -96,7 +96,7 @@ func rules() []rule {
 		alwaysPullImages, alwaysVerify,
 		noNameserver, overwrittenStorageConf, frozenStorageConf, storeUnderGraphRoot,
 		shadowedMirrors, goneMirrors, pinsTwice, littleDisk,
-		osFromRegistry,
+		osFromRegistry, refusedLayers,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 )
 
@@ -26,6 +27,8 @@ type Held struct {
 	// reference is not of a list or nothing says.
 	platforms map[string][]string
 	digests   map[digest.Digest]bool
+	// refused are the layers that no node takes: see ReadLayers.
+	refused []*archive.RefusedLayer
 }
 
 func (h *Held) name() string {
