@@ -134,7 +134,8 @@ func fileArguments(t *testing.T, outer string) map[string]func() error {
 			openList(&split.List{}), openList(list("..", "...000")), openList(list("x", "../victim")), openList(list("../victim", "../victim.000")),
 			openList(list("", ".000")), openList(list("x", "x.001")),
 		),
-		"split.File.Close": nil,
+		"split.File.Close":   nil,
+		"split.File.Holding": eachSize(func(n int64) error { return fails(len((&split.File{}).Holding(n, n)) == 0) }),
 		"split.File.ReadAt": eachSize(func(n int64) error {
 			_, err := (&split.File{}).ReadAt(make([]byte, 1), n)
 			if errors.Is(err, io.EOF) {
