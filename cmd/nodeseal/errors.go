@@ -199,6 +199,8 @@ func hint(err error) string {
 		return "nodeseal verify " + visible.ShellWord(slotImage.Point()) + " --repair BUNDLE makes it again; to give the image up: nodeseal unseal, then remove the file"
 	case errors.Is(err, policy.ErrRefused):
 		return "nodes with this policy would not run it: bundle one that is signed, or the rest with --keep-going; --dry-run --json lists what has no signature"
+	case errors.Is(err, mirror.ErrNoOriginal):
+		return "run it where a registry has the image, name a slot that keeps its layers with --store, or bundle it unpacked with --keep-original none (docs/upgrade.md says which releases read it from a registry)"
 	case errors.Is(err, mirror.ErrAttachments):
 		return "mend it and run the same command again, which goes on where it was; --no-attachments leaves signatures out, --keep-going the image"
 	case errors.As(err, &kernel):

@@ -60,6 +60,21 @@ func (r *run) keep(ctx context.Context, images []bundle.Image) ([]bundle.Image, 
 	return out, nil
 }
 
+// hasUnpacked reports whether the source has a layer unpacked, which is of no use where it
+// is to be kept as a registry has it.
+func (r *run) hasUnpacked(ctx context.Context, l bundle.Layer) bool {
+	src, ok := r.src.(PlainSource)
+	if !ok {
+		return false
+	}
+	in, ok, err := src.PlainLayer(ctx, l.DiffID)
+	if err != nil || !ok {
+		return false
+	}
+	_ = in.Close() // nothing was read
+	return true
+}
+
 // roleOf says what an image says of itself, for lists that do not: operating systems in
 // containers have one of these labels.
 func roleOf(config []byte) string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -240,6 +241,38 @@ func TestKeepUnpacked(t *testing.T) {
 	must(t, err)
 	if _, err := mirror.Run(t.Context(), osList(t, src.release), src, o); !errors.Is(err, mirror.ErrNoOriginal) {
 		t.Errorf("asked for by name: %v", err)
+	}
+}
+
+// offline is a source with layers unpacked in a store, whose registry does not answer.
+type offline struct {
+	*memory
+	config digest.Digest // which the store has
+}
+
+func (o offline) Blob(ctx context.Context, ref string, d digest.Digest, size, offset int64) (io.ReadCloser, error) {
+	if d == o.config {
+		return o.memory.Blob(ctx, ref, d, size, offset)
+	}
+	return nil, errOffline
+}
+
+func (offline) PlainLayer(context.Context, digest.Digest) (io.ReadCloser, bool, error) {
+	return io.NopCloser(strings.NewReader("not looked at")), true, nil
+}
+
+var errOffline = errors.New("the registry does not answer")
+
+// TestKeepOffline: what has to come from a registry that does not answer, and is in a store
+// unpacked, is said to be there only unpacked: the registry is not what is wrong.
+func TestKeepOffline(t *testing.T) {
+	t.Parallel()
+	release := osRelease(t, "1")
+	img, _ := release.Image(samplerelease.OSImage)
+	src := offline{&memory{release: release}, img.Config}
+	_, err := mirror.Run(t.Context(), listOf(t, img.Ref), src, options(t))
+	if !errors.Is(err, mirror.ErrNoOriginal) || !errors.Is(err, errOffline) || !strings.Contains(err.Error(), img.Ref) {
+		t.Errorf("%v", err)
 	}
 }
 

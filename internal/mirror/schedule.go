@@ -132,7 +132,7 @@ func (r *run) layerGroup(ctx context.Context, j *job) error {
 func (r *run) settle(ctx context.Context, j *job) error {
 	for _, one := range j.group() {
 		for _, ref := range one.refs {
-			if err := r.failed(ctx, ref, wrapLayer(one.layer.Digest, one.err)); err != nil {
+			if err := r.failed(ctx, ref, r.wrapLayer(ctx, one.layer, one.err)); err != nil {
 				return err
 			}
 		}
@@ -141,11 +141,14 @@ func (r *run) settle(ctx context.Context, j *job) error {
 	return nil
 }
 
-func wrapLayer(d digest.Digest, err error) error {
-	if err == nil {
+func (r *run) wrapLayer(ctx context.Context, l bundle.Layer, err error) error {
+	switch {
+	case err == nil:
 		return nil
+	case l.Original && r.hasUnpacked(ctx, l):
+		return fmt.Errorf("layer %s: %w, and no registry gave it: %w", l.Digest, ErrNoOriginal, err)
 	}
-	return fmt.Errorf("layer %s: %w", d, err)
+	return fmt.Errorf("layer %s: %w", l.Digest, err)
 }
 
 // layer has one layer in the work directory: it was there, or it is fetched
