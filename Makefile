@@ -54,7 +54,8 @@ slow: ## Run the slow tests: a process killed at every step, very many files, lo
 # Packages whose goroutines share what they work on: those run under the detector in CI.
 # RACED=./... runs all. cmd/nodeseal runs itself again for each command of its tests,
 # which takes longer than all else together, for code that the other packages test.
-RACED := ./bundle/archive ./internal/budget ./internal/pull ./internal/slot ./internal/store/image
+RACED := ./bundle/archive ./internal/answer ./internal/budget ./internal/install ./internal/pull ./internal/slot ./internal/store/dir \
+	./internal/store/extract ./internal/store/image
 
 race: export CGO_ENABLED := 1
 race: ## Run unit tests with the race detector (needs gcc; RUN and RACED select)
