@@ -252,7 +252,11 @@ func (c *collector) history(out *Slot, s *slot.Slot) error {
 	}
 	out.Filled, out.Verified, out.Damage = times.Filled, times.Verified, times.Damage
 	if !times.Verified.IsZero() {
-		out.VerifiedAge = int64(c.opts.Now.Sub(times.Verified).Seconds())
+		out.VerifiedAge = max(0, int64(c.opts.Now.Sub(times.Verified).Seconds()))
+	}
+	if last := max(times.Filled.Unix(), times.Verified.Unix()); c.opts.Now.Unix() < last {
+		c.warn(out.Path, "the clock of this node says %s, which is before the slot was filled or verified: ages are not right",
+			c.opts.Now.UTC().Format(time.DateOnly))
 	}
 	if times.Damage > 0 {
 		c.problem(out.Path, "the last verification found damage: nodeseal verify %s --repair BUNDLE", out.Path)

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestNodeUses: the node needs its last filled slot, and what was filled since it started.
@@ -56,4 +57,31 @@ func TestNodeUses(t *testing.T) {
 		return os.WriteFile(filepath.Join(path, "overlay-images", "images.json"), []byte("[{"), 0o600)
 	})
 	want("the other one is damaged", A, Node{Boot: boot}, Last)
+}
+
+// TestClockOf1970: the slot that was filled last is the newer one also on a node whose clock
+// lost its time in between.
+func TestClockOf1970(t *testing.T) {
+	boot := BootID()
+	if boot == "" {
+		t.Skip("the boot ID cannot be read")
+	}
+	r := newRoot(t)
+	fill(t, r, 1)
+	if _, err := r.Fill(t.Context(), release(t, 2), FillOptions{Now: time.Unix(0, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[Name]bool{A: false, B: true} {
+		s, err := r.Read(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		uses, err := r.Uses(s, Node{Boot: boot})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(uses, func(u Use) bool { return u.Kind == Staged }); got != want {
+			t.Errorf("slot %s is the newer one: %v, want %v", n, got, want)
+		}
+	}
 }

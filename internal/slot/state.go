@@ -81,6 +81,15 @@ func (r *Root) writeTimes(n Name, times Times) error {
 	if err != nil {
 		return err
 	}
+	if times.ID != state[n].ID {
+		// The slot that was filled last is the newer one, whatever the clock said: that of a
+		// node without a battery starts in 1970.
+		for other, t := range state {
+			if other != n && !times.Filled.After(t.Filled) {
+				times.Filled = t.Filled.Add(time.Second)
+			}
+		}
+	}
 	state[n] = times
 	if times.ID == "" {
 		delete(state, n)
