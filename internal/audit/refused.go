@@ -23,7 +23,7 @@ func (h *Held) ReadLayers(ctx context.Context, path string, p progress.Func) err
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	p.Begin(phaseLayers, size, progress.Bytes)
 	rep, err := archive.Verify(ctx, f, size, archive.VerifyOptions{
 		Jobs: runtime.GOMAXPROCS(0), Read: func(n int64) { p.Add(phaseLayers, n) },
