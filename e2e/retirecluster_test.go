@@ -130,7 +130,7 @@ func retireAsks(t *testing.T, s staging, server *apiserver.Server, reader, narro
 		if want += " names " + image; ok && !strings.Contains(string(refused.Stderr), want) {
 			t.Errorf("retire does not say %q:\n%s", want, refused.Stderr)
 		}
-		if ok && !strings.Contains(string(said.Stdout), want) {
+		if ok && !strings.Contains(oneLine(string(said.Stdout)), oneLine(want)) {
 			t.Errorf("status does not say %q:\n%s", want, said.Stdout)
 		}
 	}
@@ -196,3 +196,6 @@ func (n *slotNode) retireWaits(t *testing.T, flags []string, images int, free fu
 		t.Errorf("slots %v, want only a to be empty", got)
 	}
 }
+
+// oneLine is a text without what breaks it into lines of 80 columns.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), "") }

@@ -58,6 +58,9 @@ nothing would but not everything could be read.`,
 	return cmd
 }
 
+// errNoObject is about a file that says nothing of a cluster.
+var errNoObject = errors.New("there is no object in it: did oc get fail that wrote it?")
+
 func runAudit(ctx context.Context, a *app, o *auditOptions) error {
 	held, err := o.held(ctx, a)
 	if err != nil {
@@ -69,9 +72,13 @@ func runAudit(ctx context.Context, a *app, o *auditOptions) error {
 		if err != nil {
 			return err
 		}
-		err = errors.Join(kubeobject.Read(r, func(obj kubeobject.Object) error { recorder.Add(obj); return nil }), r.Close())
+		found := false
+		err = errors.Join(kubeobject.Read(r, func(obj kubeobject.Object) error { found = true; recorder.Add(obj); return nil }), r.Close())
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", f.Name, err)
+		}
+		if !found {
+			return preconditionError{fmt.Errorf("%s: %w", f.Name, errNoObject)}
 		}
 	}
 	if o.cluster.use || len(o.objects) == 0 {

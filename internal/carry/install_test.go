@@ -1,6 +1,7 @@
 package carry
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -52,6 +53,19 @@ func nodeKeys(t *testing.T, keys ...crypto.Signer) string {
 	}
 	path := filepath.Join(t.TempDir(), "bundle.pub")
 	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// withoutEnd takes the newline at the end off a file, as editors do.
+func withoutEnd(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, bytes.TrimRight(data, "\n"), 0o600)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -136,6 +150,7 @@ func TestInstall(t *testing.T) {
 			"another key":       {nodeKeys(t, other), false},
 			"an empty key file": {nodeKeys(t), false},
 			"a directory":       {t.TempDir(), false},
+			"no end of line":    {withoutEnd(t, nodeKeys(t, other, key)), true},
 		} {
 			if ran, out := install(t, stick, tt.key, "yes\n"); ran != tt.ran {
 				t.Errorf("%s, a node with %s: ran %t\n%s", kind, name, ran, out)

@@ -216,6 +216,14 @@ func (a *assembly) addSmall(d digest.Digest, kind bundle.BlobKind) error {
 	return nil
 }
 
+// trueSize is what the inventory says of a layer whose registry has size bytes: 0 if the manifest says so, too.
+func trueSize(l bundle.Layer, size int64) int64 {
+	if size == l.Size {
+		return 0
+	}
+	return size
+}
+
 func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 	blob := blobOf(*l, form)
 	if a.addBased(l, blob, form) {
@@ -228,7 +236,7 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 	if form != bundle.Original {
 		l.DiffSize = rec.PlainSize()
 	}
-	l.TrueSize = rec.TrueSize
+	l.TrueSize = trueSize(*l, rec.TrueSize)
 	if _, ok := a.blobs[blob]; ok {
 		return nil
 	}

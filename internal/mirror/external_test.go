@@ -170,3 +170,38 @@ func TestTrueSize(t *testing.T) {
 		}
 	}
 }
+
+// TestTrueSizeIsOfTheManifest: one manifest is wrong about a layer's size and another is right, in runs
+// that share a work directory, in whatever order.
+func TestTrueSizeIsOfTheManifest(t *testing.T) {
+	t.Parallel()
+	const wrong = 7
+	right := newOddLayer(t, func(*v1.Descriptor) {})
+	odd := newOddLayer(t, func(d *v1.Descriptor) { d.Size = wrong })
+	for name, runs := range map[string][]*oddLayer{"right first": {right, odd}, "wrong first": {odd, right}} {
+		for _, keep := range []string{"none", "*"} {
+			work := ""
+			for _, o := range runs {
+				var out string
+				_, err := o.bundle(t, func(now *mirror.Options) {
+					if work == "" {
+						work = now.Work
+					}
+					now.Work, out = work, now.Output
+					var err error
+					now.Keep, err = imagelist.NewKeep([]string{keep})
+					must(t, err)
+				})
+				must(t, err)
+				var want int64
+				if o == odd {
+					want = o.layer.Size
+				}
+				l := verified(t, out).Images[0].Layers[0]
+				if right.layer.Digest != odd.layer.Digest || l.TrueSize != want || l.RegistrySize() != o.layer.Size {
+					t.Errorf("%s, keep %s: the layer has %d and %d, want %d of %d bytes", name, keep, l.Size, l.TrueSize, want, o.layer.Size)
+				}
+			}
+		}
+	}
+}

@@ -210,15 +210,16 @@ func (r *run) make(ctx context.Context, j *job) (*made, error) {
 			r.src.Reject(j.layer.Digest) // another endpoint may have the right bytes
 			err = fetch()
 		}
-		if errors.Is(err, pull.ErrNotFound) && r.elsewhere(j) {
-			err = fetch()
-		}
 		if !errors.Is(err, pull.ErrNotFound) {
 			break
 		}
 	}
-	if err == nil && j.resized {
-		m.record.TrueSize = j.layer.Size
+	// Only where no registry has it the other addresses are asked.
+	if errors.Is(err, pull.ErrNotFound) && r.elsewhere(j) {
+		m, err = r.fetchLayer(ctx, j.refs[0], j)
+	}
+	if err == nil {
+		m.record.TrueSize = j.layer.Size // what was read, whatever a manifest says
 	}
 	if errors.Is(err, pull.ErrNotFound) && bundle.IsForeign(j.layer.MediaType) {
 		err = fmt.Errorf("%w: %w", bundle.ErrForeignLayer, err)

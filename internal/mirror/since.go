@@ -37,7 +37,7 @@ type since struct {
 	pairs map[layerPair]bool
 	// sizes are the lengths of plain tars, by diff ID; 0 where it is not known.
 	sizes map[digest.Digest]int64
-	// trueSizes are those of the registry's bytes, where a manifest says them wrongly.
+	// trueSizes are how long the registry's bytes are, whatever a manifest says.
 	trueSizes map[digest.Digest]int64
 }
 
@@ -59,7 +59,7 @@ func newSince(s *Since, form bundle.LayerForm) (*since, error) {
 	for i := range s.Inventory.Images {
 		for _, l := range s.Inventory.Images[i].Layers {
 			out.pairs[layerPair{l.Digest, l.DiffID}] = true
-			out.trueSizes[l.Digest] = l.TrueSize
+			out.trueSizes[l.Digest] = l.RegistrySize()
 			out.sizes[l.DiffID] = max(out.sizes[l.DiffID], l.DiffSize)
 		}
 	}
@@ -102,7 +102,7 @@ func (a *assembly) addBased(l *bundle.Layer, blob digest.Digest, form bundle.Lay
 	case workdir.Kept:
 		l.DiffSize = a.since.sizes[l.DiffID]
 	}
-	l.TrueSize = a.since.trueSizes[l.Digest]
+	l.TrueSize = trueSize(*l, a.since.trueSizes[l.Digest])
 	a.based[blob] = b
 	if b.Table != "" {
 		a.based[b.Table] = a.since.blobs[b.Table]

@@ -3,6 +3,7 @@
 package parts
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -229,8 +230,9 @@ func (s *source) finish(ctx context.Context, w io.Writer, parts int, commit func
 			return nil, context.Cause(ctx)
 		}
 		buf = buf[:min(int64(len(buf)), s.size-off)]
-		if _, err := s.ReadAt(buf, off); err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("reading bundle: %w", err)
+		// A whole read may say io.EOF; a bundle that has become shorter says it, too.
+		if n, err := s.ReadAt(buf, off); n < len(buf) {
+			return nil, fmt.Errorf("reading bundle: %w", cmp.Or(err, io.ErrUnexpectedEOF))
 		}
 		sum.Write(buf)
 		if _, err := w.Write(buf); err != nil {

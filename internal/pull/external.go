@@ -70,7 +70,7 @@ func (c *Client) external(ctx context.Context, address string, size, offset int6
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, size-1))
 	}
 	// A connection of its own, with no session of a registry: nothing of those is sent.
-	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true}}
 	answer, err := client.Do(req)
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func artifacts(inv *bundle.Inventory) (n int) {
 // WriteText shows it to people.
 func (r Mirrored) WriteText(w io.Writer) error {
 	p := &printer{w: w}
-	p.line("%s: %s, %d images, %s", r.Output, ui.Bytes(r.Size), r.Images, r.SHA256)
+	p.line("%s: %s, %s, %s", r.Output, ui.Bytes(r.Size), Plural(r.Images, "image"), r.SHA256)
 	p.line("downloaded %s, reused %s; %s keeps the layers for the next bundle", ui.Bytes(r.Downloaded), ui.Bytes(r.Reused), r.Work)
 	if r.Artifacts > 0 {
 		p.line("%d of the images are OCI artifacts", r.Artifacts)

@@ -62,7 +62,13 @@ func openDocker(ctx context.Context, t *tarFiles) (content, []image, error) {
 		layers: make(map[digest.Digest]plainLayer),
 	}
 	images := make([]image, 0, len(items))
+	if len(items) > maxMembers {
+		return nil, nil, damaged("%s names more than %d images", dockerIndex, maxMembers)
+	}
 	for _, item := range items {
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
 		d, err := c.add(ctx, item)
 		if err != nil {
 			return nil, nil, missing(err)

@@ -32,6 +32,8 @@ var (
 	ErrDamaged = errors.New("the file with the images is damaged")
 	// ErrName is wrapped by the error about a name that cannot be given to what is in a file.
 	ErrName = errors.New("this name cannot be given to it")
+	// ErrTransport is wrapped by the error about an archive that is of another kind than was said.
+	ErrTransport = errors.New("it is an archive of the other kind")
 	// errAbsent says that a file does not have a blob.
 	errAbsent = errors.New("blob is missing")
 )
@@ -100,7 +102,7 @@ type attached struct {
 // Open opens what spec says: [REFERENCE=][oci:|oci-archive:|docker-archive:]PATH. Without a
 // transport a directory is a layout, and of a file its members decide. REFERENCE is the name
 // of the only image in it. The error is a *whatis.Error for something else, or wraps
-// ErrDamaged, ErrName, safefile.ErrNotRegular or fs.ErrNotExist.
+// ErrDamaged, ErrName, ErrTransport, safefile.ErrNotRegular or fs.ErrNotExist.
 func Open(ctx context.Context, spec string) (*File, error) {
 	name, spec := cutName(spec)
 	transport, path := "", spec
@@ -156,6 +158,12 @@ func (f *File) open(ctx context.Context, transport string) (err error) {
 	}
 	if !tar.has(v1.ImageIndexFile) && !tar.has(dockerIndex) {
 		return &whatis.Error{Path: f.Path, Kind: whatis.Tar, Want: whatis.Images}
+	}
+	switch {
+	case transport == dockerTransport && !tar.has(dockerIndex):
+		return fmt.Errorf("%w: %s%s", ErrTransport, ociTransport, f.Path)
+	case transport == ociTransport && !tar.has(v1.ImageIndexFile):
+		return fmt.Errorf("%w: %s%s", ErrTransport, dockerTransport, f.Path)
 	}
 	if transport == dockerTransport || transport == "" && !tar.has(v1.ImageIndexFile) {
 		f.content, f.images, err = openDocker(ctx, tar)

@@ -243,10 +243,25 @@ func (g *gatherer) stores() {
 			g.problem(fmt.Errorf("%s: %w", s.Dir, p))
 		}
 	}
+	named := make(map[string]imagelist.Entry)
 	for _, f := range g.ImageFiles {
 		list, problems := f.List()
 		g.res.List.Merge(list)
 		g.res.Problems = append(g.res.Problems, problems...)
+		for _, e := range list.Entries() {
+			g.named(named, e)
+		}
+	}
+}
+
+// named wants a name to mean one image in all files: on a node it can mean one only.
+func (g *gatherer) named(all map[string]imagelist.Entry, e imagelist.Entry) {
+	for _, name := range e.Names {
+		old, ok := all[name]
+		if ok && old.Digest != e.Digest {
+			g.problem(fmt.Errorf("%s is %s in %s and %s in %s: give one of them another name", name, old.Digest, old.From[0].Name, e.Digest, e.From[0].Name))
+		}
+		all[name] = e
 	}
 }
 

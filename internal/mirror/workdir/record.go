@@ -33,7 +33,7 @@ type Record struct {
 	Size int64         `json:"size"`
 	// DiffSize is the length of the plain tar of a layer that is Kept.
 	DiffSize int64 `json:"diffSize,omitempty"`
-	// TrueSize is how long the registry's bytes are where the manifest says it wrongly.
+	// TrueSize is how long the registry's bytes are, whatever a manifest says; 0 in records of earlier versions.
 	TrueSize int64 `json:"trueSize,omitempty"`
 
 	Frames []seekable.Frame `json:"frames,omitempty"`

@@ -17,9 +17,9 @@ fail() {
 }
 
 work=$(mktemp -d)
-new=$to.new/nodeseal
+copy=
 mounted=
-trap '[ -z "$mounted" ] || umount "$mounted"; rm -rf "$work" "$to.new"' EXIT
+trap '[ -z "$mounted" ] || umount "$mounted"; rm -rf "$work" ${copy:+"$copy"}' EXIT
 
 if [ "${1:-}" = --device ]; then
 	device=$2
@@ -67,8 +67,14 @@ for f in nodeseal nodeseal.sig SHA256SUMS; do
 	fi
 done
 [ -f "$stick/nodeseal" ] || fail "there is no $program. Fill the stick with nodeseal carry"
+mkdir -p "$(dirname "$to")"
+# One run at a time: the unit may run while a person does. What a power cut left goes.
+exec 9>>"$(dirname "$to")/.nodeseal.lock"
+flock 9
 rm -rf "$to.new"
-mkdir -p "$to.new"
+mkdir "$to.new"
+copy=$to.new
+new=$copy/nodeseal
 
 # The copy is checked, not the stick: a stick may give other bytes the next time.
 head -c 536870912 "$stick/nodeseal" >"$new"
@@ -89,7 +95,7 @@ if [ -e "$key" ] || [ -L "$key" ]; then
 	head -c 4096 "$stick/nodeseal.sig" | base64 -d >"$work/sig" || fail "the signature of $program, nodeseal.sig, cannot be read"
 	# openssl reads the first key of a file only; any of them may have signed.
 	n=0
-	while IFS= read -r line; do
+	while IFS= read -r line || [ "$line" ]; do
 		case $line in "-----BEGIN PUBLIC KEY-----"*) n=$((n + 1)) ;; esac
 		printf '%s\n' "$line" >>"$work/key.$n"
 	done <"$key"
@@ -124,7 +130,7 @@ if command -v restorecon >/dev/null; then restorecon "$new" || true; fi
 "$new" --version >/dev/null || fail "$program does not run on this machine ($(uname -m))"
 # A power cut must not leave the name without the content.
 sync "$new"
-mv -f "$new" "$to"
+mv -fT "$new" "$to"
 sync "$(dirname "$to")"
 if [ "$device" ]; then
 	echo "OK: $to is there, from the stick $device"
