@@ -69,13 +69,13 @@ func left(name string) func(t *testing.T, b *bench, form string) {
 		}
 		name := slotsDir + "/.work/" + fmt.Sprintf(name, suffix)
 		last := ""
-		_, killed, err := trace(command(b.log(t), b.bin, b.importArgs(form, 2)...), func() bool {
+		_, killed, err := trace(command(b.log(t), b.bin, b.importArgs(form, 2)...), onChange(func() bool {
 			has := strings.Contains(state(b.disk)+"\n", name+"\n") || strings.Contains(state(b.disk), name+":")
 			records, _ := os.ReadDir(b.slots() + "/.work/.new-b.partial/records")
 			done := has && (len(records) == 2 || !strings.Contains(name, ".partial") || form == "image")
 			last = state(b.disk)
 			return done
-		})
+		}))
 		must(t, err)
 		if !killed {
 			t.Fatalf("the import was not killed with %s; last\n%s", name, last)

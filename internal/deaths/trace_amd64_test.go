@@ -12,3 +12,26 @@ func changesOld(nr uint64) bool {
 	}
 	return false
 }
+
+// canFail says whether calls can be made to fail here.
+const canFail = true
+
+// skipCall makes the kernel leave out the system call that a process is about to make.
+func skipCall(pid int) error {
+	var regs unix.PtraceRegs
+	if err := unix.PtraceGetRegs(pid, &regs); err != nil {
+		return err
+	}
+	regs.Orig_rax = ^uint64(0)
+	return unix.PtraceSetRegs(pid, &regs)
+}
+
+// failCall makes the system call that a process comes back from fail with e.
+func failCall(pid int, e unix.Errno) error {
+	var regs unix.PtraceRegs
+	if err := unix.PtraceGetRegs(pid, &regs); err != nil {
+		return err
+	}
+	regs.Rax = uint64(-int64(e))
+	return unix.PtraceSetRegs(pid, &regs)
+}

@@ -31,10 +31,29 @@ func changes(nr uint64, args [6]uint64) bool {
 	return changesOld(nr)
 }
 
-// trace runs a command and calls before at each change that it is about to make. If that returns true,
-// the command dies there, with all of its processes, as by a kill -9: killed is true then. Else
-// exit is its exit code.
-func trace(cmd *exec.Cmd, before func() bool) (exit int, killed bool, err error) {
+// call is a system call that a process is about to make.
+type call struct {
+	pid  int
+	nr   uint64
+	args [6]uint64
+}
+
+// verdict is what becomes of a call. The zero value lets it be made.
+type verdict struct {
+	// kill ends the command, with all of its processes, as by a kill -9.
+	kill bool
+	// fail is what the call fails with; it is not made then.
+	fail unix.Errno
+}
+
+// onChange kills a command before the change for which before returns true.
+func onChange(before func() bool) func(call) verdict {
+	return func(c call) verdict { return verdict{kill: changes(c.nr, c.args) && before()} }
+}
+
+// trace runs a command and asks before each system call what becomes of it. killed is true if
+// one killed it. Else exit is its exit code.
+func trace(cmd *exec.Cmd, judge func(call) verdict) (exit int, killed bool, err error) {
 	// Only the thread that started a process may trace it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -54,6 +73,7 @@ func trace(cmd *exec.Cmd, before func() bool) (exit int, killed bool, err error)
 		return 0, false, fmt.Errorf("tracing: %w", err)
 	}
 	tracees := map[int]bool{first: true}
+	failing := make(map[int]unix.Errno)
 	resume := func(pid, signal int) {
 		// One that has just been killed by another thread's end is waited for.
 		_ = unix.PtraceSyscall(pid, signal)
@@ -81,12 +101,28 @@ func trace(cmd *exec.Cmd, before func() bool) (exit int, killed bool, err error)
 		tracees[pid] = true
 		switch signal := status.StopSignal(); {
 		case signal == unix.SIGTRAP|0x80:
-			if !killed && entersChange(pid) && before() {
-				killed = true
-				for p := range tracees {
-					_ = unix.Kill(p, unix.SIGKILL) // a thread is no process, and ends with it
+			c, enters := entered(pid)
+			if e, ok := failing[pid]; ok && !enters {
+				delete(failing, pid)
+				if err := failCall(pid, e); err != nil {
+					return 0, killed, fmt.Errorf("failing a call: %w", err)
 				}
-				continue
+			}
+			if enters && !killed {
+				v := judge(c)
+				if v.kill {
+					killed = true
+					for p := range tracees {
+						_ = unix.Kill(p, unix.SIGKILL) // a thread is no process, and ends with it
+					}
+					continue
+				}
+				if v.fail != 0 {
+					if err := skipCall(pid); err != nil {
+						return 0, killed, fmt.Errorf("leaving out a call: %w", err)
+					}
+					failing[pid] = v.fail
+				}
 			}
 			resume(pid, 0)
 		case signal == unix.SIGTRAP, signal == unix.SIGSTOP && !known:
@@ -97,8 +133,9 @@ func trace(cmd *exec.Cmd, before func() bool) (exit int, killed bool, err error)
 	}
 }
 
-// entersChange reports whether a process that has stopped is about to change something.
-func entersChange(pid int) bool {
+// entered returns the call that a process which has stopped is about to make; false if it
+// comes back from one.
+func entered(pid int) (call, bool) {
 	const (
 		getSyscallInfo = 0x420e // PTRACE_GET_SYSCALL_INFO
 		entry          = 1      // PTRACE_SYSCALL_INFO_ENTRY
@@ -113,7 +150,7 @@ func entersChange(pid int) bool {
 		Args  [6]uint64
 	}
 	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, getSyscallInfo, uintptr(pid), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
-	return errno == 0 && info.Op == entry && changes(info.NR, info.Args)
+	return call{pid, info.NR, info.Args}, errno == 0 && info.Op == entry
 }
 
 // command is a command of the program, whose output goes to a file.

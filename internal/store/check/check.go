@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -50,7 +51,15 @@ func Store(ctx context.Context, dir, scratch string, opts Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lib.close()) }()
+	defer func() {
+		if p := recover(); p != nil {
+			// It may hold locks of its own: it is not asked to shut down.
+			using.Unlock()
+			err = gaveUp(p)
+			return
+		}
+		err = errors.Join(err, lib.close())
+	}()
 	layers, err := lib.store.Layers()
 	if err != nil {
 		return fmt.Errorf("listing layers: %w", err)
@@ -100,6 +109,9 @@ func open(scratch string, options []string) (_ *library, err error) {
 	}
 	using.Lock()
 	defer func() {
+		if p := recover(); p != nil {
+			err = gaveUp(p)
+		}
 		if err != nil {
 			using.Unlock()
 		}
@@ -121,6 +133,19 @@ func open(scratch string, options []string) (_ *library, err error) {
 	return lib, nil
 }
 
+// gaveUp makes an error of a panic of the library's: that is what it does if it cannot open
+// a lock file, as on a bad disk. Others are passed on.
+func gaveUp(p any) error {
+	err, ok := p.(error)
+	if _, bug := p.(runtime.Error); bug {
+		panic(p)
+	}
+	if !ok {
+		err = fmt.Errorf("%v", p)
+	}
+	return fmt.Errorf("the storage library gave up: %w", err)
+}
+
 // forbidFork tells the library, in the words of its own records, that overlay has no
 // mapped lower layers, which nothing here has either. It would try that out in a copy
 // of this process, with its locks and mounts, which a kill at a bad moment leaves
@@ -132,9 +157,14 @@ func forbidFork(records string) error {
 	return os.WriteFile(filepath.Join(records, "idmapped-lower-dir-false"), nil, 0o600)
 }
 
-func (lib *library) close() error {
+func (lib *library) close() (err error) {
 	defer using.Unlock()
-	_, err := lib.store.Shutdown(true)
+	defer func() {
+		if p := recover(); p != nil {
+			err = gaveUp(p)
+		}
+	}()
+	_, err = lib.store.Shutdown(true)
 	lib.store.Free()
 	if err != nil {
 		return fmt.Errorf("closing the library's store: %w", err)
