@@ -208,7 +208,7 @@ func hint(err error) string {
 	case errors.As(err, &full):
 		return "nodeseal status says what each slot holds and what still needs it; nodeseal retire SLOT empties one"
 	case errors.As(err, &inUse) && inUse.Waiver() != "":
-		return "to empty it all the same: nodeseal retire " + string(inUse.Slot) + " " + inUse.Waiver()
+		return "to empty it all the same: nodeseal retire " + string(inUse.Slot) + " " + inUse.Waiver() + slot.RootFlag(inUse.Root)
 	case errors.As(err, &inUse):
 		return "end them or move them to the new release, or let nodeseal retire --when-safe wait for it; nodeseal status --json names all"
 	case errors.As(err, &unread):

@@ -184,7 +184,7 @@ func (r *retirement) needed(ctx context.Context, node slot.Node) (*imagelist.Lis
 			return nil, err
 		}
 		if len(uses) > 0 {
-			return nil, &slot.InUseError{Slot: r.name, Uses: uses}
+			return nil, &slot.InUseError{Slot: r.name, Root: r.root.Dir(), Uses: uses}
 		}
 		if r.named != nil && time.Since(r.asked) < clusterPoll {
 			return r.named, nil

@@ -227,7 +227,7 @@ func (c *collector) seal(ctx context.Context, out *Slot, s *slot.Slot) error {
 		c.warn(out.Path, "it is not immutable: nodeseal seal %s", out.Path)
 	}
 	if !out.Mounted && !c.opts.OtherDisk {
-		c.warn(out.Path, "it is not mounted read-only: nodeseal mount %s", out.Name)
+		c.warn(out.Path, "it is not mounted read-only: nodeseal mount %s%s", out.Name, slot.RootFlag(c.out.Root))
 	}
 	if rep.ImmutableDiffs > 0 {
 		c.problem(out.Path, "%d layers are immutable themselves: containers cannot start or write; chattr -R -i on overlay/*/diff mends it", rep.ImmutableDiffs)

@@ -19,7 +19,7 @@ type Reseal struct {
 	// Restarted are the services that were restarted.
 	Restarted []string `json:"restarted,omitempty"`
 
-	takenFrom, extractedFrom string // for people
+	takenFrom, extractedFrom, rootFlag string // for people
 }
 
 // NewReseal describes an import into a slot of root, and what the other one still holds.
@@ -29,7 +29,7 @@ func NewReseal(imported Import, root *slot.Root) (*Reseal, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reseal{Import: imported, Other: n, OtherRelease: other.Release(), takenFrom: "slot " + string(n), extractedFrom: "the bundle"}
+	r := &Reseal{Import: imported, Other: n, OtherRelease: other.Release(), takenFrom: "slot " + string(n), extractedFrom: "the bundle", rootFlag: slot.RootFlag(root.Dir())}
 	for _, b := range r.Base {
 		switch info, err := os.Stat(b); {
 		case err == nil && !info.IsDir() && !install.IsImage(b):
@@ -55,8 +55,8 @@ func (r Reseal) WriteText(w io.Writer) error {
 	case len(r.OnlyThere) == 0:
 		p.line("slot %s holds %s, and no reference that the new store lacks", r.Other, r.OtherRelease)
 	default:
-		p.line("slot %s still holds %s, with %s that only it has; nodeseal retire %s empties it when nothing needs it any more",
-			r.Other, r.OtherRelease, Plural(len(r.OnlyThere), "reference"), r.Other)
+		p.line("slot %s still holds %s, with %s that only it has; nodeseal retire %s%s empties it when nothing needs it any more",
+			r.Other, r.OtherRelease, Plural(len(r.OnlyThere), "reference"), r.Other, r.rootFlag)
 	}
 	if len(r.Restarted) > 0 {
 		p.line("restarted CRI-O, and kubelet with it; containers go on")

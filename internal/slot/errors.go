@@ -37,6 +37,8 @@ func (e *FullError) Unwrap() error { return store.ErrPrecondition }
 // InUseError reports what still needs a slot. It wraps store.ErrPrecondition.
 type InUseError struct {
 	Slot Name
+	// Root is the directory of the slots.
+	Root string
 	// Uses are never none.
 	Uses []Use
 }

@@ -93,7 +93,7 @@ func (r *Root) refuse(s *Slot, node Node) (readers []string, err error) {
 		return nil, err
 	}
 	if uses := g.uses(); len(uses) > 0 {
-		return nil, &InUseError{Slot: s.Name, Uses: uses}
+		return nil, &InUseError{Slot: s.Name, Root: r.dir, Uses: uses}
 	}
 	return g.readers, nil
 }

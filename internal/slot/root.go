@@ -11,6 +11,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/nodeseal/nodeseal/internal/visible"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -180,4 +181,13 @@ func (r *Root) lock() (unlock func(), err error) {
 		return nil, fmt.Errorf("making the slots' directory: %w", err)
 	}
 	return lockDir(r.work())
+}
+
+// RootFlag is what a command that people copy needs to work on the slots in dir: nothing if
+// that is DefaultRoot.
+func RootFlag(dir string) string {
+	if dir == DefaultRoot {
+		return ""
+	}
+	return " --root " + visible.ShellWord(dir)
 }
