@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
@@ -29,6 +31,8 @@ func (o *configRegistriesOptions) mirrored(ctx context.Context, a *app) ([]nodec
 			return nil, err
 		}
 	}
+	// A cluster's objects come in any order, and the files must be the same each time.
+	slices.SortStableFunc(m.found, func(x, y nodeconfig.MirroredSource) int { return strings.Compare(x.Object, y.Object) })
 	return m.found, nil
 }
 
