@@ -69,6 +69,7 @@ func fileArguments(t *testing.T, outer string) map[string]func() error {
 		"archive.OpenError.Unwrap":           nil,
 		"archive.Reader.Inventory":           nil,
 		"archive.Reader.RawInventory":        nil,
+		"archive.Reader.ChecksumAt":          nil,
 		"archive.Reader.Size":                nil,
 		"archive.Reader.ReadBlob":            eachDigest(func(d digest.Digest) error { _, err := r.ReadBlob(ctx, d); return err }),
 		"archive.Reader.OpenLayer":           eachDigest(func(d digest.Digest) error { _, err := r.OpenLayer(ctx, d); return err }),

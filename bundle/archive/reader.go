@@ -93,6 +93,10 @@ func spans(frames []seekable.Frame) []span {
 	return out
 }
 
+// ChecksumAt is the offset in the file of the frame with the checksum of all bytes before
+// it (seekable.AppendChecksum).
+func (b *Reader) ChecksumAt() int64 { return b.frames[len(b.frames)-1].file }
+
 // tarSize is the length of the tar, with its trailer.
 func (b *Reader) tarSize() int64 {
 	last := b.frames[len(b.frames)-1]

@@ -39,7 +39,7 @@ type app struct {
 
 func (a *app) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON on standard output")
-	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no messages, only errors")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print no progress, notes and warnings, only results and errors")
 	flags.BoolVar(&a.debug, "debug", false, "log details to standard error")
 	flags.StringVar(&a.progressMode, "progress", "auto", "`HOW` to show progress: "+strings.Join(progressModes(), ", "))
 }

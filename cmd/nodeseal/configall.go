@@ -52,6 +52,9 @@ then, and a warning says so. From 4.23 on the slot is read in any case.`,
 			if err != nil {
 				return err
 			}
+			if err := manifest.CheckDir(output); err != nil {
+				return preconditionError{err}
+			}
 			if err := files.write(output); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@
 package parts
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
@@ -67,8 +69,8 @@ type Result struct {
 }
 
 // Split writes the bundle into o.Dir in parts of size bytes, with their list, as bundle
-// --split does. The bundle must have a valid inventory; bytes of parts are held to their
-// list. Nothing has its final name before all is written.
+// --split does. The bundle must have a valid inventory. Its bytes are compared with its
+// checksum, those of parts with their list. Nothing has its final name before all is written.
 //
 // Errors wrap ErrDir, ErrMany or bundle.ErrDamaged, or are those of archive.OpenFile.
 func Split(ctx context.Context, o Options, size int64) (res *Result, err error) {
@@ -141,6 +143,7 @@ type source struct {
 	path, out string // out is where it goes, without the number of a part
 	size      int64
 	list      *split.List // nil if it is one file
+	sumAt     int64       // of the frame with the checksum of all bytes before it
 	sig       []byte      // nil if there is none
 	progress  progress.Func
 }
@@ -151,6 +154,7 @@ func open(ctx context.Context, o Options, join bool) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
+	sumAt := f.ChecksumAt()
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
@@ -161,7 +165,7 @@ func open(ctx context.Context, o Options, join bool) (*source, error) {
 	if join && list == nil {
 		return nil, fmt.Errorf("%s: %w", o.Bundle, ErrOne)
 	}
-	src := &source{path: o.Bundle, out: filepath.Join(o.Dir, filepath.Base(base)), list: list, progress: o.Progress}
+	src := &source{path: o.Bundle, out: filepath.Join(o.Dir, filepath.Base(base)), list: list, sumAt: sumAt, progress: o.Progress}
 	src.sig, err = safefile.ReadFile(base+signature.Suffix, maxSignature)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("signature: %w", err)
@@ -219,20 +223,30 @@ func (s *source) parts(size int64) (*split.Writer, int, error) {
 	return w, int(n), nil
 }
 
-// finish copies the bytes, verified as far as they can be, and gives them their name. The
+// finish copies the bytes, which the checksum of the bundle must fit, and gives them their name. The
 // signature is there first: a bundle without it looks as if it were not signed.
 func (s *source) finish(ctx context.Context, w io.Writer, parts int, commit func() error) (*Result, error) {
 	sum := sha256.New()
 	s.progress.Begin(phase, s.size, progress.Bytes)
-	buf := make([]byte, 1<<20)
-	for off := int64(0); off < s.size; off += int64(len(buf)) {
+	all := make([]byte, 1<<20)
+	for off, n := int64(0), int64(0); off < s.size; off += n {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		buf = buf[:min(int64(len(buf)), s.size-off)]
+		n = min(int64(len(all)), s.size-off)
+		if off < s.sumAt {
+			n = min(n, s.sumAt-off)
+		}
+		buf := all[:n]
 		// A whole read may say io.EOF; a bundle that has become shorter says it, too.
 		if n, err := s.ReadAt(buf, off); n < len(buf) {
 			return nil, fmt.Errorf("reading bundle: %w", cmp.Or(err, io.ErrUnexpectedEOF))
+		}
+		if off == s.sumAt {
+			checksum := seekable.AppendChecksum(nil, [sha256.Size]byte(sum.Sum(nil)))
+			if s.list == nil && !bytes.HasPrefix(buf, checksum) {
+				return nil, fmt.Errorf("%w: %s has other bytes than its checksum says", bundle.ErrDamaged, s.path)
+			}
 		}
 		sum.Write(buf)
 		if _, err := w.Write(buf); err != nil {

@@ -123,12 +123,19 @@ func (s *Slot) Release() string {
 	case s.Store.Empty():
 		return "nothing"
 	case s.Inventory == nil:
-		return fmt.Sprintf("%d images", len(s.Store.Images))
+		return images(len(s.Store.Images))
 	case s.Inventory.Release != nil && s.Inventory.Release.Version != "":
 		return "release " + s.Inventory.Release.Version
 	default:
-		return fmt.Sprintf("%d images (%.19s)", len(s.Store.Images), s.ID)
+		return fmt.Sprintf("%s (%.19s)", images(len(s.Store.Images)), s.ID)
 	}
+}
+
+func images(n int) string {
+	if n == 1 {
+		return "1 image"
+	}
+	return fmt.Sprintf("%d images", n)
 }
 
 // Read reads a slot, an image also where it is not mounted. The error wraps

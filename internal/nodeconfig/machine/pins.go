@@ -55,12 +55,17 @@ func pinsConf(pins []string) ([]byte, error) {
 		} `toml:"crio"`
 	}
 	conf.Crio.Image.Pinned = pins
+	return crioDropIn("Kubelet's garbage collection leaves these alone", conf)
+}
+
+// crioDropIn returns the text of a drop-in for CRI-O, with a comment above.
+func crioDropIn(comment string, conf any) ([]byte, error) {
 	var out bytes.Buffer
-	out.WriteString("# Kubelet's garbage collection leaves these alone. Made by nodeseal config.\n")
+	fmt.Fprintf(&out, "# %s. Made by nodeseal config.\n", comment)
 	enc := toml.NewEncoder(&out)
 	enc.Indent = ""
 	if err := enc.Encode(conf); err != nil {
-		return nil, fmt.Errorf("encoding the pins: %w", err)
+		return nil, fmt.Errorf("encoding a drop-in for CRI-O: %w", err)
 	}
 	return out.Bytes(), nil
 }

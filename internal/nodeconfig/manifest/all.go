@@ -116,11 +116,11 @@ func All(o Options) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat([]File{{Name: "README.md", Content: page}}, files, texts), nil
+	return slices.Concat([]File{{Name: readmeName, Content: page}}, files, texts), nil
 }
 
 func (o Options) readme(pools []string, files []File) ([]byte, error) {
-	t, err := template.New("README.md").Parse(readme)
+	t, err := template.New(readmeName).Parse(readme)
 	if err != nil {
 		return nil, fmt.Errorf("making the README: %w", err)
 	}
