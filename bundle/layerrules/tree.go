@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nodeseal/nodeseal/internal/hashtable"
 )
 
 // File is a file of a layer, whatever names it has. 0 is none.
@@ -32,10 +34,10 @@ const gone File = 1<<32 - 1
 // a few numbers for each of them.
 type tree struct {
 	sum     maphash.Hash
-	kinds   []kind       // by File
-	hashes  table        // of entries of directories and of names, to a File
-	targets texts        // of symbolic links
-	attrs   map[File]int // bytes of extended attributes
+	kinds   []kind          // by File
+	hashes  hashtable.Table // of entries of directories and of names, to a File
+	targets texts           // of symbolic links
+	attrs   map[File]int    // bytes of extended attributes
 	each    map[uint64]int
 	kept    int // bytes of names
 }
@@ -67,27 +69,27 @@ func (t *tree) newFile(k kind) File {
 
 // child returns an entry of a directory, 0 if there is none.
 func (t *tree) child(dir File, name string) File {
-	if f := File(t.hashes.get(t.hash(dir, name))); f != gone {
+	if f := File(t.hashes.Get(t.hash(dir, name))); f != gone {
 		return f
 	}
 	return 0
 }
 
-func (t *tree) put(dir File, name string, f File) { t.hashes.set(t.hash(dir, name), uint32(f)) }
+func (t *tree) put(dir File, name string, f File) { t.hashes.Set(t.hash(dir, name), uint32(f)) }
 func (t *tree) drop(dir File, name string)        { t.put(dir, name, gone) }
 
 // target is what the symbolic link f leads to. No entry has its key: none is called "/".
-func (t *tree) target(f File) string { return t.targets.get(t.hashes.get(t.hash(f, "/"))) }
+func (t *tree) target(f File) string { return t.targets.get(t.hashes.Get(t.hash(f, "/"))) }
 
-func (t *tree) setTarget(f File, target string) { t.hashes.set(t.hash(f, "/"), t.targets.add(target)) }
+func (t *tree) setTarget(f File, target string) { t.hashes.Set(t.hash(f, "/"), t.targets.add(target)) }
 
 // first notes the name of a member, and reports whether none before had it.
 func (t *tree) first(name string) bool {
 	key := t.hash(0, name) // no directory is file 0
-	if t.hashes.get(key) != 0 {
+	if t.hashes.Get(key) != 0 {
 		return false
 	}
-	t.hashes.set(key, uint32(rootFile))
+	t.hashes.Set(key, uint32(rootFile))
 	return true
 }
 

@@ -4,14 +4,12 @@ import (
 	"context"
 
 	"github.com/nodeseal/nodeseal/internal/budget"
+	"github.com/nodeseal/nodeseal/internal/hashtable"
 )
 
 // LargeMemory is how many bytes a Checker, and what its caller keeps beside it, may hold
 // before it waits for its turn.
 const LargeMemory = 6 << 20
-
-// entryMemory is about what a table takes for each of its keys, in bytes.
-const entryMemory = 15
 
 // turns is for one large layer at a time. Memory is the process's, so it is, too.
 //
@@ -30,5 +28,5 @@ func (c *Checker) Bound(work *budget.Work, each int64) { c.work, c.beside = work
 
 // held is about how many bytes c and its caller hold.
 func (c *Checker) held() int64 {
-	return int64(c.hashes.used)*entryMemory + int64(c.kept) + int64(max(c.members, len(c.kinds)))*c.beside
+	return int64(c.hashes.Len())*hashtable.Memory + int64(c.kept) + int64(max(c.members, len(c.kinds)))*c.beside
 }

@@ -50,6 +50,7 @@ func TestPublicPackages(t *testing.T) {
 		module + "/internal/safefile",
 		module + "/internal/jsonbound",
 		module + "/internal/budget",
+		module + "/internal/hashtable",
 	}
 	tests := map[string][]string{
 		"./layout":     append(slices.Clone(libraries), module+"/layout"),
@@ -78,7 +79,7 @@ func TestPublicPackages(t *testing.T) {
 // nothing of this module but each other.
 func TestLeaves(t *testing.T) {
 	t.Parallel()
-	leaves := []string{module + "/internal/atomicfile", module + "/internal/filelock", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound", module + "/internal/budget"}
+	leaves := []string{module + "/internal/atomicfile", module + "/internal/filelock", module + "/internal/progress", module + "/internal/safefile", module + "/internal/jsonbound", module + "/internal/budget", module + "/internal/hashtable"}
 	for _, leaf := range leaves {
 		for _, dep := range goList(t, "-deps", leaf) {
 			if within(dep, module) && !slices.Contains(leaves, dep) {

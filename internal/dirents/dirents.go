@@ -29,6 +29,16 @@ const (
 // for itself and its parent. The order is the file system's.
 func Read(fd int) ([]Entry, error) {
 	var entries []Entry
+	err := Each(fd, func(e Entry) error {
+		entries = append(entries, e)
+		return nil
+	})
+	return entries, err
+}
+
+// Each calls f with what Read returns, and holds no more than some hundred of them at
+// once. It ends with the first error of f, which it returns.
+func Each(fd int, f func(Entry) error) error {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := unix.Getdents(fd, buf)
@@ -36,7 +46,7 @@ func Read(fd int) ([]Entry, error) {
 			continue
 		}
 		if err != nil || n <= 0 {
-			return entries, os.NewSyscallError("getdents", err)
+			return os.NewSyscallError("getdents", err)
 		}
 		for rest := buf[:n]; len(rest) > nameAt; {
 			size := int(binary.NativeEndian.Uint16(rest[lenAt:]))
@@ -50,11 +60,13 @@ func Read(fd int) ([]Entry, error) {
 			if kind == unix.DT_UNKNOWN { // not every file system says it
 				var st unix.Stat_t
 				if err := unix.Fstatat(fd, e.Name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-					return entries, os.NewSyscallError("fstatat", err)
+					return os.NewSyscallError("fstatat", err)
 				}
 				e.Dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
 			}
-			entries = append(entries, e)
+			if err := f(e); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -15,12 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// compare walks the layer's contents and compares each file with what the tar
-// wants of it.
+// compare walks the layer's contents: nothing may be there that the tar has not, and
+// what differed from its entry is compared again, as later entries may have changed what
+// is wanted.
 func (v *layerCheck) compare(ctx context.Context) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(v.root.fd, &st); err != nil {
-		return os.NewSyscallError("fstat", err)
+	if err := v.settle(); err != nil {
+		return err
 	}
 	// The rest of the root's attributes is compared elsewhere, and whether it is opaque tells nothing.
 	has, err := readXattrs(onFile(v.root.fd))
@@ -32,12 +32,12 @@ func (v *layerCheck) compare(ctx context.Context) error {
 			v.finding("", "it has an extended attribute %s that the image has not", key)
 		}
 	}
-	return v.walk(ctx, ".", v.root.fd, st.Ino, nil)
+	return v.walk(ctx, ".", v.root.fd, func(int) error { return nil })
 }
 
-// walk compares what is in the directory name with the inode ino, of which w is
-// wanted; nil is the root, which is compared elsewhere.
-func (v *layerCheck) walk(ctx context.Context, name string, parent int, ino uint64, w *wanted) error {
+// walk looks at what is in the directory name of parent, and at the directory itself with
+// look, when it is open.
+func (v *layerCheck) walk(ctx context.Context, name string, parent int, look func(fd int) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -46,35 +46,50 @@ func (v *layerCheck) walk(ctx context.Context, name string, parent int, ino uint
 		return v.missing(name, os.NewSyscallError("openat", err))
 	}
 	defer unix.Close(fd)
-	if w != nil {
-		if err := v.compareXattrs(w, name, func() (map[string]string, error) { return readXattrs(onFile(fd)) }); err != nil {
-			return err
-		}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
 	}
-	entries, err := dirents.Read(fd)
-	if err != nil {
+	if err := look(fd); err != nil {
+		return err
+	}
+	var failed error
+	err = dirents.Each(fd, func(e dirents.Entry) error {
+		failed = v.entry(ctx, name, fd, place{dir: st.Ino, name: e.Name})
+		return failed
+	})
+	if err != nil && failed == nil {
 		return v.missing(name, err)
 	}
-	for _, e := range entries {
-		base, below := e.Name, e.Name
-		if name != "." {
-			below = name + "/" + base
-		}
-		w := v.wants[place{dir: ino, name: base}]
-		if w == nil {
-			v.finding(below, "it does not belong to the layer")
-			continue
-		}
-		if err := v.compareOne(w, below, fd, base); err != nil {
-			return err
-		}
-		if w.is.mode&unix.S_IFMT == unix.S_IFDIR {
-			if err := v.walk(ctx, below, fd, w.is.ino, w); err != nil {
-				return err
-			}
-		}
+	return failed
+}
+
+// entry looks at one entry, at, of the directory dir, which is fd.
+func (v *layerCheck) entry(ctx context.Context, dir string, fd int, at place) error {
+	key := v.key(at)
+	state := v.places.Get(key)
+	if state == isThere {
+		return nil
 	}
-	return nil
+	name := at.name
+	if dir != "." {
+		name = dir + "/" + at.name
+	}
+	w := v.differ[key]
+	switch {
+	case state == 0:
+		v.finding(name, "it does not belong to the layer")
+		return nil
+	case w == nil && state&isDir != 0:
+		w := &wanted{kind: unix.S_IFDIR, opaque: state&isOpaque != 0, proven: state&hasAttrs != 0}
+		return v.walk(ctx, name, fd, func(below int) error { return v.compareXattrs(w, name, below, "") })
+	case w == nil:
+		return nil // only a directory can be opaque
+	}
+	if err := v.compareOne(w, name, fd, at.name); err != nil || w.is.mode&unix.S_IFMT != unix.S_IFDIR {
+		return err
+	}
+	return v.walk(ctx, name, fd, func(below int) error { return v.compareXattrs(w, name, below, "") })
 }
 
 // compareOne compares one file, base in the directory fd.
@@ -113,18 +128,19 @@ func (v *layerCheck) compareOne(w *wanted, name string, fd int, base string) err
 			v.finding(name, "it is another device than %d:%d", unix.Major(w.device), unix.Minor(w.device))
 		}
 	case unix.S_IFLNK:
+		if w.proven {
+			break
+		}
 		if target, err := readLink(fd, base); err != nil || target != w.link {
 			v.finding(name, "it leads to %q, want %q", target, w.link)
 		}
 	case unix.S_IFDIR:
 		return nil // its extended attributes are read when it is open
 	}
-	if kind != unix.S_IFREG && len(w.xattrs) == 0 {
+	if (kind != unix.S_IFREG || w.proven) && len(w.xattrs) == 0 {
 		return nil // only files and directories have any that containers see
 	}
-	return v.compareXattrs(w, name, func() (map[string]string, error) {
-		return readXattrs(onPath("/proc/self/fd/" + strconv.Itoa(fd) + "/" + base))
-	})
+	return v.compareXattrs(w, name, fd, base)
 }
 
 func readLink(fd int, base string) (string, error) {
@@ -135,10 +151,14 @@ func readLink(fd int, base string) (string, error) {
 
 // compareXattrs compares extended attributes: those that the tar has must be
 // there, and none that containers would see beside them. The label is the
-// node's.
-func (v *layerCheck) compareXattrs(w *wanted, name string, read func() (map[string]string, error)) error {
+// node's. They are read of base in the directory fd, or of fd itself: "".
+func (v *layerCheck) compareXattrs(w *wanted, name string, fd int, base string) error {
 	if !w.hasRead {
-		has, err := read()
+		calls := onFile(fd)
+		if base != "" {
+			calls = onPath("/proc/self/fd/" + strconv.Itoa(fd) + "/" + base)
+		}
+		has, err := readXattrs(calls)
 		if err != nil {
 			return v.missing(name, err)
 		}
@@ -149,9 +169,13 @@ func (v *layerCheck) compareXattrs(w *wanted, name string, read func() (map[stri
 			v.finding(name, "its extended attribute %s is not the image's", key)
 		}
 	}
+	// While the tar is read, entries that make a directory opaque may still come.
 	opaque := w.opaque || w.xattrs[opaqueXattr] == "y"
-	if w.kind == unix.S_IFDIR && (w.has[opaqueXattr] == "y") != opaque {
+	if w.kind == unix.S_IFDIR && !v.silent && (w.has[opaqueXattr] == "y") != opaque {
 		v.finding(name, "it hides what lower layers have, or fails to")
+	}
+	if w.proven {
+		return nil
 	}
 	for key, value := range w.has {
 		if _, ok := w.xattrs[key]; ok || key == opaqueXattr && value == "y" && w.kind == unix.S_IFDIR {

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"maps"
 	"os"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/nodeseal/nodeseal/internal/budget"
+	"github.com/nodeseal/nodeseal/internal/hashtable"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 	"github.com/opencontainers/go-digest"
@@ -58,6 +60,9 @@ func Layer(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want dige
 	if err != nil {
 		return nil, nil, err
 	}
+	if v.more > 0 {
+		v.found = append(v.found, Finding{Err: fmt.Errorf("%d places more are not what they must be", v.more)})
+	}
 	slices.SortStableFunc(v.found, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	return v.result, v.found, nil
 }
@@ -94,22 +99,44 @@ func checkLayer(ctx context.Context, diff *os.File, tarSplit io.Reader, want dig
 
 // layerCheck is the verification of one layer.
 type layerCheck struct {
-	root  *root
-	work  *budget.Work
-	wants map[place]*wanted  // by where they are
-	attrs map[uint64]*wanted // by inode: a hard link's attributes are its file's
+	root *root
+	work *budget.Work
+	seed maphash.Seed
+	hash maphash.Hash
+	// places are what the tar has, by key.
+	places hashtable.Table
+	// differ is what is wanted of those files that are not that, by key; linked are those
+	// among them that have several names, by inode. proven are the inodes that have several
+	// names and are what the tar wants.
+	differ map[uint64]*wanted
+	linked map[uint64]*wanted
+	proven hashtable.Table
+
 	found []Finding
+	more  int // findings besides
+	// silent is a comparison of which only the result counts.
+	silent, differing bool
 	// acl says that a directory of the layer has a default access list.
 	acl bool
 	// last is what the header before the content that is read now wants.
-	last   *wanted
-	result *extract.Result
-	uids   map[uint32]struct{}
-	gids   map[uint32]struct{}
+	last       *wanted
+	lastAt     uint64
+	lastLinked bool
+	lastAbove  string // a directory that is noted
+	result     *extract.Result
+	uids       map[uint32]struct{}
+	gids       map[uint32]struct{}
 }
 
 func (v *layerCheck) finding(path string, format string, args ...any) {
-	v.found = append(v.found, Finding{Path: path, Err: fmt.Errorf(format, args...)})
+	switch {
+	case v.silent:
+		v.differing = true
+	case len(v.found) == maxFindings:
+		v.more++
+	default:
+		v.found = append(v.found, Finding{Path: path, Err: fmt.Errorf(format, args...)})
+	}
 }
 
 // rebuild makes the tar again, compares its digest, and notes what each header

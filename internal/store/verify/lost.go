@@ -4,6 +4,7 @@ import (
 	standard "archive/tar"
 	"bufio"
 	"context"
+	"hash/maphash"
 	"io"
 	"maps"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/crc64iso"
+	"github.com/nodeseal/nodeseal/internal/hashtable"
 	"github.com/nodeseal/nodeseal/internal/store/extract"
 	"github.com/nodeseal/nodeseal/internal/store/tarsplit"
 	"github.com/opencontainers/go-digest"
@@ -43,7 +45,7 @@ func checkLost(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want 
 	v := newLayerCheck(ctx, diff)
 	defer v.close()
 	var rules layerrules.Checker
-	rules.Bound(v.work, wantedMemory)
+	rules.Bound(v.work, 2*hashtable.Memory+4)
 	var files []layerrules.File
 	err := v.members(ctx, tarSplit, size, func(m *tarsplit.Member) error {
 		f, err := rules.Add(m.Rules())
@@ -76,20 +78,20 @@ func checkLost(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want 
 }
 
 func newLayerCheck(ctx context.Context, diff *os.File) *layerCheck {
-	return &layerCheck{
-		root:   newRoot(diff),
-		work:   layerrules.Begin(ctx),
-		wants:  make(map[place]*wanted),
-		attrs:  make(map[uint64]*wanted),
-		result: new(extract.Result),
-		uids:   make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
+	v := &layerCheck{
+		root: newRoot(diff), work: layerrules.Begin(ctx), seed: maphash.MakeSeed(),
+		differ: make(map[uint64]*wanted), linked: make(map[uint64]*wanted), result: new(extract.Result),
+		uids: make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
 	}
+	v.hash.SetSeed(v.seed)
+	return v
 }
 
 // close ends the work. What was found stays.
 func (v *layerCheck) close() {
 	v.root.close()
-	v.wants, v.attrs, v.last = nil, nil, nil
+	v.differ, v.linked, v.last = nil, nil, nil
+	v.places, v.proven = hashtable.Table{}, hashtable.Table{}
 	v.work.Done()
 }
 

@@ -45,7 +45,8 @@ type Report struct {
 	OriginalBytes int64
 	// Artifacts counts the OCI artifacts, which are not among the Images.
 	Artifacts int
-	// Findings are sorted by path. None means that the store is whole.
+	// Findings are sorted by path. None means that the store is whole. Of more than 10,000
+	// the last ones are one that counts them.
 	Findings []Finding
 	// Hurt are the names of images that a finding touches, sorted.
 	Hurt []string
@@ -65,6 +66,7 @@ type checker struct {
 	keeping map[digest.Digest][]string
 	layers  []storedLayer
 	report  Report
+	more    int // findings besides
 	mu      sync.Mutex
 	hurt    map[string]bool
 	facts   map[digest.Digest]store.Facts
@@ -109,6 +111,9 @@ func Store(ctx context.Context, dir string, opts Options) (*Report, error) {
 		}
 		c.hurtByLayer()
 	}
+	if c.more > 0 {
+		c.report.Findings = append(c.report.Findings, Finding{Path: store.OverlayDir, Err: fmt.Errorf("%d places more are not what they must be", c.more)})
+	}
 	slices.SortStableFunc(c.report.Findings, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	slices.SortFunc(c.report.Lost, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	for name := range c.hurt {
@@ -121,6 +126,10 @@ func Store(ctx context.Context, dir string, opts Options) (*Report, error) {
 func (c *checker) finding(path string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.report.Findings) == maxFindings {
+		c.more++
+		return
+	}
 	c.report.Findings = append(c.report.Findings, Finding{Path: path, Err: err})
 }
 

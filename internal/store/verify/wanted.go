@@ -3,6 +3,7 @@ package verify
 import (
 	"archive/tar"
 	"errors"
+	"fmt"
 	"path"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ const (
 	aclDefault     = "system.posix_acl_default"
 )
 
-// wantedMemory is about what is held of each file of a layer, in bytes.
+// wantedMemory is about what is held of a file that differs from what the tar says, in bytes.
 const wantedMemory = 480
 
 // wanted is what the tar says that a file must be.
@@ -41,6 +42,9 @@ type wanted struct {
 	// implied is a directory that only other names imply, whiteout one of
 	// overlay's: few of their attributes are the tar's.
 	implied, whiteout bool
+	// proven is a further name of a file that is what its earlier names wanted: its
+	// size, target, device and extended attributes but for the xattrs.
+	proven bool
 
 	// is what the file is, as it was found.
 	is looks
@@ -63,16 +67,21 @@ func looksOf(st *unix.Stat_t) looks {
 
 // header notes what one entry of the tar wants.
 func (v *layerCheck) header(hdr *tar.Header) error {
-	v.last = nil
-	if err := v.work.Hold(int64(len(v.wants)) * wantedMemory); err != nil {
+	if err := v.settle(); err != nil {
 		return err
+	}
+	if err := v.work.Hold(v.held()); err != nil {
+		return err
+	}
+	if v.result.Files >= layerrules.MaxMembers {
+		return fmt.Errorf("it has more than %d entries", layerrules.MaxMembers)
 	}
 	// Parts of a header are copied: they may be small parts of long pax records.
 	name := strings.Clone(clean(hdr.Name))
 	base := path.Base(name)
 	if base == opaqueName {
 		v.result.Files++
-		return v.want(path.Dir(name), func(w *wanted) { w.opaque = true })
+		return v.opaque(path.Dir(name))
 	}
 	if rest, ok := strings.CutPrefix(base, whiteoutPrefix); ok {
 		v.result.Files++
@@ -80,6 +89,9 @@ func (v *layerCheck) header(hdr *tar.Header) error {
 	}
 	v.uids[uint32(hdr.Uid)] = struct{}{}
 	v.gids[uint32(hdr.Gid)] = struct{}{}
+	if len(v.uids) > layerrules.MaxOwners || len(v.gids) > layerrules.MaxOwners {
+		return layerrules.ErrOwners
+	}
 	v.result.Files++
 	if hdr.Typeflag == tar.TypeXGlobalHeader || name == "." {
 		if path.Clean(hdr.Name) == "/" { // as in the library, "." changes nothing
@@ -120,7 +132,6 @@ func (v *layerCheck) header(hdr *tar.Header) error {
 // hardLink wants w to be the same file as target. Its header's attributes are
 // the file's from then on.
 func (v *layerCheck) hardLink(w *wanted, target string) error {
-	parent := path.Dir(w.path)
 	at, st, err := v.root.stat(w.path)
 	if err != nil {
 		return v.missing(w.path, err)
@@ -137,24 +148,34 @@ func (v *layerCheck) hardLink(w *wanted, target string) error {
 	}
 	w.kind = of.Mode & unix.S_IFMT
 	w.is = looksOf(&st)
-	if old := v.attrs[st.Ino]; old != nil {
-		w.size, w.link, w.device = old.size, old.link, old.device
-		for k, x := range old.xattrs {
-			if _, ok := w.xattrs[k]; !ok {
-				w.xattrs = with(w.xattrs, k, x)
+	if old := v.linked[st.Ino]; old != nil {
+		w.merge(old)
+		*old = *w
+		v.wait(v.key(at), old)
+	} else {
+		if v.proven.Get(v.inode(st.Ino)) != 0 {
+			w.proven, w.device = true, st.Rdev
+			if w.kind == unix.S_IFLNK {
+				w.mode, w.mtime = 0o777, time.Unix(st.Mtim.Unix())
 			}
 		}
-		if w.kind == unix.S_IFLNK {
-			w.mode, w.mtime = old.mode, old.mtime
-		}
-		w.has, w.hasRead = old.has, old.hasRead
-		*old = *w
-		w = old
-	} else {
-		v.attrs[st.Ino] = w
+		v.last, v.lastAt, v.lastLinked = w, v.key(at), true
 	}
-	v.wants[at] = w
-	return v.above(parent)
+	return v.above(path.Dir(w.path))
+}
+
+// merge takes what old, an earlier name of the same file, wants besides.
+func (w *wanted) merge(old *wanted) {
+	w.size, w.link, w.device, w.proven = old.size, old.link, old.device, old.proven
+	for k, x := range old.xattrs {
+		if _, ok := w.xattrs[k]; !ok {
+			w.xattrs = with(w.xattrs, k, x)
+		}
+	}
+	if w.kind == unix.S_IFLNK {
+		w.mode, w.mtime = old.mode, old.mtime
+	}
+	w.has, w.hasRead = old.has, old.hasRead
 }
 
 // add notes a file that the tar has.
@@ -166,17 +187,13 @@ func (v *layerCheck) add(w *wanted) error {
 		}
 		return v.missing(w.path, err)
 	}
-	if old := v.wants[at]; old != nil {
-		w.opaque = old.opaque
-	}
 	w.is = looksOf(&st)
-	v.wants[at], v.attrs[st.Ino] = w, w
-	v.last = w
+	v.last, v.lastAt, v.lastLinked = w, v.key(at), st.Nlink > 1 && w.kind != unix.S_IFDIR
 	return v.above(path.Dir(w.path))
 }
 
-// want changes what is wanted of the directory name.
-func (v *layerCheck) want(name string, change func(*wanted)) error {
+// opaque wants the directory name to hide what lower layers have.
+func (v *layerCheck) opaque(name string) error {
 	if name == "." {
 		return nil // the root's attributes are checked with the store's metadata
 	}
@@ -187,8 +204,12 @@ func (v *layerCheck) want(name string, change func(*wanted)) error {
 	if err != nil {
 		return v.missing(name, err)
 	}
-	if w := v.wants[at]; w != nil {
-		change(w)
+	key := v.key(at)
+	if s := v.places.Get(key); s != 0 {
+		v.places.Set(key, s|isOpaque)
+	}
+	if w := v.differ[key]; w != nil {
+		w.opaque = true
 	}
 	return nil
 }
@@ -196,18 +217,26 @@ func (v *layerCheck) want(name string, change func(*wanted)) error {
 // above notes the directories that a name implies. Where one is reached through
 // a symbolic link, that is an entry of its own.
 func (v *layerCheck) above(name string) error {
+	if name == v.lastAbove {
+		return nil
+	}
+	v.lastAbove = name
 	for ; name != "." && name != "/"; name = path.Dir(name) {
 		at, st, err := v.root.stat(name)
 		if err != nil {
 			return v.missing(name, err)
 		}
-		if v.wants[at] != nil {
+		key := v.key(at)
+		if v.places.Get(key) != 0 || v.last != nil && key == v.lastAt {
 			return nil
 		}
 		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 			continue // the directory that it leads to has a name of its own
 		}
-		v.wants[at] = &wanted{path: name, kind: unix.S_IFDIR, mode: 0o755, mtime: time.Unix(0, 0), implied: true, size: -1, is: looksOf(&st)}
+		w := &wanted{path: name, kind: unix.S_IFDIR, mode: 0o755, mtime: time.Unix(0, 0), implied: true, size: -1, is: looksOf(&st)}
+		if err := v.judge(w, key, false); err != nil {
+			return err
+		}
 	}
 	return nil
 }

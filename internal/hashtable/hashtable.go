@@ -1,4 +1,5 @@
-package layerrules
+// Package hashtable keeps a number for each of millions of hashes, in little memory.
+package hashtable
 
 import "math/bits"
 
@@ -6,9 +7,12 @@ import "math/bits"
 // memory besides the table's own.
 const shards = 64
 
-// table maps hashes to numbers above 0. It takes 14 to 18 bytes for each of many. The zero
-// value is empty.
-type table struct {
+// Memory is about what a Table takes for each of many keys, in bytes.
+const Memory = 15
+
+// Table maps hashes to numbers above 0. Keys are hashes of 64 well mixed bits: two things
+// of the same hash are one for it. The zero value is empty. It is for one goroutine.
+type Table struct {
 	parts [shards]part
 	used  int // in all parts
 }
@@ -20,7 +24,11 @@ type part struct {
 	used   int
 }
 
-func (t *table) get(key uint64) uint32 {
+// Len returns how many keys have a number.
+func (t *Table) Len() int { return t.used }
+
+// Get returns the number of key, 0 if it has none.
+func (t *Table) Get(key uint64) uint32 {
 	p := &t.parts[key%shards]
 	if p.used == 0 {
 		return 0
@@ -28,7 +36,8 @@ func (t *table) get(key uint64) uint32 {
 	return p.values[p.find(key)]
 }
 
-func (t *table) set(key uint64, value uint32) {
+// Set gives key a number, which is above 0.
+func (t *Table) Set(key uint64, value uint32) {
 	p := &t.parts[key%shards]
 	if p.used >= len(p.keys)/8*7 {
 		p.grow()
