@@ -135,7 +135,7 @@ func TestManyFindings(t *testing.T) {
 
 // TestLayerMemory holds what is kept of each file of a layer.
 func TestLayerMemory(t *testing.T) {
-	const files = 20_000
+	const files = 6_000
 	members := make([]Entry, files)
 	for i := range members {
 		switch name := fmt.Sprintf("%d/%d", i/1000, i); i % 4 {
@@ -151,7 +151,7 @@ func TestLayerMemory(t *testing.T) {
 		members[i], members[i+2] = members[i+2], members[i]
 	}
 	_, again := unpacked(t, Tar(t, members...))
-	memtest.Hold(t, 2*files*40+4<<20, func() {
+	memtest.Hold(t, 2*files*40+2<<20, func() {
 		if found := again(); len(found) > 0 {
 			t.Errorf("%d findings: %v", len(found), found[0])
 		}
