@@ -277,6 +277,7 @@ func bundleArguments() map[string]func() error {
 		"bundle.Inventory.Index": whatever(func(inv *bundle.Inventory, _ *bundle.Image) {
 			_, _ = inv.Index()
 		}),
+		"bundle.Inventory.CheckImages": whatever(func(inv *bundle.Inventory, _ *bundle.Image) { inv.CheckImages() }),
 		"bundle.Inventory.IndexBytes": whatever(func(inv *bundle.Inventory, _ *bundle.Image) {
 			_, _ = inv.IndexBytes()
 		}),

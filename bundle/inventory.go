@@ -273,7 +273,7 @@ func (inv *Inventory) Validate() error {
 			return fmt.Errorf("%w: image %s stands twice or out of order", ErrInventory, inv.Images[i].Ref)
 		}
 	}
-	if err := checkNames(inv.Images); err != nil {
+	if _, err := checkNames(inv.Images); err != nil {
 		return fmt.Errorf("%w: %w", ErrInventory, err)
 	}
 	return nil

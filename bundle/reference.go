@@ -99,8 +99,9 @@ func (img *Image) checkReferences() error {
 	return nil
 }
 
-// checkNames refuses a name that stands on two images of one platform.
-func checkNames(images []Image) error {
+// checkNames refuses a name that stands on two images of one platform, and returns which
+// is the second one.
+func checkNames(images []Image) (second int, _ error) {
 	type key struct{ platform, name string }
 	taken := make(map[key]*Image)
 	for i := range images {
@@ -108,12 +109,12 @@ func checkNames(images []Image) error {
 		for _, name := range append([]string{img.Ref}, img.Names...) {
 			k := key{platformName(img.Platform), name}
 			if other := taken[k]; other != nil {
-				return fmt.Errorf("the name %s is on two images, %s and %s", name, other.Digest, img.Digest)
+				return i, fmt.Errorf("the name %s is on two images, %s and %s", name, other.Digest, img.Digest)
 			}
 			taken[k] = img
 		}
 	}
-	return nil
+	return -1, nil
 }
 
 // platformName names a platform as users write it: os/architecture/variant.

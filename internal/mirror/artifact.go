@@ -83,40 +83,25 @@ func (r *run) sayArtifacts(images []bundle.Image) {
 	}
 }
 
-// addArtifacts adds the blobs of the artifacts. It comes last: a blob has one kind, and what
-// an image or an attachment has is theirs. The small ones go first, because they are read
-// whole: an empty configuration is often a layer too.
-func (a *assembly) addArtifacts(images []bundle.Image) error {
-	for i := range images {
-		img := &images[i]
-		if !img.Artifact {
-			continue
+// addArtifact adds the blobs of an artifact that are read whole. They go before the layers of
+// all artifacts: an empty configuration is often a layer too.
+func (a *assembly) addArtifact(img *bundle.Image) error {
+	for _, s := range smallOf(img) {
+		_, based := a.based[s.Digest]
+		if b, ok := a.blobs[s.Digest]; based || ok && !b.Kind.Small() {
+			return fmt.Errorf("%w: %s", errShared, s.Digest)
 		}
-		small := []struct {
-			digest digest.Digest
-			kind   bundle.BlobKind
-		}{{img.Digest, bundle.KindManifest}, {img.Config.Digest, bundle.KindConfig}, {img.Index, bundle.KindIndex}}
-		for _, s := range small {
-			if s.digest == "" {
-				continue
-			}
-			_, based := a.based[s.digest]
-			if b, ok := a.blobs[s.digest]; based || ok && !b.Kind.Small() {
-				return &ImageError{Ref: img.Ref, Err: fmt.Errorf("%w: %s", errShared, s.digest)}
-			}
-			if err := a.addSmall(s.digest, s.kind); err != nil {
-				return &ImageError{Ref: img.Ref, Err: err}
-			}
+		if err := a.addSmall(s.Digest, s.Kind); err != nil {
+			return err
 		}
 	}
-	for i := range images {
-		for _, l := range images[i].Layers {
-			if !images[i].Artifact {
-				continue
-			}
-			if err := a.addArtifactLayer(l); err != nil {
-				return &ImageError{Ref: images[i].Ref, Err: err}
-			}
+	return nil
+}
+
+func (a *assembly) addArtifactLayers(img *bundle.Image) error {
+	for _, l := range img.Layers {
+		if err := a.addArtifactLayer(l); err != nil {
+			return err
 		}
 	}
 	return nil

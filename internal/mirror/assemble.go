@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -41,33 +42,58 @@ type place struct {
 
 // assemble writes the bundle of the images that did not fail.
 func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, error) {
-	failed := r.failures.sorted()
-	images = slices.DeleteFunc(images, func(img bundle.Image) bool {
-		return slices.ContainsFunc(failed, func(e *ImageError) bool { return e.Ref == img.Ref })
-	})
-	if len(images) == 0 {
-		return nil, errors.Join(ErrNothing, joinFailures(failed))
+	for {
+		failed := r.failures.sorted()
+		images = slices.DeleteFunc(images, func(img bundle.Image) bool { return r.failures.has(img.Ref) })
+		if len(images) == 0 {
+			return nil, errors.Join(ErrNothing, joinFailures(failed))
+		}
+		a, inv, attached, err := r.collect(ctx, images)
+		if err != nil {
+			return nil, err
+		}
+		if inv == nil {
+			continue // without the images that have failed now
+		}
+		res := &Result{
+			Inventory: inv, Failed: failed, Attached: attached,
+			Downloaded: r.fetched.downloaded.Load(), Reused: r.fetched.reused.Load(),
+		}
+		return res, r.write(ctx, inv, a, res)
 	}
+}
+
+// collect finds what of the work directory is in a bundle of the images. Without an error
+// and without an inventory one of them has failed.
+func (r *run) collect(ctx context.Context, images []bundle.Image) (*assembly, *bundle.Inventory, Attached, error) {
 	a := &assembly{
 		work: r.work, since: r.since, based: make(map[digest.Digest]bundle.Blob),
 		blobs: make(map[digest.Digest]bundle.Blob), places: make(map[digest.Digest]place),
 		readable: make(map[digest.Digest][]byte),
 	}
-	for i := range images {
-		if images[i].Artifact {
-			continue
-		}
-		if err := a.addImage(&images[i], r.o.Layers); err != nil {
-			return nil, &ImageError{Ref: images[i].Ref, Err: err}
+	attached := r.attached
+	attached.Problems = slices.Clone(attached.Problems)
+	whole := true
+	// A blob has one kind. What comes first has it, so that no image takes it from what another
+	// one needs: what is read whole goes before layers, and images go before artifacts.
+	for _, add := range []func(img *bundle.Image) error{
+		onlyImages(a.addSmallOf),
+		onlyImages(func(img *bundle.Image) error { return a.addLayers(img, r.o.Layers) }),
+		func(img *bundle.Image) error { return a.addAttachments(img, &attached) },
+		onlyArtifacts(a.addArtifact),
+		onlyArtifacts(a.addArtifactLayers),
+	} {
+		for i := range images {
+			if err := add(&images[i]); err != nil {
+				whole = false
+				if err := r.failed(ctx, images[i].Ref, err); err != nil {
+					return nil, nil, attached, err
+				}
+			}
 		}
 	}
-	for i := range images { // after all images: what is one of theirs is no attachment
-		if err := a.addAttachments(&images[i], &r.attached); err != nil {
-			return nil, &ImageError{Ref: images[i].Ref, Err: err}
-		}
-	}
-	if err := a.addArtifacts(images); err != nil {
-		return nil, err
+	if !whole {
+		return nil, nil, attached, nil
 	}
 	inv := &bundle.Inventory{
 		Layers: r.o.Layers, Release: r.o.Release, Encoder: r.enc.Name(), Images: images,
@@ -77,11 +103,37 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 	for _, b := range a.blobs {
 		inv.Blobs = append(inv.Blobs, b)
 	}
-	res := &Result{
-		Inventory: inv, Failed: failed, Attached: r.attached,
-		Downloaded: r.fetched.downloaded.Load(), Reused: r.fetched.reused.Load(),
+	if _, err := inv.Marshal(); err != nil { // which sorts it
+		return nil, nil, attached, err
 	}
-	return res, r.write(ctx, inv, a, res)
+	bad := inv.CheckImages()
+	for _, i := range slices.Sorted(maps.Keys(bad)) {
+		if err := r.failed(ctx, inv.Images[i].Ref, bad[i]); err != nil {
+			return nil, nil, attached, err
+		}
+	}
+	if len(bad) > 0 {
+		return nil, nil, attached, nil
+	}
+	return a, inv, attached, nil
+}
+
+func onlyImages(add func(*bundle.Image) error) func(*bundle.Image) error {
+	return func(img *bundle.Image) error {
+		if img.Artifact {
+			return nil
+		}
+		return add(img)
+	}
+}
+
+func onlyArtifacts(add func(*bundle.Image) error) func(*bundle.Image) error {
+	return func(img *bundle.Image) error {
+		if !img.Artifact {
+			return nil
+		}
+		return add(img)
+	}
 }
 
 func joinFailures(failed []*ImageError) error {
@@ -140,20 +192,27 @@ func (a *assembly) estimate() (n int64) {
 	return n
 }
 
-// addImage adds the blobs of an image and completes its layers.
-func (a *assembly) addImage(img *bundle.Image, form bundle.LayerForm) error {
-	small := []struct {
-		digest digest.Digest
-		kind   bundle.BlobKind
-	}{{img.Digest, bundle.KindManifest}, {img.Config.Digest, bundle.KindConfig}, {img.Index, bundle.KindIndex}}
-	for _, s := range small {
-		if s.digest == "" {
-			continue
-		}
-		if err := a.addSmall(s.digest, s.kind); err != nil {
+// smallOf are the blobs of an image that are read whole, with what each of them is.
+func smallOf(img *bundle.Image) []bundle.Blob {
+	out := []bundle.Blob{{Digest: img.Digest, Kind: bundle.KindManifest}, {Digest: img.Config.Digest, Kind: bundle.KindConfig}}
+	if img.Index != "" {
+		out = append(out, bundle.Blob{Digest: img.Index, Kind: bundle.KindIndex})
+	}
+	return out
+}
+
+// addSmallOf adds the blobs of an image that are no layers.
+func (a *assembly) addSmallOf(img *bundle.Image) error {
+	for _, b := range smallOf(img) {
+		if err := a.addSmall(b.Digest, b.Kind); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// addLayers adds the layers of an image and completes them.
+func (a *assembly) addLayers(img *bundle.Image, form bundle.LayerForm) error {
 	for i := range img.Layers {
 		if err := a.addLayer(&img.Layers[i], formOf(img.Layers[i], form)); err != nil {
 			return err
@@ -167,6 +226,9 @@ func (a *assembly) addImage(img *bundle.Image, form bundle.LayerForm) error {
 		return err
 	}
 	d := digest.FromBytes(readable)
+	if b, ok := a.blobs[d]; ok && b.Kind != bundle.KindReadable {
+		return fmt.Errorf("the %s %s of another image is this image's manifest over unpacked layers", b.Kind, d)
+	}
 	a.readable[d] = readable
 	a.blobs[d] = bundle.Blob{Digest: d, Size: int64(len(readable)), Kind: bundle.KindReadable}
 	return nil

@@ -60,7 +60,7 @@ func (r *run) attachAll(ctx context.Context, images []bundle.Image) ([]bundle.Im
 		found[i], err = r.attach(ctx, &images[i])
 		return err
 	}, func(i int, err error) error {
-		if r.o.Policy != nil || !errors.Is(err, ErrAttachments) || isLocal(err) {
+		if r.o.Policy != nil || !errors.Is(err, ErrAttachments) || r.isLocal(err) {
 			return err
 		}
 		// No policy asks for signatures: the image itself is whole.
@@ -159,7 +159,7 @@ func (r *run) attach(ctx context.Context, img *bundle.Image) (attachedImage, err
 			if ctx.Err() != nil {
 				return attachedImage{}, context.Cause(ctx)
 			}
-			if isLocal(err) {
+			if r.isLocal(err) {
 				return attachedImage{}, fmt.Errorf("%w: %w", ErrAttachments, err)
 			}
 			if failed == nil || err != nil && temporary(err) && !temporary(failed) {

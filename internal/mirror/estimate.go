@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -33,9 +34,16 @@ func Estimate(ctx context.Context, list *imagelist.List, src Source, o Options, 
 	if err != nil {
 		return nil, err
 	}
+	images, _, err = r.fitting(ctx, images)
+	if err != nil {
+		return nil, err
+	}
 	in := r.planInput(images)
 	in.Measured, err = r.sample(ctx, images, now)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() == nil && r.o.KeepGoing:
+		r.o.Progress.Warn(fmt.Sprintf("nothing was measured: %v", err)) // the image may fail, the others not
+	case err != nil:
 		return nil, err
 	}
 	p, err := plan.Make(in)
@@ -49,22 +57,9 @@ type Estimated struct {
 	Failed   []*ImageError
 }
 
-// preflight says what the run is going to do, and refuses where there is no
-// room for it.
-func (r *run) preflight(images []bundle.Image) error {
-	p, err := plan.Make(r.planInput(images))
-	if err != nil {
-		return err
-	}
-	if r.o.Planned != nil {
-		r.o.Planned(p)
-	}
-	return p.Check()
-}
-
 func (r *run) planInput(images []bundle.Image) plan.Input {
 	return plan.Input{
-		Images: images, Form: r.o.Layers, Level: r.o.Level, Jobs: r.o.Jobs, Encoders: r.o.Encoders,
+		Images: r.withTrueSizes(images), Form: r.o.Layers, Level: r.o.Level, Jobs: r.o.Jobs, Encoders: r.o.Encoders,
 		Work: r.o.Work, Output: r.o.Output, State: r.layerState, NodeDisk: r.o.NodeDisk,
 		Attachments: r.attached.Count, AttachmentBytes: r.attached.Bytes,
 	}

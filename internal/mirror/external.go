@@ -13,13 +13,13 @@ import (
 // externalSource is a Source that can ask other addresses than a registry's. External is as
 // pull.Client's.
 type externalSource interface {
-	External(ctx context.Context, urls []string, d digest.Digest, size, offset int64) (io.ReadCloser, error)
+	External(ctx context.Context, ref string, urls []string, d digest.Digest, size, offset int64) (io.ReadCloser, error)
 }
 
 // openBlob opens the layer at offset: at the registry of ref, or, if j has addresses, there.
 func (r *run) openBlob(ctx context.Context, ref string, j *job, offset int64) (io.ReadCloser, error) {
 	if src, ok := r.src.(externalSource); ok && len(j.urls) > 0 {
-		return src.External(ctx, j.urls, j.layer.Digest, j.layer.Size, offset)
+		return src.External(ctx, ref, j.urls, j.layer.Digest, j.layer.Size, offset)
 	}
 	return r.src.Blob(ctx, ref, j.layer.Digest, j.layer.Size, offset)
 }

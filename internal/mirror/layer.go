@@ -30,6 +30,8 @@ type made struct {
 	record *workdir.Record
 	// frames and table are those of an expanded layer; one that is kept has a table only.
 	frames, table *workdir.FramesFile
+	// proven says that the layer was expanded, and has its diff ID.
+	proven bool
 }
 
 // abort removes the files of frames that were not committed.
@@ -80,9 +82,9 @@ func (r *run) fetchLayer(ctx context.Context, ref string, j *job) (*made, error)
 		m.abort()
 		m, err = nil, cerr
 	}
-	if isWrong(err) {
+	if isWrong(err) || errors.Is(err, errDiffID) {
 		r.work.DropCompressed(j.layer.Digest)
-		if resumed > 0 {
+		if resumed > 0 && isWrong(err) {
 			r.o.Log.Info("kept bytes of a layer were wrong, starting anew", "layer", j.layer.Digest, "bytes", resumed)
 			return r.fetchLayer(ctx, ref, j)
 		}
@@ -137,7 +139,7 @@ func keepLayer(j *job, in *compressedReader, verified io.Reader) (*made, error) 
 func (r *run) keepTabulated(ctx context.Context, j *job, in *compressedReader, verified io.Reader) (_ *made, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m := &made{record: &workdir.Record{Encoder: r.enc.Name(), Compressed: true, Blob: j.blob}}
+	m := &made{record: &workdir.Record{Encoder: r.enc.Name(), Compressed: true, Blob: j.blob, DiffID: j.layer.DiffID}, proven: true}
 	defer func() {
 		if err != nil {
 			m.abort()
@@ -165,7 +167,7 @@ func (r *run) makeLayer(ctx context.Context, j *job, in io.Reader, plain bool) (
 	defer cancel()
 	m := &made{
 		record: &workdir.Record{Encoder: r.enc.Name(), Blob: j.blob},
-		frames: r.work.CreateFrames(ctx, r.enc, j.blob),
+		frames: r.work.CreateFrames(ctx, r.enc, j.blob), proven: true,
 	}
 	defer func() {
 		if err != nil {
@@ -226,7 +228,7 @@ func (r *run) expand(ctx context.Context, j *job, in io.Reader, plain bool, m *m
 	case err != nil:
 		return fmt.Errorf("expanding: %w", err)
 	case sum.Digest() != j.layer.DiffID:
-		return fmt.Errorf("%w: it is %s, the configuration says %s", errDiffID, sum.Digest(), j.layer.DiffID)
+		return wrongDiffID(sum.Digest(), j.layer)
 	}
 	return nil
 }

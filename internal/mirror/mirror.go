@@ -194,7 +194,7 @@ func Run(ctx context.Context, list *imagelist.List, src Source, o Options) (*Res
 	if err != nil {
 		return nil, err
 	}
-	if err := r.preflight(images); err != nil {
+	if images, err = r.preflight(ctx, images); err != nil {
 		return nil, err
 	}
 	if err := r.fetchLayers(ctx, images); err != nil {
@@ -227,7 +227,9 @@ type run struct {
 	slots    chan struct{} // one for each of Options.Jobs
 	failures failures
 	// raw are the layers that only artifacts have: nothing is known of what is in them.
-	raw      map[digest.Digest]bool
-	fetched  counter
-	attached Attached
+	raw map[digest.Digest]bool
+	// trueSizes are those that the source says of layers which did not fit.
+	trueSizes map[digest.Digest]int64
+	fetched   counter
+	attached  Attached
 }

@@ -3,9 +3,7 @@ package mirror
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -40,7 +38,11 @@ func (r *run) resolveAll(ctx context.Context, list *imagelist.List) ([]bundle.Im
 func (r *run) proven(ctx context.Context, images []bundle.Image) ([]bundle.Image, error) {
 	out := images[:0]
 	for _, img := range images {
-		if _, err := img.Prove(r.work.Small); err == nil {
+		err := checkClaims(&img)
+		if err == nil {
+			_, err = img.Prove(r.work.Small)
+		}
+		if err == nil {
 			out = append(out, img)
 		} else if err := r.failed(ctx, img.Ref, err); err != nil {
 			return nil, err
@@ -84,7 +86,7 @@ func (r *run) failed(ctx context.Context, ref string, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case r.o.KeepGoing && !isLocal(err):
+	case r.o.KeepGoing && !r.isLocal(err):
 		r.failures.add(ref, err)
 		r.o.Progress.Warn(fmt.Sprintf("image %s is left out: %v", ref, err))
 		return nil
@@ -92,12 +94,9 @@ func (r *run) failed(ctx context.Context, ref string, err error) error {
 	return &ImageError{Ref: ref, Err: err}
 }
 
-// isLocal reports that this machine's disk is at fault: no other image would
-// fare better.
-func isLocal(err error) bool {
-	var e *fs.PathError
-	return errors.As(err, &e)
-}
+// isLocal reports that the disk of the work directory is at fault: no other image would
+// fare better. A file of the source (a store, certificates of a registry) is the image's.
+func (r *run) isLocal(err error) bool { return r.work.Caused(err) }
 
 // resolve fetches what e names: one image, or an image for each platform.
 func (r *run) resolve(ctx context.Context, e imagelist.Entry) ([]bundle.Image, error) {
@@ -264,5 +263,5 @@ func (r *run) retryWrong(d digest.Digest, fetch func() error) error {
 }
 
 func isWrong(err error) bool {
-	return isAny(err, layout.ErrDigest, layout.ErrSize, errDiffID)
+	return isAny(err, layout.ErrDigest, layout.ErrSize)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/layout"
@@ -21,9 +22,10 @@ type job struct {
 	layer bundle.Layer
 	// blob is what the bundle will hold it as.
 	blob digest.Digest
-	// refs are the images that need it, any of whose repositories has it; title is the
-	// first one's name for people.
+	// refs are the images that need it, any of whose repositories has it, and sizes what
+	// each of them says of its length; title is the first one's name for people.
 	refs  []string
+	sizes []int64
 	title string
 	// manifest is of the first of them. urls are what it says of where the layer is besides,
 	// once the registry was asked in vain.
@@ -32,8 +34,8 @@ type job struct {
 	// also are layers with other compressed digests and the same blob. They
 	// are verified too, after this one.
 	also []*job
-	// resized says that the size of layer is not the manifest's.
-	resized bool
+	// disputed says that images disagree about what it expands to.
+	disputed bool
 	// seen is how many bytes of it were reported as progress: what is fetched
 	// again does not count again.
 	seen int64
@@ -51,23 +53,38 @@ func (r *run) reached(j *job, n int64) {
 }
 
 // jobs returns the layers of the images that have to be in the work directory,
-// each once, largest first.
+// each once, largest first. Last is one for all layers that are disputed.
 func (r *run) jobs(images []bundle.Image) []*job {
 	byDigest := make(map[digest.Digest]*job)
 	byBlob := make(map[digest.Digest]*job)
+	disputed := newDisputes(images)
 	var out []*job
 	for _, img := range artifactsLast(images) {
 		for _, l := range img.Layers {
-			if j, ok := byDigest[l.Digest]; ok {
-				j.refs = append(j.refs, img.Ref)
+			known := byDigest[l.Digest]
+			if disputed.is(l.Digest) {
+				if img.Artifact {
+					continue // it has what images have that are right
+				}
+				known = disputed.job(l)
+			}
+			if known != nil {
+				known.refs, known.sizes = append(known.refs, img.Ref), append(known.sizes, l.Size)
 				continue
 			}
 			blob := r.blobOf(l)
 			if _, ok := r.since.proven(l, blob, r.isRaw(l)); ok {
 				continue
 			}
-			j := &job{layer: l, blob: blob, refs: []string{img.Ref}, title: imagelist.Title(img.Ref, img.From), manifest: img.Digest}
+			j := &job{
+				layer: l, blob: blob, refs: []string{img.Ref}, sizes: []int64{l.Size},
+				title: imagelist.Title(img.Ref, img.From), manifest: img.Digest, disputed: disputed.is(l.Digest),
+			}
 			byDigest[l.Digest] = j
+			if j.disputed {
+				disputed.add(j)
+				continue
+			}
 			if first, ok := byBlob[j.blob]; ok {
 				first.also = append(first.also, j)
 				continue
@@ -77,6 +94,9 @@ func (r *run) jobs(images []bundle.Image) []*job {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b *job) int { return cmp.Compare(b.layer.Size, a.layer.Size) })
+	if j := disputed.group(); j != nil {
+		out = append(out, j)
+	}
 	return out
 }
 
@@ -89,13 +109,19 @@ func (r *run) fetchLayers(ctx context.Context, images []bundle.Image) error {
 		total += j.size()
 	}
 	r.o.Progress.Begin(PhaseDownload, total, progress.Bytes)
-	err := r.twice(ctx, len(jobs), func(ctx context.Context, i int) error {
-		return r.layerGroup(ctx, jobs[i])
-	}, func(ctx context.Context, i int, _ error) error {
-		return r.settle(ctx, jobs[i])
-	})
-	if err != nil {
-		return err
+	last := len(jobs)
+	if last > 0 && jobs[last-1].disputed {
+		last-- // it may write the files of others: it goes alone
+	}
+	for _, some := range [][]*job{jobs[:last], jobs[last:]} {
+		err := r.twice(ctx, len(some), func(ctx context.Context, i int) error {
+			return r.layerGroup(ctx, some[i])
+		}, func(ctx context.Context, i int, _ error) error {
+			return r.settle(ctx, some[i])
+		})
+		if err != nil {
+			return err
+		}
 	}
 	r.o.Progress.End(PhaseDownload)
 	return nil
@@ -116,10 +142,18 @@ func (j *job) group() []*job { return append([]*job{j}, j.also...) }
 // that was not done. The error is one that may pass, where there is such a one.
 func (r *run) layerGroup(ctx context.Context, j *job) error {
 	var first error
+	proven := make(map[digest.Digest]digest.Digest)
 	for _, one := range j.group() {
+		if is, ok := proven[one.layer.Digest]; ok && one.disputed {
+			one.err = wrongDiffID(is, one.layer)
+			continue
+		}
 		if !one.done {
 			one.err = r.layer(ctx, one)
 			one.done = one.err == nil
+		}
+		if one.done {
+			proven[one.layer.Digest] = one.layer.DiffID
 		}
 		if one.err != nil && (first == nil || temporary(one.err)) {
 			first = one.err
@@ -162,7 +196,7 @@ func (r *run) layer(ctx context.Context, j *job) error {
 	}
 	r.o.Progress.WorkingOn(PhaseDownload, j.layer.Digest.String(), j.title)
 	var m *made
-	there, err := r.there(j)
+	there, err := r.there(ctx, j)
 	if !there && err == nil {
 		m, err = r.make(ctx, j)
 	}
@@ -171,17 +205,28 @@ func (r *run) layer(ctx context.Context, j *job) error {
 		return err
 	}
 	defer m.abort()
-	return m.commit(r.work, j.layer.Digest)
+	if err := m.commit(r.work, j.layer.Digest); err != nil || m.proven {
+		return err
+	}
+	return r.undisputed(ctx, j)
 }
 
 // there reports whether the work directory has the layer whole.
-func (r *run) there(j *job) (bool, error) {
-	rec := r.work.Record(j.layer.Digest, j.blob, r.formOf(j.layer))
+func (r *run) there(ctx context.Context, j *job) (bool, error) {
+	form := r.formOf(j.layer)
+	rec := r.work.Record(j.layer.Digest, j.blob, form)
 	if rec == nil {
 		return false, nil
 	}
 	ok, err := r.work.Prove(j.layer.Digest, rec)
-	if ok {
+	switch {
+	case !ok || err != nil || form == bundle.Expanded || r.isRaw(j.layer) || rec.DiffID == j.layer.DiffID:
+	case rec.DiffID != "": // an earlier run has seen what it expands to
+		return false, wrongDiffID(rec.DiffID, j.layer)
+	case form == workdir.Kept || j.disputed:
+		err = r.undisputed(ctx, j)
+	}
+	if ok && err == nil {
 		r.fetched.reused.Add(j.layer.Size)
 		r.reached(j, j.layer.Size)
 	} else if err == nil {
@@ -203,8 +248,8 @@ func (r *run) make(ctx context.Context, j *job) (*made, error) {
 			return err
 		}
 		err = fetch()
-		if isAny(err, layout.ErrDigest, layout.ErrSize, pull.ErrSize) && !r.isRaw(j.layer) && r.resize(ctx, ref, j) {
-			err = fetch()
+		if isAny(err, layout.ErrDigest, layout.ErrSize, pull.ErrSize) {
+			err = r.resize(ctx, ref, j, err, fetch)
 		}
 		if isWrong(err) {
 			r.src.Reject(j.layer.Digest) // another endpoint may have the right bytes
@@ -220,33 +265,12 @@ func (r *run) make(ctx context.Context, j *job) (*made, error) {
 	}
 	if err == nil {
 		m.record.TrueSize = j.layer.Size // what was read, whatever a manifest says
+		r.saySizes(j)
 	}
 	if errors.Is(err, pull.ErrNotFound) && bundle.IsForeign(j.layer.MediaType) {
 		err = fmt.Errorf("%w: %w", bundle.ErrForeignLayer, err)
 	}
 	return m, err
-}
-
-// sizer is a Source that can say how long a blob is. BlobSize is as pull.Client's.
-type sizer interface {
-	BlobSize(ctx context.Context, ref string, d digest.Digest) (int64, error)
-}
-
-// resize has the layer fetched with the size that the source says, if that is another
-// one than the manifest's. The manifest's word is a hint, as it is for nodes: the digest
-// proves the layer.
-func (r *run) resize(ctx context.Context, ref string, j *job) bool {
-	src, ok := r.src.(sizer)
-	if !ok {
-		return false
-	}
-	size, err := src.BlobSize(ctx, ref, j.layer.Digest)
-	if err != nil || size == j.layer.Size || size > bundle.MaxBlob {
-		return false
-	}
-	r.o.Progress.Warn(fmt.Sprintf("%s says that layer %s has %d bytes: it has %d", ref, j.layer.Digest, j.layer.Size, size))
-	j.layer.Size, j.resized = size, true
-	return true
 }
 
 // isAny reports whether err is one of the targets.

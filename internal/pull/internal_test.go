@@ -210,3 +210,30 @@ func FuzzMediaType(f *testing.F) {
 		}
 	})
 }
+
+// TestDowngrades: an https address does not send to another scheme.
+func TestDowngrades(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		from, to string
+		want     bool
+	}{
+		{"https://a.example.com/", "http://a.example.com/", true},
+		{"https://a.example.com/", "file:///etc/passwd", true},
+		{"https://a.example.com/", "https://b.example.com/", false},
+		{"http://a.example.com/", "http://b.example.com/", false},
+		{"http://a.example.com/", "https://a.example.com/", false},
+	} {
+		from, err := url.Parse(tt.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := url.Parse(tt.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := downgrades(from, to); errors.Is(got, ErrAddress) != tt.want {
+			t.Errorf("%s to %s: %v", tt.from, tt.to, got)
+		}
+	}
+}

@@ -31,8 +31,10 @@ type Record struct {
 	// layer, else the compressed digest. Size is its length.
 	Blob digest.Digest `json:"blob"`
 	Size int64         `json:"size"`
-	// DiffSize is the length of the plain tar of a layer that is Kept.
-	DiffSize int64 `json:"diffSize,omitempty"`
+	// DiffSize is the length of the plain tar of a layer that is Kept, DiffID its digest, ""
+	// in records of earlier versions.
+	DiffSize int64         `json:"diffSize,omitempty"`
+	DiffID   digest.Digest `json:"diffID,omitempty"`
 	// TrueSize is how long the registry's bytes are, whatever a manifest says; 0 in records of earlier versions.
 	TrueSize int64 `json:"trueSize,omitempty"`
 

@@ -5,6 +5,7 @@ package workdir
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -162,6 +163,28 @@ func (w *Dir) OpenCompressed(compressed digest.Digest, size int64) (*os.File, in
 		return nil, 0, errors.Join(fmt.Errorf("keeping what comes: %w", err), f.Close())
 	}
 	return f, 0, nil
+}
+
+// Caused reports whether err is that of a call on a file of the directory.
+func (w *Dir) Caused(err error) bool {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return w.holds(path.Path)
+	case errors.As(err, &link):
+		return w.holds(link.Old)
+	}
+	return false
+}
+
+func (w *Dir) holds(path string) bool {
+	for _, root := range []string{w.root, w.scratch} {
+		if rel, err := filepath.Rel(root, path); root != "" && err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
 }
 
 // Kept is how many compressed bytes of a layer were kept.

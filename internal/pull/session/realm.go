@@ -157,6 +157,9 @@ func hostname(hostport string) string {
 	return hostport
 }
 
+// Named reports whether registries.conf has a registry host[:port].
+func (p *Pool) Named(host string) (bool, error) { return p.o.namedHost(host) }
+
 // namedHost reports whether registries.conf has a registry host[:port].
 func (o Options) namedHost(host string) (bool, error) {
 	reg, err := sysregistriesv2.FindRegistry(o.System, host)
