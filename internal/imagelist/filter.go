@@ -3,12 +3,19 @@ package imagelist
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // Filter says which references of a list to keep. The zero value keeps all.
 type Filter struct {
-	include, exclude []*regexp.Regexp
+	include, exclude []pattern
+}
+
+// pattern is one pattern, as it was said, and what it matches.
+type pattern struct {
+	said string
+	re   *regexp.Regexp
 }
 
 // NewFilter makes a filter that keeps what matches one of include, or
@@ -21,33 +28,33 @@ func NewFilter(include, exclude []string) (Filter, error) {
 	var f Filter
 	for _, p := range []struct {
 		patterns []string
-		into     *[]*regexp.Regexp
+		into     *[]pattern
 	}{{include, &f.include}, {exclude, &f.exclude}} {
 		for _, pattern := range p.patterns {
-			re, err := compile(pattern)
+			compiled, err := compile(pattern)
 			if err != nil {
 				return Filter{}, err
 			}
-			*p.into = append(*p.into, re)
+			*p.into = append(*p.into, compiled)
 		}
 	}
 	return f, nil
 }
 
-func compile(pattern string) (*regexp.Regexp, error) {
-	if pattern == "" {
-		return nil, fmt.Errorf("pattern is empty")
+func compile(said string) (pattern, error) {
+	if said == "" {
+		return pattern{}, fmt.Errorf("pattern is empty")
 	}
-	text := regexp.QuoteMeta(pattern)
+	text := regexp.QuoteMeta(said)
 	text = strings.ReplaceAll(strings.ReplaceAll(text, `\*`, `.*`), `\?`, `.`)
-	if !strings.ContainsAny(pattern, "*?") {
+	if !strings.ContainsAny(said, "*?") {
 		text += `(?:[/:@].*)?`
 	}
 	re, err := regexp.Compile(`^` + text + `$`)
 	if err != nil {
-		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
+		return pattern{}, fmt.Errorf("pattern %q: %w", said, err)
 	}
-	return re, nil
+	return pattern{said, re}, nil
 }
 
 // Keeps reports whether the filter keeps e.
@@ -67,14 +74,29 @@ func (f Filter) Apply(l *List) int {
 	return dropped
 }
 
-func matches(patterns []*regexp.Regexp, e Entry) bool {
+// Unmatched returns the patterns, as they were said, that match none of entries.
+func (f Filter) Unmatched(entries []Entry) []string {
+	return append(unmatched(f.include, entries), unmatched(f.exclude, entries)...)
+}
+
+func unmatched(patterns []pattern, entries []Entry) []string {
+	var out []string
+	for _, p := range patterns {
+		if !slices.ContainsFunc(entries, func(e Entry) bool { return matches([]pattern{p}, e) }) {
+			out = append(out, p.said)
+		}
+	}
+	return out
+}
+
+func matches(patterns []pattern, e Entry) bool {
 	name, _ := Split(e.Ref)
-	for _, re := range patterns {
-		if re.MatchString(e.Ref) || re.MatchString(Repository(name)) {
+	for _, p := range patterns {
+		if p.re.MatchString(e.Ref) || p.re.MatchString(Repository(name)) {
 			return true
 		}
 		for _, n := range e.Names {
-			if re.MatchString(n) {
+			if p.re.MatchString(n) {
 				return true
 			}
 		}

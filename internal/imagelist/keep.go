@@ -2,7 +2,6 @@ package imagelist
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 
 	"github.com/nodeseal/nodeseal/bundle"
@@ -15,7 +14,7 @@ const KeepNone = "none"
 // those of operating systems.
 type Keep struct {
 	none     bool
-	patterns []*regexp.Regexp
+	patterns []pattern
 }
 
 // NewKeep makes a Keep of patterns as NewFilter has them: what matches one is kept besides
@@ -29,11 +28,11 @@ func NewKeep(values []string) (Keep, error) {
 	}
 	var k Keep
 	for _, v := range values {
-		re, err := compile(v)
+		p, err := compile(v)
 		if err != nil {
 			return Keep{}, err
 		}
-		k.patterns = append(k.patterns, re)
+		k.patterns = append(k.patterns, p)
 	}
 	return k, nil
 }
@@ -43,3 +42,6 @@ func (k Keep) Wants(e Entry) (keep, named bool) {
 	named = matches(k.patterns, e)
 	return named || (!k.none && e.Role == bundle.RoleOS), named
 }
+
+// Unmatched returns the patterns, as they were said, that match none of entries.
+func (k Keep) Unmatched(entries []Entry) []string { return unmatched(k.patterns, entries) }

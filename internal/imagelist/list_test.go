@@ -110,7 +110,10 @@ func TestFilter(t *testing.T) {
 	var l List
 	l.Put(e)
 	l.Add("quay.io/other/x:v1", from("1"))
-	f, err := NewFilter(nil, []string{"quay.io/other"})
+	f, err := NewFilter([]string{"quay.io", "misspelt.example"}, []string{"quay.io/other", "quay.io/othr"})
+	if got := f.Unmatched(l.Entries()); !slices.Equal(got, []string{"misspelt.example", "quay.io/othr"}) {
+		t.Errorf("unmatched: %q", got)
+	}
 	if n := f.Apply(&l); err != nil || n != 1 || l.Len() != 1 {
 		t.Errorf("dropped %d of two, %d are left: %v", n, l.Len(), err)
 	}

@@ -19,13 +19,20 @@ var ErrNoOriginal = errors.New("its source has the image only unpacked, not as a
 // that failed.
 func (r *run) keep(ctx context.Context, images []bundle.Image) ([]bundle.Image, error) {
 	kept := artifactLayers(images)
+	entries := make([]imagelist.Entry, len(images))
+	for i, img := range images {
+		entries[i] = imagelist.Entry{Ref: img.Ref, Names: img.Names, Role: img.Role}
+	}
+	for _, pattern := range r.o.Keep.Unmatched(entries) {
+		r.o.Progress.Warn(fmt.Sprintf("no image matches %s, of which the registry's own bytes were to be kept", pattern))
+	}
 	out := images[:0]
-	for _, img := range images {
+	for i, img := range images {
 		if img.Artifact {
 			out = append(out, img)
 			continue
 		}
-		keep, named := r.o.Keep.Wants(imagelist.Entry{Ref: img.Ref, Names: img.Names, Role: img.Role})
+		keep, named := r.o.Keep.Wants(entries[i])
 		if keep && !r.hasOriginal(ctx, &img) {
 			keep = false
 			if named {

@@ -118,6 +118,9 @@ func (s Sources) Gather(ctx context.Context) (*Result, error) {
 	if err := g.releases(ctx); err != nil {
 		return nil, err
 	}
+	for _, pattern := range s.Filter.Unmatched(g.res.List.Entries()) {
+		g.Progress.Warn(fmt.Sprintf("no image matches %s, which the list was to be filtered by", pattern))
+	}
 	s.Filter.Apply(g.res.List)
 	if s.Resolve {
 		if err := g.resolve(ctx); err != nil {
