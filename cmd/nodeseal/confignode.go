@@ -26,6 +26,7 @@ type configNodeOptions struct {
 	pins          []string
 	noPins        bool
 	nameserver    string
+	noRegistries  bool
 	key           trust.File
 	runtimeConfig bool
 	artifacts     bool
@@ -50,6 +51,8 @@ func (o *configNodeOptions) addUnitFlags(flags *pflag.FlagSet) {
 		"`PATTERN` of what kubelet never removes: the start of references with a star, as in quay.io/openshift-release-dev/*; may be repeated (default from --bundle)")
 	flags.BoolVar(&o.noPins, "no-pins", false, "leave pins out, for a PinnedImageSet of all images in their place")
 	flags.StringVar(&o.nameserver, "nameserver", "", "for machines without DNS: the `ADDRESS` that NetworkManager gets as the only nameserver")
+	flags.BoolVar(&o.noRegistries, "no-registries", false,
+		"answer in /etc/hosts for the registries of --bundle, on nodes that never reach them: no pull waits for DNS")
 	flags.Var(&o.key, "key", "public key `FILE` (PEM) that bundles on sticks must be signed with")
 	flags.StringVar(&o.sources.bundle, "bundle", "", "the `BUNDLE` whose repositories are pinned and are asked of nodeseal serve")
 	flags.StringVar(&o.sources.address, "listen", nodeconfig.DefaultRegistry, "`ADDRESS` of nodeseal serve")
@@ -128,6 +131,11 @@ func (o *configNodeOptions) unitSettings(ctx context.Context, a *app) (s machine
 	if o.sources.bundle != "" {
 		if repositories, err = bundleRepositories(ctx, o.sources.bundle); err != nil {
 			return s, nil, err
+		}
+	}
+	if o.noRegistries {
+		if s.Unreached = machine.RegistryHosts(repositories); len(s.Unreached) == 0 {
+			return s, nil, usageError{errors.New("--no-registries: --bundle, which names the registries, is missing")}
 		}
 	}
 	switch {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -67,6 +69,9 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 		return err
 	}
 	opts := nodestatus.Options{Root: root, Now: time.Now(), OtherDisk: o.slots.sysroot != ""}
+	opts.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	}
 	opts.Views, opts.Path = o.node.views(&o.slots), o.slots.path
 	// Why the node is not known is a problem that Collect reports.
 	if opts.Node, err = o.node.node(&o.slots); err == nil && o.needed.given() {

@@ -90,7 +90,7 @@ type rule func(*Snapshot) []Finding
 // rules are all rules, in no order that matters.
 func rules() []rule {
 	return []rule{
-		pullAlways, byTag, missingImages, missingInstances,
+		pullAlways, imageVolumes, slowPulls, byTag, missingImages, missingInstances,
 		catalogSources, defaultCatalogs, clusterCatalogs,
 		scheduledImports, importedDigests, samples,
 		alwaysPullImages, alwaysVerify,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/ocp"
 	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
@@ -43,6 +44,24 @@ func pullAlways(s *Snapshot) []Finding {
 			f.Patch = containerPatch(c)
 		}
 		out = append(out, f)
+	}
+	return out
+}
+
+// imageVolumes finds image volumes, which CRI-O mounts from its own store alone.
+func imageVolumes(s *Snapshot) []Finding {
+	var out []Finding
+	for _, c := range s.Containers {
+		if !c.Volume {
+			continue
+		}
+		out = append(out, Finding{
+			Rule: "image-volume", Severity: c.worst(), Object: c.String(),
+			What: "The volume is the image " + c.Image + ".",
+			Why: "CRI-O mounts image volumes from its own store only: of an image whose layers are in a slot it says \"layer not known\", " +
+				"also after a pull, and the pod does not start. OCI artifacts work from OpenShift " + ocp.FirstArtifacts() + " on.",
+			Mend: "Copy the files with an init container of that image into an emptyDir.",
+		})
 	}
 	return out
 }

@@ -126,6 +126,13 @@ spec: {containers: [{name: c, image: "` + imgA + `", imagePullPolicy: Always}]}
 		{"at zero replicas", "pull-always", strings.Replace(deployment("d", imgA, "Always"), "spec: {template", "spec: {replicas: 0, template", 1), nil, []string{"warning Deployment ns/d container c"}, ""},
 		{"an image volume", "pull-always", object("v1", "Pod", "p", `spec: {containers: [], volumes: [{name: v, image: {reference: "`+imgA+`", pullPolicy: Always}}]}`), nil, []string{"breaks Pod ns/p volume v"}, ""},
 
+		{"an image volume", "image-volume", object("v1", "Pod", "p", `spec: {containers: [], volumes: [{name: v, image: {reference: "`+imgA+`"}}, {name: w, emptyDir: {}}]}`), nil, []string{"breaks Pod ns/p volume v"}, "layer not known"},
+		{"no image volume", "image-volume", deployment("d", imgA, "Always"), nil, nil, ""},
+		{"Always, answered, with DNS asked", "pull-waits-for-dns", deployment("d", imgA, "Always") + pool("worker", ourConf, answers1) + release("4.21.3"), nil, []string{"note MachineConfigPool worker"}, "ten seconds"},
+		{"Always, answered, /etc/hosts too", "pull-waits-for-dns", deployment("d", imgA, "Always") + pool("worker", ourConf, answers1, "/etc/nodeseal/hosts", "255.255.255.255 quay.io # nodeseal") + release("4.21.3"), nil, nil, ""},
+		{"Always, answered, from CRI-O 1.35 on", "pull-waits-for-dns", deployment("d", imgA, "Always") + pool("worker", ourConf, answers1) + release("4.22.0"), nil, nil, ""},
+		{"no Always", "pull-waits-for-dns", deployment("d", imgA, "IfNotPresent") + pool("worker", ourConf, answers1) + release("4.21.3"), nil, nil, ""},
+
 		{"a tag", "by-tag", deployment("d", "quay.io/acme/a:v1", "IfNotPresent"), nil, []string{"warning Deployment ns/d container c"}, ""},
 		{"a tag that is held", "by-tag", deployment("d", "quay.io/acme/a:v1", "IfNotPresent"), heldA(1), nil, ""},
 		{"a tag that is not held", "by-tag", deployment("d", "quay.io/acme/a:v2", "IfNotPresent"), heldA(1), []string{"breaks Deployment ns/d container c"}, "Bundle test does not hold that name"},
@@ -256,4 +263,14 @@ func TestQuantity(t *testing.T) {
 			t.Errorf("quantity(%q) = %d, want %d", in, got, want)
 		}
 	}
+}
+
+// release is the ClusterVersion of a cluster that has and wants a release.
+func release(version string) string {
+	return `
+apiVersion: config.openshift.io/v1
+kind: ClusterVersion
+metadata: {name: version}
+status: {desired: {version: ` + version + `, image: "quay.io/acme/release@` + sumB + `"}}
+---`
 }

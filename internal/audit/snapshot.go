@@ -10,6 +10,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/tomlbound"
 )
 
@@ -274,7 +275,7 @@ func (r *Recorder) config(o kubeobject.Object) {
 // lookedAt reports the files of MachineConfigs that rules look at.
 func lookedAt(name string) bool {
 	return name == storageConf || name == kubeletConf || isRegistriesConf(name) ||
-		strings.HasPrefix(name, crioConfDir) || strings.HasPrefix(name, networkDir)
+		strings.HasPrefix(name, crioConfDir) || strings.HasPrefix(name, networkDir) || name == machine.HostsFile
 }
 
 // Snapshot returns what was recorded, in an order that does not depend on the

@@ -37,6 +37,8 @@ type Options struct {
 	Scratch string
 	// Wanted is a list of images that the node must have; nil for none.
 	Wanted *imagelist.List
+	// Lookup finds the addresses of registries; nil asks for none.
+	Lookup Lookup
 	Now    time.Time
 }
 
@@ -151,6 +153,7 @@ func Collect(ctx context.Context, opts Options) (*Status, error) {
 	c.systems()
 	c.room()
 	c.disk()
+	c.names(ctx)
 	return c.out, nil
 }
 

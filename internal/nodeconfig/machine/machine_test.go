@@ -22,7 +22,7 @@ import (
 func settings() Settings {
 	return Settings{
 		Root: "/var/lib/shared/nodeseal", Slots: []string{"a", "b"}, Pins: []string{"quay.io/x/*"},
-		Nameserver: netip.MustParseAddr("192.0.2.53"), Key: []byte("key\n"),
+		Nameserver: netip.MustParseAddr("192.0.2.53"), Unreached: []string{"quay.io"}, Key: []byte("key\n"),
 	}
 }
 
@@ -153,7 +153,7 @@ func TestOrder(t *testing.T) {
 	}
 	const before = "kubelet-dependencies.target crio.service crio-wipe.service machine-config-daemon-pull.service machine-config-daemon-firstboot.service " +
 		"nodeip-configuration.service on-prem-resolv-prepender.service"
-	waiting := append([]string{InstallUnit, SlotsUnit, ImportUnit}, MountUnit(s.Stores()[0]), MountUnit(s.Stores()[1]))
+	waiting := append([]string{InstallUnit, SlotsUnit, HostsUnit, ImportUnit}, MountUnit(s.Stores()[0]), MountUnit(s.Stores()[1]))
 	for _, u := range units {
 		if u.Text == nil {
 			continue

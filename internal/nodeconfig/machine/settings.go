@@ -76,6 +76,9 @@ type Settings struct {
 	// Nameserver is the only nameserver of a machine that has none; the zero value
 	// leaves the node's alone.
 	Nameserver netip.Addr
+	// Unreached are hosts of registries that the nodes never reach: /etc/hosts answers for
+	// them. A node that is to reach them must not have it.
+	Unreached []string
 	// Key are the PEM public keys, one of which must have signed the bundle and the
 	// program of a stick; nil takes any bundle.
 	Key []byte
@@ -149,6 +152,10 @@ func (s Settings) Files() ([]File, error) {
 	}
 	if s.Nameserver.IsValid() {
 		add(NameserverFile, nameserverConf(s.Nameserver))
+	}
+	if len(s.Unreached) > 0 {
+		add(HostsFile, hostsLines(s.Unreached))
+		add(HostsScript, hostsScript)
 	}
 	if s.Key != nil {
 		add(KeyFile, s.Key)

@@ -52,6 +52,9 @@ func (s Settings) Units() ([]Unit, error) {
 		texts = append(texts, s.installUnit())
 	}
 	texts = append(texts, s.slotsUnit())
+	if len(s.Unreached) > 0 {
+		texts = append(texts, s.hostsUnit())
+	}
 	for _, slot := range s.Stores() {
 		texts = append(texts, mountUnit(slot))
 	}

@@ -61,6 +61,8 @@ func NodeDisruptionPolicy(v Version, s machine.Settings) ([]byte, error) {
 		{Path: nodeconfig.AttachmentsFile, Actions: reload("crio.service")},
 		{Path: machine.PinsFile, Actions: reload("crio.service")},
 		{Path: machine.NameserverFile, Actions: reload("NetworkManager.service")},
+		{Path: machine.HostsFile, Actions: []action{{Type: "None"}}},
+		{Path: machine.HostsScript, Actions: []action{{Type: "None"}}},
 		{Path: machine.KeyFile, Actions: []action{{Type: "None"}}},
 		{Path: machine.InstallFile, Actions: []action{{Type: "None"}}},
 	}}
