@@ -248,7 +248,8 @@ func (r *run) make(ctx context.Context, j *job) (*made, error) {
 			return err
 		}
 		err = fetch()
-		if isAny(err, layout.ErrDigest, layout.ErrSize, pull.ErrSize) {
+		if isAny(err, layout.ErrDigest, layout.ErrSize, pull.ErrSize) && (!r.isRaw(j.layer) || len(slices.Compact(slices.Sorted(slices.Values(j.sizes)))) > 1) {
+			// Artifacts have no other size than their manifest's: the one is meant that another says.
 			err = r.resize(ctx, ref, j, err, fetch)
 		}
 		if isWrong(err) {

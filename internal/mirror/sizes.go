@@ -29,11 +29,12 @@ func (r *run) sizeOf(ctx context.Context, ref string, d digest.Digest) (int64, b
 // gives it: the source, and the other images that have it. A manifest's word is a hint, as it
 // is for nodes: the digest proves the layer.
 func (r *run) resize(ctx context.Context, ref string, j *job, err error, fetch func() error) error {
-	claimed := j.layer.Size
-	tried := []int64{claimed}
+	likely := j.layer.Size
+	tried := []int64{likely}
 	others := slices.Clone(j.sizes)
-	if size, ok := r.sizeOf(ctx, ref, j.layer.Digest); ok {
-		others = slices.Insert(others, 0, size)
+	said, ok := r.sizeOf(ctx, ref, j.layer.Digest)
+	if ok {
+		others = slices.Insert(others, 0, said)
 	}
 	for _, size := range others {
 		if slices.Contains(tried, size) {
@@ -41,14 +42,18 @@ func (r *run) resize(ctx context.Context, ref string, j *job, err error, fetch f
 		}
 		tried = append(tried, size)
 		j.layer.Size = size
-		if again := fetch(); again == nil {
+		again := fetch()
+		if again == nil {
 			return nil
+		}
+		if ok && size == said {
+			likely, err = size, again // why it is wrong, and no longer how long it is
 		}
 		if len(tried) > maxSizes {
 			break
 		}
 	}
-	j.layer.Size = claimed
+	j.layer.Size = likely
 	return err
 }
 

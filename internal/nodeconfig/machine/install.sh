@@ -11,22 +11,46 @@ set -eu
 to=${TARGET:-/var/usrlocal/bin/nodeseal}
 key=${KEY:-/etc/nodeseal/bundle.pub}
 
+said=
 fail() {
+	said=yes
 	echo "FAILED: $*" >&2
 	exit 1
 }
 
-work=$(mktemp -d)
+# What is being done, for a command that fails with a message of its own.
+doing="making a directory in ${TMPDIR:-/tmp}"
+work=
 copy=
 mounted=
-trap '[ -z "$mounted" ] || umount "$mounted"; rm -rf "$work" ${copy:+"$copy"}' EXIT
+end() {
+	code=$?
+	trap - EXIT
+	[ -z "$mounted" ] || umount "$mounted" || :
+	rm -rf ${work:+"$work"} ${copy:+"$copy"} || :
+	if [ "$code" -gt 128 ] && [ -z "$said" ]; then
+		echo "FAILED: interrupted while $doing" >&2
+	elif [ "$code" -ne 0 ] && [ -z "$said" ]; then
+		echo "FAILED: $doing did not succeed, for the reason above" >&2
+	fi
+	exit "$code"
+}
+trap end EXIT
+# Not every shell runs the trap of EXIT when a signal ends it.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+work=$(mktemp -d)
 
 if [ "${1:-}" = --device ]; then
+	[ "$#" -eq 2 ] || fail "--device needs one DEVICE"
+	doing="looking for the stick"
 	device=$2
 	label=${device##*/}
 	# systemd before 250 (RHEL 8) does not know the colons in this file, and makes no slots. But
 	# a store path that is missing stops podman.
 	conf=${TMPFILES:-/etc/tmpfiles.d/nodeseal.conf}
+	doing="making the slots of $conf"
 	if [ -f "$conf" ]; then
 		slot=$(awk '$3 ~ /^:/ { print $2; exit }' "$conf")
 		if [ "$slot" ] && [ ! -d "$slot" ]; then
@@ -34,6 +58,7 @@ if [ "${1:-}" = --device ]; then
 			systemd-tmpfiles --create "$work/slots.conf" || echo "the slots cannot be made" >&2
 		fi
 	fi
+	doing="looking for the stick"
 	[ -f "$key" ] || fail "$to is missing, and no stick can bring it: this node has no key ($key) to check it with"
 	# A stick may be found by the kernel later than this runs.
 	left=${WAIT:-0}
@@ -56,7 +81,8 @@ if [ "${1:-}" = --device ]; then
 	mounted=$stick
 	program="nodeseal on the stick $device"
 else
-	stick=${1:-$(dirname "$0")}
+	stick=${1:-$(dirname -- "$0")}
+	case $stick in -*) stick=./$stick ;; esac
 	device=
 	program=$stick/nodeseal
 fi
@@ -67,7 +93,9 @@ for f in nodeseal nodeseal.sig SHA256SUMS; do
 	fi
 done
 [ -f "$stick/nodeseal" ] || fail "there is no $program. Fill the stick with nodeseal carry"
+doing="making $(dirname "$to")"
 mkdir -p "$(dirname "$to")"
+doing="writing to $(dirname "$to")"
 # One run at a time: the unit may run while a person does. What a power cut left goes.
 exec 9>>"$(dirname "$to")/.nodeseal.lock"
 flock 9
@@ -76,6 +104,7 @@ mkdir "$to.new"
 copy=$to.new
 new=$copy/nodeseal
 
+doing="copying $program to $new"
 # The copy is checked, not the stick: a stick may give other bytes the next time.
 head -c 536870912 "$stick/nodeseal" >"$new"
 sum=$(sha256sum <"$new" | cut -d' ' -f1)
@@ -83,6 +112,7 @@ if ! head -c 1048576 "$stick/SHA256SUMS" | grep -qx "$sum  nodeseal"; then
 	fail "$program is damaged: its sha256 is $sum, which SHA256SUMS does not say"
 fi
 
+doing="checking $program"
 # The key signs inventories of bundles, too: one of these is no program, and a shell
 # would run its text.
 if [ "$(head -c 4 "$new" | od -An -tx1 | tr -d ' \n')" != 7f454c46 ]; then
@@ -124,6 +154,7 @@ else
 	[ "$answer" = yes ] || fail "the program was not put on this node"
 fi
 
+doing="putting the program at $to"
 chmod 0755 "$new"
 # systemd executes nothing that has the label of a stick.
 if command -v restorecon >/dev/null; then restorecon "$new" || true; fi
@@ -136,5 +167,6 @@ if [ "$device" ]; then
 	echo "OK: $to is there, from the stick $device"
 	exit
 fi
+doing="$to is there, but $to mount --root ${ROOT:-/var/lib/shared/nodeseal}"
 "$to" mount --root "${ROOT:-/var/lib/shared/nodeseal}"
 echo "OK: $to is there. Next: $to import-stick $stick"
