@@ -37,6 +37,11 @@ type scenario struct {
 	before, after [2]string
 	// one says that the command is about a store that is no slot.
 	one bool
+	// whole is set for a command of the staging machine, which fills no store: it wants what lies
+	// under the final names to be whole, and in the end wants it to be there, with nothing beside.
+	whole func(t *testing.T, b *bench, end bool)
+	// size is that of the disk in MiB; 0 is defaultDisk.
+	size int64
 }
 
 const (
@@ -205,7 +210,7 @@ func TestDeaths(t *testing.T) {
 	for _, form := range []string{"dir", "image"} {
 		for _, s := range scenarios() {
 			t.Run(form+"/"+s.name, func(t *testing.T) {
-				disk := b.makeDisk(t, strings.ReplaceAll(form+s.name, " ", "-"), func() { s.setup(t, b, form) })
+				disk := b.makeDisk(t, strings.ReplaceAll(form+s.name, " ", "-"), s.size, func() { s.setup(t, b, form) })
 				b.boot(t, disk, !s.unmounted && !s.one && s.before != [2]string{})
 				var order []string
 				var count map[string]int

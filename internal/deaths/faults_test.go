@@ -31,14 +31,17 @@ func TestFaults(t *testing.T) {
 	const part = 10
 	done := make(map[string]bool)
 	hit, missed, number := 0, 0, 0
-	all := os.Getenv("NODESEAL_DEATHS") == "all"
+	every := os.Getenv("NODESEAL_DEATHS") == "all"
 	for _, form := range []string{"dir", "image"} {
-		for _, s := range scenarios() {
-			if !slices.Contains([]string{"import", "reseal", "retire", "verify --repair", "import --store", "verify STORE --repair"}, s.name) {
-				continue
-			}
+		all := slices.DeleteFunc(scenarios(), func(s scenario) bool {
+			return !slices.Contains([]string{"import", "reseal", "retire", "verify --repair", "import --store", "verify STORE --repair"}, s.name)
+		})
+		if form == "dir" { // what follows knows no form
+			all = append(all, stagings(t)...)
+		}
+		for _, s := range all {
 			t.Run(form+"/"+s.name, func(t *testing.T) {
-				disk := b.makeDisk(t, "faults-"+strings.ReplaceAll(form+s.name, " ", "-"), func() { s.setup(t, b, form) })
+				disk := b.makeDisk(t, "faults-"+strings.ReplaceAll(form+s.name, " ", "-"), s.size, func() { s.setup(t, b, form) })
 				defer os.Remove(string(disk))
 				for _, f := range b.faults(t, disk, &s, form) {
 					key := form + "\n" + f.String()
@@ -46,7 +49,7 @@ func TestFaults(t *testing.T) {
 						continue
 					}
 					done[key] = true
-					if number++; !all && number%part != 0 && (!f.syncs() || strings.Contains(f.key, "check/")) {
+					if number++; !every && number%part != 0 && (!f.syncs() || strings.Contains(f.key, "check/")) {
 						continue
 					}
 					t.Run(f.String(), func(t *testing.T) {
@@ -157,6 +160,14 @@ func (b *bench) testFault(t *testing.T, d death, f fault) bool {
 			t.Logf("exit code %d:\n%s\nafter the fault:\n%s\nat the end:\n%s", exit, said, left, state(b.disk))
 		}
 	}()
+	if d.whole != nil {
+		d.whole(t, b, false)
+		if code, out := b.run(d.args(b, d.form)...); code != 0 {
+			t.Errorf("the same command again: exit code %d\n%s", code, out)
+		}
+		d.whole(t, b, true)
+		return failed
+	}
 	if d.one {
 		b.endOne(t, d)
 		return failed

@@ -4,6 +4,7 @@ package deaths
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -97,12 +98,15 @@ func (b *bench) mustRun(t *testing.T, args ...string) {
 // snapshot is a disk before the command that is killed.
 type snapshot string
 
+// defaultDisk is the size of a machine's disk in MiB.
+const defaultDisk = 48
+
 // makeDisk makes a disk, lets setup work on it, and keeps it.
-func (b *bench) makeDisk(t *testing.T, name string, setup func()) snapshot {
+func (b *bench) makeDisk(t *testing.T, name string, size int64, setup func()) snapshot {
 	t.Helper()
 	file := filepath.Join(b.dir, name+".img")
 	must(t, os.WriteFile(file, nil, 0o600))
-	must(t, os.Truncate(file, 48<<20))
+	must(t, os.Truncate(file, cmp.Or(size, defaultDisk)<<20))
 	tool(t, "mkfs.ext4", "-q", "-F", file)
 	b.plug(t, file)
 	defer b.unplug(t)
