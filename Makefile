@@ -36,7 +36,7 @@ LIMIT := 90m
 ALONE := unshare --pid --fork --kill-child --mount --mount-proc sh -c '"$$@"; exit $$?' alone
 
 .DEFAULT_GOAL := help
-.PHONY: help build test slow race lint attacks deaths e2e e2e-tools bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
+.PHONY: help build test slow race lint attacks deaths e2e e2e-tools e2e-vm bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,7 +65,7 @@ race: ## Run unit tests with the race detector (needs gcc; RUN and RACED select)
 lint: ## Check formatting, vet, and the linters of .golangci.yml
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	  test -z "$$unformatted" || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
-	go vet -tags "$(TAGS) e2e" ./...
+	go vet -tags "$(TAGS) e2e e2evm" ./...
 	@test -x "$(GOLANGCI)" || GOBIN="$(TOOLS)" go install \
 	  github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	"$(GOLANGCI)" run
@@ -84,6 +84,12 @@ e2e-tools: ## Build CRI-O, kube-apiserver, the conformance suite and libartifact
 	e2e/tools/apiserver/build.sh bin/tools
 	e2e/tools/conformance/build.sh bin/tools
 	e2e/tools/libartifact/build.sh bin/tools
+
+# QEMU emulates the processor: minutes, and no KVM.
+e2e-vm: export NODESEAL_VM := $(TOOLS)/vm
+e2e-vm: build ## Boot machines that get a USB stick (as root; needs qemu-system-x86, qemu-utils, mmdebstrap, mtools; RUN selects)
+	e2e/tools/vm/build.sh bin/tools
+	$(ALONE) go test -count=1 -v -timeout $(LIMIT) -tags "$(TAGS) e2e e2evm" -run '$(RUN)' ./e2e/vm
 
 bench: ## Run the benchmarks; BENCH selects
 	go test -tags "$(TAGS)" -run '^$$' -bench '$(BENCH)' -benchmem ./...
