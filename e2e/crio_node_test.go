@@ -129,7 +129,8 @@ func (n *node) configure() {
 	tools := crioTools(n.t)
 	n.write("storage.conf", fmt.Sprintf("[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n[storage.options]\nadditionalimagestores = [%q, %q]\n",
 		n.path("graph"), n.path("run"), n.slot("a"), n.slot("b")))
-	// Where the machine may not lower oom_score_adj, runc is asked for what it has.
+	// Where the machine may not lower oom_score_adj, runc is asked for what it has. What
+	// kubelet wants of huge pages is left out: not every machine has that cgroup.
 	n.write("runtime", `#!/bin/sh
 bundle=
 for word; do
@@ -137,7 +138,8 @@ for word; do
   previous=$word
 done
 score=$(cat /proc/self/oom_score_adj)
-[ -n "$bundle" ] && sed -i "s/\"oomScoreAdj\": *-*[0-9]*/\"oomScoreAdj\": $score/" "$bundle/config.json"
+[ -n "$bundle" ] && sed -z -i "s/\"oomScoreAdj\": *-*[0-9]*/\"oomScoreAdj\": $score/
+s/\"hugepageLimits\": *\[[^]]*\]/\"hugepageLimits\": []/" "$bundle/config.json"
 exec runc "$@"
 `)
 	if err := os.Chmod(n.path("runtime"), 0o755); err != nil {

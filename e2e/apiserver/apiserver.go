@@ -47,7 +47,7 @@ type Server struct {
 func Start(t testing.TB) *Server {
 	t.Helper()
 	etcd := testenv.NeedTool(t, "etcd")
-	server := program(t)
+	server := program(t, "kube-apiserver")
 	dir := t.TempDir()
 	ports := freePorts(t, 3)
 	run(t, dir, etcd, "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level", "error",
@@ -93,16 +93,16 @@ func (s *Server) CPU() time.Duration {
 	return (user + system) * 10 * time.Millisecond
 }
 
-// program returns the path of kube-apiserver, which make e2e-tools builds: a test that
-// compiled it would run into its time limit.
-func program(t testing.TB) string {
+// program returns the path of a program of Kubernetes, which make e2e-tools builds: a
+// test that compiled it would run into its time limit.
+func program(t testing.TB, name string) string {
 	t.Helper()
-	path, err := filepath.Abs("../bin/tools/kube-apiserver")
+	path, err := filepath.Abs("../bin/tools/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = os.Stat(path)
-	testenv.Require(t, err == nil, "the test needs kube-apiserver, built by make e2e-tools: %v", err)
+	testenv.Require(t, err == nil, "the test needs %s, built by make e2e-tools: %v", name, err)
 	return path
 }
 
@@ -203,6 +203,24 @@ func (s *Server) request(ctx context.Context, method, path, contentType string, 
 		return 0, []byte(err.Error())
 	}
 	return resp.StatusCode, answer.Bytes()
+}
+
+// Admin writes the administrator's kubeconfig and returns its path.
+func (s *Server) Admin() string { return s.Kubeconfig(adminToken) }
+
+// Schedule starts the scheduler, and the controllers that pods of CronJobs and nodes need.
+// Both end with the test.
+func (s *Server) Schedule() {
+	s.t.Helper()
+	for name, args := range map[string][]string{
+		"kube-scheduler":          nil,
+		"kube-controller-manager": {"--controllers", "cronjob-controller,job-controller,node-lifecycle-controller"},
+	} {
+		dir := s.t.TempDir()
+		run(s.t, dir, program(s.t, name), append([]string{
+			"--kubeconfig", s.Admin(), "--leader-elect=false", "--secure-port", "0", "--v", "1",
+		}, args...)...)
+	}
 }
 
 // Kubeconfig writes a kubeconfig for a token and returns its path.

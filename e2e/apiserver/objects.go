@@ -110,24 +110,7 @@ func (s *Server) discover() {
 	s.t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
-		s.kinds = make(map[string]resource)
-		s.readGroup("/api/v1", "")
-		_, data := s.request(s.t.Context(), http.MethodGet, "/apis", "", nil)
-		var groups struct {
-			Groups []struct {
-				Versions []struct {
-					GroupVersion string `json:"groupVersion"`
-				} `json:"versions"`
-			} `json:"groups"`
-		}
-		if err := json.Unmarshal(data, &groups); err != nil {
-			s.t.Fatal(err)
-		}
-		for _, g := range groups.Groups {
-			for _, v := range g.Versions {
-				s.readGroup("/apis/"+v.GroupVersion, strings.Split(v.GroupVersion, "/")[0])
-			}
-		}
+		s.LoadKinds()
 		if _, ok := s.kinds["Widget.example.com"]; ok {
 			return
 		}
@@ -135,6 +118,29 @@ func (s *Server) discover() {
 			s.t.Fatal("the definitions are not served")
 		}
 		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// LoadKinds reads which kinds there are now: Create and Fill know those.
+func (s *Server) LoadKinds() {
+	s.t.Helper()
+	s.kinds = make(map[string]resource)
+	s.readGroup("/api/v1", "")
+	_, data := s.request(s.t.Context(), http.MethodGet, "/apis", "", nil)
+	var groups struct {
+		Groups []struct {
+			Versions []struct {
+				GroupVersion string `json:"groupVersion"`
+			} `json:"versions"`
+		} `json:"groups"`
+	}
+	if err := json.Unmarshal(data, &groups); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, g := range groups.Groups {
+		for _, v := range g.Versions {
+			s.readGroup("/apis/"+v.GroupVersion, strings.Split(v.GroupVersion, "/")[0])
+		}
 	}
 }
 
