@@ -118,7 +118,7 @@ func planCarry(ctx context.Context, dir string, opts carry.Options) (*dryrun.Pla
 // carryError says which exit code an error of a stick has.
 func carryError(err error) error {
 	switch {
-	case errors.Is(err, carry.ErrSpace), errors.Is(err, carry.ErrForeign), errors.Is(err, carry.ErrUnsigned):
+	case errors.Is(err, carry.ErrSpace), errors.Is(err, carry.ErrForeign), errors.Is(err, carry.ErrUnsigned), errors.Is(err, carry.ErrName):
 		return preconditionError{err}
 	case errors.Is(err, carry.ErrParts):
 		return usageError{err}

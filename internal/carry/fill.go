@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -50,6 +51,8 @@ var (
 	ErrSpace = errors.New("not enough room on the stick")
 	// ErrParts reports a size of parts that the stick or a bundle cannot have.
 	ErrParts = errors.New("size of parts")
+	// ErrName reports a bundle whose name cannot be on a stick.
+	ErrName = errors.New("a stick cannot have a bundle of this name")
 	// ErrForeign reports another bundle in the directory.
 	ErrForeign = errors.New("there is another bundle here")
 	// ErrUnsigned reports a bundle without a signature, for nodes that ask for one.
@@ -118,7 +121,7 @@ type filler struct {
 // of dir is written: a link, a pipe or a file with a second name in the place of one
 // that is being written ends it.
 //
-// Errors wrap ErrMedium, ErrSpace, ErrForeign, ErrUnsigned, signature.ErrMismatch, safefile.ErrNotRegular or
+// Errors wrap ErrMedium, ErrSpace, ErrName, ErrForeign, ErrUnsigned, signature.ErrMismatch, safefile.ErrNotRegular or
 // safefile.ErrLinked, or are those of opening a bundle.
 func Fill(ctx context.Context, dir string, opts Options) (res *Result, err error) {
 	err = planned(ctx, dir, opts, func(f *filler, j *job) error {
@@ -167,6 +170,9 @@ func planned(ctx context.Context, dir string, opts Options, do func(*filler, *jo
 	name := filepath.Base(base)
 	if !strings.HasSuffix(name, bundleSuffix) {
 		return fmt.Errorf("%s: the name of a bundle ends in %s, by which a node finds it", name, bundleSuffix)
+	}
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return fmt.Errorf("%w: %q: it has a line break or a control character, and SHA256SUMS has a name on a line: rename the bundle", ErrName, name)
 	}
 	f.lookAt(labels)
 	hasBase, err := f.checkForeign(ctx, name, src.Inventory().Base)
