@@ -36,7 +36,7 @@ LIMIT := 90m
 ALONE := unshare --pid --fork --kill-child --mount --mount-proc sh -c '"$$@"; exit $$?' alone
 
 .DEFAULT_GOAL := help
-.PHONY: help build test slow race lint attacks deaths e2e e2e-tools e2e-vm bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
+.PHONY: help build test slow race lint attacks deaths e2e e2e-tools e2e-vm e2e-vm-all bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,9 +87,12 @@ e2e-tools: ## Build CRI-O, Kubernetes, the conformance suite and libartifact for
 
 # QEMU emulates the processor: minutes, and no KVM.
 e2e-vm: export NODESEAL_VM := $(TOOLS)/vm
-e2e-vm: build ## Boot machines that get a USB stick (as root; needs qemu-system-x86, qemu-utils, mmdebstrap, mtools; RUN selects)
+e2e-vm: build ## Boot machines: a stick, power cuts (as root; needs qemu-system-x86, qemu-utils, mmdebstrap, mtools; RUN selects)
 	e2e/tools/vm/build.sh bin/tools
 	$(ALONE) go test -count=1 -v -timeout $(LIMIT) -tags "$(TAGS) e2e e2evm" -run '$(RUN)' ./e2e/vm
+
+e2e-vm-all: export NODESEAL_VM_ROUNDS := all
+e2e-vm-all: e2e-vm ## The same with all power cuts, 40 in the place of 16
 
 bench: ## Run the benchmarks; BENCH selects
 	go test -tags "$(TAGS)" -run '^$$' -bench '$(BENCH)' -benchmem ./...
