@@ -140,7 +140,7 @@ func (l acl) chmod(mode uint16) {
 func (l acl) plain() bool { return len(l) == 3 }
 
 // setACL gives n a list, nil for none, as setxattr does.
-func (n *node) setACL(name, value string) error {
+func (t *tree) setACL(n *node, name, value string) error {
 	list, err := parseACL(value)
 	switch {
 	case err != nil:
@@ -157,34 +157,36 @@ func (n *node) setACL(name, value string) error {
 		n.mode = n.mode&^0o777 | list.mode()
 	}
 	if list == nil || name == aclAccess && list.plain() {
-		delete(n.xattrs, name)
-		return nil
+		return t.drop(n, name)
 	}
-	n.keep(name, list.value())
-	return nil
+	return t.keep(n, name, list.value())
 }
 
 // chmod sets the mode, and what of the access list stands for it.
-func (n *node) chmod(mode uint16) {
+func (t *tree) chmod(n *node, mode uint16) error {
 	n.mode = mode
-	if list, err := parseACL(n.xattrs[aclAccess]); err == nil && list != nil {
+	if list, err := parseACL(t.xattr(n, aclAccess)); err == nil && list != nil {
 		list.chmod(mode)
-		n.keep(aclAccess, list.value())
+		return t.keep(n, aclAccess, list.value())
 	}
+	return nil
 }
 
 // inherit makes n, which has its first mode, a new file of the directory parent.
-func (n *node) inherit(parent *node) {
-	list, err := parseACL(parent.xattrs[aclDefault])
+func (t *tree) inherit(n, parent *node) error {
+	list, err := parseACL(t.xattr(parent, aclDefault))
 	if err != nil || list == nil || n.kind == unix.S_IFLNK {
-		return
+		return nil
 	}
 	if n.dir() {
-		n.keep(aclDefault, list.value())
+		if err := t.keep(n, aclDefault, list.value()); err != nil {
+			return err
+		}
 	}
 	list.chmod(list.mode() & n.mode)
 	n.mode = n.mode&^0o777 | list.mode()
 	if !list.plain() {
-		n.keep(aclAccess, list.value())
+		return t.keep(n, aclAccess, list.value())
 	}
+	return nil
 }

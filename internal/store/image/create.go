@@ -3,7 +3,6 @@ package image
 import (
 	"fmt"
 	"path"
-	"strings"
 
 	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/erofs"
@@ -39,14 +38,19 @@ func (t *tree) Create(hdr *tar.Header, name string, c *extract.Content) error {
 }
 
 // put puts a new node with the header's attributes in place of what is there.
-func (t *tree) put(hdr *tar.Header, parent *node, base string, n *node) error {
+func (t *tree) put(hdr *tar.Header, parent *node, base string, put node) error {
 	t.remove(parent, base)
-	n.mode = uint16(hdr.Mode & 0o7777)
-	parent.add(base, n)
+	put.mode = uint16(hdr.Mode & 0o7777)
+	n, err := t.add(parent, base, put)
+	if err != nil {
+		return err
+	}
 	n.own(hdr)
-	n.chmod(uint16(hdr.Mode & 0o7777))
+	if err := t.chmod(n, uint16(hdr.Mode&0o7777)); err != nil {
+		return err
+	}
 	n.touch(hdr)
-	return n.setXattrs(hdr)
+	return t.setXattrs(n, hdr)
 }
 
 func (t *tree) regular(hdr *tar.Header, parent *node, base string, c *extract.Content) error {
@@ -54,21 +58,27 @@ func (t *tree) regular(hdr *tar.Header, parent *node, base string, c *extract.Co
 	if err != nil {
 		return err
 	}
-	return t.put(hdr, parent, base, &node{kind: unix.S_IFREG, data: data})
+	return t.put(hdr, parent, base, node{kind: unix.S_IFREG, data: data})
 }
 
 func (t *tree) directory(hdr *tar.Header, parent *node, name string) error {
 	base := path.Base(name)
-	n := parent.children[base]
+	n := t.child(parent, base)
 	if n == nil || !n.dir() {
 		t.remove(parent, base)
-		n = newDir(uint16(hdr.Mode & 0o7777))
-		parent.add(base, n)
+		var err error
+		if n, err = t.add(parent, base, node{kind: unix.S_IFDIR, mode: uint16(hdr.Mode & 0o7777)}); err != nil {
+			return err
+		}
 	}
 	n.own(hdr)
-	n.chmod(uint16(hdr.Mode & 0o7777))
-	t.listed = append(t.listed, listed{path: strings.Clone(name), nsec: extract.Modified(hdr).UnixNano()})
-	return n.setXattrs(hdr)
+	if err := t.chmod(n, uint16(hdr.Mode&0o7777)); err != nil {
+		return err
+	}
+	if err := t.list(&t.listed, name, extract.Modified(hdr).UnixNano()); err != nil {
+		return err
+	}
+	return t.setXattrs(n, hdr)
 }
 
 func (t *tree) symlink(hdr *tar.Header, parent *node, base string) error {
@@ -78,11 +88,15 @@ func (t *tree) symlink(hdr *tar.Header, parent *node, base string) error {
 	case len(hdr.Linkname) >= maxPath:
 		return unix.ENAMETOOLONG
 	}
-	return t.put(hdr, parent, base, &node{kind: unix.S_IFLNK, target: strings.Clone(hdr.Linkname)})
+	target, err := t.texts.add(t.memory, hdr.Linkname)
+	if err != nil {
+		return err
+	}
+	return t.put(hdr, parent, base, node{kind: unix.S_IFLNK, target: target})
 }
 
 func (t *tree) special(hdr *tar.Header, parent *node, base string) error {
-	n := &node{kind: unix.S_IFIFO}
+	n := node{kind: unix.S_IFIFO}
 	if hdr.Typeflag != tar.TypeFifo {
 		if !t.devices {
 			return extract.ErrDevice
@@ -109,28 +123,34 @@ func (t *tree) hardLink(hdr *tar.Header, parent *node, base string) error {
 	if err != nil {
 		return fail(err)
 	}
-	if dir.children[path.Base(target)] == nil {
+	if t.child(dir, path.Base(target)) == nil {
 		return fail(unix.ENOENT)
 	}
 	t.remove(parent, base)
-	n := dir.children[path.Base(target)]
+	n := t.child(dir, path.Base(target))
 	switch {
 	case n == nil: // it was removed just now
 		return fail(unix.ENOENT)
 	case n.dir():
 		return fail(extract.ErrType)
 	}
-	parent.children[strings.Clone(base)] = n
+	if err := t.enter(parent, base, n); err != nil {
+		return err
+	}
 	if n.uid != uint32(hdr.Uid) || n.gid != uint32(hdr.Gid) {
 		n.own(hdr)
 		// A change of owner takes capabilities away.
-		delete(n.xattrs, "security.capability")
+		if err := t.drop(n, "security.capability"); err != nil {
+			return err
+		}
 	}
 	if n.kind != unix.S_IFLNK {
-		n.chmod(uint16(hdr.Mode & 0o7777))
+		if err := t.chmod(n, uint16(hdr.Mode&0o7777)); err != nil {
+			return err
+		}
 		n.touch(hdr)
 	}
-	return n.setXattrs(hdr)
+	return t.setXattrs(n, hdr)
 }
 
 // own is chown of the kernel.

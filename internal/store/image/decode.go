@@ -68,7 +68,10 @@ func (w *worker) Layer(ctx context.Context, bj *build.Job) error {
 		return j.Error("decoding layer", err)
 	}
 	j.take.numbers = nil
-	if err := w.im.describe(j); err != nil {
+	err = w.im.describe(j)
+	j.tree.free()
+	j.tree = nil
+	if err != nil {
 		return j.Error("describing layer", err)
 	}
 	return nil
@@ -81,7 +84,7 @@ func (w *worker) decodeFrom(ctx context.Context, d *donor, j *job, work *budget.
 		return err
 	}
 	defer closeTable()
-	t := newTree(func(hdr *tar.Header, c *extract.Content) (erofs.Content, error) { return w.content(j, hdr, c) })
+	t := newTree(w.im.trees, func(hdr *tar.Header, c *extract.Content) (erofs.Content, error) { return w.content(j, hdr, c) })
 	t.devices = !w.im.opts.NoDevices
 	opts := extract.Options{
 		MaxSize: j.First().DiffSize, Table: table, Work: work, Keeps: nodeMemory,
@@ -93,8 +96,12 @@ func (w *worker) decodeFrom(ctx context.Context, d *donor, j *job, work *budget.
 	} else {
 		j.Done, j.split, err = w.scanAndSplit(ctx, d, j, t, opts)
 	}
-	j.root = t.root
-	return err
+	if err != nil {
+		t.free()
+		return err
+	}
+	j.tree = t
+	return nil
 }
 
 // scanAndSplit scans and makes the tar-split.

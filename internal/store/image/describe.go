@@ -13,23 +13,23 @@ import (
 // but for its root, whose attributes depend on the layers below.
 func (im *importer) describe(j *job) error {
 	for i, l := range j.Layers {
-		if err := im.describeDir(j.root, j.diffs[i]); err != nil {
+		if err := im.describeDir(j.tree, j.tree.root, j.diffs[i]); err != nil {
 			return fmt.Errorf("layer %s: %w", l.ID, err)
 		}
 	}
-	j.root.children = nil
+	j.attrs = j.tree.xattrs(j.tree.root)
 	return nil
 }
 
 // describeDir puts what is in the directory n into the directory at.
-func (im *importer) describeDir(n *node, at erofs.Node) error {
-	for name, below := range n.children {
+func (im *importer) describeDir(t *tree, n *node, at erofs.Node) error {
+	for name, below := range t.children(n) {
 		if below.dir() {
-			d, err := im.build.Dir(at, name, below.attr())
+			d, err := im.build.Dir(at, name, t.attr(below))
 			if err != nil {
 				return err
 			}
-			if err := im.describeDir(below, d); err != nil {
+			if err := im.describeDir(t, below, d); err != nil {
 				return err
 			}
 			continue
@@ -41,7 +41,7 @@ func (im *importer) describeDir(n *node, at erofs.Node) error {
 			continue
 		}
 		var err error
-		if below.inode, err = im.describeFile(below, at, name); err != nil {
+		if below.inode, err = im.describeFile(t, below, at, name); err != nil {
 			return err
 		}
 		below.placed = true
@@ -50,20 +50,20 @@ func (im *importer) describeDir(n *node, at erofs.Node) error {
 }
 
 // describeFile makes the first name of a file.
-func (im *importer) describeFile(n *node, at erofs.Node, name string) (erofs.Node, error) {
+func (im *importer) describeFile(t *tree, n *node, at erofs.Node, name string) (erofs.Node, error) {
 	switch n.kind {
 	case unix.S_IFREG:
-		return im.build.File(at, name, n.attr(), n.data)
+		return im.build.File(at, name, t.attr(n), n.data)
 	case unix.S_IFLNK:
-		return im.build.Symlink(at, name, n.attr(), n.target)
+		return im.build.Symlink(at, name, t.attr(n), string(t.texts.at(n.target)))
 	default:
-		return im.build.Special(at, name, n.attr(), erofs.Special(n.kind), n.dev)
+		return im.build.Special(at, name, t.attr(n), erofs.Special(n.kind), n.dev)
 	}
 }
 
 // attr are the attributes of a node in the image.
-func (n *node) attr() erofs.Attr {
-	a := erofs.Attr{Mode: uint32(n.mode), UID: n.uid, GID: n.gid, Xattrs: n.xattrs}
+func (t *tree) attr(n *node) erofs.Attr {
+	a := erofs.Attr{Mode: uint32(n.mode), UID: n.uid, GID: n.gid, Xattrs: t.xattrs(n)}
 	if n.nsec != 0 {
 		a.ModTime = time.Unix(0, n.nsec)
 	}

@@ -30,7 +30,8 @@ type importer struct {
 	work   []*job // unique contents, in the order of the plan
 	out    *output
 	splits *chunkFile
-	space  *filemem.Space // of index and build
+	space  *filemem.Space // of index, trees and build
+	trees  *treeMemory
 	index  *index
 	// entries is about what those of all tables take, in bytes.
 	entries int64
@@ -49,7 +50,8 @@ type job struct {
 	table *chunks      // where the bundle has no file table
 	diffs []erofs.Node // the diff directories of the layers
 	split split
-	root  *node // the root directory
+	tree  *tree             // while it is put into the image
+	attrs map[string]string // of the root directory
 	take  take
 	left  bool // donors are damaged: it comes from the bundle
 }
@@ -115,6 +117,7 @@ func (im *importer) Begin(ctx context.Context, jobs []*build.Job) (store.Need, e
 		return store.Need{}, err
 	}
 	im.space = filemem.New(im.out.tables)
+	im.trees = &treeMemory{space: im.space}
 	im.splits, im.index = &chunkFile{f: im.out.splits, room: im.room}, newIndex(im.space)
 	im.work, im.cloned, im.entries, im.facts = nil, nil, 0, Facts{}
 	for _, j := range jobs {
@@ -145,7 +148,7 @@ func (im *importer) Close(published bool) error {
 
 // dropTables gives the memory of the index and of the tree back. Nothing uses them then.
 func (im *importer) dropTables() error {
-	im.build, im.index, im.tree = nil, nil, nil
+	im.build, im.index, im.tree, im.trees = nil, nil, nil, nil
 	if err := im.space.Close(); err != nil {
 		return fmt.Errorf("closing the tables of files: %w", err)
 	}

@@ -51,7 +51,7 @@ func (im *importer) setRoots(roots build.Roots) error {
 		for i, l := range j.Layers {
 			r := roots[l]
 			err := im.build.SetAttr(j.diffs[i], erofs.Attr{
-				Mode: r.Mode, UID: uint32(r.UID), GID: uint32(r.GID), ModTime: r.Modified, Xattrs: j.root.xattrs,
+				Mode: r.Mode, UID: uint32(r.UID), GID: uint32(r.GID), ModTime: r.Modified, Xattrs: j.attrs,
 			})
 			if err != nil {
 				return fmt.Errorf("root directory of layer %s: %w", l.ID, err)

@@ -51,7 +51,8 @@ func (w tabulator) tabulate(ctx context.Context, d *donor, j *job) error {
 	var result *extract.Result
 	var err error
 	if d != nil && d.file != nil {
-		t := newTree(func(*tartar.Header, *extract.Content) (erofs.Content, error) { return 0, nil })
+		t := newTree(w.im.trees, func(*tartar.Header, *extract.Content) (erofs.Content, error) { return 0, nil })
+		defer t.free()
 		t.devices = true
 		opts.Keeps = nodeMemory
 		result, _, err = w.replay(ctx, d, j, t, opts)

@@ -2,6 +2,7 @@ package image
 
 import (
 	"errors"
+	"hash/maphash"
 	"path"
 	"strings"
 
@@ -20,41 +21,56 @@ type node struct {
 	nsec   int64 // time of modification, from the epoch
 	dev    erofs.Dev
 	data   erofs.Content
-	target string // of a symbolic link
-	xattrs map[string]string
+	target uint32 // of a symbolic link: text
+	xattrs uint32 // text, see pack; 0 is none
 
-	children map[string]*node // of a directory
-	inode    erofs.Node       // once it is in the image
-	placed   bool
+	number uint32     // in the tree, from 1 on
+	first  uint32     // of a directory: entry + 1
+	inode  erofs.Node // once it is in the image
+	placed bool
 }
 
-// nodeMemory is about what a tree takes for each file, in bytes, with its entry.
-const nodeMemory = 200
+// nodeMemory is about what a tree takes for each file, in bytes, with its entry and a name.
+const nodeMemory = 120
 
 func (n *node) dir() bool { return n.kind == unix.S_IFDIR }
 
-func newDir(mode uint16) *node {
-	return &node{kind: unix.S_IFDIR, mode: mode, children: make(map[string]*node)}
-}
-
 // add puts a new file, which has its first mode, into a directory. What a tree keeps of
 // headers are copies, as they may be small parts of long pax records.
-func (n *node) add(name string, below *node) {
-	n.children[strings.Clone(name)] = below
-	if n.mode&setGID != 0 {
-		below.gid = n.gid
+func (t *tree) add(parent *node, name string, n node) (*node, error) {
+	below, err := t.newNode(n)
+	if err != nil {
+		return nil, err
 	}
-	below.inherit(n)
+	if err := t.enter(parent, name, below); err != nil {
+		return nil, err
+	}
+	if parent.mode&setGID != 0 {
+		below.gid = parent.gid
+	}
+	return below, t.inherit(below, parent)
 }
 
-// tree is the extract.Tree of a layer in memory. Where the kernel would refuse what
+func (t *tree) newNode(n node) (*node, error) {
+	t.memory.touch()
+	n.number = uint32(t.nodes.n + 1)
+	return t.nodes.add(t.memory, t.memory.nodePool(), n)
+}
+
+// tree is the extract.Tree of a layer. It holds no pointers for each file, so that all that
+// a large one has can be in a file (see treeMemory). Where the kernel would refuse what
 // package extract asks of it, tree answers with the kernel's errno.
 type tree struct {
+	memory  *treeMemory
 	root    *node
+	nodes   series[node]
+	entries entries
+	texts   texts
+	opened  opened
 	content func(hdr *tar.Header, c *extract.Content) (erofs.Content, error)
-	devices bool     // device nodes are wanted
-	listed  []listed // directories of the tar, in its order
-	implied []string // directories that only names of the tar imply
+	devices bool           // device nodes are wanted
+	listed  series[listed] // directories of the tar, in its order
+	implied series[listed] // directories that only names of the tar imply
 
 	replaced bool // a name has come to mean another file
 }
@@ -62,12 +78,30 @@ type tree struct {
 // listed is a directory whose time is set at the end, when nothing replaces it
 // any more.
 type listed struct {
-	path string
 	nsec int64
+	path uint32 // text
 }
 
-func newTree(content func(*tar.Header, *extract.Content) (erofs.Content, error)) *tree {
-	return &tree{root: newDir(0), content: content}
+// newTree returns an empty tree. The caller calls free.
+func newTree(memory *treeMemory, content func(*tar.Header, *extract.Content) (erofs.Content, error)) *tree {
+	t := &tree{memory: memory, content: content, entries: entries{seed: maphash.MakeSeed()}}
+	t.root, _ = t.newNode(node{kind: unix.S_IFDIR}) // the first nodes are in ordinary memory
+	return t
+}
+
+// free gives the memory of the tree back, which must not be used any more. It may be called
+// twice, and on nil.
+func (t *tree) free() {
+	if t == nil || t.memory == nil {
+		return
+	}
+	m := t.memory
+	t.nodes.free(&m.nodes)
+	t.entries.free(&m.entries)
+	t.entries.slots.free(&m.slots)
+	t.listed.free(&m.listed)
+	t.implied.free(&m.listed)
+	t.texts.free(m)
 }
 
 // setGID is the bit of a directory whose group its files get.
@@ -86,7 +120,7 @@ func (t *tree) find(name string) (*node, error) {
 	if len(name) >= maxPath {
 		return nil, unix.ENAMETOOLONG
 	}
-	walk := walk{root: t.root, above: []*node{t.root}}
+	walk := walk{tree: t, above: []*node{t.root}}
 	if err := walk.follow(name); err != nil {
 		return nil, err
 	}
@@ -95,7 +129,7 @@ func (t *tree) find(name string) (*node, error) {
 
 // walk is a place in a tree, with the directories above it.
 type walk struct {
-	root  *node
+	tree  *tree
 	above []*node
 	links int
 }
@@ -126,7 +160,7 @@ func (w *walk) step(part string) error {
 	case len(part) > maxName:
 		return unix.ENAMETOOLONG
 	}
-	n := w.here().children[part]
+	n := w.tree.child(w.here(), part)
 	switch {
 	case n == nil:
 		return unix.ENOENT
@@ -139,7 +173,7 @@ func (w *walk) step(part string) error {
 	if w.links++; w.links > maxLinks {
 		return unix.ELOOP
 	}
-	return w.follow(n.target)
+	return w.follow(string(w.tree.texts.at(n.target)))
 }
 
 // parentOf returns the directory that holds name, and makes it where only names
@@ -162,33 +196,49 @@ func (t *tree) mkdirAll(name string) (*node, error) {
 		return nil, err
 	}
 	base := path.Base(name)
-	if above.children[base] != nil {
+	if t.child(above, base) != nil {
 		return nil, unix.EEXIST // a symbolic link to nothing
 	}
 	// As the kernel has it, the directory inherits the set-group-ID bit.
-	n := newDir(0o755 | above.mode&setGID)
-	above.add(base, n)
+	n, err := t.add(above, base, node{kind: unix.S_IFDIR, mode: 0o755 | above.mode&setGID})
+	if err != nil {
+		return nil, err
+	}
 	n.gid = 0
-	t.implied = append(t.implied, strings.Clone(name))
-	return n, nil
+	return n, t.list(&t.implied, name, 0)
 }
 
 // remove takes a name out of a directory. What was below it is in no directory any
 // more, also where something still holds a directory of it.
 func (t *tree) remove(parent *node, name string) {
-	n := parent.children[name]
-	delete(parent.children, name)
-	if n != nil {
+	if e := t.lookup(parent, name); e != nil && e.node != 0 {
+		n := t.nodes.at(e.node - 1)
+		e.node = 0
 		t.replaced = true
-		clearTree(n)
+		t.clear(n)
 	}
 }
 
-func clearTree(n *node) {
-	for _, below := range n.children {
-		clearTree(below)
+func (t *tree) clear(n *node) {
+	for next := n.first; next != 0; {
+		e := t.entries.at(next - 1)
+		if next = e.next; e.node != 0 {
+			below := t.nodes.at(e.node - 1)
+			e.node = 0
+			if below.dir() {
+				t.clear(below)
+			}
+		}
 	}
-	clear(n.children)
+}
+
+// list notes a directory whose time is set at the end.
+func (t *tree) list(in *series[listed], name string, nsec int64) error {
+	text, err := t.texts.add(t.memory, name)
+	if err == nil {
+		_, err = in.add(t.memory, t.memory.listedPool(), listed{path: text, nsec: nsec})
+	}
+	return err
 }
 
 // Whiteout implements extract.Tree.
@@ -197,11 +247,13 @@ func (t *tree) Whiteout(hdr *tar.Header, parent, name string) error {
 	if err != nil {
 		return err
 	}
-	if d.children[name] != nil {
+	if t.child(d, name) != nil {
 		return extract.ErrWhiteout
 	}
-	n := &node{kind: unix.S_IFCHR}
-	d.add(name, n)
+	n, err := t.add(d, name, node{kind: unix.S_IFCHR})
+	if err != nil {
+		return err
+	}
 	n.own(hdr)
 	n.touch(hdr)
 	return nil
@@ -213,32 +265,37 @@ func (t *tree) Opaque(dir string) error {
 	if err != nil {
 		return err
 	}
-	return d.setXattr("trusted.overlay.opaque", "y")
+	return t.setXattr(d, "trusted.overlay.opaque", "y")
 }
 
 // Root implements extract.Tree.
-func (t *tree) Root(hdr *tar.Header) error { return t.root.setXattrs(hdr) }
+func (t *tree) Root(hdr *tar.Header) error { return t.setXattrs(t.root, hdr) }
 
 // End implements extract.Tree: it sets the times of directories, by their names,
 // whatever has those by now.
 func (t *tree) End() error {
-	for _, name := range t.implied {
+	for i := range t.implied.n {
+		t.memory.touch()
+		name := string(t.texts.at(t.implied.at(uint32(i)).path))
 		if d, err := t.find(path.Dir(name)); err == nil {
-			if n := d.children[path.Base(name)]; n != nil && n.dir() {
+			if n := t.child(d, path.Base(name)); n != nil && n.dir() {
 				n.nsec = 0
 			}
 		}
 	}
-	for _, l := range t.listed {
-		d, err := t.find(path.Dir(l.path))
+	for i := range t.listed.n {
+		t.memory.touch()
+		l := t.listed.at(uint32(i))
+		name := string(t.texts.at(l.path))
+		d, err := t.find(path.Dir(name))
 		if err != nil {
-			return &extract.RefusedError{Name: l.path, Err: err}
+			return &extract.RefusedError{Name: name, Err: err}
 		}
-		n := d.children[path.Base(l.path)]
+		n := t.child(d, path.Base(name))
 		if n == nil {
-			return &extract.RefusedError{Name: l.path, Err: unix.ENOENT}
+			return &extract.RefusedError{Name: name, Err: unix.ENOENT}
 		}
 		n.nsec = l.nsec
 	}
-	return nil
+	return t.pack()
 }

@@ -17,9 +17,9 @@ const maxXattr = 1<<16 - 1
 
 // setXattrs sets the extended attributes of the header. What no kernel would keep
 // is left out, as package extract does.
-func (n *node) setXattrs(hdr *tar.Header) error {
+func (t *tree) setXattrs(n *node, hdr *tar.Header) error {
 	for name, value := range layerrules.Xattrs(hdr.PAXRecords) {
-		err := n.setXattr(name, value)
+		err := t.setXattr(n, name, value)
 		switch {
 		case err == nil, errors.Is(err, unix.ENOTSUP):
 		case errors.Is(err, unix.EPERM):
@@ -32,7 +32,7 @@ func (n *node) setXattrs(hdr *tar.Header) error {
 }
 
 // setXattr is setxattr of the kernel.
-func (n *node) setXattr(name, value string) error {
+func (t *tree) setXattr(n *node, name, value string) error {
 	space, rest, _ := strings.Cut(name, ".")
 	switch {
 	case strings.Contains(name, "\x00"):
@@ -42,7 +42,7 @@ func (n *node) setXattr(name, value string) error {
 	case len(value) > maxXattr:
 		return unix.E2BIG
 	case name == aclAccess || name == aclDefault:
-		return n.setACL(name, value)
+		return t.setACL(n, name, value)
 	case space == "user" && n.kind != unix.S_IFREG && !n.dir():
 		return unix.EPERM
 	case space != "user" && space != "trusted" && space != "security":
@@ -52,15 +52,7 @@ func (n *node) setXattr(name, value string) error {
 	case name == "security.capability" && value != "" && !validCapability(value):
 		return unix.EINVAL
 	}
-	n.keep(name, value)
-	return nil
-}
-
-func (n *node) keep(name, value string) {
-	if n.xattrs == nil {
-		n.xattrs = make(map[string]string)
-	}
-	n.xattrs[strings.Clone(name)] = strings.Clone(value)
+	return t.keep(n, name, value)
 }
 
 // validCapability looks at the version and the length (struct vfs_ns_cap_data).
