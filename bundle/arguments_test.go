@@ -258,6 +258,9 @@ func bundleArguments() map[string]func() error {
 			return err
 		}),
 		"bundle.Image.Exact":           nil,
+		"bundle.Image.UnreadableNames": whatever(func(_ *bundle.Inventory, img *bundle.Image) { img.UnreadableNames() }),
+		"bundle.ReadableArtifact":      calm(func() { bundle.ReadableArtifact("") }),
+		"bundle.RequiresFeature":       calm(func() { bundle.RequiresFeature([]byte(`{"requires":[1]}`), "") }),
 		"bundle.Layer.RegistrySize":    nil,
 		"bundle.Inventory.HasArtifact": nil,
 		"bundle.Image.Signed":          nil,

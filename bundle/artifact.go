@@ -3,6 +3,8 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -51,6 +53,11 @@ func parseArtifact(data []byte, mediaType string) (*manifest, error) {
 	if err := onlyFields(data, "config", "layers"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrChain, err)
 	}
+	// Its library reads more fields than these. One manifest that it cannot read makes it
+	// refuse the whole store.
+	if err := jsonbound.Unmarshal(data, new(v1.Manifest)); err != nil {
+		return nil, fmt.Errorf("%w: manifest: %w", ErrChain, err)
+	}
 	for _, l := range m.Layers {
 		if err := CheckDigest(l.Digest); err != nil {
 			return nil, fmt.Errorf("%w: layer: %w", ErrChain, err)
@@ -78,6 +85,24 @@ func DescribeArtifact(data []byte, mediaType string) (Image, error) {
 		img.Layers[i] = Layer{Digest: l.Digest, Size: l.Size, MediaType: l.MediaType, DiffID: l.Digest, Original: true}
 	}
 	return img, nil
+}
+
+// artifactName is what libartifact, the library with which CRI-O reads stores of artifacts,
+// takes as a name. One name that it does not take makes it refuse the whole store.
+var artifactName = regexp.MustCompile(`^[A-Za-z0-9]+(?:(?:[-._:@+/]|--)[A-Za-z0-9]+)*$`)
+
+// ReadableArtifact reports whether CRI-O finds an artifact of a store under name: a name with
+// two of "_", "." or three of "-" in a row, or with one of them at an end of its parts, is none
+// that its library takes.
+func ReadableArtifact(name string) bool { return artifactName.MatchString(name) }
+
+// UnreadableNames returns those names of an artifact under which no node finds it in a store
+// (ReadableArtifact). nodeseal serve answers them.
+func (img *Image) UnreadableNames() []string {
+	if !img.Artifact {
+		return nil
+	}
+	return slices.DeleteFunc(append([]string{img.Ref}, img.Names...), ReadableArtifact)
 }
 
 // Exact reports whether a node keeps the layers of img as the registry has them.

@@ -42,9 +42,11 @@ func TestIsArtifact(t *testing.T) {
 		t.Error("a Docker manifest is an artifact")
 	}
 	for name, bad := range map[string][]byte{
-		"a negative size": artifactManifest(helmConfig, -1),
-		"a list too":      bytes.Replace(artifactManifest(helmConfig, 5), []byte(`"layers"`), []byte(`"manifests":[],"layers"`), 1),
-		"no digest":       bytes.ReplaceAll(artifactManifest(helmConfig, 5), []byte(digest.FromString("layer")), []byte("sha256:../x")),
+		"a negative size":                artifactManifest(helmConfig, -1),
+		"a list too":                     bytes.Replace(artifactManifest(helmConfig, 5), []byte(`"layers"`), []byte(`"manifests":[],"layers"`), 1),
+		"an annotation that is a number": bytes.Replace(artifactManifest(helmConfig, 5), []byte(`"layers"`), []byte(`"annotations":{"a":1},"layers"`), 1),
+		"a subject that is a name":       bytes.Replace(artifactManifest(helmConfig, 5), []byte(`"layers"`), []byte(`"subject":"x","layers"`), 1),
+		"no digest":                      bytes.ReplaceAll(artifactManifest(helmConfig, 5), []byte(digest.FromString("layer")), []byte("sha256:../x")),
 	} {
 		if _, err := bundle.DescribeArtifact(bad, v1.MediaTypeImageManifest); !errors.Is(err, bundle.ErrChain) {
 			t.Errorf("%s: %v", name, err)
@@ -124,5 +126,32 @@ func TestArtifactInventory(t *testing.T) {
 		if _, err := bundle.ParseInventory(bytes.NewReader(bad)); !errors.Is(err, bundle.ErrInventory) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestReadableArtifact: what libartifact takes as the name of an artifact. e2e holds it to the library.
+func TestReadableArtifact(t *testing.T) {
+	t.Parallel()
+	sum := "@" + digest.FromString("x").String()
+	img := bundle.Image{Artifact: true}
+	for name, want := range map[string]bool{
+		"quay.io/a/chart" + sum: true, "quay.io:5000/a-b/c.d_e:v1.2-3_4": true, "quay.io/a--b/chart" + sum: true,
+		"quay.io/a__b/chart" + sum: false, "quay.io/a---b/chart" + sum: false, "quay.io/a/chart:v1..2": false,
+		"quay.io/a/chart:v1_": false, "quay.io/a/chart:_v1": false,
+	} {
+		if got := bundle.ReadableArtifact(name); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+		if !want {
+			img.Names = append(img.Names, name)
+		}
+	}
+	img.Ref = "quay.io/a/chart" + sum
+	if got := img.UnreadableNames(); !slices.Equal(got, img.Names) {
+		t.Errorf("%q, want %q", got, img.Names)
+	}
+	img.Artifact = false
+	if got := img.UnreadableNames(); len(got) > 0 {
+		t.Errorf("of an image: %q", got)
 	}
 }

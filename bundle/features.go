@@ -94,6 +94,15 @@ func (inv *Inventory) features() []string {
 	return out
 }
 
+// RequiresFeature reports whether an inventory says that it requires the feature: one that
+// Validate refuses may say it wrongly. Nothing else is read of it.
+func RequiresFeature(inventory []byte, feature string) bool {
+	var head struct {
+		Requires []string `json:"requires"`
+	}
+	return jsonbound.Unmarshal(inventory, &head) == nil && slices.Contains(head.Requires, feature)
+}
+
 // checkSupported reads only what an inventory of any version says of itself. The error is
 // an *UnsupportedError, or wraps ErrInventory.
 func checkSupported(data []byte) error {

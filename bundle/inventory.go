@@ -351,6 +351,9 @@ func (inv *Inventory) validateImage(img *Image, blobs map[digest.Digest]Blob) er
 		if err := has(inv.LayerBlob(l), KindLayer); err != nil {
 			return err
 		}
+		if b := blobs[l.Digest]; (l.Original || inv.Layers == Original) && b.Size != l.RegistrySize() {
+			return fmt.Errorf("layer %s has %d bytes, its blob %d", l.Digest, l.RegistrySize(), b.Size)
+		}
 	}
 	return inv.validateRest(img, blobs)
 }

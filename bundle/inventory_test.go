@@ -81,6 +81,11 @@ func TestParseInventory(t *testing.T) {
 		"a reference that is a signature's tag": func(inv *bundle.Inventory) {
 			inv.Images[0].Ref = "quay.io/a/b:" + bundle.SignatureTag(digest.FromString("other"))
 		},
+		"the size of a kept layer": func(inv *bundle.Inventory) {
+			inv.Images[0].Layers[0].Original = true
+			b := blob(inv, bundle.KindLayer)
+			b.Digest, b.Size = inv.Images[0].Layers[0].Digest, 4
+		},
 		"a name that is a signature's tag": func(inv *bundle.Inventory) {
 			inv.Images[0].Names = []string{"quay.io/a/b:" + bundle.SignatureTag(digest.FromString("other"))}
 		},
@@ -89,8 +94,22 @@ func TestParseInventory(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := bundle.ParseInventory(bytes.NewReader(inventoryBytes(t, nil))); err != nil {
-		t.Errorf("a good one: %v", err)
+	for name, change := range map[string]func(*bundle.Inventory){
+		"a good one": nil,
+		"a kept layer": func(inv *bundle.Inventory) {
+			inv.Images[0].Layers[0].Original = true
+			b := blob(inv, bundle.KindLayer)
+			b.Digest, b.Size = inv.Images[0].Layers[0].Digest, 3
+		},
+		"a kept layer of which the manifest says the size wrongly": func(inv *bundle.Inventory) {
+			inv.Images[0].Layers[0].Original, inv.Images[0].Layers[0].TrueSize = true, 4
+			b := blob(inv, bundle.KindLayer)
+			b.Digest, b.Size = inv.Images[0].Layers[0].Digest, 4
+		},
+	} {
+		if _, err := bundle.ParseInventory(bytes.NewReader(inventoryBytes(t, change))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -30,8 +30,15 @@ type ImageUsage struct {
 func (inv *Inventory) Usage() Usage {
 	sizes := make(map[digest.Digest]int64)
 	for _, b := range inv.Blobs {
-		if b.Kind == KindLayer {
+		if b.Kind == KindLayer || b.Kind == KindArtifact {
 			sizes[b.Digest] = b.Size
+		}
+	}
+	for i := range inv.Images { // a small blob can be the layer of an artifact, too
+		for _, l := range inv.Images[i].Layers {
+			if inv.Images[i].Artifact {
+				sizes[l.Digest] = l.Size
+			}
 		}
 	}
 	users := make(map[digest.Digest]map[digest.Digest]bool) // layer -> configurations

@@ -17,7 +17,7 @@ import (
 
 // serveArtifacts serves an image, a chart, a model and a note until the script ends, and
 // writes images.lst and registries.conf: artifacts VERSION. Only the model's second file and
-// the image change with the version. CHART, MODEL, NOTE and IMAGE are set to their references.
+// the image change with the version. CHART, MODEL, NOTE and IMAGE are set to their references, ODD to that of one whose name CRI-O does not take.
 func serveArtifacts(ts *testscript.TestScript, _ bool, args []string) {
 	dir, version := ts.MkAbs("registry-"+args[0]), args[0]
 	ts.Check(os.Mkdir(dir, 0o755))
@@ -38,6 +38,10 @@ func serveArtifacts(ts *testscript.TestScript, _ bool, args []string) {
 		"ns/note": artifact(ts, content, "ns/note", v1.MediaTypeEmptyJSON, `{}`,
 			file{v1.MediaTypeEmptyJSON, "empty.json", `{}`}, file{"text/plain", "nothing", ""}),
 	}
+	// CRI-O takes no name with "__" in it. This one is in no list.
+	odd := artifact(ts, content, "ns__odd/chart", "application/vnd.cncf.helm.config.v1+json", `{"name":"odd"}`,
+		file{"application/vnd.cncf.helm.chart.content.v1.tar+gzip", "chart.tgz", "a chart"})
+	ts.Setenv("ODD", "registry.example.com/ns__odd/chart@"+odd.String())
 	list := ""
 	for _, name := range []string{"ns/chart", "ns/image", "ns/model", "ns/note"} {
 		ref := "registry.example.com/" + name + "@" + refs[name].String()

@@ -28,7 +28,7 @@ type attachmentOptions struct {
 }
 
 func (o *attachmentOptions) addFlags(flags *pflag.FlagSet) {
-	flags.Var(&o.none, "no-attachments", "leave signatures and other referrers out, and ask for none: of all images, or of those of `REGISTRY`; may be repeated")
+	flags.Var(&o.none, "no-attachments", "leave signatures and other referrers out, and ask for none: of all images, or with =`REGISTRY` of those of that registry; may be repeated")
 	flags.Lookup("no-attachments").NoOptDefVal = "true"
 	flags.StringArrayVar(&o.signatures, "signatures", nil,
 		"release signatures: ConfigMaps as YAML, or sha256=HEX/signature-N: `FILE` or directory; may be repeated (--cluster reads those of the cluster)")

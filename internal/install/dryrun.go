@@ -219,6 +219,9 @@ func (p *planner) bundle(ctx context.Context, do, what, at string, asImage bool,
 	if n := len(plan.Artifacts); n > 0 {
 		p.out.Note(fmt.Sprintf("%d OCI artifacts become a store of artifacts in it", n))
 	}
+	for _, name := range plan.UnreadableArtifacts() {
+		p.out.Note(name + ": CRI-O reads no OCI artifact of this name, only nodeseal serve answers it")
+	}
 	if asImage {
 		need += taken // shared only if the file system can
 	}

@@ -65,6 +65,10 @@ func (r *run) sayArtifacts(images []bundle.Image) {
 		if images[i].Artifact {
 			n++
 		}
+		for _, name := range images[i].UnreadableNames() {
+			r.o.Progress.Warn(fmt.Sprintf("%s: CRI-O reads no OCI artifact of this name, because its library takes no \"__\", \"---\" or \"..\" in one; only nodeseal serve answers it: "+
+				"give the artifact another name if pods are to mount it", name))
+		}
 	}
 	if n == 0 {
 		return

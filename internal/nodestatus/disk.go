@@ -75,7 +75,7 @@ func (c *collector) disk() {
 	free := false
 	for i := range c.out.Slots {
 		largest = max(largest, c.out.Slots[i].Bytes)
-		free = free || c.out.Slots[i].Images == 0
+		free = free || c.out.Slots[i].Images == 0 && c.out.Slots[i].Artifacts == 0
 	}
 	for _, s := range c.slots {
 		deployment = max(deployment, system(s))

@@ -22,12 +22,14 @@ type Import struct {
 	Already bool      `json:"already,omitempty"`
 	Images  int       `json:"images"`
 	// Artifacts are the OCI artifacts of the store, which are not among the images.
-	Artifacts  int   `json:"artifacts,omitempty"`
-	References int   `json:"references"`
-	Layers     int   `json:"layers"`
-	Files      int64 `json:"files"`
-	Bytes      int64 `json:"bytes"`
-	TakenOver  int   `json:"takenOver"`
+	Artifacts int `json:"artifacts,omitempty"`
+	// UnreadableArtifacts are names of them under which CRI-O does not find them.
+	UnreadableArtifacts []string `json:"unreadableArtifacts,omitempty"`
+	References          int      `json:"references"`
+	Layers              int      `json:"layers"`
+	Files               int64    `json:"files"`
+	Bytes               int64    `json:"bytes"`
+	TakenOver           int      `json:"takenOver"`
 	// Originals are the layers that the store keeps as a registry has them.
 	Originals *Originals `json:"originals,omitempty"`
 	// Taken are layers from the other slot or from stores of the base, Extracted
@@ -76,7 +78,7 @@ func (r Import) storeFlags() string {
 // another one.
 func NewImport(r *install.Result, away bool) Import {
 	out := Import{
-		Store: r.Path, Slot: r.Slot, Already: r.Already, Images: r.Images, Artifacts: r.Artifacts, References: r.References, Layers: r.Layers,
+		Store: r.Path, Slot: r.Slot, Already: r.Already, Images: r.Images, Artifacts: r.Artifacts, UnreadableArtifacts: r.UnreadableArtifacts, References: r.References, Layers: r.Layers,
 		Originals: countedOriginals(r.Originals, r.OriginalBytes),
 		Files:     r.Files, Bytes: r.Bytes, TakenOver: r.TakenOver, Taken: r.Taken, Extracted: r.Extracted,
 		Based: r.Based, Base: r.Base, Image: r.File, Digest: r.Image.Digest, ImageBytes: r.Image.Size, Signature: r.Signature, Seal: r.Seal,
@@ -113,6 +115,9 @@ func (r Import) write(p *printer) {
 	}
 	if r.Artifacts > 0 {
 		p.line("%s in a store of artifacts for CRI-O, in %s/artifacts", Plural(r.Artifacts, "OCI artifact"), r.Store)
+	}
+	for _, name := range r.UnreadableArtifacts {
+		p.line("%s: CRI-O reads no OCI artifact of this name, only nodeseal serve answers it", name)
 	}
 	r.Originals.Line(p.line)
 	if r.Based > 0 {

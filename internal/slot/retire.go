@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nodeseal/nodeseal/internal/store/image"
 )
@@ -148,11 +149,11 @@ func (r *Root) Held(s *Slot) ([]string, error) {
 		return nil, fmt.Errorf("comparing the slots: %w", err)
 	}
 	have := make(map[string]bool)
-	for _, ref := range other.Store.References {
+	for _, ref := range slices.Concat(other.Store.References, other.Store.Artifacts) {
 		have[ref.Name] = true
 	}
 	names := []string{}
-	for _, ref := range s.Store.References {
+	for _, ref := range slices.Concat(s.Store.References, s.Store.Artifacts) {
 		if !have[ref.Name] {
 			names = append(names, ref.Name)
 		}

@@ -123,19 +123,31 @@ func (s *Slot) Release() string {
 	case s.Store.Empty():
 		return "nothing"
 	case s.Inventory == nil:
-		return images(len(s.Store.Images))
+		return s.contents()
 	case s.Inventory.Release != nil && s.Inventory.Release.Version != "":
 		return "release " + s.Inventory.Release.Version
 	default:
-		return fmt.Sprintf("%s (%.19s)", images(len(s.Store.Images)), s.ID)
+		return fmt.Sprintf("%s (%.19s)", s.contents(), s.ID)
 	}
 }
 
-func images(n int) string {
-	if n == 1 {
-		return "1 image"
+// contents counts what the slot holds.
+func (s *Slot) contents() string {
+	switch n := s.Store.CountArtifacts(); {
+	case n == 0:
+		return count(len(s.Store.Images), "image")
+	case len(s.Store.Images) == 0:
+		return count(n, "OCI artifact")
+	default:
+		return count(len(s.Store.Images), "image") + " and " + count(n, "OCI artifact")
 	}
-	return fmt.Sprintf("%d images", n)
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // Read reads a slot, an image also where it is not mounted. The error wraps

@@ -3,10 +3,10 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -15,7 +15,6 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/internal/jsonbound"
 )
 
 const (
@@ -73,26 +72,36 @@ func (s *Stored) addArtifact(img *bundle.Image) {
 	s.addAttachments(img)
 }
 
-// readArtifacts returns the names of the artifacts of the store in fsys. An index that cannot
-// be read has none: CRI-O makes an empty one in a store that it may write to, and verify says
-// what is wrong with one of nodeseal's.
-func readArtifacts(fsys fs.FS) []Reference {
-	data, err := fs.ReadFile(fsys, artifactsIndex)
-	if err != nil || len(data) > bundle.MaxInventory {
-		return nil
+// readArtifacts reads the names of the store's artifacts from its inventory: its index has only
+// those that CRI-O takes. An inventory that cannot be read names none, and verify says what is
+// wrong with it.
+func (s *Store) readArtifacts() {
+	raw, err := readBounded(s.fsys, inventoryFile, bundle.MaxInventory)
+	s.own = !errors.Is(err, fs.ErrNotExist)
+	if err != nil || !bundle.RequiresFeature(raw, bundle.FeatureArtifacts) {
+		return
 	}
-	var index v1.Index
-	if jsonbound.Unmarshal(data, &index) != nil {
-		return nil
+	inv, err := bundle.ParseInventoryBytes(raw)
+	if err != nil {
+		return
 	}
-	var out []Reference
-	for _, m := range index.Manifests {
-		if name := m.Annotations[v1.AnnotationRefName]; name != "" {
-			out = append(out, Reference{Name: name, Digest: m.Digest})
+	for i := range inv.Images {
+		img := &inv.Images[i]
+		if !img.Artifact || !s.keeps(img) {
+			continue
+		}
+		for _, name := range append([]string{img.Ref}, img.Names...) {
+			s.Artifacts = append(s.Artifacts, Reference{Name: name, Digest: img.Digest})
 		}
 	}
-	slices.SortFunc(out, func(a, b Reference) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	slices.SortFunc(s.Artifacts, func(a, b Reference) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// keeps reports whether the store has the manifest of an artifact, and so the artifact: the
+// inventory has those of other platforms, too.
+func (s *Store) keeps(img *bundle.Image) bool {
+	_, err := fs.Stat(s.fsys, path.Join(attachmentsDir, img.Digest.Encoded()))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // CountArtifacts counts the artifacts, whatever names they have.
@@ -104,9 +113,26 @@ func (s *Store) CountArtifacts() int {
 	return len(seen)
 }
 
-// artifactName is what libartifact takes as a name in an index. One name that it does not
-// take makes it refuse the whole store.
-var artifactName = regexp.MustCompile(`^[A-Za-z0-9]+(?:(?:[-._:@+/]|--)[A-Za-z0-9]+)*$`)
+// UnreadableArtifacts returns the names under which no node finds an artifact of the store
+// (bundle.ReadableArtifact).
+func (s *Store) UnreadableArtifacts() []string {
+	var out []string
+	for _, r := range s.Artifacts {
+		if !bundle.ReadableArtifact(r.Name) {
+			out = append(out, r.Name)
+		}
+	}
+	return out
+}
+
+// UnreadableArtifacts are those names of the artifacts under which no node finds them.
+func (p *Plan) UnreadableArtifacts() []string {
+	var out []string
+	for _, a := range p.Artifacts {
+		out = append(out, a.UnreadableNames()...)
+	}
+	return out
+}
 
 // artifactFiles are the files of ArtifactsDir, none if there are no artifacts.
 func (p *Plan) artifactFiles() ([]File, error) {
@@ -127,7 +153,7 @@ func (p *Plan) artifactFiles() ([]File, error) {
 			}
 		}
 		for _, name := range append([]string{img.Ref}, img.Names...) {
-			if !artifactName.MatchString(name) {
+			if !bundle.ReadableArtifact(name) {
 				continue
 			}
 			index.Manifests = append(index.Manifests, v1.Descriptor{

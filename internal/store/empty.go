@@ -22,9 +22,10 @@ func EmptyFiles() []File {
 	}
 }
 
-// Empty reports whether the store holds nothing.
+// Empty reports whether the store holds nothing. One of whose artifacts nothing can be read
+// still has the inventory of its bundle.
 func (s *Store) Empty() bool {
-	return len(s.Images) == 0 && len(s.Layers) == 0 && len(s.Artifacts) == 0
+	return len(s.Images) == 0 && len(s.Layers) == 0 && len(s.Artifacts) == 0 && !s.own
 }
 
 // CheckLocks reports lock files that are missing, empty or no regular files.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/jsonbound"
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/storage"
@@ -28,6 +29,8 @@ type Store struct {
 	Artifacts []Reference
 	// byDigest are the records whose big data has a manifest.
 	byDigest map[digest.Digest]*storage.Image
+	// own says that the store has an inventory: nodeseal has put something into it.
+	own bool
 }
 
 // ErrUnknown is wrapped where a store does not have what is asked for.
@@ -51,7 +54,7 @@ func Open(fsys fs.FS) (*Store, error) {
 			}
 		}
 	}
-	s.Artifacts = readArtifacts(fsys)
+	s.readArtifacts()
 	err := readJSON(fsys, referencesFile, &s.References)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.References, err = s.namesAsReferences(), nil
@@ -112,7 +115,7 @@ func (s *Store) Attachment(d digest.Digest) ([]byte, error) {
 
 // RawInventory returns the inventory of the bundle that the store was made of.
 func (s *Store) RawInventory() ([]byte, error) {
-	data, err := fs.ReadFile(s.fsys, inventoryFile)
+	data, err := readBounded(s.fsys, inventoryFile, bundle.MaxInventory)
 	if err != nil {
 		return nil, fmt.Errorf("reading the store's inventory: %w", err)
 	}
@@ -120,7 +123,7 @@ func (s *Store) RawInventory() ([]byte, error) {
 }
 
 func (s *Store) verified(name string, d digest.Digest) ([]byte, error) {
-	data, err := fs.ReadFile(s.fsys, name)
+	data, err := readBounded(s.fsys, name, bundle.MaxSmallBlob)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", d, ErrUnknown)
 	}
@@ -134,7 +137,7 @@ func (s *Store) verified(name string, d digest.Digest) ([]byte, error) {
 }
 
 func readJSON(fsys fs.FS, name string, v any) error {
-	data, err := fs.ReadFile(fsys, name)
+	data, err := readBounded(fsys, name, maxRecords)
 	if err != nil {
 		return fmt.Errorf("reading store: %w", err)
 	}

@@ -78,7 +78,9 @@ type Counts struct {
 	Originals     int
 	OriginalBytes int64
 	// Artifacts counts the OCI artifacts of the store, which are not among the Images.
-	Artifacts int
+	// UnreadableArtifacts are those of their names under which no node finds them.
+	Artifacts           int
+	UnreadableArtifacts []string
 	// Squashed counts files whose owner the user namespace does not know.
 	Squashed int64
 	// Skipped are images of other platforms.

@@ -25,7 +25,7 @@ type Stored struct {
 // OpenStored reads the inventory of the store in fsys. The error wraps
 // fs.ErrNotExist where the store has none, because nodeseal did not write it.
 func OpenStored(fsys fs.FS) (*Stored, error) {
-	raw, err := fs.ReadFile(fsys, inventoryFile)
+	raw, err := readBounded(fsys, inventoryFile, bundle.MaxInventory)
 	if err != nil {
 		return nil, fmt.Errorf("reading the store's inventory: %w", err)
 	}
@@ -74,7 +74,7 @@ func (s *Stored) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", d, ErrUnknown)
 	}
-	data, err := fs.ReadFile(s.fsys, name)
+	data, err := readBounded(s.fsys, name, bundle.MaxSmallBlob)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Error{Kind: ErrDamaged, Op: "reading " + name, Digest: d, Err: err}
 	}

@@ -92,7 +92,8 @@ func Each(ctx context.Context, jobs []*Job, o store.ImportOptions, newWorker fun
 // counts sums up what was done. Linked is the writer's to say.
 func (r *run) counts() *store.Counts {
 	c := &store.Counts{
-		Images: len(r.plan.Images), References: len(r.plan.References), Layers: len(r.plan.Layers), Artifacts: len(r.plan.Artifacts), Skipped: r.plan.Skipped,
+		Images: len(r.plan.Images), References: len(r.plan.References), Layers: len(r.plan.Layers), Skipped: r.plan.Skipped,
+		Artifacts: len(r.plan.Artifacts), UnreadableArtifacts: r.plan.UnreadableArtifacts(),
 	}
 	for _, o := range r.plan.Originals {
 		c.Originals++

@@ -168,7 +168,7 @@ func (im *importer) checkCopy(ctx context.Context, signed bool, counts *store.Co
 		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
 	}
 	counts.Images, counts.References, counts.Layers = len(st.Images), len(st.References), len(st.Layers)
-	counts.Artifacts = st.CountArtifacts()
+	counts.Artifacts, counts.UnreadableArtifacts = st.CountArtifacts(), st.UnreadableArtifacts()
 	return im.checkMounted(ctx, point, func(ctx context.Context, dir, scratch string) error {
 		return build.Check(ctx, st.References, len(st.Layers), dir, scratch, im.opts.Progress)
 	})

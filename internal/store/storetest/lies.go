@@ -16,44 +16,49 @@ type Lie struct {
 	Name, Says string
 	// Tell changes the entry of an image that a list names; other is another image.
 	Tell func(img *bundle.Image, other bundle.Image)
+	// Kept has the layers of both images kept as their registry has them.
+	Kept bool
 }
 
 // Lies are the lies of inventories, one about each link between a reference and its
 // layers.
 func Lies() []Lie {
 	return []Lie{
-		{"another image under a list's digest", "it does not name sha256:", ForeignUnderList},
-		{"a manifest's media type", "media type", func(img *bundle.Image, _ bundle.Image) { img.MediaType = bundle.MediaTypeDockerManifest }},
-		{"a list for a manifest", "it is no container image", func(img *bundle.Image, _ bundle.Image) { img.MediaType = v1.MediaTypeImageIndex }},
-		{"another platform", "it is for the platform linux/amd64", func(img *bundle.Image, _ bundle.Image) {
+		{Name: "another image under a list's digest", Says: "it does not name sha256:", Tell: ForeignUnderList},
+		{Name: "a manifest's media type", Says: "media type", Tell: func(img *bundle.Image, _ bundle.Image) { img.MediaType = bundle.MediaTypeDockerManifest }},
+		{Name: "a list for a manifest", Says: "it is no container image", Tell: func(img *bundle.Image, _ bundle.Image) { img.MediaType = v1.MediaTypeImageIndex }},
+		{Name: "another platform", Says: "it is for the platform linux/amd64", Tell: func(img *bundle.Image, _ bundle.Image) {
 			img.Platform = &v1.Platform{OS: "linux", Architecture: "arm64"}
 		}},
-		{"another configuration", "it names the configuration", func(img *bundle.Image, other bundle.Image) { img.Config = other.Config }},
-		{"a configuration's size", "it names the configuration", func(img *bundle.Image, _ bundle.Image) { img.Config.Size++ }},
-		{"a layer's size", "its layer 0 is", func(img *bundle.Image, _ bundle.Image) { img.Layers[0].Size++ }},
-		{"a layer's media type", "its layer 0 is", func(img *bundle.Image, _ bundle.Image) { img.Layers[0].MediaType = v1.MediaTypeImageLayerGzip }},
-		{"another layer's diff ID", "its diff_id 0 is", func(img *bundle.Image, other bundle.Image) {
+		{Name: "another configuration", Says: "it names the configuration", Tell: func(img *bundle.Image, other bundle.Image) { img.Config = other.Config }},
+		{Name: "a configuration's size", Says: "it names the configuration", Tell: func(img *bundle.Image, _ bundle.Image) { img.Config.Size++ }},
+		{Name: "a layer's size", Says: "its layer 0 is", Tell: func(img *bundle.Image, _ bundle.Image) { img.Layers[0].Size++ }},
+		{Name: "a layer's media type", Says: "its layer 0 is", Tell: func(img *bundle.Image, _ bundle.Image) { img.Layers[0].MediaType = v1.MediaTypeImageLayerGzip }},
+		{Name: "another layer's diff ID", Says: "its diff_id 0 is", Tell: func(img *bundle.Image, other bundle.Image) {
 			img.Layers[0].DiffID, img.Layers[0].DiffSize = other.Layers[0].DiffID, other.Layers[0].DiffSize
 		}},
-		{"a layer left out", "it has 1 layers, the inventory 0", func(img *bundle.Image, _ bundle.Image) { img.Layers = nil }},
-		{"a reference of another digest", "is of another manifest than", func(img *bundle.Image, other bundle.Image) {
+		{Name: "a layer left out", Says: "it has 1 layers, the inventory 0", Tell: func(img *bundle.Image, _ bundle.Image) { img.Layers = nil }},
+		{Name: "a reference of another digest", Says: "is of another manifest than", Tell: func(img *bundle.Image, other bundle.Image) {
 			img.Ref = "quay.io/a/good@" + other.Digest.String()
 		}},
-		{"a reference without a digest", "has no digest", func(img *bundle.Image, _ bundle.Image) { img.Ref = "quay.io/a/good:1" }},
-		{"a reference of the list's instance", "is of another manifest than", func(img *bundle.Image, _ bundle.Image) {
+		{Name: "a reference without a digest", Says: "has no digest", Tell: func(img *bundle.Image, _ bundle.Image) { img.Ref = "quay.io/a/good:1" }},
+		{Name: "a reference of the list's instance", Says: "is of another manifest than", Tell: func(img *bundle.Image, _ bundle.Image) {
 			img.Ref = "quay.io/a/good@" + img.Digest.String()
 		}},
-		{"a name by another image's digest", "is of another manifest than", func(img *bundle.Image, other bundle.Image) {
+		{Name: "a name by another image's digest", Says: "is of another manifest than", Tell: func(img *bundle.Image, other bundle.Image) {
 			img.Names = []string{"quay.io/a/good@" + other.Digest.String()}
 		}},
-		{"a name that another image has", "is on two images", func(img *bundle.Image, other bundle.Image) {
+		{Name: "a name that another image has", Says: "is on two images", Tell: func(img *bundle.Image, other bundle.Image) {
 			img.Names = []string{other.Ref[:len("quay.io/b/evil")] + ":1"}
 		}},
-		{"the same name twice", "stands twice", func(img *bundle.Image, _ bundle.Image) {
+		{Name: "the same name twice", Says: "stands twice", Tell: func(img *bundle.Image, _ bundle.Image) {
 			img.Names = []string{"quay.io/a/good:2", "quay.io/a/good:2"}
 		}},
-		{"a name of another image's signatures", "is that of what is attached to another image", func(img *bundle.Image, other bundle.Image) {
+		{Name: "a name of another image's signatures", Says: "is that of what is attached to another image", Tell: func(img *bundle.Image, other bundle.Image) {
 			img.Names = []string{"quay.io/b/evil:sha256-" + other.Digest.Encoded() + ".sig"}
+		}},
+		{Name: "the size of a layer that is kept", Says: "bytes, its blob", Kept: true, Tell: func(img *bundle.Image, _ bundle.Image) {
+			img.Layers[0].TrueSize = img.Layers[0].Size + 1 // no manifest proves it
 		}},
 	}
 }
@@ -67,16 +72,21 @@ func ForeignUnderList(img *bundle.Image, other bundle.Image) {
 // quay.io/b/evil, which has the tag 1 too.
 func NewLies(t testing.TB) *Source {
 	t.Helper()
+	return newLies(t, false)
+}
+
+func newLies(t testing.TB, kept bool) *Source {
+	t.Helper()
 	src := NewSource(t, bundle.Expanded)
-	src.Add(Image{Repository: "quay.io/a/good", Tags: []string{"v1"}, Index: true, Layers: [][]byte{Tar(t, File("a", "good"))}})
-	src.Add(Image{Repository: "quay.io/b/evil", Tags: []string{"1"}, Layers: [][]byte{Tar(t, File("a", "evil"))}})
+	src.Add(Image{Repository: "quay.io/a/good", Tags: []string{"v1"}, Index: true, Layers: [][]byte{Tar(t, File("a", "good"))}, Original: kept})
+	src.Add(Image{Repository: "quay.io/b/evil", Tags: []string{"1"}, Layers: [][]byte{Tar(t, File("a", "evil"))}, Original: kept})
 	return src
 }
 
 // Write writes a bundle to path that tells the lie.
 func (l *Lie) Write(t testing.TB, path string) {
 	t.Helper()
-	src := NewLies(t)
+	src := newLies(t, l.Kept)
 	src.Edit(func(inv *bundle.Inventory) {
 		i := slices.IndexFunc(inv.Images, func(img bundle.Image) bool { return img.Index != "" })
 		l.Tell(&inv.Images[i], inv.Images[1-i])
