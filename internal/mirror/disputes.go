@@ -74,7 +74,7 @@ func (r *run) undisputed(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close() //nolint:errcheck // read only
+	defer in.Close()
 	plain, err := compression.NewReader(ctx, in)
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ func TestHostsScript(t *testing.T) {
 	script, hosts, lines := filepath.Join(dir, "hosts.sh"), filepath.Join(dir, "hosts"), filepath.Join(dir, "lines")
 	write := func(path string, data []byte) {
 		t.Helper()
-		if err := os.WriteFile(path, data, 0o640); err != nil { //nolint:gosec // the mode is looked at
+		if err := os.WriteFile(path, data, 0o640); err != nil {
 			t.Fatal(err)
 		}
 	}
