@@ -47,7 +47,7 @@ configurations say. A store that is an image is proven by one hash: its digest i
 compared with the one recorded beside it when it was made of verified layers, and
 its records with what the manifests and configurations say; where the digest is
 another one, the layers are read to name what is damaged. With --repair BUNDLE a damaged store is made again from what
-of it is whole and the bundle, exchanged in one step, and sealed again.`,
+of it is whole and the bundle, with the images that it had, exchanged in one step, and sealed again.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := whatis.NoStore(args[0]); form.IsDir(args[0]) && err != nil {

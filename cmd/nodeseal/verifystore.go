@@ -83,7 +83,7 @@ func (o *verifyOptions) readFirst(ctx context.Context, a *app, path string) (wan
 		return wanted, nil, nil
 	}
 	if src, err = o.open(ctx, a, o.repair); err == nil {
-		if err = install.MadeOf(path, src); err == nil {
+		if err = src.Fit(path, wanted); err == nil {
 			return wanted, src, nil
 		}
 		src.Close()

@@ -49,6 +49,8 @@ type Source struct {
 
 	file *archive.File // of a bundle
 	src  store.Source  // the images that are wanted
+	// chosen is slot.Times.Chosen of src
+	chosen []byte
 
 	digest digest.Digest // of an image file
 }
@@ -120,7 +122,7 @@ func (s *Source) openBundle() (err error) {
 		}
 		return fmt.Errorf("importing %s: %d %s of %s %w:\n  %s", s.path, len(lacks), noun, where, ErrLacks, strings.Join(lacks, "\n  "))
 	}
-	if s.src, err = store.Part(s.src, want); err != nil {
+	if s.src, s.chosen, err = choose(s.src, want); err != nil {
 		return fmt.Errorf("importing %s: %w", s.path, err)
 	}
 	if len(s.src.Inventory().Images) == 0 {

@@ -11,7 +11,7 @@ import (
 )
 
 // Repair rebuilds the damaged store in the directory path from its undamaged layers, the
-// other slot and the source, the bundle that it was made of. It is sealed and mounted
+// other slot and the source, which Fit has left the images of the store. It is sealed and mounted
 // afterwards if it was before. It may be called again after it was interrupted or killed.
 // Errors are those of slot.Repair and base.Finder.
 func Repair(ctx context.Context, s *Source, path string, o Options) (*Result, error) {
@@ -29,7 +29,7 @@ func Repair(ctx context.Context, s *Source, path string, o Options) (*Result, er
 		return nil, err
 	}
 	defer w.Close()
-	opts := o.fillOptions(asImage, w.Stores())
+	opts := o.fillOptions(s, asImage, w.Stores())
 	sealed, err := form.State(ctx, path)
 	noMount := err == nil && !sealed.Mounted
 	var filled *slot.Filled
@@ -45,18 +45,6 @@ func Repair(ctx context.Context, s *Source, path string, o Options) (*Result, er
 	res := newResult(filled)
 	res.addBase(w)
 	return res, nil
-}
-
-// MadeOf returns a *slot.OtherBundleError if the store in the directory path was made of
-// another bundle than s, as Repair does.
-func MadeOf(path string, s *Source) error {
-	if s.src == nil {
-		return nil
-	}
-	if root, name, ok := slot.Find(path, slot.Options{}); ok {
-		return root.MadeOf(name, s.src)
-	}
-	return slot.StoreMadeOf(path, s.src)
 }
 
 // Verify proves the store at path again and, if it is a slot, remembers when.

@@ -89,9 +89,9 @@ func (o *Options) asImage(ctx context.Context, s *Source, t Target) (bool, error
 func (s *Source) failed(err error) error { return fmt.Errorf("%s: %w", s.path, err) }
 
 // fillOptions are those of a slot, which takes layers from stores too.
-func (o *Options) fillOptions(asImage bool, stores []string) slot.FillOptions {
+func (o *Options) fillOptions(s *Source, asImage bool, stores []string) slot.FillOptions {
 	return slot.FillOptions{
-		ImportOptions: o.importOptions(stores), Image: asImage, FromOtherSlot: o.FromOtherSlot, NoSeal: o.NoSeal, Now: o.Now,
+		ImportOptions: o.importOptions(stores), Image: asImage, FromOtherSlot: o.FromOtherSlot, NoSeal: o.NoSeal, Chosen: s.chosen, Now: o.Now,
 	}
 }
 
@@ -109,7 +109,7 @@ func fillSlot(ctx context.Context, s *Source, root *slot.Root, asImage bool, o O
 		return nil, err
 	}
 	defer w.Close()
-	filled, err := root.Fill(ctx, w.Source, o.fillOptions(asImage, w.Stores()))
+	filled, err := root.Fill(ctx, w.Source, o.fillOptions(s, asImage, w.Stores()))
 	if err != nil {
 		return nil, s.failed(w.Blame(err))
 	}
@@ -120,7 +120,7 @@ func fillSlot(ctx context.Context, s *Source, root *slot.Root, asImage bool, o O
 
 // copyImage fills the free slot with an image that was made elsewhere.
 func copyImage(ctx context.Context, s *Source, t Target, o Options) (*Result, error) {
-	opts := o.fillOptions(true, nil)
+	opts := o.fillOptions(s, true, nil)
 	opts.Signed = s.opts.Keys != nil
 	filled, err := t.Root.Install(ctx, s.path, s.digest, opts)
 	if err != nil {

@@ -23,5 +23,5 @@
 //	                  it is sure that nothing needs it; so retire-NAME.erofs
 //	  kept-NAME-ID    an old store that running containers still read
 //	  *.gone          one that is being removed
-//	ROOT/state.json   when slots were filled and verified; only times
+//	ROOT/state.json   when slots were filled and verified, and with which images of a bundle
 package slot

@@ -35,6 +35,8 @@ type FillOptions struct {
 	Signed bool
 	// NoSeal leaves the store unsealed and unmounted.
 	NoSeal bool
+	// Chosen is Times.Chosen of the source.
+	Chosen []byte
 	// Now is the time that is remembered for the slot.
 	Now time.Time
 
@@ -124,7 +126,7 @@ func (r *Root) fill(ctx context.Context, src store.Source, n Name, opts FillOpti
 	}
 	out.Slot = n
 	id := digest.FromBytes(src.RawInventory())
-	if err := r.writeTimes(n, Times{ID: id, Filled: opts.Now.UTC(), Boot: opts.boot}); err != nil {
+	if err := r.writeTimes(n, Times{ID: id, Filled: opts.Now.UTC(), Boot: opts.boot, Chosen: opts.Chosen}); err != nil {
 		return nil, err
 	}
 	return out, opts.Progress.During("finish", func() error { return r.finish(ctx, r.places(n), opts, out) })

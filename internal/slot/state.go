@@ -18,7 +18,7 @@ import (
 // itself, which has no clock.
 type Times struct {
 	// ID is the digest of the inventory that the times are about: those of
-	// another content do not count.
+	// another content do not count, but if Damage was found.
 	ID     digest.Digest `json:"id"`
 	Filled time.Time     `json:"filled"`
 	// Boot is the start of the machine (BootID) in which it was filled.
@@ -27,6 +27,10 @@ type Times struct {
 	// many places were damaged then.
 	Verified time.Time `json:"verified,omitzero"`
 	Damage   int       `json:"damage,omitempty"`
+	// Chosen says which images of its bundle the slot was filled with, empty if with all: bit
+	// i%8 of byte i/8 is that of image i of the bundle's inventory. It tells a repair where to
+	// look, and the ID proves it.
+	Chosen []byte `json:"chosen,omitempty"`
 }
 
 // maxState bounds the state file, in bytes.
@@ -53,25 +57,38 @@ func (r *Root) readState() (map[Name]Times, error) {
 // nothing is.
 func (r *Root) Times(s *Slot) (Times, error) {
 	state, err := r.readState()
-	if err != nil || state[s.Name].ID != s.ID || s.ID == "" {
+	times := state[s.Name]
+	// The damage may be in the inventory.
+	if err != nil || s.ID == "" || times.ID != s.ID && times.Damage == 0 {
 		return Times{}, err
 	}
-	return state[s.Name], nil
+	return times, nil
+}
+
+// Chosen returns Times.Chosen of slot n, also if the slot cannot be read.
+func (r *Root) Chosen(n Name) ([]byte, error) {
+	state, err := r.readState()
+	return state[n].Chosen, err
 }
 
 // Verified remembers that what s holds was verified, and how many places were
-// damaged.
+// damaged. Of a damaged slot the inventory is not believed: what the slot was filled with
+// stays known.
 func (r *Root) Verified(s *Slot, now time.Time, damage int) error {
 	unlock, err := r.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	times, err := r.Times(s)
+	state, err := r.readState()
 	if err != nil {
 		return err
 	}
-	times.ID, times.Verified, times.Damage = s.ID, now.UTC(), damage
+	times := state[s.Name]
+	if times.ID != s.ID && (damage == 0 || times.ID == "") {
+		times = Times{ID: s.ID}
+	}
+	times.Verified, times.Damage = now.UTC(), damage
 	return r.writeTimes(s.Name, times)
 }
 

@@ -10,10 +10,17 @@ import (
 
 // Part returns src with only the images that want chooses, as if its inventory
 // held no others: the store that is made of it is the store of that smaller
-// bundle, for everyone who reads it later. src must stay open.
+// bundle, for everyone who reads it later. want is called once for each image, in the
+// order of the inventory. src must stay open.
 func Part(src Source, want func(*bundle.Image) bool) (Source, error) {
 	inv := *src.Inventory()
-	inv.Images = slices.DeleteFunc(slices.Clone(inv.Images), func(img bundle.Image) bool { return !want(&img) })
+	images := make([]bundle.Image, 0, len(inv.Images))
+	for i := range inv.Images {
+		if want(&inv.Images[i]) {
+			images = append(images, inv.Images[i])
+		}
+	}
+	inv.Images = images
 	needed := make(map[digest.Digest]bool)
 	for i := range inv.Images {
 		for _, d := range inv.ImageBlobs(&inv.Images[i]) {
