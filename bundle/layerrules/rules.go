@@ -39,13 +39,14 @@ func Reasons() []error {
 }
 
 // Version counts the changes of what the rules refuse and of what Kept says.
-const Version = 3
+const Version = 4
 
 // Bounds of one layer.
 const (
-	// MaxMembers is how many members a layer may have. A Checker needs 40 to 70
-	// bytes of memory for each.
-	MaxMembers = 2 << 20
+	// MaxMembers is how many members a layer may have, and how many files and
+	// directories, those that only names imply among them. A Checker needs 40 to 70
+	// bytes of memory for each: an import of so many stays below 256 MiB.
+	MaxMembers = 3 << 19
 	// MaxKept bounds what a Checker keeps of names of directories and targets of
 	// symbolic links, in bytes.
 	MaxKept = 64 << 20
@@ -161,7 +162,7 @@ func (c *Checker) Kept() (kept bool, why string) { return c.lost == "", c.lost }
 func (c *Checker) add(m *Member) (File, error) {
 	c.init()
 	if c.members++; c.members > MaxMembers {
-		return 0, fmt.Errorf("%w: %d members", ErrTooMany, MaxMembers)
+		return 0, fmt.Errorf("%w: at least %d members, at most %d are allowed", ErrTooMany, c.members, MaxMembers)
 	}
 	if c.uids.add(m.UID) || c.gids.add(m.GID) {
 		return 0, fmt.Errorf("%w: %d", ErrOwners, MaxOwners)

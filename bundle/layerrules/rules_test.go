@@ -140,8 +140,9 @@ func TestTooMany(t *testing.T) {
 		t.Errorf("%d files: %v", len(c.kinds), err)
 	}
 	c = &Checker{members: MaxMembers}
-	if _, err := c.Add(file("a")); !errors.Is(err, ErrTooMany) {
-		t.Error(err)
+	_, err = c.Add(file("a"))
+	if want := fmt.Sprintf("at least %d members, at most %d are allowed", MaxMembers+1, MaxMembers); !errors.Is(err, ErrTooMany) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

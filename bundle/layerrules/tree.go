@@ -96,7 +96,7 @@ func (t *tree) first(name string) bool {
 // keep accounts for n bytes of names.
 func (t *tree) keep(n int) error {
 	if t.kept += n; t.kept > MaxKept {
-		return ErrTooMany
+		return fmt.Errorf("%w: names of directories and targets of links of more than %d bytes", ErrTooMany, MaxKept)
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (t *tree) mkdirAll(name string) (File, error) {
 // mkdir makes a directory that only names imply.
 func (t *tree) mkdir(above File, name string) (File, error) {
 	if len(t.kinds) > MaxMembers {
-		return 0, fmt.Errorf("%w: %d files and directories", ErrTooMany, MaxMembers)
+		return 0, fmt.Errorf("%w: more than %d files and directories", ErrTooMany, MaxMembers)
 	}
 	if err := t.keep(len(name)); err != nil {
 		return 0, err

@@ -42,7 +42,7 @@ func (im *Implied) Add(name string, dir bool) (n int64, err error) {
 		n++
 	}
 	if im.all += 1 + n; im.all > layerrules.MaxMembers {
-		return n, &layerrules.Error{Name: name, Err: fmt.Errorf("%w: %d files and directories", layerrules.ErrTooMany, layerrules.MaxMembers)}
+		return n, &layerrules.Error{Name: name, Err: fmt.Errorf("%w: at least %d files and directories, at most %d are allowed", layerrules.ErrTooMany, im.all, layerrules.MaxMembers)}
 	}
 	return n, nil
 }
