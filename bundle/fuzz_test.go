@@ -76,3 +76,30 @@ func FuzzDescribeAttachment(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDescribeArtifact: what is described as an artifact is one, and every digest of it is one.
+func FuzzDescribeArtifact(f *testing.F) {
+	sum := digest.FromString("x").String()
+	head := `{"schemaVersion":2,"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json","digest":"` + sum + `","size":1},"layers":[`
+	f.Add([]byte(head + `{"mediaType":"x","digest":"` + sum + `","size":1}]}`))
+	f.Add([]byte(head + `{"digest":"sha256:","size":-1}]}`))
+	f.Add([]byte(`{"schemaVersion":2,"config":{"mediaType":"x","digest":"` + sum + `","size":9223372036854775807},"Layers":null}`))
+	f.Add(memtest.Repeat(1<<20, head, `{},`, `{}]}`))
+	f.Add(memtest.Repeat(1<<20, head, `{"urls":[""]},`, `{}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var img bundle.Image
+		var err error
+		memtest.Hold(t, 16*int64(len(data))+16<<20, func() { img, err = bundle.DescribeArtifact(data, v1.MediaTypeImageManifest) })
+		if err != nil {
+			return
+		}
+		if !img.Artifact || !bundle.IsArtifact(data, v1.MediaTypeImageManifest) {
+			t.Errorf("%q is described as an artifact", data)
+		}
+		for _, l := range img.Layers {
+			if bundle.CheckDigest(l.Digest) != nil || l.Size < 0 {
+				t.Errorf("layer %+v", l)
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package nodeconfig
 
 import (
+	"errors"
 	"os"
 	"reflect"
 	"testing"
@@ -67,5 +68,27 @@ func FuzzStorageConf(f *testing.F) {
 		if err != nil || string(again) != string(out) {
 			t.Fatalf("%q became %q: %v", out, again, err)
 		}
+	})
+}
+
+// FuzzReadStorage: a file that is refused changes nothing of what earlier files said.
+func FuzzReadStorage(f *testing.F) {
+	f.Add([]byte("[storage]\ndriver = \"overlay\"\ngraphroot = \"/g\"\n[storage.options]\nadditionalimagestores = [\"/a\", {append = true}]\n"))
+	f.Add([]byte("[storage]\ngraphroot = 1\n"))
+	f.Add([]byte("storage = 1\n"))
+	f.Add([]byte("[storage.options]\nadditionalimagestores = [[], {append = 1}, 2]\n"))
+	f.Add(memtest.Repeat(256<<10, "[storage.options]\nadditionalimagestores = [", "{},", "{}]\n"))
+	f.Add(memtest.Repeat(256<<10, "a", ".a", " = 1\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		memtest.Hold(t, 128*int64(len(text))+32<<20, func() {
+			if _, err := ReadStorage(text); err != nil && !errors.Is(err, ErrStorageConf) {
+				t.Errorf("%q: %v", text, err)
+			}
+			before := Storage{Driver: "overlay", GraphRoot: "/g", Stores: []string{"/s"}}
+			after := before
+			if _, err := after.Apply(text); err != nil && !reflect.DeepEqual(before, after) {
+				t.Errorf("%q is refused and changes %+v to %+v", text, before, after)
+			}
+		})
 	})
 }

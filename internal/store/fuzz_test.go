@@ -37,3 +37,27 @@ func FuzzOpen(f *testing.F) {
 		})
 	})
 }
+
+// FuzzReadPrimary: the records of a node's own storage, which podman and CRI-O write.
+func FuzzReadPrimary(f *testing.F) {
+	layers := []byte(`[{"id":"x","diff-digest":"sha256:x","uidset":[0]}]`)
+	containers := []byte(`[{"id":"c","names":["n"],"image":"x","layer":"x","metadata":"{}"}]`)
+	f.Add(layers, containers)
+	f.Add([]byte("{}"), []byte("null"))
+	f.Add([]byte(`[{"id":1}]`), []byte(`[`))
+	f.Add(layers, memtest.Repeat(1<<20, `[`, `{},`, `{}]`))
+	f.Add(layers, memtest.Repeat(1<<20, `[{"big-data-sizes":{`, `"":1,`, `"":1}}]`))
+	f.Add(memtest.Repeat(1<<20, `[{"flags":{`, `"":[],`, `"":1}}]`), containers)
+	f.Fuzz(func(t *testing.T, layers, containers []byte) {
+		fsys := fstest.MapFS{
+			"overlay-layers/layers.json": {Data: layers}, "overlay-layers/volatile-layers.json": {Data: layers},
+			"overlay-containers/containers.json": {Data: containers}, "overlay-containers/volatile-containers.json": {Data: containers},
+		}
+		memtest.Hold(t, 32*int64(len(layers)+len(containers))+32<<20, func() {
+			p, err := store.ReadPrimary(fsys)
+			if err == nil && len(p.Layers)%2+len(p.Containers)%2 != 0 {
+				t.Errorf("%d layers, %d containers", len(p.Layers), len(p.Containers))
+			}
+		})
+	})
+}

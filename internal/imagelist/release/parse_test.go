@@ -120,3 +120,19 @@ func FuzzParseReferences(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseMetadata(f *testing.F) {
+	f.Add([]byte(`{"kind":"cincinnati-metadata-v0","version":"4.12.0","previous":["4.11.9"],"metadata":{"url":"https://example.com"}}`))
+	f.Add([]byte(`{"kind":"cincinnati-metadata-v0","version":1}`))
+	f.Add([]byte(`{"kind":"x","version":"4.12.0","previous":null}`))
+	f.Add(memtest.Repeat(1<<20, `{"kind":"cincinnati-metadata-v0","version":"4.12.0","previous":[`, `"",`, `""]}`))
+	f.Add(memtest.Repeat(1<<20, `{"kind":"cincinnati-metadata-v0","version":"4.12.0","x":`, `[`, ``))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		memtest.Hold(t, 16*int64(len(data))+16<<20, func() {
+			m, err := ParseMetadata(bytes.NewReader(data))
+			if err == nil && m.Version == "" || err != nil && !errors.Is(err, ErrMetadata) {
+				t.Errorf("%q: %+v, %v", data, m, err)
+			}
+		})
+	})
+}
