@@ -75,7 +75,7 @@ func (v *layerCheck) entry(ctx context.Context, dir string, fd int, at place) er
 	if dir != "." {
 		name = dir + "/" + at.name
 	}
-	w := v.differ[key]
+	w := v.differ[key].wanted
 	switch {
 	case state == 0:
 		v.finding(name, "it does not belong to the layer")

@@ -107,10 +107,11 @@ type layerCheck struct {
 	places hashtable.Table
 	// differ is what is wanted of those files that are not that, by key; linked are those
 	// among them that have several names, by inode. proven are the inodes that have several
-	// names and are what the tar wants.
-	differ map[uint64]*wanted
-	linked map[uint64]*wanted
-	proven hashtable.Table
+	// names and are what the tar wants. waiting is about what differ holds, in bytes.
+	differ  map[uint64]waiting
+	linked  map[uint64]*wanted
+	waiting int64
+	proven  hashtable.Table
 
 	found []Finding
 	more  int // findings besides

@@ -157,3 +157,19 @@ func TestLayerMemory(t *testing.T) {
 		}
 	})
 }
+
+// TestManyLaterEntries has very many directories whose entries come after those of their files.
+func TestManyLaterEntries(t *testing.T) {
+	const dirs = 33_000
+	members := make([]Entry, 0, 2*dirs)
+	for i := range dirs {
+		members = append(members, File(fmt.Sprintf("a/%d/f", i), ""))
+	}
+	for i := range dirs {
+		members = append(members, Dir(fmt.Sprintf("a/%d/", i)).Perm(0o700).Owner(1, 2))
+	}
+	_, again := unpacked(t, Tar(t, members...))
+	if found := again(); len(found) > 0 {
+		t.Errorf("%d findings: %v", len(found), found[0])
+	}
+}

@@ -80,7 +80,7 @@ func checkLost(ctx context.Context, diff *os.File, tarSplit io.ReadSeeker, want 
 func newLayerCheck(ctx context.Context, diff *os.File) *layerCheck {
 	v := &layerCheck{
 		root: newRoot(diff), work: layerrules.Begin(ctx), seed: maphash.MakeSeed(),
-		differ: make(map[uint64]*wanted), linked: make(map[uint64]*wanted), result: new(extract.Result),
+		differ: make(map[uint64]waiting), linked: make(map[uint64]*wanted), result: new(extract.Result),
 		uids: make(map[uint32]struct{}), gids: make(map[uint32]struct{}),
 	}
 	v.hash.SetSeed(v.seed)

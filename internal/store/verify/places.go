@@ -20,9 +20,18 @@ const (
 	differs  // see layerCheck.differ
 )
 
-// maxDiffer bounds the files of a layer that are looked at again at the end, because they
-// are not what their own entry wants: a later one may change that.
-const maxDiffer = 1 << 15
+// maxDiffer bounds what is held of the files of a layer that are looked at again at the
+// end, because they are not what their own entry wants, in bytes: some 100,000 files. A
+// later entry may change what is wanted, as that of a directory does which the names of its
+// files implied. What comes when so many differ is judged at once.
+const maxDiffer = 64 << 20
+
+// waiting is what is wanted of a file that is looked at again at the end. bytes is about
+// what is held of it.
+type waiting struct {
+	*wanted
+	bytes int64
+}
 
 // maxFindings bounds what is told of one layer, and of a store.
 const maxFindings = 10_000
@@ -43,7 +52,7 @@ func (v *layerCheck) inode(ino uint64) uint64 { return maphash.Comparable(v.seed
 
 // held is about what is held of the layer, in bytes.
 func (v *layerCheck) held() int64 {
-	return int64(v.places.Len()+v.proven.Len())*hashtable.Memory + int64(len(v.differ))*wantedMemory
+	return int64(v.places.Len()+v.proven.Len())*hashtable.Memory + v.waiting
 }
 
 // settle compares the file of the last header, whose content was read since.
@@ -60,6 +69,7 @@ func (v *layerCheck) settle() error {
 // that. linked says that further names of the file may follow.
 func (v *layerCheck) judge(w *wanted, key uint64, linked bool) error {
 	w.opaque = v.places.Get(key)&isOpaque != 0
+	v.waiting -= v.differ[key].bytes
 	delete(v.differ, key)
 	if linked {
 		delete(v.linked, w.is.ino)
@@ -82,7 +92,7 @@ func (v *layerCheck) judge(w *wanted, key uint64, linked bool) error {
 		return err
 	}
 	if v.differing {
-		if len(v.differ) < maxDiffer {
+		if v.waiting < maxDiffer {
 			v.wait(key, w)
 			if linked {
 				v.linked[w.is.ino] = w
@@ -110,8 +120,12 @@ func (v *layerCheck) judge(w *wanted, key uint64, linked bool) error {
 	return nil
 }
 
-// wait has a place compared at the end, when nothing of the tar changes it any more.
+// wait has a place compared at the end, when nothing of the tar changes it any more. Its
+// extended attributes are read again then.
 func (v *layerCheck) wait(key uint64, w *wanted) {
 	v.places.Set(key, v.places.Get(key)&isOpaque|isThere|differs)
-	v.differ[key] = w
+	w.has, w.hasRead = nil, false
+	held := waiting{w, w.memory()}
+	v.waiting += held.bytes - v.differ[key].bytes
+	v.differ[key] = held
 }

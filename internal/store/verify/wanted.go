@@ -23,8 +23,12 @@ const (
 	aclDefault     = "system.posix_acl_default"
 )
 
-// wantedMemory is about what is held of a file that differs from what the tar says, in bytes.
-const wantedMemory = 480
+// wantedMemory is about what a wanted takes beside its texts, and xattrMemory what an
+// extended attribute takes beside its own, in bytes.
+const (
+	wantedMemory = 480
+	xattrMemory  = 128
+)
 
 // wanted is what the tar says that a file must be.
 type wanted struct {
@@ -51,6 +55,15 @@ type wanted struct {
 	// xattrs that it has, once they were read.
 	has     map[string]string
 	hasRead bool
+}
+
+// memory is about what is held of w, in bytes.
+func (w *wanted) memory() int64 {
+	n := wantedMemory + len(w.path) + len(w.link)
+	for k, x := range w.xattrs {
+		n += xattrMemory + len(k) + len(x)
+	}
+	return int64(n)
 }
 
 // looks is what is compared of a file's attributes.
@@ -208,7 +221,7 @@ func (v *layerCheck) opaque(name string) error {
 	if s := v.places.Get(key); s != 0 {
 		v.places.Set(key, s|isOpaque)
 	}
-	if w := v.differ[key]; w != nil {
+	if w := v.differ[key].wanted; w != nil {
 		w.opaque = true
 	}
 	return nil
