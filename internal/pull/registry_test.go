@@ -303,16 +303,18 @@ func breakAfter(n int, end func(*http.Request)) fault {
 func abort(*http.Request) { panic(http.ErrAbortHandler) }
 
 // untilGone waits until the client gives up. For one that has the registry's stallClock
-// the time is over as soon as it has read what was sent.
+// the time is over as soon as it has read what was sent. Then the client is given the time
+// to go: its next request has a timer, too, which must not be over.
 func untilGone(r *http.Request) {
 	for stalls := stallsOf(r); ; {
-		if stalls.read.Load() >= stalls.sent.Load() {
-			stalls.expire()
+		wait := time.Millisecond
+		if stalls.read.Load() >= stalls.sent.Load() && stalls.expire() {
+			wait = 5 * time.Second
 		}
 		select {
 		case <-r.Context().Done():
 			return
-		case <-time.After(time.Millisecond):
+		case <-time.After(wait):
 		}
 	}
 }

@@ -31,8 +31,8 @@ func (c *stallClock) afterFunc(_ time.Duration, f func()) pull.Timer {
 // came notes that n bytes were read.
 func (c *stallClock) came(n int) { c.read.Add(int64(n)) }
 
-// expire lets the time of all timers be over that run.
-func (c *stallClock) expire() {
+// expire lets the time of all timers be over that run, and reports whether any did.
+func (c *stallClock) expire() bool {
 	c.mu.Lock()
 	var over []func()
 	for t := range c.armed {
@@ -43,6 +43,7 @@ func (c *stallClock) expire() {
 	for _, f := range over {
 		f()
 	}
+	return len(over) > 0
 }
 
 func (t *stallTimer) set(armed bool) (was bool) {
