@@ -135,7 +135,7 @@ func (o *configNodeOptions) unitSettings(ctx context.Context, a *app) (s machine
 	}
 	if o.noRegistries {
 		if s.Unreached = machine.RegistryHosts(repositories); len(s.Unreached) == 0 {
-			return s, nil, usageError{errors.New("--no-registries: --bundle, which names the registries, is missing")}
+			return s, nil, usageError{errors.New("--no-registries: no --bundle names a registry whose host would be looked up")}
 		}
 	}
 	switch {

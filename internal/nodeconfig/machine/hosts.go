@@ -35,7 +35,7 @@ func RegistryHosts(repositories []string) []string {
 			continue // an address
 		}
 		host, _, _ = strings.Cut(host, ":")
-		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" && !strings.Contains(host+".", ".svc.") {
+		if _, err := netip.ParseAddr(host); err != nil && !strings.EqualFold(host, "localhost") && !strings.Contains(host+".", ".svc.") {
 			hosts = append(hosts, host)
 		}
 	}

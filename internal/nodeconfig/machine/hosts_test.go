@@ -11,7 +11,7 @@ import (
 
 func TestRegistryHosts(t *testing.T) {
 	t.Parallel()
-	got := RegistryHosts([]string{"quay.io/a", "registry.example:5000/b", "quay.io/c", "192.0.2.1/d", "[2001:db8::1]:5000/e", "localhost:5000/f", "image-registry.openshift-image-registry.svc:5000/g"})
+	got := RegistryHosts([]string{"quay.io/a", "registry.example:5000/b", "quay.io/c", "192.0.2.1/d", "[2001:db8::1]:5000/e", "localhost:5000/f", "LOCALHOST/f", "image-registry.openshift-image-registry.svc:5000/g"})
 	if want := []string{"quay.io", "registry.example"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -45,9 +45,13 @@ func TestHostsScript(t *testing.T) {
 			t.Errorf("after %s there are %q, %v", verb, entries, err)
 		}
 	}
-	const own = "127.0.0.1 localhost\n172.30.0.5 image-registry.openshift-image-registry.svc # openshift-generated-node-resolver\n"
+	const own = "127.0.0.1 localhost\n\x00\n# B\xfcro\n10.0.0.1 admin # nodeseal\n172.30.0.5 image-registry.openshift-image-registry.svc # openshift-generated-node-resolver\n"
 	write(script, hostsScript)
 	write(hosts, []byte(own))
+	mounted := hosts + "-of-a-pod" // as the node-resolver has it
+	if err := os.Link(hosts, mounted); err != nil {
+		t.Fatal(err)
+	}
 	write(lines, hostsLines([]string{"quay.io"}))
 	run("add", own+"255.255.255.255 quay.io # nodeseal\n")
 	run("add", own+"255.255.255.255 quay.io # nodeseal\n")
@@ -55,6 +59,13 @@ func TestHostsScript(t *testing.T) {
 	run("add", own+"255.255.255.255 registry.example # nodeseal\n")
 	run("remove", own)
 	run("remove", own)
+	write(hosts+".nodeseal", []byte(own)) // power was cut
+	write(hosts, []byte("127.0"))
+	run("add", own+"255.255.255.255 registry.example # nodeseal\n")
+	run("remove", own)
+	if data, err := os.ReadFile(mounted); err != nil || string(data) != own {
+		t.Errorf("the file that is mounted elsewhere has %q, %v", data, err)
+	}
 	write(hosts, nil)
 	run("remove", "")
 	if strings.Contains(unreachable, "127.") {

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
@@ -66,6 +67,12 @@ func NodeDisruptionPolicy(v Version, s machine.Settings) ([]byte, error) {
 		{Path: machine.KeyFile, Actions: []action{{Type: "None"}}},
 		{Path: machine.InstallFile, Actions: []action{{Type: "None"}}},
 	}}
+	// What only some settings have may be added later, which must not reboot either.
+	for _, name := range []string{machine.HostsUnit, machine.InstallUnit} {
+		if !slices.ContainsFunc(units, func(u machine.Unit) bool { return u.Name == name }) {
+			units = append(units, machine.Unit{Name: name, Enabled: true})
+		}
+	}
 	for _, u := range units {
 		if !strings.HasPrefix(u.Name, "nodeseal-") && !u.Enabled {
 			continue // the operator's, or the stick's mount
