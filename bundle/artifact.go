@@ -91,9 +91,9 @@ func DescribeArtifact(data []byte, mediaType string) (Image, error) {
 // takes as a name. One name that it does not take makes it refuse the whole store.
 var artifactName = regexp.MustCompile(`^[A-Za-z0-9]+(?:(?:[-._:@+/]|--)[A-Za-z0-9]+)*$`)
 
-// ReadableArtifact reports whether CRI-O finds an artifact of a store under name: a name with
-// two of "_", "." or three of "-" in a row, or with one of them at an end of its parts, is none
-// that its library takes.
+// ReadableArtifact reports whether CRI-O finds an artifact of a store under name. Its library
+// refuses a name with two of "_" or "." in a row, with three of "-", or with one of them at the
+// start or end of a part.
 func ReadableArtifact(name string) bool { return artifactName.MatchString(name) }
 
 // UnreadableNames returns those names of an artifact under which no node finds it in a store

@@ -258,12 +258,16 @@ func (n *node) kill(signal syscall.Signal) {
 		return
 	}
 	// nsenter has become env, and env has become CRI-O.
-	pid := n.crio.Process.Pid
-	_ = n.crio.Process.Signal(signal)
-	for deadline := time.Now().Add(20 * time.Second); syscall.Kill(pid, 0) == nil && time.Now().Before(deadline); {
+	end(n.crio.Process, signal)
+	n.crio = nil
+}
+
+// end sends a process a signal and waits until it is gone.
+func end(p *os.Process, signal syscall.Signal) {
+	_ = p.Signal(signal)
+	for deadline := time.Now().Add(20 * time.Second); syscall.Kill(p.Pid, 0) == nil && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
-	n.crio = nil
 }
 
 // powerCut kills everything that runs on the node at once, and empties what is

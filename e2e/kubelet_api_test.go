@@ -11,8 +11,8 @@ import (
 	"github.com/nodeseal/nodeseal/e2e/apiserver"
 )
 
-// pullSecret is a secret of imagePullSecrets for the registry of the images; serve asks
-// nobody for a password.
+// pullSecret is a secret of imagePullSecrets for the registry of the images. serve
+// asks for no password.
 const pullSecret = `apiVersion: v1
 kind: Secret
 metadata: {name: pull, namespace: default}
@@ -70,7 +70,7 @@ spec:
 		return found && pod.Status.Phase == "Succeeded"
 	})
 
-	// A verification of all asks the registry, which nobody answers without serve.
+	// AlwaysVerify makes kubelet ask the registry again: only serve can answer.
 	k.stopKubelet(syscall.SIGTERM)
 	k.startKubelet(credentials("AlwaysVerify"))
 	start("verified", c.images.app, "IfNotPresent", secret)

@@ -221,11 +221,7 @@ func (k *kubeNode) stopKubelet(signal syscall.Signal) {
 	if k.kubelet == nil {
 		return
 	}
-	pid := k.kubelet.Process.Pid
-	_ = k.kubelet.Process.Signal(signal)
-	for deadline := time.Now().Add(20 * time.Second); syscall.Kill(pid, 0) == nil && time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond)
-	}
+	end(k.kubelet.Process, signal)
 	k.kubelet = nil
 }
 

@@ -192,7 +192,7 @@ func hint(err error) string {
 	case errors.As(err, &badBase):
 		return "nodeseal verify " + visible.ShellWord(badBase.Path) + " names all that is damaged there; repair it, name another base with --base, or take a bundle that was made without --since"
 	case errors.As(err, &refused):
-		return "no node could unpack it: rebuild the image without this member, or bundle the others with --keep-going"
+		return "no node could unpack it: rebuild the image without what the message names, or bundle the others with --keep-going"
 	case install.RefusedByRules(err):
 		return "nodeseal verify BUNDLE names every layer that nodes refuse; nodeseal import BUNDLE --images LIST takes the images that are listed"
 	case errors.As(err, &slotImage):
@@ -282,7 +282,7 @@ func hint(err error) string {
 	case errors.Is(err, mirror.ErrNoSpace):
 		return "nothing was moved: make room, or name other places with --work and -o"
 	case is(err, syscall.ENOSPC, syscall.EDQUOT):
-		return "make room and run the same command again: it goes on where it was"
+		return "make room and run the same command again"
 	case errors.Is(err, fs.ErrPermission):
 		return "run it as root"
 	case errors.Is(err, fs.ErrNotExist):

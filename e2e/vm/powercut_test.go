@@ -15,7 +15,7 @@ import (
 type place struct {
 	fsType, form string
 	disk         string
-	holds        map[string]int // releases by slot, 0 is none
+	holds        map[string]int // releases by slot; 0: the slot is empty
 	root         string         // in this boot
 }
 

@@ -32,7 +32,7 @@ func slowPulls(s *Snapshot) []Finding {
 			Rule: "pull-waits-for-dns", Severity: Note, Object: "MachineConfigPool " + c.Role,
 			What: "Containers with imagePullPolicy Always are answered by `nodeseal serve`, and the nodes have no " + machine.HostsUnit + ".",
 			Why:  "CRI-O of " + name + " looks up the registry of the image before each pull: with a name server that does not answer, every start waits ten seconds.",
-			Mend: "On nodes that never reach a registry, `nodeseal config machineconfig --bundle FILE --no-registries`; or imagePullPolicy IfNotPresent.",
+			Mend: "If the nodes never reach a registry, apply what `nodeseal config machineconfig --bundle FILE --no-registries` prints. Otherwise set imagePullPolicy to IfNotPresent.",
 		})
 	}
 	return out

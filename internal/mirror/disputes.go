@@ -37,7 +37,7 @@ func newDisputes(images []bundle.Image) *disputes {
 
 func (d *disputes) is(layer digest.Digest) bool { return d.digests[layer] }
 
-// job is the one of a layer and its diff ID, nil if there is none yet.
+// job returns the job of a layer with its diff ID, nil if it has no job yet.
 func (d *disputes) job(l bundle.Layer) *job {
 	for _, j := range d.jobs {
 		if j.layer.Digest == l.Digest && j.layer.DiffID == l.DiffID {
@@ -49,7 +49,7 @@ func (d *disputes) job(l bundle.Layer) *job {
 
 func (d *disputes) add(j *job) { d.jobs = append(d.jobs, j) }
 
-// group is all of them as one job, nil if there are none.
+// group returns all jobs as one, nil if no layer is disputed.
 func (d *disputes) group() *job {
 	if len(d.jobs) == 0 {
 		return nil

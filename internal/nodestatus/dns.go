@@ -20,8 +20,12 @@ import (
 // Lookup finds the addresses of a host, as the node does.
 type Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
-// answerTime is how long a name server may take. CRI-O waits ten seconds.
-const answerTime = time.Second
+const (
+	// answerTime is how long a name server may take. CRI-O waits ten seconds.
+	answerTime = time.Second
+	// maxHosts bounds how many registries are looked up.
+	maxHosts = 32
+)
 
 // names looks up the registries of the slots, as CRI-O up to 1.34 does before each pull, on
 // a node that sends pulls to nodeseal serve.
@@ -42,6 +46,7 @@ func (c *collector) names(ctx context.Context) {
 		}
 	}
 	hosts := machine.RegistryHosts(repositories)
+	hosts = hosts[:min(maxHosts, len(hosts))]
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	var silent, unverified []string

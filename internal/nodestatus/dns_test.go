@@ -2,11 +2,13 @@ package nodestatus
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nodeseal/nodeseal/internal/slot"
@@ -59,5 +61,28 @@ func TestNames(t *testing.T) {
 		if test.conf == conf && asked != 1 {
 			t.Errorf("%s: looked up %d times, want once", test.name, asked)
 		}
+	}
+}
+
+// TestManyNames: a slot may name very many registries, of which some are looked up.
+func TestManyNames(t *testing.T) {
+	t.Parallel()
+	conf := filepath.Join(t.TempDir(), "registries.conf")
+	if err := os.WriteFile(conf, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int64
+	c := &collector{out: &Status{}, opts: Options{
+		Path:   func(string) string { return conf },
+		Lookup: func(context.Context, string) ([]netip.Addr, error) { asked.Add(1); return nil, nil },
+	}}
+	s := new(store.Store)
+	for i := range 10 * maxHosts {
+		s.References = append(s.References, store.Reference{Name: fmt.Sprintf("r%d.example/a/b:v1", i)})
+	}
+	c.slots = []*slot.Slot{{Store: s}}
+	c.names(t.Context())
+	if asked.Load() != maxHosts {
+		t.Errorf("%d registries are looked up, want %d", asked.Load(), maxHosts)
 	}
 }

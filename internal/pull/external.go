@@ -28,8 +28,8 @@ var ErrAddress = errors.New("this address is not asked")
 
 // External opens blob d, which is size bytes long, at offset, from the first of the addresses
 // that answers: what the manifest of ref says of a layer that its registry need not have (urls).
-// At most eight are asked, by http and https only and without credentials, and so is where they
-// send, five times at most and never from https to http. An address of this machine or of its
+// At most eight are asked, by http and https only and without credentials. Redirects are followed
+// in the same way, five times at most and never from https to http. An address of this machine or of its
 // link is not asked (ErrAddress) unless a registry of ref is there, and one of a private network,
 // written as a number, unless a registry of ref is there or registries.conf names it.
 // The reader ends early if the connection breaks: the caller calls External again. It does not hash.
@@ -73,7 +73,7 @@ func shown(address string) string {
 func (c *Client) external(ctx context.Context, eps []mirrors.Endpoint, address string, size, offset int64) (_ io.ReadCloser, err error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("%w: it is none", ErrAddress)
+		return nil, fmt.Errorf("%w: it is not a URL", ErrAddress)
 	}
 	h := c.host(u.Host)
 	if err := h.acquire(ctx); err != nil {

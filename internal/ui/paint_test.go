@@ -90,3 +90,16 @@ func TestStep(t *testing.T) {
 		t.Errorf("%q", out.String())
 	}
 }
+
+// TestStopped: a phase that was stopped says how far it came, if it says anything of it.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	err := plainDrawer{w: &b}.close([]view{
+		{name: "records", unit: progress.Step, permille: -1},
+		{name: "import", unit: progress.Count, permille: 500, done: 1, total: 2},
+	})
+	if want := "records: stopped\nimport: stopped at 50%, 1 of 2\n"; err != nil || b.String() != want {
+		t.Errorf("%q, %v, want %q", b.String(), err, want)
+	}
+}

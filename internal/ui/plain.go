@@ -35,27 +35,27 @@ func (d plainDrawer) event(e event) {
 
 func (d plainDrawer) tick(views []view) {
 	for _, v := range views {
-		d.line(v, "")
+		d.line(v)
 	}
 }
 
 func (d plainDrawer) close(views []view) error {
 	for _, v := range views {
-		d.line(v, "stopped at ")
+		text := "stopped"
+		if at := parts(v.percent(), v.amounts(), v.speed()); at != "" {
+			text += " at " + at
+		}
+		fmt.Fprintf(d.w, "%s: %s\n", v.name, text)
 	}
 	return nil
 }
 
-func (d plainDrawer) line(v view, how string) {
+func (d plainDrawer) line(v view) {
 	item := cmp.Or(v.title, v.item)
 	if item != "" {
 		item = " (" + item + ")"
 	}
-	left := v.remaining()
-	if how != "" {
-		left, item = "", ""
-	}
-	fmt.Fprintf(d.w, "%s: %s%s%s\n", v.name, how, parts(v.percent(), v.amounts(), v.speed(), left), item)
+	fmt.Fprintf(d.w, "%s: %s%s\n", v.name, parts(v.percent(), v.amounts(), v.speed(), v.remaining()), item)
 }
 
 // text is a message as a line for people.

@@ -22,7 +22,7 @@ type node struct {
 	dev    erofs.Dev
 	data   erofs.Content
 	target uint32 // of a symbolic link: text
-	xattrs uint32 // text, see pack; 0 is none
+	xattrs uint32 // text, see pack; 0: no extended attributes
 
 	number uint32     // in the tree, from 1 on
 	first  uint32     // of a directory: entry + 1
