@@ -79,8 +79,9 @@ deaths: build ## Kill the program in every state that it can leave, and run othe
 e2e: build e2e-tools ## Run the end-to-end tests against real components (as root; RUN selects; see .ci/run)
 	$(ALONE) go test -count=1 -timeout $(LIMIT) -tags "$(TAGS) e2e" -run '$(RUN)' ./e2e/...
 
-e2e-tools: ## Build CRI-O, Kubernetes, the conformance suite and libartifact for the end-to-end tests
+e2e-tools: ## Build CRI-O, crun, Kubernetes, the conformance suite and what reads stores for the end-to-end tests
 	e2e/tools/crio/build.sh bin/tools
+	e2e/tools/crun/build.sh bin/tools
 	e2e/tools/apiserver/build.sh bin/tools
 	e2e/tools/conformance/build.sh bin/tools
 	e2e/tools/libartifact/build.sh bin/tools

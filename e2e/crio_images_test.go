@@ -266,6 +266,7 @@ func appFiles(t *testing.T) []entryOf {
 			Typeflag: tar.TypeReg, Name: "capable/cat", Mode: 0o755,
 			PAXRecords: map[string]string{"SCHILY.xattr.security.capability": string(capability)},
 		}, string(harness.ReadFile(t, testenv.NeedTool(t, "busybox")))},
+		{tar.Header{Typeflag: tar.TypeReg, Name: "capable/owned", Mode: 0o640, Uid: 1000, Gid: 1001}, "owned\n"},
 		{tar.Header{Typeflag: tar.TypeReg, Name: "bin/who", Mode: 0o4755}, string(harness.ReadFile(t, who))},
 	}
 }

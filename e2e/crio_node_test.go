@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,17 +27,19 @@ import (
 // a mount namespace with its own /etc/containers, and all of CRI-O's state in
 // one directory.
 type node struct {
-	t      *testing.T
-	dir    string
-	pause  string
-	pins   bool      // pin all images of the bundles
-	holder *exec.Cmd // keeps the namespaces
-	crio   *exec.Cmd
-	log    *bytes.Buffer
-	conn   *grpc.ClientConn
-	images cri.ImageServiceClient
-	pods   cri.RuntimeServiceClient
-	count  int
+	t     *testing.T
+	dir   string
+	pause string
+	pins  bool // pin all images of the bundles
+	// runtime is the program that runs containers, "" is Debian's runc.
+	runtime string
+	holder  *exec.Cmd // keeps the namespaces
+	crio    *exec.Cmd
+	log     *bytes.Buffer
+	conn    *grpc.ClientConn
+	images  cri.ImageServiceClient
+	pods    cri.RuntimeServiceClient
+	count   int
 	// serving is the process of nodeseal serve.
 	serving int
 }
@@ -140,7 +143,7 @@ done
 score=$(cat /proc/self/oom_score_adj)
 [ -n "$bundle" ] && sed -z -i "s/\"oomScoreAdj\": *-*[0-9]*/\"oomScoreAdj\": $score/
 s/\"hugepageLimits\": *\[[^]]*\]/\"hugepageLimits\": []/" "$bundle/config.json"
-exec runc "$@"
+exec `+cmp.Or(n.runtime, "runc")+` "$@"
 `)
 	if err := os.Chmod(n.path("runtime"), 0o755); err != nil {
 		n.t.Fatal(err)
@@ -362,19 +365,4 @@ func (n *node) remove() {
 func lastLines(text string, count int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-count):], "\n")
-}
-
-// crioTools is the directory with crio and pinns, which make e2e-tools builds: a test
-// that compiled them would run into its time limit.
-func crioTools(t *testing.T) string {
-	t.Helper()
-	dir, err := filepath.Abs("../bin/tools")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tool := range []string{"crio", "pinns"} {
-		_, err := os.Stat(filepath.Join(dir, tool))
-		testenv.Require(t, err == nil, "the test needs CRI-O, built by make e2e-tools: %v", err)
-	}
-	return dir
 }

@@ -45,8 +45,9 @@ const (
 
 // crioProof is the images, and the form in which they get into the store.
 type crioProof struct {
-	images *crioImages
-	format string
+	images  *crioImages
+	format  string
+	runtime string // as a node has it
 }
 
 // fill imports a bundle into slot a, sealed.
@@ -108,12 +109,15 @@ test ! -e /data/gone
 ls /data/hidden
 `
 
+// appOutput is what appScript prints.
+var appOutput = strings.Replace(changed, "link\n", "hidden\nlink\n", 1) + "new\n"
+
 // testWrites runs a container that writes into its image's files, one with a file
 // capability and one that is set-uid.
 func (c *crioProof) testWrites(t *testing.T) {
 	n := c.sealed(t)
 	before := harness.ReadTree(t, n.seen("a"))
-	if got, want := n.runPod(c.images.app, 0, "/bin/sh", "-c", appScript), strings.Replace(changed, "link\n", "hidden\nlink\n", 1)+"new\n"; got != want {
+	if got, want := n.runPod(c.images.app, 0, "/bin/sh", "-c", appScript), appOutput; got != want {
 		t.Errorf("the container printed\n%s\nwant\n%s", got, want)
 	}
 	const user = 1000

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/e2e/harness"
-	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
 // kubeNode is a node with a kubelet. Its pods have the node's network, in which only lo
@@ -40,8 +39,7 @@ const nodeAddr = "10.77.0.1"
 func newKubeNode(t *testing.T, pause string) *kubeNode {
 	t.Helper()
 	for _, tool := range []string{"kubelet", "kube-scheduler", "kube-controller-manager"} {
-		_, err := os.Stat(filepath.Join(crioTools(t), tool))
-		testenv.Require(t, err == nil, "the test needs %s, built by make e2e-tools: %v", tool, err)
+		builtTool(t, tool)
 	}
 	k := &kubeNode{node: newNode(t, pause)}
 	k.cgroup = "/" + filepath.Base(k.dir)
@@ -189,7 +187,7 @@ nodeStatusUpdateFrequency: 2s
 		k.started = info.Size()
 	}
 	words := []string{
-		crioTools(k.t) + "/kubelet", "--config", k.path("kubelet.yaml"), "--root-dir", k.path("kubelet"),
+		builtTool(k.t, "kubelet"), "--config", k.path("kubelet.yaml"), "--root-dir", k.path("kubelet"),
 		"--hostname-override", "node1", "--node-ip", nodeAddr, "--cert-dir", k.path("pki"), "--v", "2",
 	}
 	if k.api != "" {
