@@ -28,13 +28,17 @@ func credentials(policy string) string {
 // testAPI runs pods of an API server with a scheduler and controllers: by digest and tag, a
 // CronJob's, and with kubelet's verification of credentials on. The node has only lo: the
 // test connects its API server there.
-func (c *crioProof) testAPI(t *testing.T) {
+//
+// Slot a holds the images as the form of the round, slot b another release as a directory:
+// pods of both run side by side.
+func (c *crioProof) testAPI(t *testing.T, next *crioImages) {
 	k := newKubeNode(t, c.images.pause)
 	server := apiserver.Start(t)
 	k.forward(strings.TrimPrefix(server.URL, "https://"))
 	server.LoadKinds()
 	server.Schedule()
 	c.fill(k.node, c.images.bundle)
+	k.run("reseal", next.bundle, "--root", k.path("slots"), "--format", formatDir)
 	k.pullHere()
 	k.start()
 	k.api = server.Admin()
@@ -55,7 +59,9 @@ spec:
 	const secret = "  imagePullSecrets: [{name: pull}]\n"
 	start("by-digest", c.images.app, "IfNotPresent", "")
 	start("by-tag", c.images.tagged, "Never", secret)
+	start("of-a-directory", next.app, "IfNotPresent", "")
 	k.isRunning("by-digest")
+	k.isRunning("of-a-directory")
 	k.isRunning("by-tag")
 
 	// Preloaded images need no credentials, and no registry.

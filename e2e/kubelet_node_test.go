@@ -188,7 +188,7 @@ nodeStatusUpdateFrequency: 2s
 	}
 	words := []string{
 		builtTool(k.t, "kubelet"), "--config", k.path("kubelet.yaml"), "--root-dir", k.path("kubelet"),
-		"--hostname-override", "node1", "--node-ip", nodeAddr, "--cert-dir", k.path("pki"), "--v", "2",
+		"--hostname-override", "node1", "--node-ip", nodeAddr, "--cert-dir", k.path("pki"), "--v", "2", "--vmodule", "event=3",
 	}
 	if k.api != "" {
 		words = append(words, "--kubeconfig", k.api)

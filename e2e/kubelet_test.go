@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -19,10 +23,11 @@ func TestKubelet(t *testing.T) {
 			c := &crioProof{images: images, format: format}
 			t.Run("Static", func(t *testing.T) { c.testStatic(t, next) })
 			t.Run("Volume", c.testVolume)
+			t.Run("Pressure", c.testPressure)
 			if format == formatDir {
 				t.Run("NoDNS", c.testNoDNS)
 			} else {
-				t.Run("API", c.testAPI)
+				t.Run("API", func(t *testing.T) { c.testAPI(t, next) })
 			}
 		})
 	}
@@ -62,6 +67,7 @@ func (c *crioProof) testStatic(t *testing.T, next *crioImages) {
 	if _, images, _ := k.primary(); images != 0 {
 		t.Errorf("the primary store has %d images, want none", images)
 	}
+	k.pausesFromSlot(len(ids))
 	k.imageFs(t)
 	k.static("always", sleeper(c.images.app, "Always", ""))
 	t.Logf("Always without serve: %s", k.waits("always", "ErrImagePull", "ImagePullBackOff"))
@@ -92,7 +98,7 @@ func (c *crioProof) testStatic(t *testing.T, next *crioImages) {
 	for name := range ids {
 		ids[name] = k.isRunning(name).ContainerID
 	}
-	c.fill(k.node, next.bundle)
+	k.run("reseal", next.bundle, "--root", k.path("slots"))
 	k.static("next", sleeper(next.app, "Never", ""))
 	k.isRunning("next")
 	if out := k.nodeseal("retire", "a", "--root", k.path("slots"), "--storage-conf", k.path("storage.conf")); out.Code != 5 {
@@ -108,5 +114,34 @@ func (k *kubeNode) sameContainers(ids map[string]string, after string) {
 		if c := k.isRunning(name); c.ContainerID != id {
 			k.t.Errorf("after %s, pod %s has container %s, want %s", after, name, c.ContainerID, id)
 		}
+	}
+}
+
+// pausesFromSlot holds that each of at least want pods has a pause container, whose root
+// file system is made of layers of slot a alone.
+func (k *kubeNode) pausesFromSlot(want int) {
+	k.t.Helper()
+	type record struct{ ID, Image, Layer, Metadata string }
+	var containers []record
+	if err := json.Unmarshal(harness.ReadFile(k.t, k.path("graph/overlay-containers/volatile-containers.json")), &containers); err != nil {
+		k.t.Fatal(err)
+	}
+	images, pauses := harness.Images(k.t, k.seen("a")), 0
+	for _, c := range containers {
+		if strings.Contains(c.Metadata, k.pause) {
+			pauses++
+		}
+		if _, ok := images[c.Image]; !ok {
+			k.t.Errorf("container %s is of image %s, which is not in the slot", c.ID, c.Image)
+		}
+		lower := readAny(k.path("graph/overlay/" + c.Layer + "/lower"))
+		for _, dir := range strings.Split(strings.TrimSpace(lower), ":") {
+			if _, err := os.Lstat(filepath.Join(k.seen("a"), "overlay", dir)); err != nil {
+				k.t.Errorf("container %s has a layer that is not in the slot: %v", c.ID, err)
+			}
+		}
+	}
+	if pauses < want {
+		k.t.Errorf("%d pause containers of %s, want %d:\n%+v", pauses, k.pause, want, containers)
 	}
 }

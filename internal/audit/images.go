@@ -60,7 +60,7 @@ func imageVolumes(s *Snapshot) []Finding {
 			What: "The volume is the image " + c.Image + ".",
 			Why: "CRI-O mounts image volumes from its own store only: of an image whose layers are in a slot it says \"layer not known\", " +
 				"also after a pull, and the pod does not start. OCI artifacts work from OpenShift " + ocp.FirstArtifacts() + " on.",
-			Mend: "Add an init container of that image that copies the files into an emptyDir, and mount that.",
+			Mend: "Add an init container of that image that copies the files into an emptyDir, and mount that; or copy the image with the node's skopeo (docs/node.md, Image volumes).",
 		})
 	}
 	return out

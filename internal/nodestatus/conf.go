@@ -11,11 +11,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/storageconf"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/check"
-	"golang.org/x/sys/unix"
 )
-
-// fullPercent is where kubelet begins to remove images.
-const fullPercent = 85
 
 // configured checks every store that storage.conf names, and returns those that
 // are valid: a reader that meets another one does not start.
@@ -136,17 +132,6 @@ func (c *collector) wanted() {
 				c.out.Missing = append(c.out.Missing, ref)
 			}
 		}
-	}
-}
-
-// room compares the file system with kubelet's threshold.
-func (c *collector) room() {
-	var st unix.Statfs_t
-	if err := unix.Statfs(c.opts.Root.Dir(), &st); err != nil || st.Blocks == 0 {
-		return
-	}
-	if used := int((st.Blocks - st.Bfree) * 100 / st.Blocks); used >= fullPercent {
-		c.warn(c.opts.Root.Dir(), "the file system is %d%% full: kubelet removes images from %d%% on", used, fullPercent)
 	}
 }
 
