@@ -80,12 +80,12 @@ func (c *crioProof) testPressure(t *testing.T) {
 	}
 	t.Logf("kubelet: %s", k.says(`event="NodeHasDiskPressure"`))
 	t.Logf("kubelet: %s", k.says(`"Eviction manager: cannot evict a critical pod"`))
-	const removing, refused = `"Removing image to free bytes"`, "identifier is not an image"
-	if shared {
-		t.Logf("kubelet: %s", k.says(removing))
-		t.Logf("kubelet: %s", k.says(refused))
-	} else if k.says(`"Attempting to delete unused images"`); strings.Contains(readAny(k.klog.Name()), removing) {
+	// When kubelet tries to remove what is not pinned depends on how busy the machine is.
+	const removing = `"Removing image to free bytes"`
+	if tried := strings.Contains(readAny(k.klog.Name()), removing); tried && k.pins {
 		t.Errorf("kubelet tries to remove images, all of which are pinned")
+	} else {
+		t.Logf("kubelet has tried to remove images: %v", tried)
 	}
 	for _, image := range c.images.all {
 		if k.present(image) == nil {
