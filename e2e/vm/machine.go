@@ -24,11 +24,12 @@ import (
 const hangs = 20 * time.Minute
 
 // kernelWords leave out what takes long where each instruction is emulated.
-const kernelWords = "root=/dev/vda ro console=ttyS0 quiet systemd.show_status=0 apparmor=0 selinux=0 audit=0 " +
-	"mitigations=off nokaslr tsc=reliable cryptomgr.notests random.trust_cpu=on"
+const kernelWords = "root=/dev/vda ro console=ttyS0 quiet systemd.show_status=0 apparmor=0 " +
+	"mitigations=off nokaslr tsc=reliable cryptomgr.notests random.trust_cpu=on "
 
 // machine is a node that is switched on.
 type machine struct {
+	node    *node
 	cmd     *exec.Cmd
 	console string
 	log     string // QEMU's own
@@ -39,33 +40,52 @@ type machine struct {
 
 // boot switches the node on, and returns when it takes commands: before anything of ours
 // has started.
-func (n *node) boot(t *testing.T, words ...string) *machine {
+func (n *node) boot(t *testing.T) *machine {
+	t.Helper()
+	var args []string
+	for i, data := range n.data {
+		args = append(args, "-drive", "if=none,id="+diskName(i)+",format=raw,file="+data, "-device", scsiDisk(i))
+	}
+	m := n.power(t, args...)
+	if line := m.read(t); line != "ready" {
+		t.Fatalf("the machine begins with %q", line)
+	}
+	return m
+}
+
+// power starts QEMU.
+func (n *node) power(t *testing.T, more ...string) *machine {
 	t.Helper()
 	n.boots++
 	dir := n.dir
 	m := &machine{
+		node:    n,
 		console: filepath.Join(dir, fmt.Sprintf("console-%d", n.boots)),
 		log:     filepath.Join(dir, fmt.Sprintf("qemu-%d", n.boots)),
 		qmp:     filepath.Join(dir, "qmp"),
 	}
-	socket := filepath.Join(dir, "agent")
-	_, _ = os.Remove(m.qmp), os.Remove(socket) // those of the boot before
+	for _, socket := range []string{m.qmp, n.agentSocket(), n.crioSocket()} {
+		_ = os.Remove(socket) // those of the boot before
+	}
+	words := kernelWords + "selinux=0 audit=0"
+	if n.selinux {
+		words = kernelWords + "security=selinux selinux=1 enforcing=1"
+	}
 	args := []string{
 		// Emulated everywhere alike: few machines of CI have KVM.
 		"-accel", "tcg,thread=multi,tb-size=512", "-M", "q35,sata=off,smbus=off", "-cpu", "qemu64", "-smp", "2", "-m", "2G", "-nodefaults", "-no-reboot", "-display", "none",
 		// The machine has no network card: only lo.
-		"-kernel", filepath.Join(n.built, "kernel"), "-initrd", filepath.Join(n.built, "initrd"),
-		"-append", strings.Join(append([]string{kernelWords}, words...), " "),
+		"-kernel", filepath.Join(n.built, "kernel"), "-initrd", filepath.Join(n.built, "initrd"), "-append", words,
 		"-drive", "file=" + n.disk + ",if=virtio,format=qcow2",
 		"-serial", "file:" + m.console, "-qmp", "unix:" + m.qmp + ",server=on,wait=off",
-		"-device", "qemu-xhci,id=usb", "-device", "virtio-serial",
-		"-chardev", "socket,id=agent,path=" + socket + ",server=on,wait=off",
+		"-device", "qemu-xhci,id=usb", "-device", "virtio-scsi-pci,id=scsi", "-device", "virtio-serial",
+		// QEMU waits for the test.
+		"-chardev", "socket,id=agent,path=" + n.agentSocket() + ",server=on,wait=on",
 		"-device", "virtserialport,chardev=agent,name=agent",
+		"-chardev", "socket,id=crio,path=" + n.crioSocket() + ",server=on,wait=off",
+		"-device", "virtserialport,chardev=crio,name=crio",
 	}
-	for _, data := range n.data {
-		args = append(args, "-drive", "file="+data+",if=virtio,format=raw")
-	}
-	m.cmd = exec.Command(testenv.NeedTool(t, "qemu-system-x86_64"), args...)
+	m.cmd = exec.Command(testenv.NeedTool(t, "qemu-system-x86_64"), append(args, more...)...)
 	said, err := os.Create(m.log)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +97,7 @@ func (n *node) boot(t *testing.T, words ...string) *machine {
 	}
 	t.Cleanup(func() { m.cut() })
 	for m.agent == nil {
-		if m.agent, err = net.Dial("unix", socket); err == nil {
+		if m.agent, err = net.Dial("unix", n.agentSocket()); err == nil {
 			break
 		}
 		if m.gone() {
@@ -86,11 +106,26 @@ func (n *node) boot(t *testing.T, words ...string) *machine {
 		time.Sleep(50 * time.Millisecond)
 	}
 	m.answers = bufio.NewReader(m.agent)
-	if line := m.read(t); line != "ready" {
-		t.Fatalf("the machine begins with %q", line)
-	}
 	return m
 }
+
+func (n *node) agentSocket() string { return filepath.Join(n.dir, "agent") }
+func (n *node) crioSocket() string  { return filepath.Join(n.dir, "crio") }
+
+// diskName is what the machine finds a data disk by; the root file system's table has the first.
+func diskName(i int) string {
+	if i == 0 {
+		return "shared"
+	}
+	return fmt.Sprintf("data%d", i)
+}
+
+func scsiDisk(i int) string {
+	return fmt.Sprintf("scsi-hd,bus=scsi.0,drive=%[1]s,id=%[1]s,serial=%[1]s", diskName(i))
+}
+
+// device is the path of a data disk in the machine.
+func device(i int) string { return "/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_" + diskName(i) }
 
 // gone reports whether QEMU has ended. Its parent has not waited for it yet.
 func (m *machine) gone() bool {
@@ -158,7 +193,7 @@ func (m *machine) must(t *testing.T, script string) string {
 // await runs a script until it succeeds.
 func (m *machine) await(t *testing.T, script string) {
 	t.Helper()
-	for end := time.Now().Add(hangs); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(hangs); ; time.Sleep(500 * time.Millisecond) {
 		code, out := m.run(t, script)
 		if code == 0 {
 			return
@@ -172,7 +207,7 @@ func (m *machine) await(t *testing.T, script string) {
 // up waits until systemd has started everything, and wants no unit to have failed.
 func (m *machine) up(t *testing.T) {
 	t.Helper()
-	m.await(t, "[[ $(systemctl is-system-running) =~ running|degraded ]]")
+	m.must(t, "until [[ $(systemctl is-system-running) =~ running|degraded ]]; do sleep 2; done")
 	if failed := m.must(t, "systemctl --failed --plain --no-legend"); failed != "" {
 		t.Errorf("units failed:\n%s\n%s", failed, m.must(t, "journalctl --no-pager -b -p warning | tail -n 40"))
 	}

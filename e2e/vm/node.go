@@ -21,13 +21,20 @@ import (
 // program is where the node has it.
 const program = "/var/usrlocal/bin/nodeseal"
 
+// fileContexts are the labels of the machine's policy.
+const fileContexts = "/etc/selinux/default/contexts/files/file_contexts"
+
+// readOnlyLabel is what containers may read.
+const readOnlyLabel = "system_u:object_r:container_ro_file_t:s0"
+
 // node is a machine's disks.
 type node struct {
-	dir   string
-	built string   // with the kernel
-	disk  string   // the root file system
-	data  []string // other disks, the first is /var/lib/shared
-	boots int
+	dir     string
+	built   string   // with the kernel
+	disk    string   // the root file system
+	data    []string // other disks, the first is /var/lib/shared
+	boots   int
+	selinux bool // enforcing
 }
 
 // newNode returns a node that was configured and has never been on, with a disk for each of
@@ -39,15 +46,13 @@ func newNode(t *testing.T, fsTypes ...string) *node {
 	n := &node{dir: t.TempDir(), built: os.Getenv("NODESEAL_VM")}
 	_, err := os.Stat(filepath.Join(n.built, "key"))
 	testenv.Require(t, err == nil, "the test needs a machine, built by e2e/tools/vm/build.sh, in NODESEAL_VM: %v", err)
-	raw := filepath.Join(n.dir, "raw")
-	harness.Must(t, "cp", "--sparse=always", filepath.Join(n.built, "disk"), raw)
-	configure(t, raw)
 	n.disk = filepath.Join(n.dir, "disk")
-	harness.Must(t, "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", raw, n.disk)
+	harness.Must(t, "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", common.root(t, n.built), n.disk)
 	for i, fsType := range fsTypes {
 		data := filepath.Join(n.dir, fmt.Sprintf("data-%d", i))
 		harness.Must(t, "truncate", "-s", "512M", data)
 		harness.Must(t, "mkfs."+fsType, "-q", data)
+		label(t, data)
 		n.data = append(n.data, data)
 	}
 	return n
@@ -75,6 +80,24 @@ func configure(t *testing.T, disk string) {
 	if err := os.WriteFile(filepath.Join(root, "etc/containers/storage.conf"), conf.Stdout, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	addCRIO(t, root)
+	harness.Must(t, "mount", "-t", "proc", "proc", root+"/proc") // setfiles finds files there
+	defer testenv.Unmount(t, root+"/proc")
+	harness.Must(t, "chroot", root, "setfiles", "-F", fileContexts, "/usr/local", "/var/usrlocal", "/etc")
+}
+
+// label gives the root of a new file system the label of what the policy has it mounted at.
+func label(t *testing.T, disk string) {
+	t.Helper()
+	at := t.TempDir()
+	harness.Must(t, "mount", "-o", "loop", disk, at)
+	defer testenv.Unmount(t, at)
+	setLabel(t, at, readOnlyLabel)
+}
+
+func setLabel(t *testing.T, path, label string) {
+	t.Helper()
+	harness.Must(t, "setfattr", "-n", "security.selinux", "-v", label+"\\000", path)
 }
 
 // makeRelease writes a bundle. Releases share a layer, and each has one of many files.
@@ -96,7 +119,7 @@ func makeRelease(t *testing.T, path string, version int) {
 func makeStick(t *testing.T, dir, label string) string {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "stick")
-	harness.Must(t, "truncate", "-s", "64M", image)
+	harness.Must(t, "truncate", "-s", "160M", image)
 	harness.Must(t, "mkfs.vfat", "-n", label, image)
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil {

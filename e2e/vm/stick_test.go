@@ -12,12 +12,14 @@ import (
 // starts the import, the result is left on the stick, and the slot is sealed, also after
 // the next start, with the stick still in its port.
 func TestStick(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, "ext4")
 	dir := t.TempDir()
 	makeRelease(t, filepath.Join(dir, "release.tar.zst"), 1)
 	stick := makeStick(t, dir, "NODESEAL")
 
-	m := n.boot(t)
+	m := n.start(t)
+	m.plugDisks(t)
 	m.up(t)
 	if kind := m.must(t, "stat -f -c %T /sys/fs/cgroup"); kind != "cgroup2fs" {
 		t.Errorf("the control groups are %s", kind)
@@ -42,7 +44,7 @@ func TestStick(t *testing.T) {
 func (m *machine) imported(t *testing.T) {
 	t.Helper()
 	const show = "systemctl show nodeseal-import --value -p "
-	m.await(t, "[[ $("+show+"ActiveState) =~ ^(inactive|failed)$ && $("+show+"ExecMainExitTimestampMonotonic) != 0 ]]")
+	m.must(t, "until [[ $("+show+"ActiveState) =~ ^(inactive|failed)$ && $("+show+"ExecMainExitTimestampMonotonic) != 0 ]]; do sleep 3; done")
 	if result := m.must(t, show+"Result"); result != "success" {
 		t.Fatalf("the import: %s\n%s", result, m.must(t, "journalctl --no-pager -b -u nodeseal-import"))
 	}
