@@ -85,6 +85,7 @@ e2e-tools: ## Build CRI-O, crun, Kubernetes, the conformance suite and what read
 	e2e/tools/apiserver/build.sh bin/tools
 	e2e/tools/conformance/build.sh bin/tools
 	e2e/tools/libartifact/build.sh bin/tools
+	e2e/tools/storage/build.sh bin/tools
 
 # QEMU emulates the processor: minutes, and no KVM. Two machines at once.
 e2e-vm: export NODESEAL_VM := $(TOOLS)/vm
