@@ -26,8 +26,8 @@ import (
 	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
-// maxIndex bounds index.json, in bytes.
-const maxIndex = 64 << 20
+// maxIndex bounds index.json, in bytes: 10,000 images take some 4 MiB.
+const maxIndex = 16 << 20
 
 // Marker is the content of the file oci-layout.
 const Marker = `{"imageLayoutVersion":"` + v1.ImageLayoutVersion + `"}`
@@ -236,7 +236,7 @@ func MarshalIndex(index v1.Index) ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// ParseIndex reads an index from r, which may be at most 64 MiB long.
+// ParseIndex reads an index from r, which may be at most 16 MiB long.
 func ParseIndex(r io.Reader) (v1.Index, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxIndex+1))
 	if err != nil {

@@ -39,17 +39,18 @@ func Reasons() []error {
 }
 
 // Version counts the changes of what the rules refuse and of what Kept says.
-const Version = 4
+const Version = 5
 
 // Bounds of one layer.
 const (
-	// MaxMembers is how many members a layer may have, and how many files and
-	// directories, those that only names imply among them. A Checker needs 40 to 70
+	// MaxMembers is how many members a layer may have, with the directories that only their
+	// names imply. A Checker needs 40 to 70
 	// bytes of memory for each: an import of so many stays below 256 MiB.
 	MaxMembers = 3 << 19
-	// MaxKept bounds what a Checker keeps of names of directories and targets of
-	// symbolic links, in bytes.
-	MaxKept = 64 << 20
+	// MaxMemory bounds what a Checker keeps of the names of one layer, in bytes: some 30 for each
+	// member, 15 more for a symbolic link, 15 for a directory that only names imply, the full
+	// names of directories, and the targets of symbolic links.
+	MaxMemory = 56 << 20
 	// MaxOwners is how many different users, and how many groups, the members of a
 	// layer may belong to: as many as a user namespace has by default. The record of a
 	// layer names all of them.
@@ -161,8 +162,9 @@ func (c *Checker) Kept() (kept bool, why string) { return c.lost == "", c.lost }
 
 func (c *Checker) add(m *Member) (File, error) {
 	c.init()
-	if c.members++; c.members > MaxMembers {
-		return 0, fmt.Errorf("%w: at least %d members, at most %d are allowed", ErrTooMany, c.members, MaxMembers)
+	c.members++
+	if err := c.count(); err != nil {
+		return 0, err
 	}
 	if c.uids.add(m.UID) || c.gids.add(m.GID) {
 		return 0, fmt.Errorf("%w: %d", ErrOwners, MaxOwners)

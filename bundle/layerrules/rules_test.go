@@ -139,9 +139,9 @@ func TestTooMany(t *testing.T) {
 	if !errors.Is(err, ErrTooMany) || len(c.kinds) > MaxMembers+2 {
 		t.Errorf("%d files: %v", len(c.kinds), err)
 	}
-	c = &Checker{members: MaxMembers}
+	c = &Checker{tree: tree{all: MaxMembers}}
 	_, err = c.Add(file("a"))
-	if want := fmt.Sprintf("at least %d members, at most %d are allowed", MaxMembers+1, MaxMembers); !errors.Is(err, ErrTooMany) || !strings.Contains(err.Error(), want) {
+	if want := fmt.Sprintf("at least %d files and directories, at most %d are allowed", MaxMembers+1, MaxMembers); !errors.Is(err, ErrTooMany) || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

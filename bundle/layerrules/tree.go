@@ -40,6 +40,7 @@ type tree struct {
 	attrs   map[File]int    // bytes of extended attributes
 	each    map[uint64]int
 	kept    int // bytes of names
+	all     int // members, and directories that only names imply
 }
 
 func (t *tree) init() {
@@ -93,10 +94,21 @@ func (t *tree) first(name string) bool {
 	return true
 }
 
+// memory is about how many bytes names and targets take.
+func (t *tree) memory() int64 { return int64(t.hashes.Len())*hashtable.Memory + int64(t.kept) }
+
+// count counts a member, or a directory that only a name implies.
+func (t *tree) count() error {
+	if t.all++; t.all > MaxMembers {
+		return fmt.Errorf("%w: at least %d files and directories, at most %d are allowed", ErrTooMany, t.all, MaxMembers)
+	}
+	return t.keep(0)
+}
+
 // keep accounts for n bytes of names.
 func (t *tree) keep(n int) error {
-	if t.kept += n; t.kept > MaxKept {
-		return fmt.Errorf("%w: names of directories and targets of links of more than %d bytes", ErrTooMany, MaxKept)
+	if t.kept += n; t.memory() > MaxMemory {
+		return fmt.Errorf("%w: the names of its files and directories, and what its symbolic links lead to, need more than %d bytes of memory", ErrTooMany, MaxMemory)
 	}
 	return nil
 }
@@ -145,8 +157,8 @@ func (t *tree) mkdirAll(name string) (File, error) {
 
 // mkdir makes a directory that only names imply.
 func (t *tree) mkdir(above File, name string) (File, error) {
-	if len(t.kinds) > MaxMembers {
-		return 0, fmt.Errorf("%w: more than %d files and directories", ErrTooMany, MaxMembers)
+	if err := t.count(); err != nil {
+		return 0, err
 	}
 	if err := t.keep(len(name)); err != nil {
 		return 0, err

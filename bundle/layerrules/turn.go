@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/nodeseal/nodeseal/internal/budget"
-	"github.com/nodeseal/nodeseal/internal/hashtable"
 )
 
 // LargeMemory is how many bytes a Checker, and what its caller keeps beside it, may hold
@@ -28,5 +27,5 @@ func (c *Checker) Bound(work *budget.Work, each int64) { c.work, c.beside = work
 
 // held is about how many bytes c and its caller hold.
 func (c *Checker) held() int64 {
-	return int64(c.hashes.Len())*hashtable.Memory + int64(c.kept) + int64(max(c.members, len(c.kinds)))*c.beside
+	return c.memory() + int64(max(c.members, len(c.kinds)))*c.beside
 }

@@ -151,7 +151,11 @@ func (a *app) show(r shown) error {
 	enc := json.NewEncoder(a.stdout)
 	enc.SetIndent("", " ")
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r); err != nil {
+	encode := func() error { return enc.Encode(r) }
+	if long, ok := r.(interface{ WriteJSON(w io.Writer) error }); ok {
+		encode = func() error { return long.WriteJSON(a.stdout) }
+	}
+	if err := encode(); err != nil {
 		return fmt.Errorf("writing the result: %w", err)
 	}
 	return nil

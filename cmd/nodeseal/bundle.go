@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,11 +28,6 @@ const workDirName = "nodeseal-work"
 
 // minSplit is the least size of a part, in bytes.
 const minSplit = 64 << 10
-
-// bundleMemory is where the garbage collector begins to work for memory instead
-// of time: what a run holds on to is some 120 MiB, with many processors 190 MiB,
-// whatever the images' sizes.
-const bundleMemory = 190 << 20
 
 type bundleOptions struct {
 	lists     listOptions
@@ -191,9 +185,6 @@ func (o *bundleOptions) options(a *app) (mirror.Options, error) {
 }
 
 func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(bundleMemory)
-	}
 	opts, err := o.options(a)
 	if err != nil {
 		return err

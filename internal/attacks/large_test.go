@@ -35,6 +35,8 @@ const (
 	most = layerrules.MaxMembers
 	// mostBelow are those of one that has a directory for each thousand, which counts, too.
 	mostBelow = most * 1000 / 1001
+	// mostDirectories and mostLinks are as many as layerrules.MaxMemory lets be.
+	mostDirectories, mostLinks = 1_440_000, 1_080_000
 )
 
 // mixed is what runs without large.
@@ -61,13 +63,13 @@ var largeLayers = map[string]struct {
 	"files with names of 200 bytes": {1_000_000, func(i int, h *tar.Header) {
 		h.Name = fmt.Sprintf("%d/%0200d", i/1000, i)
 	}},
-	"directories": {mostBelow, func(i int, h *tar.Header) { h.Typeflag, h.Name = tar.TypeDir, fmt.Sprintf("%d/%d", i/1000, i) }},
+	"directories": {mostDirectories, func(i int, h *tar.Header) { h.Typeflag, h.Name = tar.TypeDir, fmt.Sprintf("%d/%d", i/1000, i) }},
 	"hard links": {mostBelow, func(i int, h *tar.Header) {
 		if h.Name = fmt.Sprintf("%d/%d", i/1000, i); i%2 == 1 {
 			h.Typeflag, h.Linkname = tar.TypeLink, fmt.Sprintf("%d/%d", (i-1)/1000, i-1)
 		}
 	}},
-	"symbolic links": {mostBelow, func(i int, h *tar.Header) {
+	"symbolic links": {mostLinks, func(i int, h *tar.Header) {
 		h.Typeflag, h.Name, h.Linkname = tar.TypeSymlink, fmt.Sprintf("%d/%d", i/1000, i), fmt.Sprintf("../%d", i)
 	}},
 	"files with an attribute of their own each": {400_000, func(i int, h *tar.Header) {

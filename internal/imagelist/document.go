@@ -1,11 +1,14 @@
 package imagelist
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/jsonbound"
@@ -58,18 +61,79 @@ func (d Document) List() *List {
 	return l
 }
 
-// Write writes the document as indented JSON with a final newline.
-func (d Document) Write(w io.Writer) error {
+// WriteJSON writes the document as indented JSON with a final newline, an image at a time.
+func (d Document) WriteJSON(w io.Writer) error {
 	d.Format = FormatV1
-	data, err := json.MarshalIndent(d, "", " ")
+	images := d.Images
+	if len(images) > 0 {
+		d.Images = []Entry{}
+	}
+	rest, err := indented(d, "")
 	if err != nil {
 		return fmt.Errorf("encoding image list: %w", err)
 	}
-	_, err = w.Write(append(data, '\n'))
-	return err
+	b := bufio.NewWriter(w)
+	if len(images) > 0 {
+		const none = "\n \"images\": []" // strings have no newlines
+		var head []byte
+		head, rest, _ = bytes.Cut(rest, []byte(none))
+		_, _ = b.Write(head) // Flush has the error
+		_, _ = b.WriteString(strings.TrimSuffix(none, "]"))
+		for i, e := range images {
+			if i > 0 {
+				_ = b.WriteByte(',')
+			}
+			one, err := indented(e, "  ")
+			if err != nil {
+				return fmt.Errorf("encoding image list: %s: %w", e.Ref, err)
+			}
+			_, _ = b.WriteString("\n  ")
+			_, _ = b.Write(bytes.TrimSuffix(one, []byte("\n")))
+		}
+		_, _ = b.WriteString("\n ]")
+	}
+	_, _ = b.Write(rest)
+	return b.Flush()
 }
 
-// ReadDocument reads what Write wrote. Every reference is normalised and its
+// indented returns v as JSON, with a newline. Lines but the first begin with prefix.
+func indented(v any, prefix string) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent(prefix, " ")
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return b.Bytes(), err
+}
+
+// entries are the images of a document that is read.
+type entries []Entry
+
+// UnmarshalJSON implements json.Unmarshaler. It ends at the first image that is too much: a
+// document can have more of them than its length says ("[{},{},...").
+func (e *entries) UnmarshalJSON(data []byte) error {
+	*e = nil
+	if data[0] != '[' { // null, or no list
+		return json.Unmarshal(data, (*[]Entry)(e))
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if _, err := dec.Token(); err != nil {
+		return err
+	}
+	for dec.More() {
+		if len(*e) == MaxImages {
+			return fmt.Errorf("%w: more than %d images", ErrTooMany, MaxImages)
+		}
+		var one Entry
+		if err := dec.Decode(&one); err != nil {
+			return err
+		}
+		*e = append(*e, one)
+	}
+	return nil
+}
+
+// ReadDocument reads what WriteJSON wrote. Every reference is normalised and its
 // digest checked against the one beside it. Errors wrap ErrDocument, but for
 // those of r.
 func ReadDocument(r io.Reader) (*Document, error) {
@@ -78,12 +142,17 @@ func ReadDocument(r io.Reader) (*Document, error) {
 		return nil, fmt.Errorf("reading image list: %w", err)
 	}
 	if len(data) > maxDocument {
-		return nil, fmt.Errorf("%w: longer than %d bytes", ErrDocument, maxDocument)
+		return nil, fmt.Errorf("%w: %w: more than %d bytes", ErrDocument, ErrTooMany, maxDocument)
 	}
 	var d Document
-	if err := jsonbound.Unmarshal(data, &d); err != nil {
+	read := struct {
+		*Document
+		Images entries `json:"images"`
+	}{Document: &d}
+	if err := jsonbound.Unmarshal(data, &read); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDocument, err)
 	}
+	d.Images = read.Images
 	if d.Format != FormatV1 {
 		return nil, fmt.Errorf("%w: format %q, want %q", ErrDocument, d.Format, FormatV1)
 	}

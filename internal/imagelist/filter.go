@@ -66,8 +66,8 @@ func (f Filter) Keeps(e Entry) bool {
 func (f Filter) Apply(l *List) int {
 	dropped := 0
 	for ref, it := range l.entries {
-		if !f.Keeps(it.Entry) {
-			delete(l.entries, ref)
+		if !f.Keeps(it.entry()) {
+			l.remove(ref)
 			dropped++
 		}
 	}

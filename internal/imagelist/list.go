@@ -3,6 +3,8 @@
 package imagelist
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,6 +12,16 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 )
+
+const (
+	// MaxImages bounds the references of a list. A release with all operators has some 10,000.
+	MaxImages = 100_000
+	// MaxOrigins bounds the places where the references of a list were found, all together.
+	MaxOrigins = 500_000
+)
+
+// ErrTooMany is wrapped by the error about a list of more than is held in memory.
+var ErrTooMany = errors.New("list is too long: divide it, and make a bundle of each part")
 
 // Entry is one reference of a list.
 type Entry struct {
@@ -35,12 +47,24 @@ type Entry struct {
 // not safe for concurrent use.
 type List struct {
 	entries map[string]*item
+	origins int // of all entries
 }
 
-// item is an entry with what finds its duplicates.
+// item is an entry in the making.
 type item struct {
-	Entry
-	origins map[bundle.Origin]struct{}
+	ref              string
+	digest           digest.Digest
+	role             string
+	names, platforms words
+	from             set[bundle.Origin]
+}
+
+// entry returns the item as an entry; its slices stay as they are.
+func (it *item) entry() Entry {
+	return Entry{
+		Ref: it.ref, Names: it.names.sorted(), Digest: it.digest, Platforms: it.platforms.sorted(), Role: it.role,
+		From: slices.Clip(it.from.values),
+	}
 }
 
 // Add puts ref into the list, or adds the origin to the one that is there.
@@ -58,26 +82,41 @@ func (l *List) Put(e Entry) {
 	}
 	it, ok := l.entries[e.Ref]
 	if !ok {
-		it = &item{Entry: Entry{Ref: e.Ref}, origins: make(map[bundle.Origin]struct{})}
+		it = &item{ref: e.Ref}
 		l.entries[e.Ref] = it
 	}
-	if it.Digest == "" {
-		it.Digest = e.Digest
+	if it.digest == "" {
+		it.digest = e.Digest
 	}
-	if it.Digest == "" {
-		_, it.Digest = Split(e.Ref)
+	if it.digest == "" {
+		_, it.digest = Split(e.Ref)
 	}
-	if it.Role == "" {
-		it.Role = e.Role
+	if it.role == "" {
+		it.role = e.Role
 	}
-	it.Names = union(it.Names, e.Names)
-	it.Platforms = union(it.Platforms, e.Platforms)
-	for _, o := range e.From {
-		if _, ok := it.origins[o]; !ok {
-			it.origins[o] = struct{}{}
-			it.From = append(it.From, o)
-		}
+	it.names.add(e.Names...)
+	it.platforms.add(e.Platforms...)
+	l.origins -= len(it.from.values)
+	it.from.add(e.From...)
+	l.origins += len(it.from.values)
+}
+
+// remove removes the entry of ref, which is there.
+func (l *List) remove(ref string) {
+	l.origins -= len(l.entries[ref].from.values)
+	delete(l.entries, ref)
+}
+
+// Check returns an error that wraps ErrTooMany if the list has more than MaxImages references, or more than
+// MaxOrigins places where they were found.
+func (l *List) Check() error {
+	switch {
+	case len(l.entries) > MaxImages:
+		return fmt.Errorf("%w: more than %d images", ErrTooMany, MaxImages)
+	case l.origins > MaxOrigins:
+		return fmt.Errorf("%w: its images were found at more than %d places", ErrTooMany, MaxOrigins)
 	}
+	return nil
 }
 
 // Resolve says that ref means digest d: the entry of ref becomes
@@ -89,26 +128,34 @@ func (l *List) Resolve(ref string, d digest.Digest) {
 		return
 	}
 	name, _ := Split(ref)
-	e := it.Entry
+	e := it.entry()
 	e.Ref, e.Digest = Repository(name)+"@"+d.String(), d
 	if e.Ref != ref {
-		e.Names = union(e.Names, []string{ref})
-		delete(l.entries, ref)
+		e.Names = append(e.Names, ref) // of a clipped slice
+		l.remove(ref)
 	}
 	l.Put(e)
 }
 
-// SetPlatforms replaces the platforms of every entry.
+// SetPlatforms replaces the platforms of every entry, in this order.
 func (l *List) SetPlatforms(platforms []string) {
 	for _, it := range l.entries {
-		it.Platforms = slices.Clone(platforms)
+		it.platforms = words{set: set[string]{values: slices.Clone(platforms)}}
 	}
 }
 
-// Merge adds all entries of other.
+// Merge adds all entries of other. What is put into l later may show in other, too.
 func (l *List) Merge(other *List) {
-	for _, e := range other.Entries() {
-		l.Put(e)
+	if l.entries == nil {
+		l.entries = make(map[string]*item, len(other.entries))
+	}
+	for ref, it := range other.entries {
+		if l.entries[ref] == nil {
+			l.entries[ref] = it
+			l.origins += len(it.from.values)
+			continue
+		}
+		l.Put(it.entry())
 	}
 }
 
@@ -119,7 +166,7 @@ func (l *List) Len() int { return len(l.entries) }
 func (l *List) Entries() []Entry {
 	out := make([]Entry, 0, len(l.entries))
 	for _, it := range l.entries {
-		out = append(out, it.Entry)
+		out = append(out, it.entry())
 	}
 	slices.SortFunc(out, func(a, b Entry) int { return strings.Compare(a.Ref, b.Ref) })
 	return out
@@ -137,14 +184,4 @@ func Repository(name string) string {
 		return name[:i]
 	}
 	return name
-}
-
-// union returns a and b together, sorted, without duplicates.
-func union(a, b []string) []string {
-	if len(b) == 0 {
-		return a
-	}
-	all := slices.Concat(a, b)
-	slices.Sort(all)
-	return slices.Compact(all)
 }

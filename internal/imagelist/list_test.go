@@ -2,9 +2,11 @@ package imagelist
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -135,8 +137,17 @@ func TestDocument(t *testing.T) {
 	t.Parallel()
 	want := sampleDocument()
 	var text bytes.Buffer
-	if err := want.Write(&text); err != nil {
+	if err := want.WriteJSON(&text); err != nil {
 		t.Fatal(err)
+	}
+	for _, d := range []Document{want, {Format: FormatV1}, {Format: FormatV1, Images: []Entry{}}, {Format: FormatV1, Images: want.Images[:1], Problems: []string{"<\n \"images\": []>"}}} {
+		var whole, streamed bytes.Buffer
+		enc := json.NewEncoder(&whole)
+		enc.SetIndent("", " ")
+		enc.SetEscapeHTML(false)
+		if err := errors.Join(enc.Encode(d), d.WriteJSON(&streamed)); err != nil || whole.String() != streamed.String() {
+			t.Errorf("%s\nwant %s, %v", streamed.String(), whole.String(), err)
+		}
 	}
 	got, err := ReadDocument(&text)
 	if err != nil || !reflect.DeepEqual(*got, want) {
@@ -150,6 +161,8 @@ func TestDocument(t *testing.T) {
 		"another format": `{"format": "nodeseal list v2", "images": []}`,
 		"no reference":   `{"format": "nodeseal list v1", "images": [{"ref": ""}]}`,
 		"a bad digest":   `{"format": "nodeseal list v1", "images": [{"ref": "quay.io/a/b:v1", "digest": "sha256:1"}]}`,
+		"too many":       `{"format": "nodeseal list v1", "images": [` + strings.Repeat(`{"ref":"quay.io/a/b:v1"},`, MaxImages) + `{"ref":"quay.io/a/b:v1"}]}`,
+		"no list":        `{"format": "nodeseal list v1", "images": {}}`,
 		"two digests":    `{"format": "nodeseal list v1", "images": [{"ref": "quay.io/a/b@` + sumA + `", "digest": "` + sumB + `"}]}`,
 	} {
 		if _, err := ReadDocument(strings.NewReader(text)); !errors.Is(err, ErrDocument) {
@@ -158,10 +171,45 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+// A list of very many values of one entry takes time in proportion, and has bounds.
+func TestLargeList(t *testing.T) {
+	t.Parallel()
+	var l, merged List
+	for i := range MaxOrigins {
+		l.Put(Entry{
+			Ref: "quay.io/a/b@" + sumA, Names: []string{"quay.io/a/b:" + strconv.Itoa(i/2)},
+			Platforms: []string{"linux/amd64"}, From: []bundle.Origin{from(strconv.Itoa(i))},
+		})
+	}
+	merged.Merge(&l)
+	e := merged.Entries()[0]
+	if len(e.Names) != MaxOrigins/2 || len(e.From) != MaxOrigins || !slices.IsSorted(e.Names) || len(e.Platforms) != 1 || merged.Check() != nil {
+		t.Errorf("%d names, %d origins, %q, %v", len(e.Names), len(e.From), e.Platforms, merged.Check())
+	}
+	merged.Add("quay.io/a/b@"+sumA, from("one more"))
+	if err := merged.Check(); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one place more than allowed: %v", err)
+	}
+	for i := range MaxImages {
+		l.Add("quay.io/a/b:"+strconv.Itoa(i), from("1"))
+	}
+	if n := len(merged.Entries()); n != 1 {
+		t.Errorf("%d entries, want 1", n)
+	}
+	l.remove("quay.io/a/b@" + sumA)
+	if err := l.Check(); err != nil {
+		t.Error(err)
+	}
+	l.Add("quay.io/a/b:more", from("1"))
+	if err := l.Check(); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one image more than allowed: %v", err)
+	}
+}
+
 func FuzzReadDocument(f *testing.F) {
 	d := sampleDocument()
 	var text bytes.Buffer
-	if err := d.Write(&text); err != nil {
+	if err := d.WriteJSON(&text); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(text.Bytes())

@@ -1,6 +1,7 @@
 package imagelist
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -33,32 +34,49 @@ const unknown = "-"
 // WritePlain writes what is resolved as one reference by digest a line, sorted, after
 // the notes. Package file reads it.
 func (d Document) WritePlain(w io.Writer) error {
-	var b strings.Builder
+	b := bufio.NewWriter(w)
 	if r := d.Release; r != nil && (r.Version != "" || r.Image != "") {
-		fmt.Fprintf(&b, "%s release %s %s\n", Note, word(r.Version), word(r.Image))
+		fmt.Fprintf(b, "%s release %s %s\n", Note, word(r.Version), word(r.Image))
 	}
 	if len(d.Architectures) > 0 {
-		fmt.Fprintf(&b, "%s architectures %s\n", Note, strings.Join(d.Architectures, " "))
+		fmt.Fprintf(b, "%s architectures %s\n", Note, strings.Join(d.Architectures, " "))
 	}
-	entries := slices.DeleteFunc(d.List().Entries(), func(e Entry) bool { return e.Digest == "" })
-	for _, e := range entries {
+	entries := d.Images
+	if !slices.IsSortedFunc(entries, before) { // no list made them
+		entries = d.List().Entries()
+	}
+	resolved := func(yield func(Entry) bool) {
+		for _, e := range entries {
+			if e.Digest != "" && !yield(e) {
+				return
+			}
+		}
+	}
+	for e := range resolved {
 		for _, name := range e.Names {
 			if _, err := Normalize(name); err != nil {
 				continue // no reference: documents that people wrote may hold such
 			}
-			fmt.Fprintf(&b, "%s name %s %s\n", Note, name, e.Ref)
+			fmt.Fprintf(b, "%s name %s %s\n", Note, name, e.Ref)
 		}
 	}
-	for _, e := range entries {
+	for e := range resolved {
 		if role := word(e.Role); role != unknown {
-			fmt.Fprintf(&b, "%s role %s %s\n", Note, role, e.Ref)
+			fmt.Fprintf(b, "%s role %s %s\n", Note, role, e.Ref)
 		}
 	}
-	for _, e := range entries {
-		b.WriteString(e.Ref + "\n")
+	for e := range resolved {
+		fmt.Fprintln(b, e.Ref)
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.Flush()
+}
+
+// before compares as Entries sorts; two entries of one Ref are never sorted.
+func before(a, b Entry) int {
+	if a.Ref == b.Ref {
+		return -1
+	}
+	return strings.Compare(a.Ref, b.Ref)
 }
 
 // word is s as one word of a note, in visible ASCII.
@@ -74,6 +92,8 @@ type Notes struct {
 	// Release is nil where none is named.
 	Release       *bundle.Release
 	Architectures []string
+	// archs find the duplicates of Architectures.
+	archs words
 	// names are further names, by reference.
 	names map[string][]string
 	// roles are by reference.
@@ -96,7 +116,7 @@ func (n *Notes) Read(line string) (bool, error) {
 	case "release":
 		err = n.release(args)
 	case "architectures":
-		n.Architectures = union(n.Architectures, args)
+		err = n.architectures(args)
 	case "name":
 		err = n.name(args)
 	case "role":
@@ -106,6 +126,20 @@ func (n *Notes) Read(line string) (bool, error) {
 		return true, fmt.Errorf("%w: %s: %w", ErrNote, words[0], err)
 	}
 	return true, nil
+}
+
+// maxArchitectures bounds the architectures of a list: Go knows some 30.
+const maxArchitectures = 100
+
+func (n *Notes) architectures(args []string) error {
+	for _, arch := range args {
+		if len(n.archs.values) == maxArchitectures && !n.archs.has(arch) {
+			return fmt.Errorf("more than %d of them", maxArchitectures)
+		}
+		n.archs.add(arch)
+	}
+	n.Architectures = n.archs.sorted()
+	return nil
 }
 
 func (n *Notes) release(args []string) error {

@@ -32,7 +32,7 @@ func (e *LineError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.L
 // Unwrap returns Err.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// Errors are the bad lines of a list, in their order; never empty.
+// Errors are the first bad lines of a list, in their order; never empty.
 type Errors []*LineError
 
 // Error has a line for each of the first errors, and says how many there are more.
@@ -47,6 +47,9 @@ func (e Errors) Error() string {
 			b.WriteByte('\n')
 		}
 		b.WriteString(le.Error())
+	}
+	if len(e) == maxBad {
+		fmt.Fprintf(&b, "\nand what follows line %d was not read: a list has one reference a line", e[maxBad-1].Line)
 	}
 	return b.String()
 }

@@ -18,7 +18,11 @@ const (
 	// MaxLine bounds a line, in bytes.
 	MaxLine = 16 << 10
 	// MaxFile bounds a list, in bytes.
-	MaxFile = 64 << 20
+	MaxFile = 32 << 20
+	// MaxLines bounds the lines that say something: a reference, or a note. What they say is kept.
+	MaxLines = 250_000
+	// maxBad bounds the bad lines that are collected: a file with more is no list.
+	maxBad = 10_000
 )
 
 // Parse reads a list from at most MaxFile bytes of r. name is what the list is
@@ -34,8 +38,9 @@ const (
 // Notes, comments as imagelist.Note describes them, give further names to the
 // references.
 //
-// All bad lines are collected: the error is then an Errors, and the list has
-// the good ones. Other errors are those of r and of a list that is no text.
+// Bad lines are collected: the error is then an Errors, and the list has
+// the good ones. Reading ends after 10,000 of them. Other errors are those of r, of a list
+// that is no text, and of one that is longer than may be (imagelist.ErrTooMany).
 func Parse(r io.Reader, name string) (*imagelist.List, error) {
 	l, _, err := ParseNotes(r, name)
 	return l, err
@@ -60,7 +65,7 @@ func (p *parser) read(r io.Reader) error {
 		case errors.Is(err, io.EOF) && size == 0:
 			return p.result()
 		case total > MaxFile:
-			return fmt.Errorf("%s: longer than %d bytes", p.name, MaxFile)
+			return fmt.Errorf("%s: %w: longer than %d bytes", p.name, imagelist.ErrTooMany, MaxFile)
 		case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errLong):
 			return fmt.Errorf("reading %s: %w", p.name, err)
 		}
@@ -72,9 +77,18 @@ func (p *parser) read(r io.Reader) error {
 		}
 		if errors.Is(err, errLong) {
 			p.bad(n, string(line[:maxShown])+"...", err)
-			continue
+		} else {
+			p.line(n, string(line))
 		}
-		p.line(n, string(line))
+		switch {
+		case len(p.errs) == maxBad:
+			return p.errs
+		case p.said > MaxLines:
+			return fmt.Errorf("%s: %w: more than %d lines with a reference or a note", p.name, imagelist.ErrTooMany, MaxLines)
+		}
+		if err := p.list.Check(); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
 	}
 }
 
@@ -107,6 +121,7 @@ type parser struct {
 	list  *imagelist.List
 	notes imagelist.Notes
 	errs  Errors
+	said  int // lines that are kept
 }
 
 func (p *parser) result() error {
@@ -127,6 +142,7 @@ func (p *parser) line(n int, text string) {
 		if err != nil {
 			p.bad(n, strings.TrimSpace(text), err)
 		}
+		p.said++
 		return
 	}
 	ref, ok, err := reference(text)
@@ -142,6 +158,7 @@ func (p *parser) line(n int, text string) {
 		return
 	}
 	p.list.Put(e)
+	p.said++
 }
 
 // errWords is the reason of a line that holds more than a reference.

@@ -201,6 +201,29 @@ func TestParseBoundsTheFile(t *testing.T) {
 	}
 }
 
+func TestParseBoundsWhatIsKept(t *testing.T) {
+	t.Parallel()
+	archs := imagelist.Note + " architectures"
+	for i := range 101 {
+		archs += fmt.Sprint(" a", i)
+	}
+	for _, c := range []struct {
+		name, in string
+		want     error
+	}{
+		{"notes", strings.Repeat(imagelist.Note+" architectures amd64 arm64\n", file.MaxLines+1), imagelist.ErrTooMany},
+		{"architectures", archs, imagelist.ErrNote},
+	} {
+		if _, err := file.Parse(strings.NewReader(c.in), "l"); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	_, err := file.Parse(strings.NewReader(strings.Repeat("busybox\n", 20_000)), "l")
+	if err == nil || !strings.HasSuffix(err.Error(), "and what follows line 10000 was not read: a list has one reference a line") {
+		t.Errorf("bad lines: %v", err)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"quay.io/a/b:v1\n# c\n\nquay.io/a/b@" + sumA + "\r\n",

@@ -161,6 +161,9 @@ func (g *gatherer) files() error {
 		if list != nil {
 			g.res.List.Merge(list)
 		}
+		if err := g.res.List.Check(); err != nil {
+			return errors.Join(failed, fmt.Errorf("%s, with what was read before: %w", f.Name, err))
+		}
 		if doc != nil {
 			g.document(doc)
 		}

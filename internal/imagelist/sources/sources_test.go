@@ -100,7 +100,7 @@ func TestEveryForm(t *testing.T) {
 
 	// What it printed, read back, is the same list.
 	var printed strings.Builder
-	if err := first.Document.Write(&printed); err != nil {
+	if err := first.Document.WriteJSON(&printed); err != nil {
 		t.Fatal(err)
 	}
 	again, rules2 := gather(t, Sources{Files: []File{text("list.json", printed.String())}}, nil)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/layerrules"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/blob"
@@ -73,6 +74,9 @@ func counts(j *build.Job) bool {
 func (im *importer) needOf(ctx context.Context, j *build.Job, total *atomicNeed) error {
 	l := j.First()
 	n := contentNeed{layers: int64(len(j.Layers))}
+	work := layerrules.Begin(ctx)
+	defer work.Done()
+	n.implied.Bound(work)
 	var err error
 	switch {
 	case counts(j):
@@ -100,7 +104,7 @@ type contentNeed struct {
 
 // add adds an entry, with the directories that its name implies.
 func (n *contentNeed) add(name string, kind byte, size int64) error {
-	implied, err := n.implied.Add(name, kind == tar.TypeDir)
+	implied, err := n.implied.Add(name, kind == tar.TypeDir || kind == tar.TypeSymlink)
 	if err != nil {
 		return err
 	}

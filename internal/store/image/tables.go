@@ -125,7 +125,7 @@ func (im *importer) readTable(ctx context.Context, j *job) error {
 			return err
 		}
 		im.entries += entrySize + int64(len(path.Base(e.Name)))
-		n, err := implied.Add(e.Name, e.Type == tar.TypeDir)
+		n, err := implied.Add(e.Name, e.Type == tar.TypeDir || e.Type == tar.TypeSymlink)
 		if err != nil {
 			return err
 		}
