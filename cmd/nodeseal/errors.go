@@ -32,6 +32,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/pull/policy"
 	"github.com/nodeseal/nodeseal/internal/pull/session"
+	"github.com/nodeseal/nodeseal/internal/rehearse"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
@@ -125,7 +126,7 @@ func exitCode(err error) int {
 		return int(child)
 	case errors.As(err, &stop), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName, imagefile.ErrName, imagefile.ErrTransport):
+	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName, imagefile.ErrName, imagefile.ErrTransport, rehearse.ErrUsage):
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
@@ -150,7 +151,7 @@ func isPrecondition(err error) bool {
 	}
 	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
 		is(err, carry.ErrNoBundle, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, diskbudget.ErrTooSmall, own.ErrForeign,
-			parts.ErrDir, syscall.ENOSPC, syscall.EDQUOT)
+			parts.ErrDir, rehearse.ErrPrecondition, syscall.ENOSPC, syscall.EDQUOT)
 }
 
 func is(err error, targets ...error) bool {

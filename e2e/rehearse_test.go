@@ -1,0 +1,376 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/nodeseal/nodeseal/e2e/harness"
+	"github.com/nodeseal/nodeseal/internal/rehearse"
+	"github.com/nodeseal/nodeseal/internal/testenv"
+)
+
+// The network around the node: an API server and a mirror on one host of the cluster's
+// subnet, and the registry outside.
+const (
+	subnetHost = "198.51.100.1"
+	outside    = "203.0.113.7"
+	rehearsed  = crioRepo + "/app:v1"
+)
+
+// jobUnit stands for another service that reaches out: it wants the API server, and not the mirror.
+const jobUnit = `[Service]
+Type=oneshot
+ExecStart=/bin/bash -c 'exec 3<>/dev/tcp/` + subnetHost + `/6443'
+ExecStart=/bin/bash -c '! exec 3<>/dev/tcp/` + subnetHost + `/5000'
+`
+
+// rehearsal is a machine with CRI-O as systemd's service, and a network.
+type rehearsal struct {
+	*machine
+	netns string
+}
+
+func newRehearsal(t *testing.T) *rehearsal {
+	t.Helper()
+	for _, tool := range []string{"nft", "ip", "runc", "conmon"} {
+		testenv.NeedTool(t, tool)
+	}
+	tools := crioTools(t)
+	r := &rehearsal{machine: newMachine(t), netns: fmt.Sprintf("nodeseal-out-%d", time.Now().UnixNano())}
+	r.containers = filepath.Join(filepath.Dir(r.slots), "containers")
+	if err := os.Mkdir(r.containers, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tool := range []string{"crio", "pinns"} {
+		harness.Must(t, "cp", filepath.Join(tools, tool), filepath.Join(r.root, "usr/local/bin", tool))
+	}
+	r.write(t, "etc/containers/storage.conf", "[storage]\ndriver = \"overlay\"\ngraphroot = \"/var/lib/containers/storage\"\nrunroot = \"/run/containers/storage\"\n")
+	r.write(t, "etc/containers/policy.json", `{"default": [{"type": "insecureAcceptAnything"}]}`)
+	r.write(t, "etc/containers/registries.conf", fmt.Sprintf("[[registry]]\nprefix = %q\nlocation = %q\ninsecure = true\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n",
+		crioRepo, outside+":5000/nodeseal-e2e", subnetHost+":5000/nodeseal-e2e"))
+	r.write(t, "etc/hosts", "127.0.0.1 localhost\n"+outside+" quay.io\n") // CRI-O looks it up
+	r.write(t, "etc/crio/crio.conf", "[crio.runtime]\ndefault_runtime = \"runc\"\npinns_path = \"/usr/local/bin/pinns\"\n[crio.runtime.runtimes.runc]\nmonitor_path = \"/usr/bin/conmon\"\n[crio.network]\nplugin_dirs = [\"/usr/lib/cni\"]\n[crio.nri]\nenable_nri = false\n")
+	r.write(t, "etc/systemd/system/crio.service", `[Service]
+Type=notify
+ExecStart=/usr/local/bin/crio --config /etc/crio/crio.conf --config-dir "" --log-level info
+KillMode=process
+Delegate=yes
+`)
+	r.write(t, "etc/systemd/system/job.service", jobUnit)
+	r.write(t, "var/lib/kubelet/kubeconfig", "clusters:\n- name: local\n  cluster:\n    server: https://"+subnetHost+":6443\n")
+	r.serveOutside(t)
+	return r
+}
+
+// serveOutside serves the image on the mirror and outside, and listens as an API server does.
+func (r *rehearsal) serveOutside(t *testing.T) {
+	t.Helper()
+	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	m := &imageMaker{t: t, addr: strings.TrimPrefix(server.URL, "http://"), label: "rehearsal"}
+	m.push("app", "v1", m.image([]string{"/bin/true"}, m.layer(gzipDefault, []entryOf{{tar.Header{Typeflag: tar.TypeReg, Name: "data", Mode: 0o644}, "rehearsal\n"}})))
+	harness.Must(t, "ip", "netns", "add", r.netns)
+	t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", r.netns).Run() })
+	for _, addr := range []string{subnetHost + "/32", outside + "/32"} {
+		harness.Must(t, "ip", "-n", r.netns, "addr", "add", addr, "dev", "lo")
+	}
+	harness.Must(t, "ip", "-n", r.netns, "link", "set", "lo", "up")
+	for _, addr := range []string{subnetHost + ":5000", outside + ":5000", subnetHost + ":6443"} {
+		l := r.listen(t, addr)
+		s := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+		t.Cleanup(func() { _ = s.Close() })
+		go func() { _ = s.Serve(l) }()
+	}
+}
+
+// listen listens outside of the node.
+func (r *rehearsal) listen(t *testing.T, addr string) (l net.Listener) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the thread ends with this function
+		there, err := os.Open("/run/netns/" + r.netns)
+		if err == nil {
+			defer there.Close()
+			err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET)
+		}
+		if err == nil {
+			l, err = net.Listen("tcp", addr)
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// up boots the machine and connects it.
+func (r *rehearsal) up(t *testing.T) *booted {
+	t.Helper()
+	b := r.boot(t)
+	_ = harness.Run(t, "ip", "-n", r.netns, "link", "delete", "out") // that of the last boot
+	harness.Must(t, "ip", "link", "add", "out", "netns", r.netns, "type", "veth", "peer", "name", "eth0", "netns", b.pid)
+	harness.Must(t, "ip", "-n", r.netns, "addr", "add", "198.51.100.254/24", "dev", "out")
+	harness.Must(t, "ip", "-n", r.netns, "link", "set", "out", "up")
+	for _, words := range []string{"addr add 198.51.100.2/24 dev eth0", "link set eth0 up", "route add default via 198.51.100.254"} {
+		if out := b.run(t, append([]string{"ip"}, strings.Fields(words)...)...); out.Code != 0 {
+			t.Fatalf("ip %s: %s", words, out.Stderr)
+		}
+	}
+	return b
+}
+
+// pull asks CRI-O for the image.
+func (b *booted) pull(t *testing.T) error {
+	t.Helper()
+	conn, err := grpc.NewClient("unix:///proc/"+b.pid+"/root/run/crio/crio.sock", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	images := cri.NewImageServiceClient(conn)
+	_, err = images.PullImage(t.Context(), &cri.PullImageRequest{Image: &cri.ImageSpec{Image: rehearsed}})
+	return err
+}
+
+// isCut wants pulls to fail at once, or to work.
+func (b *booted) isCut(t *testing.T, want bool) {
+	t.Helper()
+	err := b.pull(t)
+	if (err != nil) != want {
+		t.Fatalf("a pull: %v, want it cut: %v\n%s\n%s", err, want, b.run(t, "nft", "list", "ruleset").Stdout, b.journal(t))
+	}
+}
+
+func (b *booted) journal(t *testing.T) string {
+	t.Helper()
+	return string(b.run(t, "journalctl", "--no-pager", "--lines=60").Stdout)
+}
+
+func (b *booted) nodeseal(t *testing.T, code int, args ...string) harness.Output {
+	t.Helper()
+	out := b.run(t, append([]string{"/var/usrlocal/bin/nodeseal"}, args...)...)
+	if out.Code != code {
+		t.Fatalf("nodeseal %q: exit code %d, want %d\n%s%s\n%s", args, out.Code, code, out.Stdout, out.Stderr, b.journal(t))
+	}
+	return out
+}
+
+// begin starts a rehearsal, and waits until it is in force. Kill ends nodeseal alone.
+func (b *booted) begin(t *testing.T, args ...string) *harness.Process {
+	t.Helper()
+	words := append([]string{"--target", b.pid, "--mount", "--pid", "--net", "--uts", "--ipc", "/var/usrlocal/bin/nodeseal", "rehearse"}, args...)
+	p := harness.Start(t, "nsenter", words...)
+	t.Cleanup(func() { _ = p.Kill(t) })
+	for deadline := time.Now().Add(time.Minute); b.systemctl(t, "is-active", "nodeseal-rehearse.service") != "active"; time.Sleep(50 * time.Millisecond) {
+		select {
+		case <-p.Over():
+			t.Fatalf("nodeseal rehearse %q ended\n%s", args, b.journal(t))
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nodeseal rehearse %q does not begin\n%s", args, b.journal(t))
+		}
+	}
+	return p
+}
+
+func (b *booted) report(t *testing.T, code int) *rehearse.Report {
+	t.Helper()
+	var r rehearse.Report
+	out := b.nodeseal(t, code, "rehearse", "--report", "--json")
+	if err := json.Unmarshal(out.Stdout, &r); err != nil {
+		t.Fatal(err)
+	}
+	return &r
+}
+
+// undone waits for the end of a rehearsal, and wants nothing of it to be left.
+func (b *booted) undone(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); b.run(t, "test", "-e", "/run/nodeseal/rehearse").Code == 0; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the rehearsal does not end\n%s", b.journal(t))
+		}
+	}
+	if tables := string(b.run(t, "nft", "list", "tables").Stdout); strings.Contains(tables, "rehearse") {
+		t.Errorf("tables: %s", tables)
+	}
+	if left := string(b.run(t, "find", "/run/systemd/system", "/etc/systemd/system", "-name", "*rehearse*").Stdout); left != "" {
+		t.Errorf("left: %s", left)
+	}
+	b.isCut(t, false)
+}
+
+// restarted reports whether CRI-O runs under the cut: what started before has no drop-in.
+func (b *booted) restarted(t *testing.T) bool {
+	t.Helper()
+	cut, err := strconv.ParseInt(b.systemctl(t, "show", "nodeseal-rehearse.service", "--property=ActiveEnterTimestampMonotonic", "--value"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := strconv.ParseInt(b.systemctl(t, "show", "crio.service", "--property=ActiveEnterTimestampMonotonic", "--value"), 10, 64)
+	return err == nil && at > cut && b.systemctl(t, "is-active", "crio.service") == "active"
+}
+
+// ends waits until the machine has gone down in good order.
+func (b *booted) ends(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if _, err := os.Stat("/proc/" + b.pid); err != nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the machine does not go down:\n%s", harness.ReadFile(t, b.log))
+		}
+	}
+}
+
+func (r *rehearsal) remove(t *testing.T, name string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(r.root, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cutNames are the addresses that a report has for the image: the mirror, and where it is from.
+func cutNames(r *rehearse.Report, unit string) (out []string) {
+	for _, x := range r.Reached {
+		if x.Unit == unit {
+			out = append(out, fmt.Sprintf("%s:%d/%s", x.Address, x.Port, x.Protocol))
+		}
+	}
+	return out
+}
+
+// wants holds a report of pulls that failed.
+func wants(t *testing.T, r *rehearse.Report, state rehearse.State, pulls, boots int) {
+	t.Helper()
+	if r.State != state || r.Passed || r.Boots != boots {
+		t.Errorf("state %s, passed %v, %d boots; want %s, %d", r.State, r.Passed, r.Boots, state, boots)
+	}
+	if got, want := cutNames(r, "crio.service"), []string{subnetHost + ":5000/tcp", outside + ":5000/tcp"}; !slices.Equal(got, want) {
+		t.Errorf("CRI-O reached for %q, want %q", got, want)
+	}
+	for _, x := range r.Reached {
+		if x.Unit == "crio.service" && x.Attempts < int64(pulls) {
+			t.Errorf("%+v, want %d attempts", x, pulls)
+		}
+	}
+	if len(r.Images) != 1 || r.Images[0] != (rehearse.Image{Image: rehearsed, Unit: "crio.service", Asked: pulls}) {
+		t.Errorf("images %+v, want %s asked for %d times", r.Images, rehearsed, pulls)
+	}
+}
+
+// TestRehearse cuts a real CRI-O off, under systemd, and holds that the cut is undone
+// by its timer, by --stop, by the kernel alone, and after nodeseal was killed; that a reboot
+// keeps it only if it was ordered, and a power cut does not.
+func TestRehearse(t *testing.T) {
+	testenv.NeedRoot(t)
+	r := newRehearsal(t)
+	// The timer of the unit is a minute, at least.
+	short := "etc/systemd/system/nodeseal-rehearse-end.timer.d/short.conf"
+	r.write(t, short, "[Timer]\nOnActiveSec=\nOnActiveSec=6s\n")
+	b := r.up(t)
+	b.run(t, "nft", "add", "table", "inet", "other")
+	b.isCut(t, false)
+	if plan := string(b.nodeseal(t, 0, "rehearse", "--dry-run").Stdout); !strings.Contains(plan, subnetHost+":6443 (API server") || !strings.Contains(plan, "chain cut_1 {") {
+		t.Errorf("the dry run:\n%s", plan)
+	}
+	b.undone(t)
+
+	t.Log("the timer ends it, nodeseal was killed")
+	p := b.begin(t, "--minutes", "1", "--restart-crio", "--unit", "job.service")
+	// The drop-in runs before the new CRI-O: its group is another one.
+	for deadline := time.Now().Add(time.Minute); b.systemctl(t, "show", "crio", "--property=ExecStartPre", "--value") == "" || !b.restarted(t); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("CRI-O is not restarted\n%s", b.journal(t))
+		}
+	}
+	_ = p.Kill(t)
+	b.isCut(t, true)
+	b.isCut(t, true)
+	b.systemctl(t, "start", "job.service")
+	if b.systemctl(t, "is-failed", "job.service") == "failed" {
+		t.Errorf("the other service:\n%s", b.journal(t))
+	}
+	b.undone(t)
+	got := b.report(t, 4)
+	t.Logf("\n%s", b.nodeseal(t, 4, "rehearse", "--report").Stdout)
+	wants(t, got, rehearse.Over, 2, 1)
+	if len(got.Problems) > 0 {
+		t.Errorf("problems: %q", got.Problems)
+	}
+	if got := cutNames(got, "job.service"); !slices.Equal(got, []string{subnetHost + ":5000/tcp"}) {
+		t.Errorf("the other service reached for %q", got)
+	}
+	r.remove(t, short)
+	b.systemctl(t, "daemon-reload")
+
+	t.Log("--stop ends it, CRI-O was not restarted")
+	p = b.begin(t, "--minutes", "5")
+	b.isCut(t, true)
+	b.nodeseal(t, 5, "rehearse") // one at a time
+	wants(t, b.report(t, 4), rehearse.Running, 1, 1)
+	b.nodeseal(t, 0, "rehearse", "--stop")
+	b.undone(t)
+	<-p.Over()
+	b.nodeseal(t, 5, "rehearse", "--stop")
+	wants(t, b.report(t, 4), rehearse.Stopped, 1, 1)
+
+	t.Log("the kernel ends it alone; a rule set that another program flushed proves nothing")
+	b.run(t, "rm", "/var/lib/nodeseal/rehearse/ended")
+	b.run(t, "sh", "/var/lib/nodeseal/rehearse/rehearse.sh", "begin", "3")
+	b.systemctl(t, "stop", "nodeseal-rehearse-end.timer")
+	b.isCut(t, true)
+	time.Sleep(3 * time.Second)
+	b.isCut(t, false)
+	if b.run(t, "nft", "list", "table", "inet", "nodeseal_rehearse").Code != 0 || b.run(t, "nft", "list", "table", "inet", "other").Code != 0 {
+		t.Error("the tables are not there")
+	}
+	b.run(t, "nft", "flush", "ruleset")
+	b.nodeseal(t, 0, "rehearse", "--stop")
+	b.undone(t)
+	if got := b.report(t, 4); !slices.ContainsFunc(got.Problems, func(p string) bool { return strings.Contains(p, "another program removed the rules") }) {
+		t.Errorf("problems: %q", got.Problems)
+	}
+
+	t.Log("the reboot that it ordered keeps the cut, a power cut ends it")
+	p = b.begin(t, "--minutes", "10", "--reboot")
+	b.ends(t)
+	<-p.Over()
+	b = r.up(t)
+	b.isCut(t, true)
+	wants(t, b.report(t, 4), rehearse.Running, 1, 2)
+	b.off()
+	b = r.up(t)
+	b.undone(t)
+	if got := b.report(t, 4); got.State != rehearse.Lost || got.Passed || len(got.Problems) == 0 {
+		t.Errorf("after the power cut: %+v", got)
+	}
+}

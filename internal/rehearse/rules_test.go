@@ -1,0 +1,48 @@
+package rehearse
+
+import (
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestRules holds the rules that docs/rehearse.md and the ADR describe.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	got := rules([]Allowed{
+		{Address: netip.MustParsePrefix("10.128.0.0/14")},
+		{Address: netip.MustParsePrefix("192.0.2.5/32"), Port: 6443},
+		{Address: netip.MustParsePrefix("fd01::/48")},
+	}, []string{crio, "rpm-ostreed.service"})
+	for _, want := range []string{
+		"table inet nodeseal_rehearse\ndelete table inet nodeseal_rehearse\ntable inet nodeseal_rehearse {\n",
+		"elements = { ipv4 timeout @SECONDS@s, ipv6 timeout @SECONDS@s }",
+		"type filter hook output priority -310; policy accept;\n\t\toifname \"lo\" accept\n\t\tmeta nfproto != @armed accept\n",
+		"\t\tip daddr 10.128.0.0/14 accept\n\t\tip daddr 192.0.2.5/32 meta l4proto { tcp, udp } th dport 6443 accept\n\t\tip6 daddr fd01::/48 accept\n\t\tjump who_1\n\t\tjump who_2\n",
+		"# rpm-ostreed.service\n\tchain who_2 {",
+		"update @to6_2 { ip6 daddr . meta l4proto . th dport }",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the rules lack\n%s\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "flush ruleset") {
+		t.Error("the rules of others are flushed")
+	}
+}
+
+// TestScript holds that a shell takes the script, and that the fields of both sides are the same.
+func TestScript(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-n")
+	cmd.Stdin = strings.NewReader(string(script))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"kept=/" + kept + " ", "live=/" + live + " ", "unit=" + unitName + "\n", "boot=" + bootName + "\n", "table='inet " + table + "'\n"} {
+		if !strings.Contains(string(script), want) {
+			t.Errorf("the script lacks %q", want)
+		}
+	}
+}
