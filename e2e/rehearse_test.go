@@ -187,7 +187,7 @@ func (b *booted) begin(t *testing.T, args ...string) *harness.Process {
 	words := append([]string{"--target", b.pid, "--mount", "--pid", "--net", "--uts", "--ipc", "/var/usrlocal/bin/nodeseal", "rehearse"}, args...)
 	p := harness.Start(t, "nsenter", words...)
 	t.Cleanup(func() { _ = p.Kill(t) })
-	for deadline := time.Now().Add(time.Minute); b.systemctl(t, "is-active", "nodeseal-rehearse.service") != "active"; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); b.systemctl(t, "is-active", "nodeseal-rehearse.service") != "active"; time.Sleep(50 * time.Millisecond) {
 		select {
 		case <-p.Over():
 			t.Fatalf("nodeseal rehearse %q ended\n%s", args, b.journal(t))
@@ -210,14 +210,20 @@ func (b *booted) report(t *testing.T, code int) *rehearse.Report {
 	return &r
 }
 
-// undone waits for the end of a rehearsal, and wants nothing of it to be left.
-func (b *booted) undone(t *testing.T) {
+// gone waits for the end of a rehearsal.
+func (b *booted) gone(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); b.run(t, "test", "-e", "/run/nodeseal/rehearse").Code == 0; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); b.run(t, "test", "-e", "/run/nodeseal/rehearse").Code == 0; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the rehearsal does not end\n%s", b.journal(t))
 		}
 	}
+}
+
+// undone waits for the end of a rehearsal, and wants nothing of it to be left.
+func (b *booted) undone(t *testing.T) {
+	t.Helper()
+	b.gone(t)
 	if tables := string(b.run(t, "nft", "list", "tables").Stdout); strings.Contains(tables, "rehearse") {
 		t.Errorf("tables: %s", tables)
 	}
@@ -293,9 +299,6 @@ func wants(t *testing.T, r *rehearse.Report, state rehearse.State, pulls, boots 
 func TestRehearse(t *testing.T) {
 	testenv.NeedRoot(t)
 	r := newRehearsal(t)
-	// The timer of the unit is a minute, at least.
-	short := "etc/systemd/system/nodeseal-rehearse-end.timer.d/short.conf"
-	r.write(t, short, "[Timer]\nOnActiveSec=\nOnActiveSec=6s\n")
 	b := r.up(t)
 	b.run(t, "nft", "add", "table", "inet", "other")
 	b.isCut(t, false)
@@ -305,9 +308,9 @@ func TestRehearse(t *testing.T) {
 	b.undone(t)
 
 	t.Log("the timer ends it, nodeseal was killed")
-	p := b.begin(t, "--minutes", "1", "--restart-crio", "--unit", "job.service")
+	p := b.begin(t, "--minutes", "5", "--restart-crio", "--unit", "job.service")
 	// The drop-in runs before the new CRI-O: its group is another one.
-	for deadline := time.Now().Add(time.Minute); b.systemctl(t, "show", "crio", "--property=ExecStartPre", "--value") == "" || !b.restarted(t); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); b.systemctl(t, "show", "crio", "--property=ExecStartPre", "--value") == "" || !b.restarted(t); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("CRI-O is not restarted\n%s", b.journal(t))
 		}
@@ -319,6 +322,17 @@ func TestRehearse(t *testing.T) {
 	if b.systemctl(t, "is-failed", "job.service") == "failed" {
 		t.Errorf("the other service:\n%s", b.journal(t))
 	}
+	if timer := b.systemctl(t, "show", "nodeseal-rehearse-end.timer", "--property=TimersMonotonic"); !strings.Contains(timer, "OnActiveUSec=5min") {
+		t.Errorf("the timer: %s", timer)
+	}
+	// It is the same timer, in less than five minutes.
+	short := "etc/systemd/system/nodeseal-rehearse-end.timer.d/short.conf"
+	r.write(t, short, "[Timer]\nOnActiveSec=\nOnActiveSec=1s\n")
+	b.systemctl(t, "daemon-reload")
+	b.systemctl(t, "restart", "nodeseal-rehearse-end.timer")
+	b.gone(t)
+	r.remove(t, short)
+	b.systemctl(t, "daemon-reload")
 	b.undone(t)
 	got := b.report(t, 4)
 	t.Logf("\n%s", b.nodeseal(t, 4, "rehearse", "--report").Stdout)
@@ -329,8 +343,6 @@ func TestRehearse(t *testing.T) {
 	if got := cutNames(got, "job.service"); !slices.Equal(got, []string{subnetHost + ":5000/tcp"}) {
 		t.Errorf("the other service reached for %q", got)
 	}
-	r.remove(t, short)
-	b.systemctl(t, "daemon-reload")
 
 	t.Log("--stop ends it, CRI-O was not restarted")
 	p = b.begin(t, "--minutes", "5")
@@ -345,10 +357,18 @@ func TestRehearse(t *testing.T) {
 
 	t.Log("the kernel ends it alone; a rule set that another program flushed proves nothing")
 	b.run(t, "rm", "/var/lib/nodeseal/rehearse/ended")
-	b.run(t, "sh", "/var/lib/nodeseal/rehearse/rehearse.sh", "begin", "3")
+	b.run(t, "sh", "/var/lib/nodeseal/rehearse/rehearse.sh", "begin", "600")
 	b.systemctl(t, "stop", "nodeseal-rehearse-end.timer")
 	b.isCut(t, true)
-	time.Sleep(3 * time.Second)
+	// What it has loaded has 10 minutes, which become a second here.
+	if armed := string(b.run(t, "nft", "list", "set", "inet", "nodeseal_rehearse", "armed").Stdout); strings.Count(armed, "timeout 10m expires") != 2 {
+		t.Errorf("the kernel's time: %s", armed)
+	}
+	for _, family := range []string{"ipv4", "ipv6"} {
+		b.run(t, "nft", "delete", "element", "inet", "nodeseal_rehearse", "armed", "{", family, "}")
+		b.run(t, "nft", "add", "element", "inet", "nodeseal_rehearse", "armed", "{", family, "timeout", "1s", "}")
+	}
+	time.Sleep(1100 * time.Millisecond)
 	b.isCut(t, false)
 	if b.run(t, "nft", "list", "table", "inet", "nodeseal_rehearse").Code != 0 || b.run(t, "nft", "list", "table", "inet", "other").Code != 0 {
 		t.Error("the tables are not there")

@@ -3,7 +3,7 @@
 //
 // systemd holds the cut and its end, the kernel ends it besides: the program that began it
 // may die. All of it is below /run, which no boot finds again. The one exception is the
-// boot that Begin ordered: see rehearse.sh, and docs/adr/0018-a-rehearsal-undoes-itself.md.
+// boot that Begin ordered: see rehearse.sh, and docs/adr/0019-a-rehearsal-undoes-itself.md.
 package rehearse
 
 import (

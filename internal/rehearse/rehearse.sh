@@ -21,7 +21,7 @@ begin() {
   rm -rf "$live"
   mkdir -p "$live" "$runtime"
   cp -R "$kept/rehearse.sh" "$kept/cut.nft" "$kept/units" "$kept/system" "$live/"
-  sed -i "s/@SECONDS@/$1/" "$live/cut.nft" "$live"/system/*.timer
+  sed -i "s/@SECONDS@/$1/g" "$live/cut.nft" "$live"/system/*.timer
   echo $(($(uptime) + $1)) >"$live/until"
   cp -R "$live/system/." "$runtime/"
   systemctl daemon-reload && systemctl start "$unit" || {
@@ -54,13 +54,13 @@ attach() {
 stop() {
   set +e
   [ -d "$live" ] || return 0
-  counts=$(nft -j list table $table)
-  nft delete table $table
+  counts=$(nft -j list table $table 2>/dev/null)
+  nft delete table $table 2>/dev/null
   [ -n "$counts" ] || echo table >>"$live/missed"
   printf '%s\n' "$counts" >"$kept/counts.$boot_id"
   while read -r name; do
     group=/sys/fs/cgroup/system.slice/$name
-    [ ! -d "$group" ] || [ "$(stat -c %i "$group")" = "$(cat "$live/attached.$name")" ] || echo "$name" >>"$live/missed"
+    [ ! -d "$group" ] || [ "$(stat -c %i "$group")" = "$(cat "$live/attached.$name" 2>/dev/null)" ] || echo "$name" >>"$live/missed"
   done <"$live/units"
   [ ! -e "$live/missed" ] || cat "$live/missed" >>"$kept/missed"
   if [ -e "$live/reboot" ] && systemctl list-jobs | grep -q '[^-]reboot\.target'; then

@@ -107,6 +107,8 @@ func (n *Node) Report(ctx context.Context) (*Report, error) {
 func (n *Node) state(r *Report) error {
 	data, err := os.ReadFile(n.path(kept, "ended"))
 	switch {
+	case n.exists(live, "reboot"):
+		r.State = Rebooting
 	case n.exists(live):
 		r.State = Running
 	case err == nil:
@@ -160,7 +162,7 @@ func (n *Node) counts(ctx context.Context, r *Report) error {
 			lists = append(lists, data)
 		}
 	}
-	if len(paths) == 0 && r.State != Running {
+	if len(paths) == 0 && r.State != Running && r.State != Rebooting {
 		r.Problems = append(r.Problems, "what was counted is lost")
 	}
 	sum := make(map[Reached]int64)

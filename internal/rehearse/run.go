@@ -66,12 +66,16 @@ func (n *Node) prepare(p *Plan) error {
 	}
 	all := files(p)
 	all["record.json"] = string(data)
+	// Units are for everybody to read, systemd says. The directory is not.
+	if err := os.MkdirAll(n.path(kept), 0o700); err != nil {
+		return err
+	}
 	for name, text := range all {
 		path := n.path(kept, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package rehearse
 import (
 	_ "embed" // the script
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,9 @@ const (
 // files are what a rehearsal is made of, by their names below /var/lib/nodeseal/rehearse.
 // What is in system goes to /run/systemd/system.
 func files(p *Plan) map[string]string {
-	before := strings.Join(append(append([]string{}, p.Units...), kubelet), " ")
+	before := strings.Join(append(slices.Clone(p.Units), kubelet), " ")
+	// What else is to be cut may start early in a boot: an order with it could be a circle.
+	early := strings.Join(append([]string{crio, kubelet}, pullers()...), " ")
 	out := map[string]string{
 		"rehearse.sh": string(script),
 		"cut.nft":     p.Rules,
@@ -59,7 +62,7 @@ Before=%s
 Type=oneshot
 TimeoutStartSec=60
 ExecStart=/bin/sh /%s/rehearse.sh boot
-`, kept, kept, before, kept),
+`, kept, kept, early, kept),
 	}
 	for _, unit := range p.Units {
 		// A failure must not keep the unit from starting: the report tells it.

@@ -109,6 +109,8 @@ func (r Rehearsal) WriteText(w io.Writer) error {
 		p.line("PASSED: nothing outside was needed")
 	case r.Outside():
 		p.line("FAILED: the node needs something that was cut off")
+	case r.State == rehearse.Rebooting:
+		p.line("the node restarts: nodeseal rehearse --report has the rest then")
 	case r.State == rehearse.Running:
 		p.line("so far nothing outside was needed")
 	}
