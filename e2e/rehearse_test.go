@@ -259,7 +259,7 @@ func (b *booted) ends(t *testing.T) {
 
 func (r *rehearsal) remove(t *testing.T, name string) {
 	t.Helper()
-	if err := os.Remove(filepath.Join(r.root, name)); err != nil {
+	if err := os.RemoveAll(filepath.Join(r.root, name)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -331,7 +331,7 @@ func TestRehearse(t *testing.T) {
 	b.systemctl(t, "daemon-reload")
 	b.systemctl(t, "restart", "nodeseal-rehearse-end.timer")
 	b.gone(t)
-	r.remove(t, short)
+	r.remove(t, filepath.Dir(short))
 	b.systemctl(t, "daemon-reload")
 	b.undone(t)
 	got := b.report(t, 4)
