@@ -65,8 +65,9 @@ ExecStart=/bin/sh /%s/rehearse.sh boot
 `, kept, kept, early, kept),
 	}
 	for _, unit := range p.Units {
-		// A failure must not keep the unit from starting: the report tells it.
-		out["system/"+unit+".d/"+dropIn] = "[Service]\nExecStartPre=-+" + liveShell + "attach %n\n"
+		// Neither a failure nor a program that hangs may keep the unit from starting: the
+		// report tells it.
+		out["system/"+unit+".d/"+dropIn] = "[Service]\nExecStartPre=-+/usr/bin/timeout 20 " + liveShell + "attach %n\n"
 	}
 	return out
 }
