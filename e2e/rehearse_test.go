@@ -181,12 +181,19 @@ func (b *booted) nodeseal(t *testing.T, code int, args ...string) harness.Output
 	return out
 }
 
-// begin starts a rehearsal, and waits until it is in force. Kill ends nodeseal alone.
-func (b *booted) begin(t *testing.T, args ...string) *harness.Process {
+// rehearse starts a rehearsal. Kill ends nodeseal alone.
+func (b *booted) rehearse(t *testing.T, args ...string) *harness.Process {
 	t.Helper()
 	words := append([]string{"--target", b.pid, "--mount", "--pid", "--net", "--uts", "--ipc", "/var/usrlocal/bin/nodeseal", "rehearse"}, args...)
 	p := harness.Start(t, "nsenter", words...)
 	t.Cleanup(func() { _ = p.Kill(t) })
+	return p
+}
+
+// begin starts a rehearsal, and waits until it is in force.
+func (b *booted) begin(t *testing.T, args ...string) *harness.Process {
+	t.Helper()
+	p := b.rehearse(t, args...)
 	for deadline := time.Now().Add(2 * time.Minute); b.systemctl(t, "is-active", "nodeseal-rehearse.service") != "active"; time.Sleep(50 * time.Millisecond) {
 		select {
 		case <-p.Over():
@@ -381,7 +388,7 @@ func TestRehearse(t *testing.T) {
 	}
 
 	t.Log("the reboot that it ordered keeps the cut, a power cut ends it")
-	p = b.begin(t, "--minutes", "10", "--reboot")
+	p = b.rehearse(t, "--minutes", "10", "--reboot")
 	b.ends(t)
 	<-p.Over()
 	b = r.up(t)
