@@ -264,13 +264,6 @@ func (b *booted) ends(t *testing.T) {
 	}
 }
 
-func (r *rehearsal) remove(t *testing.T, name string) {
-	t.Helper()
-	if err := os.RemoveAll(filepath.Join(r.root, name)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // cutNames are the addresses that a report has for the image: the mirror, and where it is from.
 func cutNames(r *rehearse.Report, unit string) (out []string) {
 	for _, x := range r.Reached {
@@ -338,7 +331,7 @@ func TestRehearse(t *testing.T) {
 	b.systemctl(t, "daemon-reload")
 	b.systemctl(t, "restart", "nodeseal-rehearse-end.timer")
 	b.gone(t)
-	r.remove(t, filepath.Dir(short))
+	harness.Must(t, "rm", "-r", filepath.Join(r.root, filepath.Dir(short)))
 	b.systemctl(t, "daemon-reload")
 	b.undone(t)
 	got := b.report(t, 4)
