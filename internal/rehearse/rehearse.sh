@@ -68,7 +68,7 @@ stop() {
   else
     why=stopped
     [ ! -e "$live/why" ] || why=$(cat "$live/why")
-    echo "$(date +%s) $why" >"$kept/ended"
+    echo "$(date +%s.%6N) $why" >"$kept/ended"
   fi
   (cd "$live/system" && find . -type f) | while read -r file; do
     rm -f "$runtime/$file"

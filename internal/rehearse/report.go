@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -41,6 +40,8 @@ type Report struct {
 	Node    string    `json:"node"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
+	// until is Ended to the microsecond.
+	until time.Time
 	// State is running, over, stopped, rebooting, late or lost.
 	State   State `json:"state"`
 	Minutes int   `json:"minutes"`
@@ -88,7 +89,7 @@ func (n *Node) Report(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the last rehearsal: %w", err)
 	}
-	r := &Report{Node: rec.Host, Started: rec.Started, Minutes: rec.Plan.Minutes, Units: rec.Plan.Units, Allow: rec.Plan.Allow, Images: []Image{}}
+	r := &Report{Node: rec.Host, Started: rec.Started.Truncate(time.Second), Minutes: rec.Plan.Minutes, Units: rec.Plan.Units, Allow: rec.Plan.Allow, Images: []Image{}}
 	if err := n.state(r); err != nil {
 		return nil, fmt.Errorf("the last rehearsal: %w", err)
 	}
@@ -96,7 +97,7 @@ func (n *Node) Report(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	n.missed(r)
-	if err := n.asked(ctx, r); err != nil {
+	if err := n.asked(ctx, r, rec.Started); err != nil {
 		r.Problems = append(r.Problems, fmt.Sprintf("which images were asked for is not known: %v", err))
 	}
 	r.Passed = r.State == Over && len(r.Problems) == 0 && !r.Outside()
@@ -113,11 +114,12 @@ func (n *Node) state(r *Report) error {
 		r.State = Running
 	case err == nil:
 		at, why, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
-		seconds, err := strconv.ParseInt(at, 10, 64)
+		unix, err := time.ParseDuration(at + "s")
 		if err != nil {
 			return err
 		}
-		r.Ended, r.State = time.Unix(seconds, 0).UTC(), State(why)
+		r.until = time.Unix(0, int64(unix)).UTC()
+		r.Ended, r.State = r.until.Truncate(time.Second), State(why)
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	case n.exists(kept, "order"):
@@ -210,14 +212,15 @@ func (n *Node) missed(r *Report) {
 	}
 }
 
-// asked gathers which images were asked for, from the journal.
-func (n *Node) asked(ctx context.Context, r *Report) error {
-	words := []string{"journalctl", "--no-pager", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT", fmt.Sprintf("--since=@%d", r.Started.Unix())}
-	until := r.Ended
+// asked gathers which images were asked for, from the journal. What was pulled in the same
+// second before since, or after the end, does not count.
+func (n *Node) asked(ctx context.Context, r *Report, since time.Time) error {
+	words := []string{"journalctl", "--no-pager", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT", fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000)}
+	until := r.until
 	if until.IsZero() {
 		until = r.Started.Add(time.Duration(r.Minutes)*time.Minute + grace)
 	}
-	words = append(words, fmt.Sprintf("--until=@%d", until.Unix()))
+	words = append(words, fmt.Sprintf("--until=@%d.%06d", until.Unix(), until.Nanosecond()/1000))
 	for _, unit := range append(slices.Clone(r.Units), kubelet) {
 		words = append(words, "--unit="+unit)
 	}

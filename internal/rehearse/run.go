@@ -60,7 +60,7 @@ func (n *Node) prepare(p *Plan) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(record{Started: n.Now().UTC().Truncate(time.Second), Host: host, Plan: *p})
+	data, err := json.Marshal(record{Started: n.Now().UTC(), Host: host, Plan: *p})
 	if err != nil {
 		return err
 	}
