@@ -4,6 +4,7 @@ package harness
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"testing"
@@ -14,7 +15,9 @@ import (
 // /sys and hide the cgroups.)
 func LoopbackOnly(t testing.TB) []string {
 	t.Helper()
-	name := fmt.Sprintf("nodeseal-%d", os.Getpid())
+	// Process IDs are those of the tests' own namespace: each run has the same ones, and
+	// one that was killed leaves its name.
+	name := fmt.Sprintf("nodeseal-%d-%x", os.Getpid(), rand.Uint32())
 	Must(t, "ip", "netns", "add", name)
 	t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", name).Run() })
 	Must(t, "ip", "-n", name, "link", "set", "lo", "up")
