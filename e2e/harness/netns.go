@@ -4,10 +4,9 @@ package harness
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"os/exec"
 	"testing"
+	"time"
 )
 
 // LoopbackOnly makes a network namespace in which only lo is up, and returns the
@@ -17,7 +16,7 @@ func LoopbackOnly(t testing.TB) []string {
 	t.Helper()
 	// Process IDs are those of the tests' own namespace: each run has the same ones, and
 	// one that was killed leaves its name.
-	name := fmt.Sprintf("nodeseal-%d-%x", os.Getpid(), rand.Uint32())
+	name := fmt.Sprintf("nodeseal-%d", time.Now().UnixNano())
 	Must(t, "ip", "netns", "add", name)
 	t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", name).Run() })
 	Must(t, "ip", "-n", name, "link", "set", "lo", "up")
