@@ -40,9 +40,10 @@ const (
 	rehearsed  = crioRepo + "/app:v1"
 )
 
-// jobUnit stands for another service that reaches out: it wants the API server, and not the mirror.
+// jobUnit stands for another service that reaches out, also before its program: it wants the API server, and not the mirror.
 const jobUnit = `[Service]
 Type=oneshot
+ExecStartPre=/bin/bash -c '! exec 3<>/dev/tcp/` + subnetHost + `/5000'
 ExecStart=/bin/bash -c 'exec 3<>/dev/tcp/` + subnetHost + `/6443'
 ExecStart=/bin/bash -c '! exec 3<>/dev/tcp/` + subnetHost + `/5000'
 `
@@ -310,7 +311,7 @@ func TestRehearse(t *testing.T) {
 	t.Log("the timer ends it, nodeseal was killed")
 	p := b.begin(t, "--minutes", "5", "--restart-crio", "--unit", "job.service")
 	// The drop-in runs before the new CRI-O: its group is another one.
-	for deadline := time.Now().Add(2 * time.Minute); b.systemctl(t, "show", "crio", "--property=ExecStartPre", "--value") == "" || !b.restarted(t); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); b.systemctl(t, "show", "crio", "--property=ExecCondition", "--value") == "" || !b.restarted(t); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("CRI-O is not restarted\n%s", b.journal(t))
 		}

@@ -65,9 +65,10 @@ ExecStart=/bin/sh /%s/rehearse.sh boot
 `, kept, kept, early, kept),
 	}
 	for _, unit := range p.Units {
+		// A condition runs before what the unit itself has in ExecStartPre, which may pull.
 		// Neither a failure nor a program that hangs may keep the unit from starting: the
 		// report tells it.
-		out["system/"+unit+".d/"+dropIn] = "[Service]\nExecStartPre=-+/usr/bin/timeout 20 " + liveShell + "attach %n\n"
+		out["system/"+unit+".d/"+dropIn] = "[Service]\nExecCondition=-+/usr/bin/timeout 20 " + liveShell + "attach %n\n"
 	}
 	return out
 }

@@ -6,12 +6,12 @@ import (
 )
 
 // TestFiles holds what keeps a rehearsal from harming the node: a unit starts also if it
-// cannot be cut, the end is systemd's, and the boot unit orders no unit that starts early.
+// cannot be cut, what it pulls before its program is cut too, the end is systemd's, and the boot unit orders no unit that starts early.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	all := files(&Plan{Units: []string{crio, "early.service"}, Rules: "rules"})
 	for name, want := range map[string]string{
-		"system/crio.service.d/" + dropIn:  "[Service]\nExecStartPre=-+/usr/bin/timeout 20 /bin/sh /run/nodeseal/rehearse/rehearse.sh attach %n\n",
+		"system/crio.service.d/" + dropIn:  "[Service]\nExecCondition=-+/usr/bin/timeout 20 /bin/sh /run/nodeseal/rehearse/rehearse.sh attach %n\n",
 		"system/early.service.d/" + dropIn: "attach %n\n",
 		"system/" + unitName:               "\nExecStopPost=/bin/sh /run/nodeseal/rehearse/rehearse.sh stop\n",
 		"system/" + endName + ".timer":     "\nOnActiveSec=@SECONDS@s\n",
