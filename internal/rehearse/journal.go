@@ -30,7 +30,7 @@ var (
 	crioPull    = regexp.MustCompile(`msg="(Pulling|Pulled) image: ([^\s"\\]+)`)
 	crioRequest = regexp.MustCompile(`\bid=([0-9a-f-]{36})`)
 	podmanPull  = regexp.MustCompile(`^Trying to pull (\S+?)(?:\.\.\.)?$`)
-	podmanError = regexp.MustCompile(`^Error: .*?docker://(\S+): `)
+	podmanError = regexp.MustCompile(`^(?:Error: |\s*\* ).*?docker://(\S+): `)
 	kubeletPull = regexp.MustCompile(`"Failed to pull image".* image="([^"\s]+)"`)
 )
 
@@ -123,6 +123,8 @@ func (p *pulls) line(unit, text string) {
 	} else if m := podmanError.FindStringSubmatch(text); m != nil {
 		if image := p.images[[2]string{m[1], unit}]; image != nil && image.Got > 0 {
 			image.Got--
+		} else {
+			p.ask(unit, m[1]) // with --quiet it has only the error
 		}
 	}
 }

@@ -31,6 +31,10 @@ no JSON
 {"_SYSTEMD_UNIT":"job.service","MESSAGE":"Trying to pull quay.io/a/d:v1..."}
 {"_SYSTEMD_UNIT":"job.service","MESSAGE":"Error: initializing source docker://quay.io/a/d:v1: pinging container registry quay.io: Get \"https://quay.io/v2/\": dial tcp 203.0.113.7:443: connect: connection refused"}
 {"_SYSTEMD_UNIT":"job.service","MESSAGE":"Trying to pull localhost:5000/a/e@sha256:11..."}
+{"_SYSTEMD_UNIT":"job.service","MESSAGE":"Error: initializing source docker://quay.io/a/quiet:v1: pinging container registry quay.io: Get \"https://quay.io/v2/\": dial tcp: lookup quay.io on 192.0.2.1:53: connection refused"}
+{"_SYSTEMD_UNIT":"job.service","MESSAGE":"Trying to pull quay.io/g:v1..."}
+{"_SYSTEMD_UNIT":"job.service","MESSAGE":"Error: 2 errors occurred while pulling:"}
+{"_SYSTEMD_UNIT":"job.service","MESSAGE":" * initializing source docker://quay.io/g:v1: pinging container registry quay.io: Get \"https://quay.io/v2/\": dial tcp: lookup quay.io on 192.0.2.1:53: connection refused"}
 {"_SYSTEMD_UNIT":"kubelet.service","MESSAGE":"E1130 11:00:21.1 1 kuberuntime_image.go:42] \"Failed to pull image\" err=\"rpc error\" image=\"quay.io/a/b:v1\""}
 {"_SYSTEMD_UNIT":"kubelet.service","MESSAGE":"E1130 11:00:21.1 1 kuberuntime_image.go:42] \"Failed to pull image\" err=\"rpc error\" image=\"quay.io/a/f:v1\""}
 {"_SYSTEMD_UNIT":"kubelet.service","MESSAGE":"E1130 11:00:21.1 1 log.go:32] \"PullImage from image service failed\" err=\"rpc error\" image=\"quay.io/a/f:v1\""}`
@@ -39,7 +43,7 @@ func TestJournal(t *testing.T) {
 	t.Parallel()
 	want := []Image{
 		{"quay.io/a/b:v1", crio, 2, 0}, {"quay.io/a/c:v1", crio, 1, 1}, {"quay.io/a/d:v1", "job.service", 1, 0},
-		{"quay.io/a/f:v1", kubelet, 1, 0},
+		{"quay.io/a/f:v1", kubelet, 1, 0}, {"quay.io/a/quiet:v1", "job.service", 1, 0}, {"quay.io/g:v1", "job.service", 1, 0},
 	}
 	want = slices.Insert(want, 0, Image{"localhost:5000/a/e@sha256:11", "job.service", 1, 1})
 	for _, size := range []int{1, 7, 1 << 20} { // however the text arrives
@@ -65,7 +69,7 @@ func TestJournalBounds(t *testing.T) {
 	if _, err := io.WriteString(p, long+"\"}\n"+journal+"\n"); err != nil {
 		t.Fatal(err)
 	}
-	if len(p.images) != 6 || cap(p.rest) > 2*maxLine {
+	if len(p.images) != 8 || cap(p.rest) > 2*maxLine {
 		t.Errorf("%d images, %d bytes kept", len(p.images), cap(p.rest))
 	}
 	for i := range maxImages + 10 {
