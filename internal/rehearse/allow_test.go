@@ -103,7 +103,9 @@ func TestPlan(t *testing.T) {
 		case words[0] == "nft":
 			checked = stdin
 		case words[0] == "systemctl" && slices.Contains([]string{crio, "rpm-ostreed.service", "mine.service"}, words[2]):
-			text = "LoadState=loaded\nSlice=system.slice\n"
+			text = "Slice=system.slice\nId=" + words[2] + "\nLoadState=loaded\n"
+		case words[0] == "systemctl" && words[2] == "alias.service":
+			text = "Slice=system.slice\nId=mine.service\nLoadState=loaded\n"
 		case words[0] == "systemctl":
 			text = "LoadState=not-found\nSlice=\n"
 		}
@@ -134,6 +136,15 @@ func TestPlan(t *testing.T) {
 	_, err = n.Plan(t.Context(), Options{Minutes: 5, Units: []string{"none.service"}})
 	if !errors.Is(err, ErrPrecondition) || !strings.Contains(err.Error(), "none.service") {
 		t.Errorf("a unit that is not there: %v", err)
+	}
+	_, err = n.Plan(t.Context(), Options{Minutes: 5, Units: []string{"alias.service"}})
+	if !errors.Is(err, ErrPrecondition) || !strings.Contains(err.Error(), "Id=mine.service") {
+		t.Errorf("another name of a unit, which has no control group: %v", err)
+	}
+	for _, unit := range []string{"memory.service", "io.x.service", "_a.service", "a/b.service", "a b.service", "a.timer", ""} {
+		if _, err := n.Plan(t.Context(), Options{Minutes: 5, Units: []string{unit}}); !errors.Is(err, ErrUsage) {
+			t.Errorf("unit %q: %v", unit, err)
+		}
 	}
 	if err := os.Remove(filepath.Join(n.Root, "sys/fs/cgroup/cgroup.controllers")); err != nil {
 		t.Fatal(err)

@@ -9,8 +9,12 @@ import (
 	"strings"
 )
 
-// unitNames are names that are safe in rules, paths and scripts.
-var unitNames = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9:_.@-]{0,200}\.service$`)
+// unitNames are names that are safe in rules, paths and scripts. Of those that escaped
+// matches, systemd writes the control group in another way.
+var (
+	unitNames = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}\.service$`)
+	escaped   = regexp.MustCompile(`^(cgroup|cpu|cpuacct|cpuset|io|blkio|memory|devices|pids|bpf-[a-z-]+)\.`)
+)
 
 // Plan finds out what a rehearsal would cut on this node, and changes nothing. Errors wrap
 // ErrUsage, or ErrPrecondition where the node lacks something.
@@ -30,7 +34,7 @@ func (n *Node) Plan(ctx context.Context, o Options) (*Plan, error) {
 		p.Allow = append(p.Allow, a)
 	}
 	for _, unit := range o.Units {
-		if !unitNames.MatchString(unit) {
+		if !unitNames.MatchString(unit) || escaped.MatchString(unit) {
 			return nil, fmt.Errorf("--unit %q: want the name of a service, as podman-job.service: %w", unit, ErrUsage)
 		}
 	}
@@ -84,7 +88,7 @@ func (n *Node) units(ctx context.Context, named []string) ([]string, error) {
 		if slices.Contains(out, unit) {
 			continue
 		}
-		show, err := n.run(ctx, "", "systemctl", "show", unit, "--property=LoadState,Slice")
+		show, err := n.run(ctx, "", "systemctl", "show", unit, "--property=Id,LoadState,Slice")
 		if err != nil {
 			return nil, fmt.Errorf("looking for %s: %w", unit, err)
 		}
@@ -95,6 +99,8 @@ func (n *Node) units(ctx context.Context, named []string) ([]string, error) {
 			if required {
 				return nil, fmt.Errorf("systemd has no %s here: %w", unit, ErrPrecondition)
 			}
+		case !slices.Contains(properties, "Id="+unit): // its control group has the other name
+			return nil, fmt.Errorf("%s is another name of a service (%s), which is the one to cut: %w", unit, strings.Join(properties, " "), ErrPrecondition)
 		case !slices.Contains(properties, "Slice=system.slice"):
 			if required {
 				return nil, fmt.Errorf("%s is not in system.slice (%s): %w", unit, strings.Join(properties, " "), ErrPrecondition)
