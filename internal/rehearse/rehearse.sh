@@ -111,14 +111,21 @@ boot() {
   begin "$left"
 }
 
+# end ends what lasted as planned. Where CRI-O or kubelet does not run, nobody asks for images.
+end() {
+  systemctl --quiet is-active crio.service || echo down:crio.service >>"$live/missed"
+  if systemctl --quiet is-enabled kubelet.service 2>/dev/null && ! systemctl --quiet is-active kubelet.service; then
+    echo down:kubelet.service >>"$live/missed"
+  fi
+  echo over >"$live/why"
+  systemctl stop --no-block "$unit"
+}
+
 case $1 in
 begin) begin "$2" ;;
 start) start ;;
 attach) attach "$2" ;;
 stop) stop ;;
 boot) boot ;;
-end)
-  echo over >"$live/why"
-  systemctl stop --no-block "$unit"
-  ;;
+end) end ;;
 esac

@@ -193,7 +193,7 @@ func (n *Node) counts(ctx context.Context, r *Report) error {
 	return nil
 }
 
-// missed adds the units that were not cut all the time.
+// missed adds the units that were not cut all the time, and those that did not run at the end.
 func (n *Node) missed(r *Report) {
 	var names []string
 	for _, dir := range []string{kept, live} {
@@ -204,9 +204,13 @@ func (n *Node) missed(r *Report) {
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		if name == "table" {
+		unit, down := strings.CutPrefix(name, "down:")
+		switch {
+		case name == "table":
 			r.Problems = append(r.Problems, "another program removed the rules before the end (a restart of nftables.service flushes all)")
-		} else {
+		case down:
+			r.Problems = append(r.Problems, unit+" did not run at the end, so that images may not have been asked for: its journal says why")
+		default:
 			r.Problems = append(r.Problems, name+" started and was not cut: the journal of "+unitName+" and of the unit says why")
 		}
 	}

@@ -122,6 +122,7 @@ func TestReport(t *testing.T) {
 		"rebooting":   {map[string]string{"order": "x 1 2 3\n", "counts.x": quiet}, "", Rebooting, false, false, ""},
 		"not cut":     {map[string]string{"ended": over, "counts.x": quiet, "missed": "crio.service\ncrio.service\n"}, "", Over, false, false, "crio.service started and was not cut"},
 		"flushed":     {map[string]string{"ended": over, "counts.x": "\n", "missed": "table\n"}, "", Over, false, false, "another program removed the rules"},
+		"down":        {map[string]string{"ended": over, "counts.x": quiet, "missed": "down:crio.service\n"}, "", Over, false, false, "crio.service did not run at the end"},
 		"counts lost": {map[string]string{"ended": over}, "", Over, false, false, "what was counted is lost"},
 	}
 	for name, tc := range tests {

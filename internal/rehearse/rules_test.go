@@ -2,7 +2,9 @@ package rehearse
 
 import (
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -44,5 +46,35 @@ func TestScript(t *testing.T) {
 		if !strings.Contains(string(script), want) {
 			t.Errorf("the script lacks %q", want)
 		}
+	}
+}
+
+// TestScriptEnd holds that the end of a rehearsal notes what does not run then: a node whose
+// CRI-O is down asks for nothing.
+func TestScriptEnd(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ runs, want string }{
+		"all run":       {"is-active crio.service;is-enabled kubelet.service;is-active kubelet.service", ""},
+		"no kubelet":    {"is-active crio.service", ""},
+		"CRI-O is down": {"is-enabled kubelet.service;is-active kubelet.service", "down:crio.service\n"},
+		"both are down": {"is-enabled kubelet.service", "down:crio.service\ndown:kubelet.service\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			systemctl := "systemctl() { case $* in *stop*) echo \"$*\" >>" + dir + "/stopped; return 0 ;; esac; shift; case ';" + tc.runs + ";' in *\";$*;\"*) return 0 ;; esac; return 3; }\n"
+			text := strings.Replace(string(script), "live=/"+live+" ", "live="+dir+" ", 1)
+			cmd := exec.CommandContext(t.Context(), "/bin/sh", "-s", "end")
+			cmd.Stdin = strings.NewReader(systemctl + text)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			missed, _ := os.ReadFile(filepath.Join(dir, "missed"))
+			why, _ := os.ReadFile(filepath.Join(dir, "why"))
+			stopped, _ := os.ReadFile(filepath.Join(dir, "stopped"))
+			if string(missed) != tc.want || string(why) != "over\n" || string(stopped) != "stop --no-block "+unitName+"\n" {
+				t.Errorf("missed %q, want %q; why %q; %q", missed, tc.want, why, stopped)
+			}
+		})
 	}
 }
