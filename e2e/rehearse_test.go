@@ -361,8 +361,8 @@ func TestRehearse(t *testing.T) {
 	b.run(t, "sh", "/var/lib/nodeseal/rehearse/rehearse.sh", "begin", "600")
 	b.systemctl(t, "stop", "nodeseal-rehearse-end.timer")
 	b.isCut(t, true)
-	// What it has loaded has 10 minutes, which become a second here.
-	if armed := string(b.run(t, "nft", "list", "set", "inet", "nodeseal_rehearse", "armed").Stdout); strings.Count(armed, "timeout 10m expires") != 2 {
+	// What it has loaded has 10 minutes and 30 seconds, which become a second here.
+	if armed := string(b.run(t, "nft", "list", "set", "inet", "nodeseal_rehearse", "armed").Stdout); strings.Count(armed, "timeout 10m30s expires") != 2 {
 		t.Errorf("the kernel's time: %s", armed)
 	}
 	for _, family := range []string{"ipv4", "ipv6"} {

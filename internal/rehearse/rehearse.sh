@@ -21,7 +21,9 @@ begin() {
   rm -rf "$live"
   mkdir -p "$live" "$runtime"
   cp -R "$kept/rehearse.sh" "$kept/cut.nft" "$kept/units" "$kept/system" "$live/"
-  sed -i "s/@SECONDS@/$1/g" "$live/cut.nft" "$live"/system/*.timer
+  sed -i "s/@SECONDS@/$1/g" "$live"/system/*.timer
+  # The kernel's end is a little later: else a pull would be answered just before the report ends.
+  sed -i "s/@SECONDS@/$(($1 + 30))/g" "$live/cut.nft"
   echo $(($(uptime) + $1)) >"$live/until"
   cp -R "$live/system/." "$runtime/"
   systemctl daemon-reload && systemctl start "$unit" || {
@@ -54,6 +56,7 @@ attach() {
 stop() {
   set +e
   [ -d "$live" ] || return 0
+  at=$(date +%s.%6N)
   counts=$(nft -j list table $table 2>/dev/null)
   nft delete table $table 2>/dev/null
   [ -n "$counts" ] || echo table >>"$live/missed"
@@ -68,7 +71,7 @@ stop() {
   else
     why=stopped
     [ ! -e "$live/why" ] || why=$(cat "$live/why")
-    echo "$(date +%s.%6N) $why" >"$kept/ended"
+    echo "$at $why" >"$kept/ended"
   fi
   (cd "$live/system" && find . -type f) | while read -r file; do
     rm -f "$runtime/$file"

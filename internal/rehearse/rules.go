@@ -10,7 +10,7 @@ const table = "nodeseal_rehearse"
 
 // rules are what nft is given: a table of its own, before connection tracking and what
 // other programs do. Each unit has a chain that rehearse.sh fills when the unit has a
-// control group. The elements of armed go when the time is over, which ends the cut
+// control group. The elements of armed go soon after the time is over, which ends the cut
 // whatever becomes of systemd.
 func rules(allow []Allowed, units []string) string {
 	var b strings.Builder
