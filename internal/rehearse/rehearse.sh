@@ -112,6 +112,16 @@ boot() {
   fi
   [ $((until - now)) -ge "$left" ] || left=$((until - now))
   begin "$left"
+  while read -r name; do early "$name"; done <"$live/units"
+}
+
+# early notes a unit that the boot started before it was cut.
+early() {
+  cut=$(systemctl show "$unit" --property=ActiveEnterTimestampMonotonic --value)
+  began=$(systemctl show "$1" --property=InactiveExitTimestampMonotonic --value)
+  if [ "$began" -gt 0 ] && [ "$began" -lt "$cut" ]; then
+    echo "$1" >>"$live/missed"
+  fi
 }
 
 # end ends what lasted as planned. Where CRI-O or kubelet does not run, nobody asks for images.

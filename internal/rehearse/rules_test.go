@@ -1,6 +1,7 @@
 package rehearse
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -76,5 +77,36 @@ func TestScriptEnd(t *testing.T) {
 				t.Errorf("missed %q, want %q; why %q; %q", missed, tc.want, why, stopped)
 			}
 		})
+	}
+}
+
+// TestScriptBoot holds that the ordered boot notes a service that it started before the cut.
+func TestScriptBoot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	kept := filepath.Join(dir, "kept")
+	for name, text := range map[string]string{"order": "other 1 99999999999 60\n", "rehearse.sh": "", "cut.nft": "", "units": "crio.service\nearly.service\nlater.service\n", "system/x.timer": ""} {
+		path := filepath.Join(kept, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := string(script)
+	for name, path := range map[string]string{"kept": kept, "live": filepath.Join(dir, "live"), "runtime": filepath.Join(dir, "run"), "etc": filepath.Join(dir, "etc")} {
+		before, after, found := strings.Cut(text, "\n"+name+"=")
+		_, after, _ = strings.Cut(after, "\n")
+		if !found {
+			t.Fatalf("the script has no %s", name)
+		}
+		text = before + "\n" + name + "=" + path + "\n" + after
+	}
+	const systemctl = "systemctl() { case $* in *'show nodeseal-rehearse.service'*) echo 5000 ;; *'show early'*) echo 4000 ;; *'show later'*) echo 6000 ;; *show*) echo 0 ;; esac; }\n"
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-s", "boot")
+	cmd.Stdin = strings.NewReader(systemctl + text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if missed, err := os.ReadFile(filepath.Join(dir, "live/missed")); err != nil || string(missed) != "early.service\n" {
+		t.Errorf("missed %q, %v", missed, err)
 	}
 }
