@@ -78,6 +78,9 @@ func (n *Node) check(ctx context.Context) error {
 	if !n.exists("sys/fs/cgroup/cgroup.controllers") {
 		return fmt.Errorf("control groups are those of version 1, which nftables cannot tell apart: %w", ErrPrecondition)
 	}
+	if err := n.checkCRIO(); err != nil {
+		return err
+	}
 	return ctx.Err()
 }
 
