@@ -25,12 +25,13 @@ const maxImages = 10_000
 // maxLine bounds a line of the journal: what is longer is left out.
 const maxLine = 256 << 10
 
-// What programs write to the journal: CRI-O at its default level, podman, kubelet.
+// What programs write to the journal: CRI-O at its default level, podman, journald, kubelet.
 var (
 	crioPull    = regexp.MustCompile(`msg="(Pulling|Pulled) image: ([^\s"\\]+)`)
 	crioRequest = regexp.MustCompile(`\bid=([0-9a-f-]{36})`)
 	podmanPull  = regexp.MustCompile(`^Trying to pull (\S+?)(?:\.\.\.)?$`)
 	podmanError = regexp.MustCompile(`^(?:Error: |\s*\* ).*?docker://(\S+): `)
+	suppressed  = regexp.MustCompile(`^Suppressed \d+ messages from (\S+)`)
 	kubeletPull = regexp.MustCompile(`"Failed to pull image".* image="([^"\s]+)"`)
 )
 
@@ -39,12 +40,13 @@ type pulls struct {
 	images  map[[2]string]*Image // by reference and unit
 	request map[string]*Image    // by CRI-O's number of the request
 	more    bool                 // images than maxImages
+	lost    map[string]bool      // units of which the journal left messages out
 	rest    []byte               // of a line that has no end yet
 	skip    bool                 // the rest of a line that is too long
 }
 
 func newPulls() *pulls {
-	return &pulls{images: make(map[[2]string]*Image), request: make(map[string]*Image)}
+	return &pulls{images: make(map[[2]string]*Image), request: make(map[string]*Image), lost: make(map[string]bool)}
 }
 
 // Write implements io.Writer.
@@ -114,6 +116,12 @@ func (p *pulls) line(unit, text string) {
 	}
 	if m := kubeletPull.FindStringSubmatch(text); m != nil && unit == kubelet {
 		p.ask(unit, m[1])
+		return
+	}
+	if unit == journald {
+		if m := suppressed.FindStringSubmatch(text); m != nil {
+			p.lost[m[1]] = true
+		}
 		return
 	}
 	if m := podmanPull.FindStringSubmatch(text); m != nil {

@@ -29,6 +29,14 @@ var (
 	ErrNoProof = errors.New("the rehearsal proves nothing")
 )
 
+// precondition is an ErrPrecondition that has nothing to do with what the node has.
+type precondition string
+
+func (p precondition) Error() string { return string(p) }
+
+// Is reports whether target is ErrPrecondition.
+func (p precondition) Is(target error) bool { return target == ErrPrecondition }
+
 const (
 	kept = "var/lib/nodeseal/rehearse"
 	live = "run/nodeseal/rehearse"
@@ -36,6 +44,8 @@ const (
 	crio = "crio.service"
 	// kubelet names images that CRI-O does not, and is not cut.
 	kubelet = "kubelet.service"
+	// journald tells which messages it left out.
+	journald = "systemd-journald.service"
 
 	// most is the longest rehearsal, in minutes: a day.
 	most = 24 * 60

@@ -81,7 +81,7 @@ func (n *Node) Report(ctx context.Context) (*Report, error) {
 	var rec record
 	data, err := os.ReadFile(n.path(kept, "record.json"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("no rehearsal has been on this node: %w", ErrPrecondition)
+		return nil, precondition("no rehearsal has been on this node")
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &rec)
@@ -225,7 +225,8 @@ func (n *Node) asked(ctx context.Context, r *Report, since time.Time) error {
 		until = r.Started.Add(time.Duration(r.Minutes)*time.Minute + grace)
 	}
 	words = append(words, fmt.Sprintf("--until=@%d.%06d", until.Unix(), until.Nanosecond()/1000))
-	for _, unit := range append(slices.Clone(r.Units), kubelet) {
+	units := append(slices.Clone(r.Units), kubelet)
+	for _, unit := range append(units, journald) {
 		words = append(words, "--unit="+unit)
 	}
 	if _, err := n.run(ctx, "", "journalctl", "--sync"); err != nil {
@@ -236,6 +237,11 @@ func (n *Node) asked(ctx context.Context, r *Report, since time.Time) error {
 		return err
 	}
 	r.Images = p.sorted()
+	for _, unit := range units {
+		if p.lost[unit] {
+			r.Problems = append(r.Problems, "the journal left messages of "+unit+" out (RateLimitBurst in journald.conf): which images were asked for is not known")
+		}
+	}
 	if p.more {
 		r.Problems = append(r.Problems, fmt.Sprintf("more than %d images were asked for: the others are not listed", maxImages))
 	}

@@ -123,6 +123,8 @@ func TestReport(t *testing.T) {
 		"not cut":     {map[string]string{"ended": over, "counts.x": quiet, "missed": "crio.service\ncrio.service\n"}, "", Over, false, false, "crio.service started and was not cut"},
 		"flushed":     {map[string]string{"ended": over, "counts.x": "\n", "missed": "table\n"}, "", Over, false, false, "another program removed the rules"},
 		"down":        {map[string]string{"ended": over, "counts.x": quiet, "missed": "down:crio.service\n"}, "", Over, false, false, "crio.service did not run at the end"},
+		"messages":    {map[string]string{"ended": over, "counts.x": quiet}, `{"_SYSTEMD_UNIT":"systemd-journald.service","MESSAGE":"Suppressed 31 messages from crio.service"}`, Over, false, false, "left messages of crio.service out"},
+		"of others":   {map[string]string{"ended": over, "counts.x": quiet}, `{"_SYSTEMD_UNIT":"systemd-journald.service","MESSAGE":"Suppressed 31 messages from sshd.service"}`, Over, true, false, ""},
 		"counts lost": {map[string]string{"ended": over}, "", Over, false, false, "what was counted is lost"},
 	}
 	for name, tc := range tests {

@@ -46,7 +46,7 @@ func (n *Node) Begin(ctx context.Context, p *Plan) error {
 // none returns an error if a rehearsal runs.
 func (n *Node) none() error {
 	if n.exists(live) {
-		return fmt.Errorf("a rehearsal runs already; nodeseal rehearse --stop ends it: %w", ErrPrecondition)
+		return precondition("a rehearsal runs already; nodeseal rehearse --stop ends it")
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func (n *Node) forget() error {
 // an error that wraps ErrPrecondition if there is none.
 func (n *Node) Stop(ctx context.Context) error {
 	if !n.exists(live) && !n.exists(kept, "order") {
-		return fmt.Errorf("no rehearsal runs here: %w", ErrPrecondition)
+		return precondition("no rehearsal runs here")
 	}
 	return n.undo(ctx)
 }
