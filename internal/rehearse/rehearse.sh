@@ -47,7 +47,7 @@ attach() {
   if printf 'flush chain %s who_%s\nadd rule %s who_%s socket cgroupv2 level 2 "%s" jump cut_%s\n' \
     "$table" "$number" "$table" "$number" "$group" "$number" | nft -f -; then
     stat -c %i "/sys/fs/cgroup/$group" >"$live/attached.$1"
-  else
+  elif [ -d "/sys/fs/cgroup/$group" ]; then # else it has ended meanwhile
     echo "$1" >>"$live/missed"
   fi
 }
