@@ -23,7 +23,7 @@ export NODESEAL_BIN ?= $(CURDIR)/bin/nodeseal
 # Tests that end a process at each of its steps, change every byte in turn, or make very
 # many files, and scripts that walk through all of a release's life: minutes, for what few
 # changes touch. They have a target of their own.
-SLOW := TestDeaths|TestManyFindings|TestLayerMemory|TestKill|TestPowerCut|TestFailureAtEveryStep|TestBundleKilled|TestBundleSinceKilled|TestResume|TestManyEntries|TestManyEntriesInOneDirectory|TestThousandLayers|TestMostLayers|TestVerifyFindsFlippedBytes|TestUnsureRetireIsUndone|TestFailingSteps|TestReuseDamaged|TestWalk|TestBundleNoSpace|TestManyLaterEntries
+SLOW := TestDeaths|TestManyFindings|TestLayerMemory|TestKill|TestPowerCut|TestFailureAtEveryStep|TestBundleKilled|TestBundleSinceKilled|TestResume|TestManyEntries|TestManyEntriesInOneDirectory|TestThousandLayers|TestMostLayers|TestVerifyFindsFlippedBytes|TestUnsureRetireIsUndone|TestFailingSteps|TestReuseDamaged|TestWalk|TestBundleNoSpace|TestManyLaterEntries|TestBundleAttachments|TestAttachmentsToTheNode
 SLOW_SCRIPTS := stagingfaults|sinceimport|dryrun|osimage|nothingchanged|faults|tworeleases|artifacts|kept|hints|since|slotimages|split|page|carry|repair|fromlayout
 SLOW_PATTERN := ^($(SLOW))$$|^TestScripts$$/^($(SLOW_SCRIPTS))$$
 
