@@ -19,8 +19,10 @@ type Reached struct {
 	Attempts int64 `json:"attempts"`
 }
 
-// lookup reports whether it is a question to DNS, which moves no image.
-func (r Reached) lookup() bool { return r.Port == 53 }
+// lookup reports whether it is CRI-O's question to DNS. It asks before each pull, also
+// where a mirror on the node answers, and the journal has the image. Of other programs,
+// which may give up without a name, nothing else is seen.
+func (r Reached) lookup() bool { return r.Unit == crio && r.Port == 53 }
 
 type nftSet struct {
 	Name string `json:"name"`

@@ -103,6 +103,7 @@ func TestReport(t *testing.T) {
 	t.Parallel()
 	started := time.Date(2026, 11, 30, 10, 0, 0, 0, time.UTC)
 	const quiet = `{"nftables": [{"set": {"name": "to4_1", "elem": [{"elem": {"val": {"concat": ["192.0.2.1", "udp", 53]}, "counter": {"packets": 3}}}]}}]}`
+	const asked = `{"nftables": [{"set": {"name": "to4_2", "elem": [{"elem": {"val": {"concat": ["192.0.2.1", "udp", 53]}, "counter": {"packets": 1}}}]}}]}`
 	const over = "1796033400 over\n"
 	tests := map[string]struct {
 		files   map[string]string
@@ -115,6 +116,7 @@ func TestReport(t *testing.T) {
 		"passed":      {map[string]string{"ended": over, "counts.x": quiet}, "", Over, true, false, ""},
 		"two boots":   {map[string]string{"ended": over, "counts.x": quiet, "counts.y": quiet}, "", Over, true, false, ""},
 		"connection":  {map[string]string{"ended": over, "counts.x": quiet, "counts.y": listed}, "", Over, false, true, ""},
+		"other's DNS": {map[string]string{"ended": over, "counts.x": asked}, "", Over, false, true, ""},
 		"image":       {map[string]string{"ended": over, "counts.x": quiet}, journal, Over, false, true, ""},
 		"stopped":     {map[string]string{"ended": "1796032830 stopped\n", "counts.x": quiet}, "", Stopped, false, false, "after 30s of 10 minutes"},
 		"late":        {map[string]string{"ended": "1796033400 late\n", "counts.x": quiet}, "", Late, false, false, "nothing was cut after the reboot"},
