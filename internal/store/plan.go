@@ -102,7 +102,7 @@ const phasePlan = "plan"
 // configuration's diff_ids and the inventory's layers agree one by one. Errors
 // are *Error or *NameConflictError; they wrap ErrDamaged where the inventory or
 // a blob is wrong, ErrPrecondition where an image has more layers than overlay
-// can stack.
+// can stack, or the images more names or layers than a store's records have room for.
 func NewPlan(ctx context.Context, src Metadata, sel Selection) (*Plan, error) {
 	p := &planner{
 		inv:      src.Inventory(),
@@ -122,6 +122,9 @@ func NewPlan(ctx context.Context, src Metadata, sel Selection) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNames(chosen); err != nil {
+		return nil, err
+	}
 	p.plan.Skipped = skipped
 	sel.Progress.Begin(phasePlan, int64(len(chosen)), progress.Count)
 	for _, img := range chosen {
@@ -134,6 +137,9 @@ func NewPlan(ctx context.Context, src Metadata, sel Selection) (*Plan, error) {
 		sel.Progress.Add(phasePlan, 1)
 	}
 	p.finish()
+	if err := p.plan.checkLayers(); err != nil {
+		return nil, err
+	}
 	sel.Progress.End(phasePlan)
 	return p.plan, nil
 }

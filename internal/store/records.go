@@ -105,8 +105,7 @@ func marshal(v any) ([]byte, error) {
 // readable holds records to what Open reads: no store is written that it refuses.
 func readable(records []byte) error {
 	if err := checkRecords(records); err != nil {
-		return &Error{Kind: ErrPrecondition, Op: "making records", Err: fmt.Errorf(
-			"the images together have too many layers, names or owners for one store: import them in parts (%w)", err)}
+		return tooManyRecords(err)
 	}
 	return nil
 }
