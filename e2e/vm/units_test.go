@@ -11,7 +11,7 @@ import (
 )
 
 // TestUnitsPowerCut cuts the power while a node starts, with a stick in its port: each start
-// stops a unit right after one system call. The next start goes on, and the last of them
+// stops a unit right after one system call. The next start continues, and the last of them
 // leaves what a node has that never lost its power. NODESEAL_VM_ROUNDS=all has six moments
 // in the place of three.
 func TestUnitsPowerCut(t *testing.T) {

@@ -4,17 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"sigs.k8s.io/yaml"
+	"github.com/nodeseal/nodeseal/internal/kubeobject"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 const (
@@ -168,13 +167,8 @@ func (n *Node) clusterDNS(name string) (allow []Allowed) {
 
 // readYAML reads a file of the node, and reports whether it could.
 func (n *Node) readYAML(name string, into any) bool {
-	f, err := os.Open(n.path(name))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfig))
-	return err == nil && yaml.Unmarshal(data, into) == nil
+	data, err := safefile.ReadFile(n.path(name), maxConfig)
+	return err == nil && kubeobject.UnmarshalYAML(string(data), into) == nil
 }
 
 // clusterRoutes are the pod and service networks among routes, as OVN-Kubernetes sets them:

@@ -22,8 +22,8 @@ whatever becomes of nodeseal; the kernel ends it besides. A power cut and each b
 that --reboot did not order undo it. Needs root, nftables 1.0 and control groups of
 version 2, as OpenShift nodes with RHEL 9 have.
 
-Exits with 4 when a service tried to reach something outside (questions to DNS do
-not count) or did not get an image; with 1 when the rehearsal proves nothing, because
+Exits with 4 when a service tried to reach something outside (CRI-O's questions to
+DNS do not count) or did not get an image; with 1 when the rehearsal proves nothing, because
 it ended early or was not in force all the time, or CRI-O or kubelet did not run then.`
 	Examples = `  nodeseal rehearse --dry-run
   nodeseal rehearse --minutes 15 --restart-crio

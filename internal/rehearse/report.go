@@ -25,9 +25,9 @@ const (
 	// Stopped is one that ended early: by --stop, or by a reboot or an end of its unit
 	// that nodeseal did not order.
 	Stopped State = "stopped"
-	// Rebooting is one that the next boot goes on with.
+	// Rebooting is one that the next boot continues.
 	Rebooting State = "rebooting"
-	// Late is one that the ordered boot did not go on with, because its time was over, or
+	// Late is one that the ordered boot did not continue, because its time was over, or
 	// the clock showed another time than possible.
 	Late State = "late"
 	// Lost is one that a power cut ended.

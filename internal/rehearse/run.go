@@ -107,7 +107,7 @@ func (n *Node) forget() error {
 	return errors.Join(errs...)
 }
 
-// Stop ends the running rehearsal, and one that the next boot would go on with. It returns
+// Stop ends the running rehearsal, and one that the next boot would continue. It returns
 // an error that wraps ErrPrecondition if there is none.
 func (n *Node) Stop(ctx context.Context) error {
 	if !n.exists(live) && !n.exists(kept, "order") {
@@ -118,17 +118,18 @@ func (n *Node) Stop(ctx context.Context) error {
 
 func (n *Node) undo(ctx context.Context) error {
 	err := n.forget()
+	var unitErr error
 	if n.exists(live) {
 		// It runs the script's stop. A unit that did not start has done so.
-		_, stopErr := n.run(ctx, "", "systemctl", "stop", unitName)
-		err = errors.Join(err, stopErr)
+		_, unitErr = n.run(ctx, "", "systemctl", "stop", unitName)
 	}
 	if n.exists(live) {
+		// systemd does not know the unit, if nodeseal died early.
 		_, stopErr := n.run(ctx, "", "/bin/sh", n.path(live, "rehearse.sh"), "stop")
 		err = errors.Join(err, stopErr)
 	}
 	if n.exists(live) {
-		err = errors.Join(err, fmt.Errorf("/%s is still there: nft delete table inet %s ends the cut", live, table))
+		err = errors.Join(err, unitErr, fmt.Errorf("/%s is still there: nft delete table inet %s ends the cut", live, table))
 	}
 	if err != nil {
 		return fmt.Errorf("ending the rehearsal: %w", err)

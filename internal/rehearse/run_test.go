@@ -71,7 +71,7 @@ func TestBegin(t *testing.T) {
 				t.Errorf("%q\nwant %q", *asked, tc.want)
 			}
 			if (tc.then == "reboot" && err == nil) != n.exists(live, "reboot") {
-				t.Error("the next boot goes on only with --reboot")
+				t.Error("only --reboot has the next boot continue")
 			}
 			if err == nil {
 				if err := n.Begin(t.Context(), p); !errors.Is(err, ErrPrecondition) {
@@ -105,7 +105,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestStopBeforeBoot holds that --stop takes back what the next boot would go on with.
+// TestStopBeforeBoot holds that --stop takes back what the next boot would continue.
 func TestStopBeforeBoot(t *testing.T) {
 	t.Parallel()
 	n, _ := fake(t, "")
