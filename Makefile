@@ -44,8 +44,11 @@ ALONE := unshare --pid --fork --kill-child --mount --mount-proc sh -c '"$$@"; ex
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# It comes by a rename: whoever runs the program meanwhile, as two suites at once do, has
+# the old one or the new one, each whole.
 build: ## Build bin/nodeseal, one static binary
-	go build -trimpath -buildvcs=false -tags "$(TAGS)" -ldflags "$(STRIP) -X main.version=$(VERSION)" -o bin/nodeseal ./cmd/nodeseal
+	go build -trimpath -buildvcs=false -tags "$(TAGS)" -ldflags "$(STRIP) -X main.version=$(VERSION)" -o bin/nodeseal.$$$$ ./cmd/nodeseal && \
+	  mv -f bin/nodeseal.$$$$ bin/nodeseal
 
 test: ## Run the unit and command tests but the slow ones; Go is all they need (RUN selects)
 	go test -timeout $(LIMIT) -tags "$(TAGS)" $(LIGHT) -run '$(RUN)' $(if $(filter .,$(RUN)),-skip '$(SLOW_PATTERN)') ./...
