@@ -12,6 +12,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/dryrun"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/site"
 	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
@@ -62,7 +63,7 @@ A node imports by itself from a file system with the label NODESEAL.`,
 }
 
 func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
-	path := o.config.node.sources.bundle
+	path := o.config.Bundle
 	if path == "" {
 		return usageError{errors.New("carry: --bundle FILE is missing")}
 	}
@@ -84,14 +85,14 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	if opts.SignKey, err = readSignKey("--sign-key", o.signKey); err != nil {
 		return err
 	}
-	if key := o.config.node.key; key != "" && key != "-" {
+	if key := o.config.Key; key != "" && key != "-" {
 		if opts.Keys, err = trust.PublicKeys(string(key)); err != nil {
 			return usageError{fmt.Errorf("--key: %w", err)}
 		}
 	}
 	config, err := o.configuration(ctx, a)
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	for _, f := range config.Files {
 		opts.Config = append(opts.Config, carry.File{Name: strings.TrimPrefix(f.Name, "/"), Content: []byte(f.Content)})
@@ -103,7 +104,7 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	if err != nil {
 		return carryError(err)
 	}
-	left, err := config.left(filepath.Join(dir, "config"))
+	left, err := config.Left(filepath.Join(dir, "config"))
 	if err != nil {
 		return err
 	}
@@ -127,17 +128,16 @@ func carryError(err error) error {
 }
 
 // configuration is that of a cluster, or of a machine without one.
-func (o *carryOptions) configuration(ctx context.Context, a *app) (configFiles, error) {
-	if len(o.config.pools) > 0 {
-		return o.config.files(ctx, a)
+func (o *carryOptions) configuration(ctx context.Context, a *app) (site.Files, error) {
+	if len(o.config.Pools) > 0 {
+		return o.config.Files(ctx, a.siteInputs(&o.config.cluster))
 	}
-	if o.config.node.version != "" {
-		return configFiles{}, usageError{errors.New("--ocp-version needs --pool: without one the stick gets the units of a machine without a cluster")}
+	if o.config.Version != "" {
+		return site.Files{}, usageError{errors.New("--ocp-version needs --pool: without one the stick gets the units of a machine without a cluster")}
 	}
-	s, _, err := o.config.node.unitSettings(ctx, a)
+	s, err := o.config.Machine(ctx, a.siteInputs(nil))
 	if err != nil {
-		return configFiles{}, err
+		return site.Files{}, err
 	}
-	files, err := nodeFiles(s)
-	return files, refused(err)
+	return site.NodeFiles(s)
 }

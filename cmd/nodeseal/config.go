@@ -3,17 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/nodeseal/nodeseal/internal/nodeconfig"
-	"github.com/nodeseal/nodeseal/internal/storageconf"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/site"
 )
-
-// nodeStorageConf is where a node has its storage.conf.
-const nodeStorageConf = storageconf.Main
 
 func newConfigCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -55,7 +51,14 @@ graphroot).`,
 		Example: `  nodeseal config storage.conf --store /var/lib/shared/nodeseal/a > storage.conf`,
 		Args:    exactArgs(),
 		RunE: func(*cobra.Command, []string) error {
-			return runConfigStorage(a, from, stores)
+			if len(stores) == 0 {
+				return usageError{errors.New("config storage.conf: --store DIR is missing")}
+			}
+			file, err := site.StorageConf(a.siteInputs(nil), from, stores)
+			if err != nil {
+				return err
+			}
+			return a.show(file)
 		},
 	}
 	cmd.Flags().StringArrayVar(&stores, "store", nil, "`DIR` of the store; may be repeated")
@@ -64,40 +67,19 @@ graphroot).`,
 	return cmd
 }
 
-func runConfigStorage(a *app, from string, stores []string) error {
-	if len(stores) == 0 {
-		return usageError{errors.New("config storage.conf: --store DIR is missing")}
+// siteInputs are what configuration is read from; mirrors is the cluster that is asked for them.
+func (a *app) siteInputs(mirrors *clusterOptions) site.Inputs {
+	in := site.Inputs{Open: a.openInput, Mark: a.mark, Progress: a.progress()}
+	if mirrors != nil && mirrors.use {
+		in.Cluster = func() (site.Walker, error) { return mirrors.client(a) }
 	}
-	data, err := readConfig(a, &from)
-	if err != nil {
-		return err
-	}
-	for i, s := range stores {
-		if stores[i], err = filepath.Abs(s); err != nil {
-			return fmt.Errorf("store %s: %w", s, err)
-		}
-	}
-	out, err := nodeconfig.Complete(data)
-	if err == nil {
-		out, err = nodeconfig.StorageConf(out, stores)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", from, err)
-	}
-	return a.show(configFile{Name: nodeStorageConf, Content: string(out)})
+	return in
 }
 
-// readConfig reads the storage.conf path, or the one that programs read, and names it.
-func readConfig(a *app, path *string) (data []byte, err error) {
-	if *path == "" || *path == nodeStorageConf {
-		if *path, data, err = storageconf.First(storageconf.Options{}); *path == "" {
-			*path = nodeStorageConf
-		}
-		return data, err
+// refused makes wrong usage of what the libraries refuse.
+func refused(err error) error {
+	if errors.Is(err, machine.ErrSettings) {
+		return usageError{err}
 	}
-	r, err := a.openInput(*path)
-	if err != nil {
-		return nil, err
-	}
-	return readAllClose(r, *path)
+	return err
 }

@@ -1,30 +1,27 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/internal/nodeconfig/carried"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/site"
 	"github.com/nodeseal/nodeseal/internal/result"
 )
 
 type configAllOptions struct {
-	node      configNodeOptions
-	pools     []string
-	pinned    bool
-	installer manifest.Installer
+	site.Cluster
+	cluster clusterOptions
 }
 
 func (o *configAllOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&o.pools, "pool", nil, poolUsage+"; may be repeated")
-	flags.BoolVar(&o.pinned, "pinned-image-set", false, "write a PinnedImageSet of all images of --bundle, and leave pins to it unless --pin is given")
-	o.node.addUnitFlags(flags)
-	o.node.addClusterFlags(flags)
+	flags.StringArrayVar(&o.Pools, "pool", nil, poolUsage+"; may be repeated")
+	flags.BoolVar(&o.PinnedImageSet, "pinned-image-set", false, "write a PinnedImageSet of all images of --bundle, and leave pins to it unless --pin is given")
+	addUnitFlags(flags, &o.Site)
+	addClusterFlags(flags, &o.Site, &o.cluster)
 }
 
 func newConfigAllCommand(a *app) *cobra.Command {
@@ -48,78 +45,33 @@ then, and a warning says so. From 4.23 on the slot is read in any case.`,
 			if output == "" {
 				return usageError{errors.New("config all: -o DIR is missing")}
 			}
-			files, err := o.files(cmd.Context(), a)
+			files, err := o.Files(cmd.Context(), a.siteInputs(&o.cluster))
 			if err != nil {
-				return err
+				return refused(err)
 			}
 			if err := manifest.CheckDir(output); err != nil {
 				return preconditionError{err}
 			}
-			if err := files.write(output); err != nil {
+			if err := files.Write(output); err != nil {
 				return err
 			}
 			out := result.Written{Dir: output}
-			for _, name := range files.names() {
+			for _, name := range files.Names() {
 				if strings.HasPrefix(name, manifest.ReviewDir+"/") {
 					out.Review = append(out.Review, name)
 				} else {
 					out.Files = append(out.Files, name)
 				}
 			}
-			if out.Left, err = files.left(output); err != nil {
+			if out.Left, err = files.Left(output); err != nil {
 				return err
 			}
 			return a.show(out)
 		},
 	}
 	o.addFlags(cmd.Flags())
-	addInstallerFlags(cmd, &o.installer)
+	addInstallerFlags(cmd, &o.Installer)
 	cmd.Flags().StringVarP(&output, "output", "o", "", "`DIR` to write to")
 	must(cmd.MarkFlagDirname("output"))
 	return cmd
-}
-
-// files returns everything for the cluster.
-func (o *configAllOptions) files(ctx context.Context, a *app) (configFiles, error) {
-	var out configFiles
-	o.node.noPins = o.node.noPins || o.pinned && len(o.node.pins) == 0
-	if o.pinned && o.node.sources.bundle == "" {
-		return out, usageError{errors.New("--pinned-image-set takes the images of --bundle, which is missing")}
-	}
-	s, v, err := o.node.settings(ctx, a)
-	if err != nil {
-		return out, err
-	}
-	opts := manifest.Options{
-		Pools: o.pools, Version: v, Settings: s, RuntimeConfig: o.node.runtimeConfig, Artifacts: o.node.artifacts, Installer: o.installer,
-	}
-	from := o.node.made()
-	if o.node.sources.bundle != "" {
-		has, err := carried.Read(ctx, o.node.sources.bundle)
-		if err != nil {
-			return out, err
-		}
-		from = append(from, has.From...)
-		opts.OS = manifest.OperatingSystems{PinnedImages: manifest.PinnedImages(has.OS), Originals: has.Originals}
-		if o.pinned {
-			opts.Pinned = manifest.PinnedImages(has.All)
-		} else if opts.OS.NeedsPinned(v) {
-			opts.Pinned = opts.OS.PinnedImages
-		}
-		if lack := opts.OS.Lack(v, len(opts.Pinned.Refs) > 0); lack != "" {
-			a.progress().Warn(lack)
-		}
-		if opts.Signatures, err = carried.BundleSignatures(ctx, o.node.sources.bundle); err != nil {
-			return out, err
-		}
-	}
-	opts.Made = a.mark(from...)
-	files, err := manifest.All(opts)
-	if err != nil {
-		return out, refused(err)
-	}
-	for _, f := range files {
-		out.Files = append(out.Files, configFile{Name: f.Name, Content: string(f.Content)})
-	}
-	return out, nil
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/carried"
-	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/site"
 )
 
 const poolUsage = "`POOL`, a MachineConfigPool: master, worker, arbiter, or one of your own"
@@ -24,11 +24,12 @@ func (a *app) showObject(name string, content []byte, err error) error {
 	if err != nil {
 		return refused(err)
 	}
-	return a.show(configFile{Name: name + ".yaml", Content: string(content)})
+	return a.show(site.File{Name: name + ".yaml", Content: string(content)})
 }
 
 func newConfigMachineConfigCommand(a *app) *cobra.Command {
-	var o configNodeOptions
+	var o site.Site
+	var mirrors clusterOptions
 	var pool string
 	cmd := &cobra.Command{
 		Use:   "machineconfig --pool POOL --ocp-version 4.N",
@@ -44,30 +45,14 @@ It reboots the pool. docs/openshift.md says in which order to apply what.`,
   oc debug node/worker-0 -- cat /host/etc/containers/storage.conf | nodeseal config machineconfig --pool worker --ocp-version 4.15 --from -`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runConfigMachineConfig(cmd.Context(), a, pool, &o)
+			content, err := o.MachineConfig(cmd.Context(), a.siteInputs(&mirrors), pool)
+			return a.showObject("machineconfig-"+pool, content, err)
 		},
 	}
 	onePool(cmd, &pool)
-	o.addUnitFlags(cmd.Flags())
-	o.addClusterFlags(cmd.Flags())
+	addUnitFlags(cmd.Flags(), &o)
+	addClusterFlags(cmd.Flags(), &o, &mirrors)
 	return cmd
-}
-
-func runConfigMachineConfig(ctx context.Context, a *app, pool string, o *configNodeOptions) error {
-	if err := manifest.CheckPool(pool); err != nil {
-		return refused(err)
-	}
-	s, v, err := o.settings(ctx, a)
-	if err != nil {
-		return err
-	}
-	if o.runtimeConfig { // refuses what is too early for it
-		if _, err := manifest.ContainerRuntimeConfig(pool, v, s, o.artifacts); err != nil {
-			return refused(err)
-		}
-	}
-	content, err := manifest.MachineConfig(pool, s)
-	return a.showObject("machineconfig-"+pool, content, err)
 }
 
 func newConfigRuntimeCommand(a *app) *cobra.Command {
@@ -82,11 +67,11 @@ storage.conf, from 4.23 on. Print the MachineConfig with
 		Example: `  nodeseal config containerruntimeconfig --pool worker --ocp-version 4.23`,
 		Args:    exactArgs(),
 		RunE: func(*cobra.Command, []string) error {
-			v, err := parseVersion(version)
+			v, err := site.ParseVersion(version)
 			if err != nil {
-				return err
+				return refused(err)
 			}
-			content, err := manifest.ContainerRuntimeConfig(pool, v, baseSettings(root), artifacts)
+			content, err := manifest.ContainerRuntimeConfig(pool, v, site.Slots(root), artifacts)
 			return a.showObject("containerruntimeconfig-"+pool, content, err)
 		},
 	}
@@ -122,9 +107,9 @@ print the MachineConfig with --no-pins.`,
 		Example: `  nodeseal config pinnedimageset --pool worker --ocp-version 4.20.4 --bundle release.tar.zst --os-only | oc apply -f -`,
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v, err := parseVersion(version)
+			v, err := site.ParseVersion(version)
 			if err != nil {
-				return err
+				return refused(err)
 			}
 			if path == "" {
 				return usageError{errors.New("config pinnedimageset: --bundle FILE is missing")}
@@ -159,11 +144,11 @@ it on the server's side, which keeps the entries of others.`,
 		Example: `  nodeseal config nodedisruptionpolicy --ocp-version 4.18 | oc apply --server-side --field-manager=nodeseal -f -`,
 		Args:    exactArgs(),
 		RunE: func(*cobra.Command, []string) error {
-			v, err := parseVersion(version)
+			v, err := site.ParseVersion(version)
 			if err != nil {
-				return err
+				return refused(err)
 			}
-			content, err := manifest.NodeDisruptionPolicy(v, baseSettings(root))
+			content, err := manifest.NodeDisruptionPolicy(v, site.Slots(root))
 			return a.showObject("nodedisruptionpolicy", content, err)
 		},
 	}
@@ -188,7 +173,7 @@ image has a shell, cp and nsenter beside the program.`,
 			if len(pools) == 0 {
 				return usageError{errors.New("config daemonset: --pool is missing")}
 			}
-			content, err := manifest.DaemonSet(pools, in, baseSettings(root))
+			content, err := manifest.DaemonSet(pools, in, site.Slots(root))
 			return a.showObject("daemonset", content, err)
 		},
 	}
@@ -204,7 +189,7 @@ func addInstallerFlags(cmd *cobra.Command, in *manifest.Installer) {
 }
 
 func newConfigUnitsCommand(a *app) *cobra.Command {
-	var o configNodeOptions
+	var o site.Site
 	var output string
 	cmd := &cobra.Command{
 		Use:   "units",
@@ -216,35 +201,25 @@ those on the node; with --output they are written below a directory.`,
 		Args:    exactArgs(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runConfigUnits(cmd.Context(), a, &o, output) },
 	}
-	o.addUnitFlags(cmd.Flags())
+	addUnitFlags(cmd.Flags(), &o)
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write the files below this `DIR`, as below the node's /")
 	must(cmd.MarkFlagDirname("output"))
 	return cmd
 }
 
-func runConfigUnits(ctx context.Context, a *app, o *configNodeOptions, output string) error {
-	s, _, err := o.unitSettings(ctx, a)
+func runConfigUnits(ctx context.Context, a *app, o *site.Site, output string) error {
+	s, err := o.Machine(ctx, a.siteInputs(nil))
 	if err != nil {
-		return err
+		return refused(err)
 	}
-	out, err := nodeFiles(s)
+	out, err := site.NodeFiles(s)
 	if err != nil {
 		return refused(err)
 	}
 	if output != "" {
-		if err := out.write(output); err != nil {
+		if err := out.Write(output); err != nil {
 			return err
 		}
 	}
 	return a.show(out)
-}
-
-// nodeFiles returns files and units under their names on a node.
-func nodeFiles(s machine.Settings) (configFiles, error) {
-	var out configFiles
-	files, err := s.Tree()
-	for _, f := range files {
-		out.Files = append(out.Files, configFile{Name: f.Path, Content: string(f.Content)})
-	}
-	return out, err
 }

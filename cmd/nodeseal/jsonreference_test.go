@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/site"
 	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
@@ -63,8 +64,8 @@ program's types.
 		{"mount, umount", "", result.Mounts{}},
 		{"seal, unseal", "", result.Seal{}},
 		{"audit", "Also where findings would break a reboot (exit code 4).", auditResult{}},
-		{"config storage.conf and other single files", "", configFile{}},
-		{"config with several files", "", configFiles{}},
+		{"config storage.conf and other single files", "", site.File{}},
+		{"config with several files", "", site.Files{}},
 		{"config all -o DIR", "", result.Written{}},
 		{"--progress=json", "One document a line, on standard error: of a phase, and of a message.", ui.Line{}},
 		{"--progress=json, messages", "", ui.Message{}},

@@ -17,7 +17,7 @@ type nodeOptions struct {
 }
 
 func (o *nodeOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.storageConf, "storage-conf", nodeStorageConf, "the storage.conf `FILE` that CRI-O and podman read")
+	flags.StringVar(&o.storageConf, "storage-conf", storageconf.Main, "the storage.conf `FILE` that CRI-O and podman read")
 }
 
 func (o *nodeOptions) complete(cmd *cobra.Command) {
@@ -27,7 +27,7 @@ func (o *nodeOptions) complete(cmd *cobra.Command) {
 // views returns what CRI-O and podman of the node take.
 func (o *nodeOptions) views(slots *slotOptions) []storageconf.View {
 	opts := storageconf.Options{Path: slots.path}
-	if o.storageConf != nodeStorageConf {
+	if o.storageConf != storageconf.Main {
 		opts.Named = o.storageConf
 	}
 	return storageconf.Views(opts)
@@ -47,7 +47,7 @@ func (o *nodeOptions) node(slots *slotOptions) (slot.Node, error) {
 // configured reports whether CRI-O and podman of the node take a store.
 func (o *slotOptions) configured(store string) bool {
 	abs, err := filepath.Abs(store)
-	views := (&nodeOptions{storageConf: nodeStorageConf}).views(o)
+	views := (&nodeOptions{storageConf: storageconf.Main}).views(o)
 	return err == nil && !slices.ContainsFunc(views, func(v storageconf.View) bool {
 		return v.Err != nil || !slices.ContainsFunc(v.Storage.Stores, func(s string) bool { return filepath.Clean(o.path(s)) == abs })
 	})
