@@ -208,18 +208,20 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 		}
 		return a.showPlan(opts, e)
 	}
-	before := inventoryAt(ctx, opts.Output)
+	before := trust.InventoryAt(ctx, opts.Output)
 	res, err := mirror.Run(ctx, found.List, src, opts)
 	if err != nil {
 		return err
 	}
 	out := result.NewMirrored(opts, res)
 	if key != nil {
-		if out.Signature, err = signBundle(opts.Output, res.Inventory, key); err != nil {
+		if out.Signature, err = trust.SignInventory(opts.Output, res.Inventory, key); err != nil {
 			return fmt.Errorf("the bundle is whole, but not signed: %w", err)
 		}
-	} else if err := a.dropSignature(opts.Output, before, res.Inventory); err != nil {
+	} else if stale, err := trust.DropSignature(opts.Output, before, res.Inventory); err != nil {
 		return fmt.Errorf("the bundle is whole, but an earlier one's signature lies beside it: %w", err)
+	} else if stale != "" {
+		a.progress().Warn(stale + " was of an earlier bundle and is removed: this one is not signed")
 	}
 	if err := a.showBundled(out); err != nil {
 		return err

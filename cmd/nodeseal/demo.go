@@ -13,7 +13,6 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/demo"
 	"github.com/nodeseal/nodeseal/internal/result"
-	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/userns"
 )
 
@@ -57,7 +56,7 @@ func runDemo(ctx context.Context, a *app, keep string) (err error) {
 	}
 	root := !userns.Inside()
 	if keep == "" {
-		defer func() { err = errors.Join(err, removeDemo(context.WithoutCancel(ctx), dir, root)) }()
+		defer func() { err = errors.Join(err, demo.Remove(context.WithoutCancel(ctx), dir, root)) }()
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -117,18 +116,4 @@ func demoDir(keep string) (string, error) {
 		return "", fmt.Errorf("demo: %w", err)
 	}
 	return dir, nil
-}
-
-// removeDemo removes the directory of the demo with its sealed store.
-func removeDemo(ctx context.Context, dir string, sealed bool) error {
-	store := filepath.Join(dir, demo.StoreDir)
-	if _, err := os.Stat(store); err == nil && sealed {
-		if _, err := seal.Unseal(ctx, store); err != nil {
-			return fmt.Errorf("demo: cleaning up: %w", err)
-		}
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("demo: cleaning up: %w", err)
-	}
-	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/imagefile"
 	"github.com/nodeseal/nodeseal/internal/imagelist/nodestore"
-	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 	"github.com/nodeseal/nodeseal/internal/visible"
@@ -123,34 +122,9 @@ func (a *app) files(paths []string) []sources.File {
 	return files
 }
 
-// readLists returns the references of list files of any form, and asks nobody
-// else.
+// readLists returns the references of list files of any form.
 func readLists(a *app, paths []string) (*imagelist.List, error) {
-	all := new(imagelist.List)
-	var collector objects.Collector
-	var failed error
-	for _, f := range a.files(paths) {
-		_, list, err := sources.ReadFile(f, collector.Add)
-		if err != nil {
-			failed = errors.Join(failed, err)
-			continue
-		}
-		if list != nil {
-			all.Merge(list)
-		}
-	}
-	result := collector.Result()
-	all.Merge(result.List)
-	for _, p := range result.Problems {
-		failed = errors.Join(failed, p)
-	}
-	switch {
-	case failed != nil:
-		return nil, failed
-	case all.Len() == 0:
-		return nil, fmt.Errorf("the list of images is empty")
-	}
-	return all, nil
+	return sources.ReadLists(a.files(paths))
 }
 
 // problems prints what a list may lack.

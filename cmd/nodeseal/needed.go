@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/pflag"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
-	"github.com/nodeseal/nodeseal/internal/imagelist/cluster"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 )
 
@@ -64,12 +62,4 @@ func (o *neededOptions) read(ctx context.Context, a *app) (*imagelist.List, erro
 		return nil, preconditionError{err}
 	}
 	return list, nil
-}
-
-// away reports a cluster that may be back later.
-func away(err error) bool { return errors.Is(err, cluster.ErrUnreachable) }
-
-// notAsked says that nobody knows what needs a slot.
-func notAsked(err error) error {
-	return fmt.Errorf("it is not known what the cluster needs, so nothing was done: %w", err)
 }

@@ -10,17 +10,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/internal/filelock"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/result"
+	"github.com/nodeseal/nodeseal/internal/retire"
 	"github.com/nodeseal/nodeseal/internal/slot"
 )
-
-// retirePoll is how often --when-safe looks.
-const retirePoll = 10 * time.Second
-
-// clusterPoll is how old an answer of the cluster may be while it waits.
-const clusterPoll = time.Minute
 
 type retireOptions struct {
 	slots    slotOptions
@@ -99,113 +93,30 @@ func runRetire(ctx context.Context, a *app, args []string, o *retireOptions) err
 	if *o.dryRun && o.whenSafe {
 		return usageError{errors.New("--dry-run does not wait: leave --when-safe out")}
 	}
-	r := &retirement{a: a, o: o, root: root, name: name}
+	r := &retire.Retirement{Root: root, Slot: name, Wait: o.whenSafe, Now: time.Now, Progress: a.progress()}
+	r.Node = func() (slot.Node, error) {
+		node, err := o.node.node(&o.slots)
+		node.EmptyNode, node.EmptyStaged = o.emptyNode, o.staged
+		return node, err
+	}
+	if o.needed.given() {
+		r.Named = func(ctx context.Context) (*imagelist.List, error) { return o.needed.read(ctx, a) }
+	}
 	if *o.dryRun {
-		node, err := r.node(ctx)
+		node, err := r.Needs(ctx)
 		if err != nil {
 			return err
 		}
 		return a.showWould(root.PlanRetire(name, node))
 	}
-	for {
-		res, err := r.try(ctx)
-		if err == nil {
-			return a.show(result.Retire{
-				Slot: res.Slot, Path: root.Path(res.Slot), Release: res.Release, Images: res.Images,
-				Already: res.Already, Readers: res.Readers,
-			})
-		}
-		if !o.whenSafe || !r.passes(err) {
-			return fmt.Errorf("retiring: %w", err)
-		}
-		if !errors.Is(err, filelock.ErrBusy) && err.Error() != r.told {
-			r.told = err.Error()
-			a.progress().Say("waiting: " + slot.Waiting(err))
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(retirePoll):
-		}
-	}
-}
-
-// retirement is one retire command, which may try several times.
-type retirement struct {
-	a    *app
-	o    *retireOptions
-	root *slot.Root
-	name slot.Name
-	told string // what it waits for
-
-	// named is what the cluster said at asked; the zero time is never.
-	named *imagelist.List
-	asked time.Time
-}
-
-// try retires the slot where that is safe.
-func (r *retirement) try(ctx context.Context) (*slot.Retired, error) {
-	node, err := r.node(ctx)
+	res, err := r.Run(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return r.root.Retire(ctx, r.name, node)
-}
-
-// node returns what may need the slot, as it is now.
-func (r *retirement) node(ctx context.Context) (slot.Node, error) {
-	// The node's configuration may change while this waits.
-	node, err := r.o.node.node(&r.o.slots)
-	if err != nil {
-		return slot.Node{}, err
-	}
-	node.EmptyNode, node.EmptyStaged = r.o.emptyNode, r.o.staged
-	node.Named, err = r.needed(ctx, node)
-	return node, err
-}
-
-// needed asks the cluster and reads the files, where they were named. While the
-// node itself needs the slot a waiting command leaves the cluster alone, and
-// later it asks it now and then.
-func (r *retirement) needed(ctx context.Context, node slot.Node) (*imagelist.List, error) {
-	if !r.o.needed.given() {
-		return nil, nil
-	}
-	s, err := r.root.Read(r.name)
-	if err != nil {
-		return nil, err
-	}
-	if s.Store.Empty() {
-		return nil, nil
-	}
-	if r.o.whenSafe {
-		uses, err := r.root.Uses(s, node)
-		if err != nil {
-			return nil, err
-		}
-		if len(uses) > 0 {
-			return nil, &slot.InUseError{Slot: r.name, Root: r.root.Dir(), Uses: uses}
-		}
-		if r.named != nil && time.Since(r.asked) < clusterPoll {
-			return r.named, nil
-		}
-	}
-	named, err := r.o.needed.read(ctx, r.a)
-	if err != nil {
-		return nil, notAsked(err)
-	}
-	r.named, r.asked = named, time.Now()
-	return named, nil
-}
-
-// passes reports errors that waiting may help against. A cluster that was never
-// reached is more likely another one than one that is away.
-func (r *retirement) passes(err error) bool {
-	var inUse *slot.InUseError
-	if errors.As(err, &inUse) {
-		return !slices.ContainsFunc(inUse.Uses, slot.Use.Lasts)
-	}
-	return errors.Is(err, filelock.ErrBusy) || away(err) && !r.asked.IsZero()
+	return a.show(result.Retire{
+		Slot: res.Slot, Path: root.Path(res.Slot), Release: res.Release, Images: res.Images,
+		Already: res.Already, Readers: res.Readers,
+	})
 }
 
 // slotToRetire is the named slot, or the older one.
