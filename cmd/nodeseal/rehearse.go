@@ -13,8 +13,8 @@ func newRehearseCommand(a *app) *cobra.Command {
 	var o rehearse.Command
 	cmd := &cobra.Command{
 		Use: "rehearse", Short: "Cut this node's CRI-O off for some minutes, and report what reached out",
-		Long: rehearse.Help, Example: rehearse.Examples, Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Long: rehearse.Help, Example: rehearse.Examples, Args: exactArgs(), RunE: func(cmd *cobra.Command, _ []string) error {
+			o.MinutesGiven = cmd.Flags().Changed("minutes")
 			plan, report, err := (&rehearse.Node{Now: time.Now}).Do(cmd.Context(), o, result.Announce(a.stderr, a.quiet))
 			switch {
 			case err != nil:

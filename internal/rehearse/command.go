@@ -37,6 +37,8 @@ type Command struct {
 	Options
 	// At most one of them: to begin no rehearsal, but to end it, to tell of it, or to plan it.
 	Stop, Report, DryRun bool
+	// MinutesGiven: Minutes is not the default, but was asked for.
+	MinutesGiven bool
 }
 
 // check refuses what makes no sense together.
@@ -50,8 +52,8 @@ func (c *Command) check() error {
 	switch {
 	case chosen > 1:
 		return fmt.Errorf("--stop, --report and --dry-run exclude each other: %w", ErrUsage)
-	case (c.Stop || c.Report) && (c.RestartCRIO || c.Reboot || len(c.Allow) > 0 || len(c.Units) > 0):
-		return fmt.Errorf("--stop and --report begin no rehearsal: leave --restart-crio, --reboot, --allow and --unit out: %w", ErrUsage)
+	case (c.Stop || c.Report) && (c.MinutesGiven || c.RestartCRIO || c.Reboot || len(c.Allow) > 0 || len(c.Units) > 0):
+		return fmt.Errorf("--stop and --report begin no rehearsal: leave --minutes, --restart-crio, --reboot, --allow and --unit out: %w", ErrUsage)
 	}
 	return nil
 }

@@ -129,6 +129,8 @@ func TestDo(t *testing.T) {
 	for _, c := range []Command{
 		{Options: Options{Minutes: 10}, Stop: true, DryRun: true},
 		{Options: Options{Minutes: 10, Reboot: true}, Report: true},
+		{Options: Options{Minutes: 5}, MinutesGiven: true, Report: true},
+		{Options: Options{Minutes: 10}, MinutesGiven: true, Stop: true},
 		{Options: Options{Minutes: 0}},
 	} {
 		if _, _, err := n.Do(t.Context(), c, announce); !errors.Is(err, ErrUsage) {
