@@ -74,7 +74,7 @@ func left(name string) func(t *testing.T, b *bench, form string) {
 		}
 		name := slotsDir + "/.work/" + fmt.Sprintf(name, suffix)
 		last := ""
-		_, killed, err := trace(command(b.log(t), b.bin, b.importArgs(form, 2)...), onChange(func() bool {
+		_, killed, err := trace(command(b.log(t), b.bin, b.importArgs(form, 2)...), changes(), onChange(func() bool {
 			has := strings.Contains(state(b.disk)+"\n", name+"\n") || strings.Contains(state(b.disk), name+":")
 			records, _ := os.ReadDir(b.slots() + "/.work/.new-b.partial/records")
 			done := has && (len(records) == 2 || !strings.Contains(name, ".partial") || form == "image")

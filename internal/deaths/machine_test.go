@@ -156,7 +156,7 @@ func tool(t *testing.T, name string, args ...string) {
 func (b *bench) die(t *testing.T, want string, moment int, args ...string) bool {
 	t.Helper()
 	seen := 0
-	_, killed, err := trace(command(b.log(t), b.bin, args...), onChange(func() bool {
+	_, killed, err := trace(command(b.log(t), b.bin, args...), changes(), onChange(func() bool {
 		if lasting(state(b.disk)) != want {
 			return false
 		}
@@ -172,7 +172,7 @@ func (b *bench) states(t *testing.T, args ...string) (order []string, count map[
 	t.Helper()
 	count = make(map[string]int)
 	log := b.log(t)
-	exit, _, err := trace(command(log, b.bin, args...), onChange(func() bool {
+	exit, _, err := trace(command(log, b.bin, args...), changes(), onChange(func() bool {
 		now := state(b.disk)
 		for line := range strings.Lines(now) {
 			b.seen(strings.TrimSpace(line), strings.Join(args[:2], " "))

@@ -3,7 +3,6 @@
 package deaths
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +22,6 @@ const (
 // state says what lies below a machine's disk, in words that are the same for each run: one line
 // for each name, with the release that a store has, and whether something is mounted there.
 func state(disk string) string {
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	var lines []string
 	for _, dir := range []string{slotsDir, slotsDir + "/.work", oneDir} {
 		entries, err := os.ReadDir(filepath.Join(disk, dir))
@@ -40,7 +38,7 @@ func state(disk string) string {
 			if !e.IsDir() && strings.HasSuffix(name, ".erofs") {
 				line += flagged(path)
 			}
-			if bytes.Contains(mounts, []byte(" "+path+" ")) {
+			if mounted(path) {
 				line += ", mounted"
 			}
 			lines = append(lines, line)
@@ -72,6 +70,14 @@ func holds(path string) string {
 		return ": empty"
 	}
 	return ""
+}
+
+// mounted says whether something is mounted at path. A machine's list of all mounts is long, and
+// is read for each change that a command makes.
+func mounted(path string) bool {
+	var stat unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, 0, &stat)
+	return err == nil && stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 // flagged says whether a file is immutable.
