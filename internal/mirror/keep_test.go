@@ -24,9 +24,7 @@ const osLayers = 60
 // osRelease is the made-up release with an operating system.
 func osRelease(t *testing.T, build string) *samplerelease.Release {
 	t.Helper()
-	r, err := samplerelease.Build(samplerelease.Options{OS: samplerelease.OS{Layers: osLayers, Build: build}})
-	must(t, err)
-	return r
+	return sampleWith(t, samplerelease.OS{Layers: osLayers, Build: build})
 }
 
 // osList is its list. It does not say which image is the operating system: that one does.

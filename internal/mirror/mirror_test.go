@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -91,11 +92,29 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// built are the made-up releases, each made once: nothing changes them. Making one takes as
+// long as bundling it.
+var built = struct {
+	sync.Mutex
+	of map[samplerelease.OS]*samplerelease.Release
+}{of: make(map[samplerelease.OS]*samplerelease.Release)}
+
+// sampleWith is the made-up release with an image of an operating system, or without one.
+func sampleWith(t *testing.T, os samplerelease.OS) *samplerelease.Release {
+	t.Helper()
+	built.Lock()
+	defer built.Unlock()
+	if built.of[os] == nil {
+		r, err := samplerelease.Build(samplerelease.Options{OS: os})
+		must(t, err)
+		built.of[os] = r
+	}
+	return built.of[os]
+}
+
 func sample(t *testing.T) *samplerelease.Release {
 	t.Helper()
-	r, err := samplerelease.Build(samplerelease.Options{})
-	must(t, err)
-	return r
+	return sampleWith(t, samplerelease.OS{})
 }
 
 func must(t *testing.T, err error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -140,12 +141,16 @@ func (c *cut) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// big is a release with a layer of some size: this test's own program.
+// big is a release with a layer of some size, which does not compress.
 func big(t *testing.T) *samplerelease.Release {
 	t.Helper()
-	self, err := os.Executable()
+	const size = 4 << 20
+	program := make([]byte, size)
+	_, err := rand.NewChaCha8([32]byte{}).Read(program)
 	must(t, err)
-	r, err := samplerelease.Build(samplerelease.Options{Writer: &samplerelease.Program{Path: self}})
+	path := filepath.Join(t.TempDir(), "program")
+	must(t, os.WriteFile(path, program, 0o600))
+	r, err := samplerelease.Build(samplerelease.Options{Writer: &samplerelease.Program{Path: path}})
 	must(t, err)
 	return r
 }

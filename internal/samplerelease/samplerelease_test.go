@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -23,6 +24,18 @@ import (
 func build(t *testing.T, opts Options) *Release {
 	t.Helper()
 	r, err := Build(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// plain is the release of no options, made once: nothing changes it.
+var plain = sync.OnceValues(func() (*Release, error) { return Build(Options{}) })
+
+func buildPlain(t *testing.T) *Release {
+	t.Helper()
+	r, err := plain()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +138,7 @@ func checkLayers(t *testing.T, img ggcr.Image) {
 
 func TestBuildVariety(t *testing.T) {
 	t.Parallel()
-	r := build(t, Options{})
+	r := buildPlain(t)
 	types := make(map[string]int)
 	for _, m := range r.manifests {
 		types[m.mediaType]++
@@ -187,7 +200,7 @@ func TestSingleUID(t *testing.T) {
 // last layer, as OpenShift's own tools do.
 func TestReleaseImage(t *testing.T) {
 	t.Parallel()
-	r := build(t, Options{})
+	r := buildPlain(t)
 	img, ok := r.Image(ReleaseImage)
 	if !ok {
 		t.Fatal("no release image")
@@ -233,7 +246,7 @@ func TestRegistriesConf(t *testing.T) {
 	if err := os.WriteFile(path, []byte(RegistriesConf(addr)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	img, _ := build(t, Options{}).Image("pod")
+	img, _ := buildPlain(t).Image("pod")
 	found, err := sysregistriesv2.FindRegistry(&types.SystemContext{
 		SystemRegistriesConfPath: path, SystemRegistriesConfDirPath: t.TempDir(),
 	}, img.Ref)
