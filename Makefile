@@ -39,7 +39,7 @@ LIGHT := -ldflags "-s -w"
 ALONE := unshare --pid --fork --kill-child --mount --mount-proc sh -c '"$$@"; exit $$?' alone
 
 .DEFAULT_GOAL := help
-.PHONY: help build test slow race lint attacks deaths e2e e2e-tools e2e-vm e2e-vm-all bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
+.PHONY: help build release test slow race lint attacks deaths e2e e2e-tools e2e-vm e2e-vm-all bench bench-mirror bench-import bench-reseal bench-size corpus fuzz demo
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ help: ## Print the targets
 build: ## Build bin/nodeseal, one static binary
 	go build -trimpath -buildvcs=false -tags "$(TAGS)" -ldflags "$(STRIP) -X main.version=$(VERSION)" -o bin/nodeseal.$$$$ ./cmd/nodeseal && \
 	  mv -f bin/nodeseal.$$$$ bin/nodeseal
+
+# The same commit gives the same bytes, wherever and whenever it is made. Nothing is asked of
+# a network but modules that are not there yet. A tag vX.Y.Z names the version.
+# GOFIPS140=v1.0.0 builds with that version of Go's cryptographic module (make build, too).
+release: ## Make what a release is published as in dist/: four platforms, bills of materials, pages, image
+	@test -z "$$(git status --porcelain)" || { echo "release: files differ from the commit: git status"; exit 1; }
+	go run -tags "$(TAGS)" ./cmd/release -o dist -version "$(VERSION)" -time "$$(git log -1 --format=%ct)" -tags "$(TAGS)" -fips "$(GOFIPS140)"
 
 test: ## Run the unit and command tests but the slow ones; Go is all they need (RUN selects)
 	go test -timeout $(LIMIT) -tags "$(TAGS)" $(LIGHT) -run '$(RUN)' $(if $(filter .,$(RUN)),-skip '$(SLOW_PATTERN)') ./...

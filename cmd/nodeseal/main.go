@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/nodeseal/nodeseal/internal/fips"
 	"github.com/nodeseal/nodeseal/internal/runimage"
 	"github.com/nodeseal/nodeseal/internal/userns"
 	"github.com/nodeseal/nodeseal/internal/visible"
@@ -29,7 +30,7 @@ func start(sleep sleeper) int {
 	// A umask that takes permissions from the owner would change the modes of a store's files.
 	// Its bits for the group and for others stay.
 	syscall.Umask(syscall.Umask(0o077) &^ 0o700)
-	for _, hook := range []func() error{userns.Hook, runimage.Hook} {
+	for _, hook := range []func() error{fips.Hook, userns.Hook, runimage.Hook} {
 		if err := hook(); err != nil {
 			fmt.Fprintln(os.Stderr, "nodeseal:", visible.Lines(err.Error()))
 			return exitFailed

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nodeseal/nodeseal/internal/fips"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/nodestatus"
 	"github.com/nodeseal/nodeseal/internal/result"
@@ -68,7 +69,7 @@ func runStatus(ctx context.Context, a *app, o *statusOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	opts := nodestatus.Options{Root: root, Now: time.Now(), OtherDisk: o.slots.sysroot != ""}
+	opts := nodestatus.Options{Root: root, Now: time.Now(), OtherDisk: o.slots.sysroot != "", FIPS: fips.Read()}
 	opts.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	}

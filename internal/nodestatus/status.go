@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/diskbudget"
+	"github.com/nodeseal/nodeseal/internal/fips"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
@@ -37,6 +38,8 @@ type Options struct {
 	Scratch string
 	// Wanted is a list of images that the node must have; nil for none.
 	Wanted *imagelist.List
+	// FIPS is in which mode this machine is.
+	FIPS fips.State
 	// Lookup finds the addresses of registries; nil asks for none.
 	Lookup Lookup
 	Now    time.Time
@@ -63,6 +66,8 @@ type Status struct {
 	// Disk is what the file system of the slots has to hold around the next upgrade, where
 	// that can be told.
 	Disk *diskbudget.Budget `json:"disk,omitempty"`
+	// FIPS is there on a node in FIPS mode.
+	FIPS *fips.State `json:"fips,omitempty"`
 	// Problems are why a reboot would fail, Warnings what should be mended.
 	Problems []Problem `json:"problems"`
 	Warnings []Problem `json:"warnings"`
@@ -154,6 +159,7 @@ func Collect(ctx context.Context, opts Options) (*Status, error) {
 	c.room()
 	c.disk()
 	c.names(ctx)
+	c.fips()
 	return c.out, nil
 }
 
@@ -163,6 +169,17 @@ func (c *collector) problem(what, format string, args ...any) {
 
 func (c *collector) warn(what, format string, args ...any) {
 	c.out.Warnings = append(c.out.Warnings, Problem{What: what, Message: fmt.Sprintf(format, args...)})
+}
+
+// fips says whether the program follows the node's FIPS mode.
+func (c *collector) fips() {
+	if !c.opts.FIPS.Node || c.opts.OtherDisk {
+		return
+	}
+	c.out.FIPS = &c.opts.FIPS
+	if !c.opts.FIPS.Program {
+		c.warn("FIPS", "the node is in FIPS mode, and this program is not: fips140 in the variable GODEBUG keeps it from that; remove it")
+	}
 }
 
 // slot looks at one slot.

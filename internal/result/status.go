@@ -34,6 +34,9 @@ func (r Status) WriteText(w io.Writer) error {
 		writeReader(p, &r.Readers[i], len(r.Readers) > 1)
 	}
 	r.Disk.Lines(p.line, ui.Bytes)
+	if r.FIPS != nil && r.FIPS.Program {
+		p.line("FIPS mode: the node's, and this program's (Go's module %s)", r.FIPS.Module)
+	}
 	p.line("CRI-O and podman find %d of %s", r.Visible, Plural(r.References, "reference"))
 	for _, u := range r.Unseen[:min(few, len(r.Unseen))] {
 		p.line("UNSEEN   %s: %s", u.What, u.Message)

@@ -22,11 +22,17 @@ type Version struct {
 	Platform string `json:"platform"`
 	// FIPS says that Go's cryptography is in its FIPS 140-3 mode.
 	FIPS bool `json:"fips"`
+	// FIPSModule is the version of its module in that mode, "latest" for one that came with
+	// this version of Go and has no certificate of its own.
+	FIPSModule string `json:"fipsModule,omitempty"`
 }
 
 // NewVersion describes this program, which is of the given version.
 func NewVersion(version string) Version {
 	out := Version{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, FIPS: fips140.Enabled()}
+	if out.FIPS {
+		out.FIPSModule = fips140.Version()
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return out
@@ -61,7 +67,7 @@ func (r Version) WriteText(w io.Writer) error {
 		p.line("tags %s", r.Tags)
 	}
 	if r.FIPS {
-		p.line("FIPS 140-3 mode")
+		p.line("FIPS 140-3 mode, Go's module %s", r.FIPSModule)
 	}
 	return p.err
 }
