@@ -178,7 +178,8 @@ func (m *machine) power(t *testing.T) *booted {
 		cmd.Args = append(cmd.Args, "--bind="+m.device)
 	}
 	if m.containers != "" {
-		cmd.Args = append(cmd.Args, "--bind="+m.containers+":/var/lib/containers")
+		// Containers in there have keyrings, and rules for devices.
+		cmd.Args = append(cmd.Args, "--bind="+m.containers+":/var/lib/containers", "--system-call-filter=@keyring bpf")
 	}
 	// Version 1 of the control groups is not there where no systemd runs.
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")

@@ -59,31 +59,38 @@ func newRehearsal(t *testing.T) *rehearsal {
 	for _, tool := range []string{"nft", "ip", "runc", "conmon"} {
 		testenv.NeedTool(t, tool)
 	}
-	tools := crioTools(t)
 	r := &rehearsal{machine: newMachine(t), netns: fmt.Sprintf("nodeseal-out-%d", time.Now().UnixNano())}
 	r.containers = filepath.Join(filepath.Dir(r.slots), "containers")
 	if err := os.Mkdir(r.containers, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, tool := range []string{"crio", "pinns"} {
-		harness.Must(t, "cp", filepath.Join(tools, tool), filepath.Join(r.root, "usr/local/bin", tool))
-	}
+	r.addCRIO(t, "")
 	r.write(t, "etc/containers/storage.conf", "[storage]\ndriver = \"overlay\"\ngraphroot = \"/var/lib/containers/storage\"\nrunroot = \"/run/containers/storage\"\n")
-	r.write(t, "etc/containers/policy.json", `{"default": [{"type": "insecureAcceptAnything"}]}`)
 	r.write(t, "etc/containers/registries.conf", fmt.Sprintf("[[registry]]\nprefix = %q\nlocation = %q\ninsecure = true\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n",
 		crioRepo, outside+":5000/nodeseal-e2e", subnetHost+":5000/nodeseal-e2e"))
 	r.write(t, "etc/hosts", "127.0.0.1 localhost\n"+outside+" quay.io\n") // CRI-O looks it up
-	r.write(t, "etc/crio/crio.conf", "[crio.runtime]\ndefault_runtime = \"runc\"\npinns_path = \"/usr/local/bin/pinns\"\n[crio.runtime.runtimes.runc]\nmonitor_path = \"/usr/bin/conmon\"\n[crio.network]\nplugin_dirs = [\"/usr/lib/cni\"]\n[crio.nri]\nenable_nri = false\n")
-	r.write(t, "etc/systemd/system/crio.service", `[Service]
-Type=notify
-ExecStart=/usr/local/bin/crio --config /etc/crio/crio.conf --config-dir "" --log-level info
-KillMode=process
-Delegate=yes
-`)
 	r.write(t, "etc/systemd/system/job.service", jobUnit)
 	r.write(t, "var/lib/kubelet/kubeconfig", "clusters:\n- name: local\n  cluster:\n    server: https://"+subnetHost+":6443\n")
 	r.serveOutside(t)
 	return r
+}
+
+// addCRIO gives the machine CRI-O as systemd's service, with more lines of configuration.
+func (m *machine) addCRIO(t *testing.T, more string) {
+	t.Helper()
+	tools := crioTools(t)
+	for _, tool := range []string{"crio", "pinns"} {
+		harness.Must(t, "cp", filepath.Join(tools, tool), filepath.Join(m.root, "usr/local/bin", tool))
+	}
+	m.write(t, "etc/containers/policy.json", `{"default": [{"type": "insecureAcceptAnything"}]}`)
+	m.write(t, "etc/crio/crio.conf", "[crio.runtime]\ndefault_runtime = \"runc\"\npinns_path = \"/usr/local/bin/pinns\"\n"+more+
+		"[crio.runtime.runtimes.runc]\nmonitor_path = \"/usr/bin/conmon\"\n[crio.network]\nplugin_dirs = [\"/usr/lib/cni\"]\n[crio.nri]\nenable_nri = false\n")
+	m.write(t, "etc/systemd/system/crio.service", `[Service]
+Type=notify
+ExecStart=/usr/local/bin/crio --config /etc/crio/crio.conf --config-dir /etc/crio/crio.conf.d --log-level info
+KillMode=process
+Delegate=yes
+`)
 }
 
 // serveOutside serves the image on the mirror and outside, and listens as an API server does.

@@ -31,6 +31,7 @@ func newConfigCommand(a *app) *cobra.Command {
 		newConfigDaemonSetCommand(a),
 		newConfigSignaturesCommand(a),
 		newConfigUnitsCommand(a),
+		newConfigBakedCommand(a),
 		newConfigStorageCommand(a),
 		newConfigRegistriesCommand(a),
 	)

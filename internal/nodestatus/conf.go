@@ -15,7 +15,7 @@ import (
 
 // configured checks every store that storage.conf names, and returns those that
 // are valid: a reader that meets another one does not start.
-func (c *collector) configured() (valid []string) {
+func (c *collector) configured(ctx context.Context) (valid []string) {
 	empty := len(c.slots) == 0
 	for _, path := range c.opts.Node.Stores {
 		for _, root := range c.opts.Node.GraphRoots {
@@ -31,12 +31,28 @@ func (c *collector) configured() (valid []string) {
 			continue
 		}
 		valid = append(valid, path)
+		if c.slotless() {
+			c.others = append(c.others, found)
+			c.proven(ctx, path, found)
+		}
 		empty = empty && found.Empty()
 	}
 	if empty && len(valid) > 0 {
 		c.problem(c.out.StorageConf, "it names empty stores only, so a reboot finds no image; nodeseal import BUNDLE fills a slot")
 	}
 	return valid
+}
+
+// slotless reports whether the node has its images without slots, as one has whose operating
+// system comes with them: no slot is there, and storage.conf names other stores only.
+func (c *collector) slotless() bool {
+	for _, n := range slot.Names() {
+		path := c.opts.Root.Path(n)
+		if c.opts.Root.Exists(n) || slices.ContainsFunc(c.opts.Node.Stores, func(s string) bool { return filepath.Clean(s) == path }) {
+			return false
+		}
+	}
+	return len(c.opts.Node.Stores) > 0
 }
 
 // told reports whether a problem of the slot at path is known.
@@ -63,17 +79,21 @@ func validStore(path string) (*store.Store, error) {
 
 // visible asks the library which images CRI-O and podman see.
 func (c *collector) visible(ctx context.Context, valid []string) error {
-	refs := make(map[string]store.Reference)
+	stores := slices.Clone(c.others)
 	for _, s := range c.slots {
-		for _, r := range s.Store.References {
+		stores = append(stores, s.Store)
+	}
+	refs := make(map[string]store.Reference)
+	for _, s := range stores {
+		for _, r := range s.References {
 			if _, ok := refs[r.Name]; !ok {
 				refs[r.Name] = r
 			}
 		}
 	}
 	var want []store.Reference
-	for _, s := range c.slots {
-		for _, r := range s.Store.References {
+	for _, s := range stores {
+		for _, r := range s.References {
 			if refs[r.Name] == r {
 				want = append(want, r)
 				delete(refs, r.Name)
@@ -128,11 +148,18 @@ func (c *collector) wanted() {
 	}
 	for _, e := range c.opts.Wanted.Entries() {
 		for _, ref := range append([]string{e.Ref}, e.Names...) {
-			if !slices.ContainsFunc(c.slots, func(s *slot.Slot) bool { return s.Inventory != nil && s.Inventory.Holds(ref) }) {
+			if !slices.ContainsFunc(c.slots, func(s *slot.Slot) bool { return s.Inventory != nil && s.Inventory.Holds(ref) }) &&
+				!slices.ContainsFunc(c.others, func(s *store.Store) bool { return has(s, ref) }) {
 				c.out.Missing = append(c.out.Missing, ref)
 			}
 		}
 	}
+}
+
+// has reports whether a store has what a reference names.
+func has(s *store.Store, ref string) bool {
+	named := func(r store.Reference) bool { return r.Name == ref }
+	return slices.ContainsFunc(s.References, named) || slices.ContainsFunc(s.Artifacts, named)
 }
 
 // within reports whether name is dir or lies below it.

@@ -133,6 +133,8 @@ type collector struct {
 	opts  Options
 	out   *Status
 	slots []*slot.Slot
+	// others are the stores of a node that has no slots.
+	others []*store.Store
 }
 
 // Collect looks at the node. It changes nothing, and needs root to read. What is
@@ -145,12 +147,16 @@ func Collect(ctx context.Context, opts Options) (*Status, error) {
 	if opts.NamedErr != nil {
 		c.warn("cluster", "retire --cluster would refuse: %v", opts.NamedErr)
 	}
+	c.out.Slots = []Slot{}
 	for _, n := range slot.Names() {
+		if c.slotless() {
+			break
+		}
 		if err := c.slot(ctx, n); err != nil {
 			return nil, err
 		}
 	}
-	valid := c.configured()
+	valid := c.configured(ctx)
 	if err := c.visible(ctx, valid); err != nil {
 		return nil, err
 	}
