@@ -90,8 +90,10 @@ func TestBaked(t *testing.T) {
 		t.Errorf("a pull with no network: %v\n%s", err, b.journal(t))
 	}
 	// A pull leaves a record there, and no layer.
-	if layers := harness.Layers(t, filepath.Join(m.containers, "storage")); len(layers) > 0 {
-		t.Errorf("the primary store has %d layers: something was copied", len(layers))
+	if _, err := os.Stat(filepath.Join(m.containers, "storage/overlay-layers/layers.json")); err == nil {
+		if layers := harness.Layers(t, filepath.Join(m.containers, "storage")); len(layers) > 0 {
+			t.Errorf("the primary store has %d layers: something was copied", len(layers))
+		}
 	}
 	if out := b.run(t, "/usr/bin/nodeseal", "status"); out.Code != 0 || !bytes.Contains(out.Stdout, []byte("OK: a reboot needs no registry")) {
 		t.Errorf("status: exit code %d\n%s%s", out.Code, out.Stdout, out.Stderr)
