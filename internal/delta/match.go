@@ -1,0 +1,235 @@
+package delta
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/nodeseal/nodeseal/bundle/delta"
+)
+
+const (
+	// hashLen is how many equal bytes the index finds.
+	hashLen = 16
+	// maxSlots bounds the index: 1<<24 positions of 4 bytes.
+	maxSlots = 1 << 24
+	// ways is how many positions of equal hash the index keeps.
+	ways = 4
+	// dropOff ends an approximate match: so many more bytes differ than agree since the best length.
+	dropOff = 48
+	// minGain is by how many bytes an approximate match has to agree more than it differs.
+	minGain = 16
+)
+
+// index finds the places of an old file that begin as a place of the new one does.
+type index struct {
+	old   []byte
+	slots []uint32 // position + 1, ways for each hash
+	shift uint
+}
+
+func newIndex(old []byte) *index {
+	stride := 4
+	for len(old)/stride > maxSlots {
+		stride *= 2
+	}
+	n := len(old)/stride + ways
+	log := max(bits.Len(uint(n-1)), 6)
+	log = min(log, bits.Len(maxSlots)-1)
+	x := &index{old: old, slots: make([]uint32, 1<<log), shift: uint(64 - log + bits.Len(ways) - 1)}
+	for p := 0; p+hashLen <= len(old); p += stride {
+		b := x.bucket(old[p:])
+		for i := range b {
+			if b[i] == 0 {
+				b[i] = uint32(p + 1)
+				break
+			}
+		}
+	}
+	return x
+}
+
+func (x *index) bucket(p []byte) []uint32 {
+	a, b := binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])
+	h := (a*0x9E3779B185EBCA87 ^ bits.RotateLeft64(b, 31)) * 0xC2B2AE3D27D4EB4F
+	i := (h >> x.shift) * ways
+	return x.slots[i : i+ways]
+}
+
+// matcher tells a new file as pieces of an old one.
+type matcher struct {
+	*index
+	now []byte
+	ops []delta.Op
+}
+
+// match is a piece of the new file, [at,end), that resembles the old one at at+shift.
+type match struct{ at, end, shift int }
+
+// Compare tells now by old: the pieces make the whole of now.
+func Compare(old, now []byte) []delta.Op {
+	m := &matcher{index: newIndex(old), now: now}
+	m.run()
+	return m.ops
+}
+
+func (m *matcher) run() {
+	last := match{} // with nothing in it
+	from := 0       // where the search goes on
+	for from+hashLen <= len(m.now) {
+		c, ok := m.find(from, last)
+		if !ok {
+			from++
+			if from-last.end > 1<<12 && from-last.end < 1<<30 {
+				from += min((from-last.end)>>13, 8) // what is new altogether is passed faster
+			}
+			continue
+		}
+		m.join(&last, &c)
+		m.flush(last, c.at)
+		last = c
+		from = c.end
+	}
+	m.flush(last, len(m.now))
+}
+
+// flush adds a match and what is new between it and next.
+func (m *matcher) flush(p match, next int) {
+	if p.end > p.at || next > p.end {
+		m.ops = append(m.ops, delta.Op{Copy: int64(p.end - p.at), Old: int64(p.at + p.shift), Literal: int64(next - p.end)})
+	}
+}
+
+// find looks for the best match around position p, behind last.
+func (m *matcher) find(p int, last match) (match, bool) {
+	var best match
+	gain := 0
+	try := func(o int) {
+		end, g := m.forward(p, o)
+		at, back := m.backward(p, o, last.end)
+		if g += back; g > gain {
+			best, gain = match{at, end, o - p}, g
+		}
+	}
+	if o := p + last.shift; last.end > last.at && o+8 <= len(m.old) && o >= 0 &&
+		binary.LittleEndian.Uint64(m.old[o:]) == binary.LittleEndian.Uint64(m.now[p:]) {
+		try(o)
+	}
+	for _, s := range m.bucket(m.now[p:]) {
+		if s == 0 {
+			break
+		}
+		o := int(s - 1)
+		if o-p == last.shift && gain > 0 || !equal16(m.old[o:], m.now[p:]) {
+			continue
+		}
+		try(o)
+	}
+	return best, gain >= minGain
+}
+
+func equal16(a, b []byte) bool {
+	return binary.LittleEndian.Uint64(a) == binary.LittleEndian.Uint64(b) &&
+		binary.LittleEndian.Uint64(a[8:]) == binary.LittleEndian.Uint64(b[8:])
+}
+
+// forward returns how far from now[p] on old[o] resembles it, and by how many bytes more agree than differ.
+func (m *matcher) forward(p, o int) (end, gain int) {
+	n := min(len(m.now)-p, len(m.old)-o)
+	a, b := m.now[p:p+n], m.old[o:o+n]
+	score, best, length := 0, 0, 0
+	var recent [4]uint32
+	for i := 0; i < n; {
+		if i+8 <= n {
+			if x := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:]); x == 0 {
+				i += 8
+				if score += 8; score > best {
+					best, length = score, i
+				}
+				continue
+			}
+		}
+		switch {
+		case a[i] == b[i]:
+			score++
+			i++
+		case i+4 <= n:
+			score += wordScore(a[i:], b[i:], &recent)
+			i += 4
+		default:
+			score--
+			i++
+		}
+		if score > best {
+			best, length = score, i
+		} else if best-score > dropOff {
+			break
+		}
+	}
+	return p + length, best
+}
+
+// word scores four bytes of which the first differs. A difference that came a moment ago is that of
+// an address behind something that grew: it costs next to nothing to tell.
+func wordScore(a, b []byte, recent *[4]uint32) int {
+	x, y := binary.LittleEndian.Uint32(a), binary.LittleEndian.Uint32(b)
+	d := x - y
+	for i, r := range recent {
+		if r == d {
+			copy(recent[1:i+1], recent[:i])
+			recent[0] = d
+			return 3
+		}
+	}
+	copy(recent[1:], recent[:3])
+	recent[0] = d
+	score := -4
+	for v := x ^ y; v != 0; v >>= 8 {
+		if v&0xff == 0 {
+			score += 2
+		}
+	}
+	return score + 2*(bits.LeadingZeros32(x^y)/8)
+}
+
+// backward is forward in the other direction, down to floor.
+func (m *matcher) backward(p, o, floor int) (at, gain int) {
+	n := min(p-floor, o)
+	score, best, length := 0, 0, 0
+	for i := 1; i <= n; i++ {
+		if m.now[p-i] == m.old[o-i] {
+			score++
+		} else {
+			score--
+		}
+		if score > best {
+			best, length = score, i
+		} else if best-score > dropOff {
+			break
+		}
+	}
+	return p - length, best
+}
+
+// join moves the border between two matches to where most bytes agree: the end of the first may
+// be better told by the second.
+func (m *matcher) join(a, b *match) {
+	if a.end != b.at || a.end == a.at {
+		return
+	}
+	n := min(a.end-a.at, 1<<10, b.at+b.shift)
+	gain, best, length := 0, 0, 0
+	for i := 1; i <= n; i++ {
+		p := a.end - i
+		if m.now[p] == m.old[p+b.shift] {
+			gain++
+		}
+		if m.now[p] == m.old[p+a.shift] {
+			gain--
+		}
+		if gain > best {
+			best, length = gain, i
+		}
+	}
+	a.end -= length
+	b.at -= length
+}
