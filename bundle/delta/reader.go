@@ -149,7 +149,7 @@ func (d *Reader) number(most int64) (int64, error) {
 	if err != nil {
 		return 0, numberError(err)
 	}
-	if n > uint64(most) {
+	if most < 0 || n > uint64(most) {
 		return 0, invalid("a number of %d, at most %d is possible", n, most)
 	}
 	return int64(n), nil
