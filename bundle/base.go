@@ -18,7 +18,22 @@ type Base struct {
 	// not in the bundle, in the order in which a tar with them would have them.
 	// Who has blobs with these digests can be the base, whatever else it has.
 	Blobs []Blob `json:"blobs"`
+	// Deltas are what the bundle has instead of some of these layers, sorted by Layer.
+	Deltas []Delta `json:"deltas,omitempty"`
 }
+
+// Delta is a layer that the bundle holds as what differs from older ones.
+type Delta struct {
+	// Layer is the layer's blob, one of Base.Blobs; its file table is in the bundle. It is a plain tar.
+	Layer digest.Digest `json:"layer"`
+	// Delta is the blob of the bundle that makes the layer, as package delta reads it.
+	Delta digest.Digest `json:"delta"`
+	// From are the diff IDs of the older layers that it takes, sorted.
+	From []digest.Digest `json:"from"`
+}
+
+// MaxDeltaLayers is how many older layers one Delta takes.
+const MaxDeltaLayers = 4096
 
 // Name names the base to people.
 func (b *Base) Name() string {
@@ -52,7 +67,7 @@ func (b *Base) Layers() (n int, bytes int64) {
 }
 
 // Whole returns the inventory of the bundle that holds everything: inv itself
-// where it has no base, else a copy without one and with the base's blobs. It is
+// where it has no base, else a copy without one, with the base's blobs and without deltas. It is
 // what the same run without a base would have written; its Marshal has the same
 // bytes. It shares memory with inv.
 func (inv *Inventory) Whole() *Inventory {
@@ -62,7 +77,9 @@ func (inv *Inventory) Whole() *Inventory {
 	whole := *inv
 	whole.Base = nil
 	whole.Blobs = slices.Concat(inv.Blobs, inv.Base.Blobs)
+	whole.Blobs = slices.DeleteFunc(whole.Blobs, func(b Blob) bool { return b.Kind == KindDelta })
 	slices.SortFunc(whole.Blobs, compareBlobs)
+	whole.SetFormat()
 	return &whole
 }
 
@@ -92,6 +109,9 @@ func (inv *Inventory) validateBase() error {
 	}
 	here := make(map[digest.Digest]bool, len(inv.Blobs))
 	for i, b := range inv.Blobs {
+		if here[b.Digest] {
+			return fmt.Errorf("%w: blob %s stands twice", ErrInventory, b.Digest)
+		}
 		here[b.Digest] = true
 		if i > 0 && compareBlobs(inv.Blobs[i-1], b) >= 0 {
 			return fmt.Errorf("%w: blob %s stands twice or out of order", ErrInventory, b.Digest)
@@ -100,6 +120,79 @@ func (inv *Inventory) validateBase() error {
 	for _, b := range inv.Blobs {
 		if b.Table != "" && !here[b.Table] {
 			return fmt.Errorf("%w: blob %s: its file table is not in the bundle", ErrInventory, b.Digest)
+		}
+	}
+	return inv.validateDeltas(here)
+}
+
+// validateDeltas checks that each delta is in the bundle, makes a layer that is not, and
+// has the layer's table beside it. here are the blobs of the bundle.
+func (inv *Inventory) validateDeltas(here map[digest.Digest]bool) error {
+	deltas, left := make(map[digest.Digest]bool), make(map[digest.Digest]Blob)
+	var content int64
+	for _, b := range inv.Blobs {
+		if b.Kind != KindDelta {
+			continue
+		}
+		if err := CheckDigest(b.Digest); err != nil {
+			return fmt.Errorf("%w: blob: %w", ErrInventory, err)
+		}
+		if b.Size < 0 || b.Size > MaxBlob || b.Size > MaxContent-content || b.Table != "" {
+			return fmt.Errorf("%w: delta %s: %d bytes, file table %.80q", ErrInventory, b.Digest, b.Size, b.Table)
+		}
+		content += b.Size
+		deltas[b.Digest] = true
+	}
+	plain := inv.plainLayers()
+	for _, b := range inv.Base.Blobs {
+		left[b.Digest] = b
+	}
+	for i, d := range inv.Base.Deltas {
+		b, ok := left[d.Layer]
+		switch {
+		case i > 0 && inv.Base.Deltas[i-1].Layer >= d.Layer:
+			return fmt.Errorf("%w: the delta of layer %.80q stands twice or out of order", ErrInventory, d.Layer)
+		case !ok || b.Kind != KindLayer || !plain[d.Layer]:
+			return fmt.Errorf("%w: the delta of %.80q makes no plain layer of the base", ErrInventory, d.Layer)
+		case !here[b.Table]:
+			return fmt.Errorf("%w: layer %s: its delta is in the bundle, its file table is not", ErrInventory, d.Layer)
+		case !deltas[d.Delta]:
+			return fmt.Errorf("%w: layer %s: its delta %.80q is not in the bundle", ErrInventory, d.Layer, d.Delta)
+		}
+		delete(deltas, d.Delta) // each has one layer
+		if err := checkFrom(d.From); err != nil {
+			return fmt.Errorf("%w: the delta of layer %s: %w", ErrInventory, d.Layer, err)
+		}
+	}
+	for d := range deltas {
+		return fmt.Errorf("%w: delta %s makes no layer", ErrInventory, d)
+	}
+	return nil
+}
+
+// plainLayers are the blobs that hold layers as plain tars.
+func (inv *Inventory) plainLayers() map[digest.Digest]bool {
+	plain := make(map[digest.Digest]bool)
+	for i := range inv.Images {
+		for _, l := range inv.Images[i].Layers {
+			if blob := inv.LayerBlob(l); blob == l.DiffID && inv.Layers == Expanded && !l.Original {
+				plain[blob] = true
+			}
+		}
+	}
+	return plain
+}
+
+func checkFrom(from []digest.Digest) error {
+	if len(from) > MaxDeltaLayers {
+		return fmt.Errorf("it takes %d layers, at most %d are possible", len(from), MaxDeltaLayers)
+	}
+	for i, d := range from {
+		if err := CheckDigest(d); err != nil {
+			return err
+		}
+		if i > 0 && from[i-1] >= d {
+			return fmt.Errorf("layer %s stands twice or out of order", d)
 		}
 	}
 	return nil

@@ -28,9 +28,13 @@ const (
 	FeatureOriginalLayers = "original-layers"
 	// FeatureArtifacts is of bundles with an Image that is an Artifact.
 	FeatureArtifacts = "artifacts"
+	// FeatureContentDeltas is of bundles that hold layers as what differs from older ones (Base.Deltas).
+	FeatureContentDeltas = "content-deltas"
 )
 
-func knownFeatures() []string { return []string{FeatureArtifacts, FeatureOriginalLayers} }
+func knownFeatures() []string {
+	return []string{FeatureArtifacts, FeatureContentDeltas, FeatureOriginalLayers}
+}
 
 // ErrUnsupported is wrapped where a later version of nodeseal is needed.
 var ErrUnsupported = errors.New("a later version of nodeseal is needed")
@@ -68,7 +72,7 @@ func (e *UnsupportedError) Error() string {
 // Unwrap returns ErrUnsupported.
 func (e *UnsupportedError) Unwrap() error { return ErrUnsupported }
 
-// SetFormat sets Format and Requires to what the images of the inventory need. Writers
+// SetFormat sets Format and Requires to what the images and deltas of the inventory need. Writers
 // call it; Validate holds both to it.
 func (inv *Inventory) SetFormat() {
 	inv.Requires = inv.features()
@@ -87,6 +91,9 @@ func (inv *Inventory) features() []string {
 	var out []string
 	if inv.HasArtifact() {
 		out = append(out, FeatureArtifacts)
+	}
+	if inv.Base != nil && len(inv.Base.Deltas) > 0 {
+		out = append(out, FeatureContentDeltas)
 	}
 	if slices.ContainsFunc(inv.Images, func(img Image) bool { return img.Original }) {
 		out = append(out, FeatureOriginalLayers)

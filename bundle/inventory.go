@@ -44,6 +44,7 @@ const (
 	KindFileTable  BlobKind = "filetable"  // the file table of a layer
 	KindLayer      BlobKind = "layer"      // a layer, under the digest that LayerBlob returns
 	KindArtifact   BlobKind = "artifact"   // a layer of an artifact that no image has, as the registry has it
+	KindDelta      BlobKind = "delta"      // what makes a layer out of older ones: see Delta
 )
 
 // Small reports whether blobs of the kind are read whole into memory (they are
@@ -52,7 +53,7 @@ func (k BlobKind) Small() bool {
 	switch k {
 	case KindManifest, KindIndex, KindConfig, KindReadable, KindAttachment:
 		return true
-	case KindFileTable, KindLayer, KindArtifact:
+	case KindFileTable, KindLayer, KindArtifact, KindDelta:
 		return false
 	}
 	return false
@@ -214,6 +215,7 @@ func (inv *Inventory) Marshal() ([]byte, error) {
 	slices.SortFunc(inv.Blobs, compareBlobs)
 	if inv.Base != nil {
 		slices.SortFunc(inv.Base.Blobs, compareBlobs)
+		slices.SortFunc(inv.Base.Deltas, func(a, b Delta) int { return strings.Compare(a.Layer.String(), b.Layer.String()) })
 	}
 	data, err := json.MarshalIndent(inv, "", " ")
 	if err != nil {
