@@ -3,6 +3,7 @@ package base
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -34,6 +35,27 @@ type MissingError struct {
 	Needed int
 	Layers []Layer
 	Looked []string
+
+	olds map[digest.Digest]bool // the older layers that deltas take
+}
+
+// older counts the layers that the delta of w takes instead of w itself. lacks are those of them
+// that are missing.
+func (e *MissingError) older(w wanted, from, lacks []digest.Digest) {
+	e.Needed--
+	for _, d := range from {
+		if e.olds[d] {
+			continue
+		}
+		if e.olds == nil {
+			e.olds = make(map[digest.Digest]bool)
+		}
+		e.olds[d] = true
+		e.Needed++
+		if slices.Contains(lacks, d) {
+			e.Layers = append(e.Layers, Layer{Digest: d, Image: w.image})
+		}
+	}
 }
 
 // few is how many layers an error names.

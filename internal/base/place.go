@@ -91,6 +91,7 @@ type found struct {
 	wanted
 	place *Place
 	at    store.Location
+	told  *told // where a delta makes it; nil otherwise
 	open  func(ctx context.Context) (io.ReadCloser, error)
 }
 

@@ -79,6 +79,14 @@ func Complete(ctx context.Context, src store.Source, base *bundle.Base, places [
 	for _, w := range needed {
 		first, read := w.look(ctx, places, opts.Links)
 		if first == nil {
+			if t, lacks := w.tell(src, base, places); t != nil {
+				missing.older(w, t.delta.From, lacks)
+				for _, p := range t.from {
+					paths[p.path] = true
+				}
+				s.add(t.found(w, places))
+				continue
+			}
 			missing.Layers = append(missing.Layers, Layer{Digest: w.diffID, Image: w.image})
 			continue
 		}
@@ -175,7 +183,7 @@ func layersOfPlan(plan *store.Plan) []wanted {
 func (s *Source) add(f *found) {
 	s.found[f.blob] = f
 	s.places[f.at.Blob] = f
-	if f.at.Table != "" {
+	if f.at.Table != "" && f.told == nil {
 		s.tables[f.at.Table] = f.place
 	}
 }
@@ -219,7 +227,7 @@ func (s *Source) Blame(err error) error {
 		return err
 	}
 	for _, f := range s.found {
-		if f.diffID == at.Digest {
+		if f.diffID == at.Digest && f.place != nil {
 			return &DamagedError{Path: f.place.path, Layer: f.diffID, Err: err}
 		}
 	}

@@ -56,7 +56,7 @@ func (s *Source) Bytes() (n int64) {
 // check reads one layer and its table. They are not open at the same time, as the
 // order of package budget asks for.
 func (f *found) check(ctx context.Context) error {
-	if err := f.checkLayer(ctx); err != nil || f.at.Table == "" {
+	if err := f.checkLayer(ctx); err != nil || f.at.Table == "" || f.told != nil {
 		return err
 	}
 	t, err := f.place.file.OpenTable(ctx, f.at.Table)

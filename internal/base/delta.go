@@ -1,0 +1,278 @@
+package base
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/delta"
+	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/internal/budget"
+	"github.com/nodeseal/nodeseal/internal/store"
+)
+
+// DeltaBudget is the memory of all deltas that the process reads at the same time, in bytes.
+const DeltaBudget = 2 * delta.Memory
+
+//nolint:gochecknoglobals // memory is the process's, so this is, too
+var deltas = budget.New(DeltaBudget)
+
+// told is a layer that the bundle holds as a delta.
+type told struct {
+	src   store.Source // the bundle
+	delta bundle.Delta
+	blob  bundle.Blob // the layer's
+	from  map[digest.Digest]*Place
+}
+
+// tell returns how w is made by a delta: nil where the bundle has none of it. missing are the
+// older layers that no place has.
+func (w wanted) tell(src store.Source, base *bundle.Base, places []*Place) (t *told, missing []digest.Digest) {
+	if w.exact {
+		return nil, nil
+	}
+	for _, d := range base.Deltas {
+		if d.Layer == w.blob {
+			t = &told{src: src, delta: d, from: make(map[digest.Digest]*Place)}
+			break
+		}
+	}
+	if t == nil {
+		return nil, nil
+	}
+	for _, b := range base.Blobs {
+		if b.Digest == w.blob {
+			t.blob = b
+		}
+	}
+	for _, layer := range t.delta.From {
+		for _, p := range places {
+			if p.hasFiles(layer) {
+				t.from[layer] = p
+				break
+			}
+		}
+		if t.from[layer] == nil {
+			missing = append(missing, layer)
+		}
+	}
+	return t, missing
+}
+
+// found is where the layer is read, with the place that has the older one.
+func (t *told) found(w wanted, places []*Place) *found {
+	f := &found{wanted: w, at: store.Location{Blob: w.diffID, Size: t.blob.Size, Table: t.blob.Table}, told: t, open: t.open}
+	for _, layer := range t.delta.From {
+		f.place = t.from[layer]
+	}
+	if f.place == nil && len(places) > 0 {
+		f.place = places[0]
+	}
+	return f
+}
+
+// open makes the plain tar. Its io.EOF means that it is the layer.
+func (t *told) open(ctx context.Context) (io.ReadCloser, error) {
+	giveBack, err := deltas.Take(ctx, delta.Memory)
+	if err != nil {
+		return nil, err
+	}
+	r, err := t.read(ctx)
+	if err != nil {
+		giveBack()
+		return nil, t.fail(ctx, err)
+	}
+	return &made{told: t, ctx: ctx, r: r, sum: sha256.New(), giveBack: giveBack}, nil
+}
+
+// deltaReader is a delta while it is read.
+type deltaReader struct {
+	*delta.Reader
+	raw  io.Closer
+	olds *olds
+}
+
+// Close implements io.Closer.
+func (r *deltaReader) Close() error { return errors.Join(r.Reader.Close(), r.raw.Close()) }
+
+func (t *told) read(ctx context.Context) (*deltaReader, error) {
+	raw, err := t.src.OpenLayerUnverified(ctx, t.delta.Delta)
+	if err != nil {
+		return nil, err
+	}
+	o := &olds{ctx: ctx, from: t.from, bundles: make(map[digest.Digest]*archive.LayerAt)}
+	r, err := delta.NewReader(raw, t.blob.Size, o)
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	return &deltaReader{r, raw, o}, nil
+}
+
+// fail says who is at fault, unless the work was to end.
+func (t *told) fail(ctx context.Context, err error) error {
+	var old *delta.OldError
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case errors.As(err, &old):
+		at := "the base"
+		if p := t.from[old.Layer]; p != nil {
+			at = p.path
+		}
+		return fmt.Errorf("%s: %w: %w", at, store.ErrDamaged, err)
+	}
+	return fmt.Errorf("the delta of layer %s: %w: %w", t.delta.Layer, store.ErrDamaged, err)
+}
+
+// made is the tar of a layer while a delta makes it.
+type made struct {
+	*told
+	ctx      context.Context //nolint:containedctx // io.Reader has no place for it, and a layer is one call
+	r        *deltaReader
+	sum      hash.Hash
+	giveBack func()
+}
+
+// Read implements io.Reader.
+func (m *made) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	m.sum.Write(p[:n])
+	switch {
+	case err == nil:
+	case !errors.Is(err, io.EOF):
+		err = m.fail(m.ctx, err)
+	case digest.NewDigest(digest.SHA256, m.sum) != m.delta.Layer:
+		err = m.fail(m.ctx, m.blame(m.ctx))
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (m *made) Close() error {
+	if m.giveBack == nil {
+		return nil
+	}
+	defer func() { m.giveBack(); m.giveBack = nil }()
+	return m.r.Close()
+}
+
+// errMade is the cause where a delta makes another layer and neither side can be named.
+var errMade = errors.New("it makes another layer")
+
+// blame finds why a delta made another layer: it is not the one that the inventory names, or an
+// old file is not what it was. The first such file is named.
+func (t *told) blame(ctx context.Context) error {
+	raw, err := t.src.OpenLayerUnverified(ctx, t.delta.Delta)
+	if err != nil {
+		return err
+	}
+	sum, err := digest.FromReader(raw)
+	if err = errors.Join(err, raw.Close()); err != nil {
+		return err
+	}
+	if sum != t.delta.Delta {
+		return fmt.Errorf("%w: delta %s is %s", bundle.ErrDamaged, t.delta.Delta, sum)
+	}
+	table, err := t.src.OpenTable(ctx, t.blob.Table)
+	if err != nil {
+		return err
+	}
+	defer table.Close() //nolint:errcheck // it was only read
+	r, err := t.read(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // it was only read
+	return r.compare(filetable.NewReader(table))
+}
+
+// compare reads the layer again, beside its table.
+func (r *deltaReader) compare(table *filetable.Reader) error {
+	members := tar.NewReader(r)
+	for {
+		e, err := table.Next()
+		if err != nil {
+			return errors.Join(errMade, ignoreEOF(err))
+		}
+		if _, err := members.Next(); err != nil {
+			return errors.Join(errMade, ignoreEOF(err))
+		}
+		if e.Type != tar.TypeReg {
+			continue
+		}
+		sum := sha256.New()
+		r.olds.last = nil
+		if _, err := io.Copy(sum, members); err != nil { //nolint:gosec // a plain tar into a hash: nothing grows
+			return err
+		}
+		if last := r.olds.last; [sha256.Size]byte(sum.Sum(nil)) != e.SHA256 && last != nil {
+			last.Err = fmt.Errorf("its content was changed: %q of the new layer, which is made of it, is another", e.Name)
+			return last
+		}
+	}
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// olds opens the files of older layers for one delta.
+type olds struct {
+	ctx     context.Context //nolint:containedctx // delta.Old has no place for it, and a delta is one call
+	from    map[digest.Digest]*Place
+	bundles map[digest.Digest]*archive.LayerAt
+	last    *delta.OldError // the file that was opened last, without a cause
+}
+
+// maxOpen is how many layers of bundles have a frame in memory at once.
+const maxOpen = 2
+
+// OpenOld implements delta.Old.
+func (o *olds) OpenOld(layer digest.Digest, f delta.File) (delta.OldFile, error) {
+	if err := o.ctx.Err(); err != nil {
+		return nil, context.Cause(o.ctx)
+	}
+	o.last = &delta.OldError{Layer: layer, Path: f.Path}
+	p := o.from[layer]
+	if p == nil {
+		return nil, fmt.Errorf("layer %s is not among those that the inventory names: %w", layer, store.ErrUnknown)
+	}
+	if p.store != nil {
+		return p.store.OpenFile(layer, f.Path)
+	}
+	at, ok := o.bundles[layer]
+	if !ok {
+		var err error
+		if at, err = p.file.LayerAt(o.ctx, layer); err != nil {
+			return nil, err
+		}
+		if len(o.bundles) == maxOpen {
+			clear(o.bundles)
+		}
+		o.bundles[layer] = at
+	}
+	return struct {
+		io.ReaderAt
+		io.Closer
+	}{io.NewSectionReader(at, f.Offset, f.Size), io.NopCloser(nil)}, nil
+}
+
+// hasFiles reports whether files of the layer can be read from any place in them.
+func (p *Place) hasFiles(layer digest.Digest) bool {
+	if p.store != nil {
+		return p.store.HasFiles(layer)
+	}
+	b, ok := p.blobs[layer]
+	return ok && b.Kind == bundle.KindLayer && p.layers[layer] == layer
+}
