@@ -74,6 +74,8 @@ func fileArguments(t *testing.T, outer string) map[string]func() error {
 		"archive.Reader.ReadBlob":            eachDigest(func(d digest.Digest) error { _, err := r.ReadBlob(ctx, d); return err }),
 		"archive.Reader.OpenLayer":           eachDigest(func(d digest.Digest) error { _, err := r.OpenLayer(ctx, d); return err }),
 		"archive.Reader.OpenLayerUnverified": eachDigest(func(d digest.Digest) error { _, err := r.OpenLayerUnverified(ctx, d); return err }),
+		"archive.Reader.LayerAt":             eachDigest(func(d digest.Digest) error { _, err := r.LayerAt(ctx, d); return err }),
+		"archive.LayerAt.ReadAt":             eachSize(func(n int64) error { _, err := new(archive.LayerAt).ReadAt(make([]byte, 1), n); return err }),
 		"archive.Reader.OpenTable":           eachDigest(func(d digest.Digest) error { _, err := r.OpenTable(ctx, d); return err }),
 		"archive.Report.Same":                all(func() error { return (&archive.Report{}).Same([]byte("x")) }),
 		"archive.WithTrust": func() error {

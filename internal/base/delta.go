@@ -108,7 +108,7 @@ func (t *told) read(ctx context.Context) (*deltaReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &olds{ctx: ctx, from: t.from, bundles: make(map[digest.Digest]*archive.LayerAt)}
+	o := &olds{ctx: ctx, from: func(layer digest.Digest) *Place { return t.from[layer] }, bundles: make(map[digest.Digest]*archive.LayerAt)}
 	r, err := delta.NewReader(raw, t.blob.Size, o)
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
@@ -230,7 +230,7 @@ func ignoreEOF(err error) error {
 // olds opens the files of older layers for one delta.
 type olds struct {
 	ctx     context.Context //nolint:containedctx // delta.Old has no place for it, and a delta is one call
-	from    map[digest.Digest]*Place
+	from    func(layer digest.Digest) *Place // nil where there is none
 	bundles map[digest.Digest]*archive.LayerAt
 	last    *delta.OldError // the file that was opened last, without a cause
 }
@@ -244,12 +244,12 @@ func (o *olds) OpenOld(layer digest.Digest, f delta.File) (delta.OldFile, error)
 		return nil, context.Cause(o.ctx)
 	}
 	o.last = &delta.OldError{Layer: layer, Path: f.Path}
-	p := o.from[layer]
+	p := o.from(layer)
 	if p == nil {
 		return nil, fmt.Errorf("layer %s is not among those that the inventory names: %w", layer, store.ErrUnknown)
 	}
 	if p.store != nil {
-		return p.store.OpenFile(layer, f.Path)
+		return p.openFile(layer, f)
 	}
 	at, ok := o.bundles[layer]
 	if !ok {
@@ -268,6 +268,22 @@ func (o *olds) OpenOld(layer digest.Digest, f delta.File) (delta.OldFile, error)
 	}{io.NewSectionReader(at, f.Offset, f.Size), io.NopCloser(nil)}, nil
 }
 
+// openFile opens a file of a store, which has to be as long as it was.
+func (p *Place) openFile(layer digest.Digest, f delta.File) (delta.OldFile, error) {
+	file, err := p.store.OpenFile(layer, f.Path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size() != f.Size {
+		err = fmt.Errorf("it has %d bytes, want %d", info.Size(), f.Size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
 // hasFiles reports whether files of the layer can be read from any place in them.
 func (p *Place) hasFiles(layer digest.Digest) bool {
 	if p.store != nil {
@@ -275,4 +291,24 @@ func (p *Place) hasFiles(layer digest.Digest) bool {
 	}
 	b, ok := p.blobs[layer]
 	return ok && b.Kind == bundle.KindLayer && p.layers[layer] == layer
+}
+
+// HasOld reports whether new layers can be told by the files of the layer: the place has them,
+// and gives its plain tar, which says where they are.
+func (p *Place) HasOld(ctx context.Context, layer digest.Digest) bool {
+	return p.hasFiles(layer) && (p.store == nil || p.store.HasLayer(ctx, layer))
+}
+
+// OpenOld opens the plain tar of a layer that HasOld reports. It is not verified. The caller
+// closes it.
+func (p *Place) OpenOld(ctx context.Context, layer digest.Digest) (io.ReadCloser, error) {
+	if p.store != nil {
+		return p.openStored(ctx, layer)
+	}
+	return p.file.OpenLayerUnverified(ctx, layer)
+}
+
+// OldFiles opens files of layers that HasOld reports. It is for one goroutine.
+func (p *Place) OldFiles(ctx context.Context) delta.Old {
+	return &olds{ctx: ctx, from: func(digest.Digest) *Place { return p }, bundles: make(map[digest.Digest]*archive.LayerAt)}
 }

@@ -3,9 +3,11 @@ package delta
 import (
 	"archive/tar"
 	"bytes"
-	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -13,13 +15,8 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/delta"
 )
 
-// layers are plain tars by diff ID. They are Content, and what a node has.
+// layers are plain tars by diff ID, as a node has them.
 type layers map[digest.Digest][]byte
-
-// ReadOld implements Content.
-func (l layers) ReadOld(_ context.Context, f OldFile) ([]byte, error) {
-	return l[f.Layer][f.Offset : f.Offset+f.Size], nil
-}
 
 // OpenOld implements delta.Old.
 func (l layers) OpenOld(layer digest.Digest, f delta.File) (delta.OldFile, error) {
@@ -47,6 +44,30 @@ func makeTar(t *testing.T, members ...member) []byte {
 		t.Fatal(err)
 	}
 	return append(buf.Bytes(), make([]byte, 9216)...) // as tar fills its last record
+}
+
+// scan adds a layer.
+func scan(t testing.TB, olds *Olds, layer []byte) {
+	t.Helper()
+	files, err := Scan(digest.FromBytes(layer), bytes.NewReader(layer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	olds.Add(files)
+}
+
+// write plans and writes a delta, and returns the layers that it takes.
+func write(t testing.TB, w io.Writer, olds *Olds, all layers, now []byte) []digest.Digest {
+	t.Helper()
+	p, err := olds.Plan(t.Context(), bytes.NewReader(now), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := p.Write(t.Context(), w, bytes.NewReader(now), int64(len(now)), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return used
 }
 
 // TestWrite tells a layer by two older ones: equal under another path, changed, moved, new.
@@ -77,14 +98,12 @@ func TestWrite(t *testing.T) {
 		from[0], from[1] = from[1], from[0]
 	}
 	for _, d := range from {
-		if err := olds.Add(d, bytes.NewReader(all[d])); err != nil {
-			t.Fatal(err)
-		}
+		scan(t, &olds, all[d])
 	}
 	var told [2]bytes.Buffer
 	for i := range told {
-		if err := Write(t.Context(), &told[i], bytes.NewReader(now), int64(len(now)), &olds, all, from); err != nil {
-			t.Fatal(err)
+		if used := write(t, &told[i], &olds, all, now); !slices.Equal(used, from) {
+			t.Errorf("it takes %v, want %v", used, from)
 		}
 	}
 	if !bytes.Equal(told[0].Bytes(), told[1].Bytes()) {
@@ -100,5 +119,70 @@ func TestWrite(t *testing.T) {
 	defer r.Close()
 	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, now) {
 		t.Errorf("it makes another layer: %v", err)
+	}
+}
+
+// TestFormer takes the file of the former layer, whatever other layers have of that path, and of
+// the layers that were planned names those that it needed.
+func TestFormer(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("some lines of text that are all alike\n", 100)
+	far, near := makeTar(t, member{"db", []byte(text + strings.Repeat("x", 900))}), makeTar(t, member{"db", []byte(text)}, member{"else", []byte("0123456789")})
+	now := makeTar(t, member{"db", []byte(text + "!")}, member{"other/else", []byte(strings.Repeat("nothing alike", 9))})
+	var olds Olds
+	scan(t, &olds, near)
+	scan(t, &olds, far)
+	former := digest.FromBytes(far)
+	p, err := olds.Plan(t.Context(), bytes.NewReader(now), map[digest.Digest]bool{former: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := layers{former: far, digest.FromBytes(near): near}
+	var first, second bytes.Buffer
+	used, err := p.Write(t.Context(), &first, bytes.NewReader(now), int64(len(now)), all)
+	if err != nil || !slices.Equal(used, []digest.Digest{former}) || len(p.From) != 2 {
+		t.Fatalf("it takes %v of %v, %v", used, p.From, err)
+	}
+	p.From = used
+	if _, err = p.Write(t.Context(), &second, bytes.NewReader(now), int64(len(now)), all); err != nil {
+		t.Fatal(err)
+	}
+	r, err := delta.NewReader(&second, int64(len(now)), layers{former: far})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, now) {
+		t.Errorf("it makes another layer: %v", err)
+	}
+	// A file that is no longer what it was is found before it is compared.
+	all[former] = bytes.ReplaceAll(far, []byte("alike"), []byte("equal"))
+	if _, err = p.Write(t.Context(), io.Discard, bytes.NewReader(now), int64(len(now)), all); !errors.Is(err, ErrChanged) || !errors.Is(err, delta.ErrOld) {
+		t.Errorf("a changed file: %v", err)
+	}
+}
+
+// TestSparse holds a layer with a sparse file whole, and a tar that is none.
+func TestSparse(t *testing.T) {
+	t.Parallel()
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	records := map[string]string{"NOT.sparse.major": "1", "NOT.sparse.minor": "0", "NOT.sparse.name": "sparse", "NOT.sparse.realsize": "4096"}
+	places := "1\n4000\n96\n"
+	content := append([]byte(places), make([]byte, 512-len(places)+96)...)
+	head := &tar.Header{Name: "sparse", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(content)), PAXRecords: records, Format: tar.FormatPAX}
+	if err := w.WriteHeader(head); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	sparse := bytes.ReplaceAll(buf.Bytes(), []byte("NOT.sparse"), []byte("GNU.sparse")) // which the writer refuses
+	var olds Olds
+	if _, err := olds.Plan(t.Context(), bytes.NewReader(sparse), nil); !errors.Is(err, ErrWhole) {
+		t.Errorf("a sparse file: %v", err)
+	}
+	if _, err := olds.Plan(t.Context(), strings.NewReader(strings.Repeat("no tar", 500)), nil); !errors.Is(err, ErrWhole) {
+		t.Errorf("no tar: %v", err)
 	}
 }

@@ -123,13 +123,9 @@ func TestPairs(t *testing.T) {
 		n := len(z.EncodeAll(now, nil))
 		begin := used()
 		var olds Olds
-		if err := olds.Add(digest.FromBytes(old), bytes.NewReader(old)); err != nil {
-			t.Fatal(err)
-		}
+		scan(t, &olds, old)
 		var buf bytes.Buffer
-		if err := Write(t.Context(), &buf, bytes.NewReader(now), int64(len(now)), &olds, all, []digest.Digest{digest.FromBytes(old)}); err != nil {
-			t.Fatal(err)
-		}
+		write(t, &buf, &olds, all, now)
 		making += used() - begin
 		size := buf.Len()
 		begin = used()

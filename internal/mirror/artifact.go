@@ -126,7 +126,7 @@ func (a *assembly) addArtifactLayer(l bundle.Layer) error {
 	if rec == nil {
 		return fmt.Errorf("layer %s: the work directory lost it", l.Digest)
 	}
-	a.places[l.Digest] = place{l.Digest, l.Digest, bundle.Original, false, rec.Size}
+	a.places[l.Digest] = place{compressed: l.Digest, blob: l.Digest, form: bundle.Original, size: rec.Size}
 	a.blobs[l.Digest] = bundle.Blob{Digest: l.Digest, Size: rec.Size, Kind: bundle.KindArtifact}
 	return nil
 }

@@ -27,6 +27,7 @@ type assembly struct {
 	work     *workdir.Dir
 	since    *since
 	based    map[digest.Digest]bundle.Blob // what is left to the base
+	deltas   []bundle.Delta                // what the bundle has instead of some of it
 	blobs    map[digest.Digest]bundle.Blob
 	places   map[digest.Digest]place
 	readable map[digest.Digest][]byte
@@ -37,6 +38,7 @@ type place struct {
 	compressed, blob digest.Digest // of the layer
 	form             bundle.LayerForm
 	table            bool
+	path             string // of a delta
 	size             int64 // about what it takes in the bundle
 }
 
@@ -54,6 +56,9 @@ func (r *run) assemble(ctx context.Context, images []bundle.Image) (*Result, err
 		}
 		if inv == nil {
 			continue // without the images that have failed now
+		}
+		if err := r.tell(ctx, a, inv); err != nil {
+			return nil, err
 		}
 		res := &Result{
 			Inventory: inv, Failed: failed, Attached: attached,
@@ -97,13 +102,8 @@ func (r *run) collect(ctx context.Context, images []bundle.Image) (*assembly, *b
 	}
 	inv := &bundle.Inventory{
 		Layers: r.o.Layers, Release: r.o.Release, Encoder: r.enc.Name(), Images: images,
-		Base: a.base(),
 	}
-	inv.SetFormat()
-	for _, b := range a.blobs {
-		inv.Blobs = append(inv.Blobs, b)
-	}
-	if _, err := inv.Marshal(); err != nil { // which sorts it
+	if err := a.fill(inv); err != nil {
 		return nil, nil, attached, err
 	}
 	bad := inv.CheckImages()
@@ -116,6 +116,17 @@ func (r *run) collect(ctx context.Context, images []bundle.Image) (*assembly, *b
 		return nil, nil, attached, nil
 	}
 	return a, inv, attached, nil
+}
+
+// fill puts the blobs that were collected into the inventory.
+func (a *assembly) fill(inv *bundle.Inventory) error {
+	inv.Base, inv.Blobs = a.base(), nil
+	inv.SetFormat()
+	for _, b := range a.blobs {
+		inv.Blobs = append(inv.Blobs, b)
+	}
+	_, err := inv.Marshal() // which sorts it
+	return err
 }
 
 func onlyImages(add func(*bundle.Image) error) func(*bundle.Image) error {
@@ -308,10 +319,10 @@ func (a *assembly) addLayer(l *bundle.Layer, form bundle.LayerForm) error {
 		n := workdir.FramesSize(t.Frames)
 		b.Table, b.Lost = t.Digest, t.Lost
 		a.blobs[t.Digest] = bundle.Blob{Digest: t.Digest, Size: t.Size, Kind: bundle.KindFileTable}
-		a.places[t.Digest] = place{l.Digest, blob, form, true, n}
+		a.places[t.Digest] = place{compressed: l.Digest, blob: blob, form: form, table: true, size: n}
 		all -= n
 	}
-	a.places[blob] = place{l.Digest, blob, form, false, all}
+	a.places[blob] = place{compressed: l.Digest, blob: blob, form: form, size: all}
 	a.blobs[blob] = b
 	return nil
 }
@@ -327,7 +338,11 @@ func (a *assembly) ReadBlob(_ context.Context, d digest.Digest) ([]byte, error) 
 // OpenFrames implements archive.Content.
 func (a *assembly) OpenFrames(_ context.Context, d digest.Digest) (io.ReadCloser, []seekable.Frame, error) {
 	p := a.places[d]
-	if p.table {
+	switch {
+	case p.path != "":
+		r, err := openDelta(p, d)
+		return r, nil, err
+	case p.table:
 		return a.work.OpenTable(p.compressed, p.blob, p.form)
 	}
 	return a.work.OpenLayer(p.compressed, p.blob, p.form)

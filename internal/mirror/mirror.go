@@ -28,6 +28,7 @@ const (
 	PhaseResolve  = "resolve"
 	PhaseAttach   = "attachments"
 	PhaseDownload = "download"
+	PhaseDeltas   = "deltas"
 	PhaseWrite    = "write"
 )
 

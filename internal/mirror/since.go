@@ -6,16 +6,20 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/mirror/deltas"
 	"github.com/nodeseal/nodeseal/internal/mirror/workdir"
 )
 
-// Since is an earlier bundle, whose layers need not be moved again. Its blobs
-// are not needed, only what its inventory says.
+// Since is an earlier bundle, whose layers need not be moved again. That needs only what its
+// inventory says.
 type Since struct {
 	// Inventory is its whole inventory (bundle.Inventory.Whole), ID the digest of
 	// that inventory's bytes.
 	Inventory *bundle.Inventory
 	ID        digest.Digest
+	// Old gives the contents of its layers: new ones are held as what differs from them, if that
+	// is shorter. With nil they are held whole.
+	Old deltas.Old
 }
 
 // FormError says that an earlier bundle holds its layers in another form: no blob
@@ -116,7 +120,7 @@ func (a *assembly) base() *bundle.Base {
 	if a.since == nil {
 		return nil
 	}
-	base := &bundle.Base{Inventory: a.since.ID, Release: a.since.Inventory.Release, Blobs: []bundle.Blob{}}
+	base := &bundle.Base{Inventory: a.since.ID, Release: a.since.Inventory.Release, Blobs: []bundle.Blob{}, Deltas: a.deltas}
 	for d, b := range a.based {
 		if _, here := a.blobs[d]; !here {
 			base.Blobs = append(base.Blobs, b)

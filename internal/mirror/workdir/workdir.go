@@ -24,6 +24,7 @@ import (
 //	frames/<digest>.table   the frames of its file table, by the layer's digest
 //	compressed/<digest>     the compressed bytes of a layer: as far as they came,
 //	                        or whole, where a record says so
+//	deltas/                 what a run makes of layers, and removes at its end
 //	lock                    held by the run
 //
 // A record holds what is small of frames, table and compressed bytes itself.
@@ -47,6 +48,7 @@ const (
 	dirLayers     = "layers"
 	dirFrames     = "frames"
 	dirCompressed = "compressed"
+	dirDeltas     = "deltas"
 	fileLock      = "lock"
 )
 
@@ -70,7 +72,10 @@ func Open(root, encoder string) (*Dir, error) {
 		return nil, errors.Join(fmt.Errorf("work directory %s: %w", root, err), lock.Close())
 	}
 	w := &Dir{root: root, encoder: encoder, lock: lock}
-	return w, w.sweep()
+	if err := w.sweep(); err != nil {
+		return w, err
+	}
+	return w, w.DropDeltas()
 }
 
 // Look opens the work directory, which need not exist, for a run that only looks: nothing
@@ -121,13 +126,35 @@ func (w *Dir) sweep() error {
 	return nil
 }
 
-// Close gives the lock back. What is in the directory stays.
+// Close removes the deltas of the run and gives the lock back. What else is in the directory stays.
 func (w *Dir) Close() {
 	if w.scratch != "" {
 		_ = os.RemoveAll(w.scratch) // a directory of its own, for temporary files
 		return
 	}
+	_ = w.DropDeltas() // the next run does that, too
 	w.lock.Close()
+}
+
+// Deltas makes an empty directory for the deltas of this run. DropDeltas removes it; what a killed
+// run leaves of it, the next Open does.
+func (w *Dir) Deltas() (string, error) {
+	if err := w.DropDeltas(); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(w.root, dirDeltas)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("work directory: %w", err)
+	}
+	return dir, nil
+}
+
+// DropDeltas is described at Deltas.
+func (w *Dir) DropDeltas() error {
+	if err := os.RemoveAll(filepath.Join(w.root, dirDeltas)); err != nil {
+		return fmt.Errorf("work directory: %w", err)
+	}
+	return nil
 }
 
 func (w *Dir) recordPath(compressed digest.Digest) string {
