@@ -47,7 +47,7 @@ type bundleOptions struct {
 	keepOriginal  []string
 	nodeDisk      string
 	signKey       trust.File
-	since         string
+	since, delta  string
 	// layersGiven says that layers overrule those of since.
 	layersGiven bool
 }
@@ -67,7 +67,8 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.split, "split", "", "write parts of this `SIZE` and a list of their sums; 4GiB makes parts for FAT32")
 	flags.StringArrayVar(&o.keepOriginal, "keep-original", nil, "keep the registry's own bytes of images that match `REF|GLOB`, besides operating systems (none: of no image); may be repeated")
 	flags.StringVar(&o.nodeDisk, "node-disk", "", "refuse if a node's disk of this `SIZE` cannot hold two such slots and what an upgrade needs besides")
-	flags.StringVar(&o.since, "since", "", "leave out the layers that this earlier `BUNDLE` has: a bundle, or the inventory.json of one; nodes take them from there")
+	flags.StringVar(&o.since, "since", "", "leave out what this earlier `RELEASE` has: a bundle, a slot, a store, or the inventory.json of a bundle; nodes take it from there")
+	flags.StringVar(&o.delta, "delta", "", "`FORM` of --since: content: write changed layers as what differs from earlier files; layers: write them whole (default: content if RELEASE has files)")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be moved, the space it needs and the time it takes; move no layers")
 }
 
@@ -104,10 +105,11 @@ the same for other images. Such a bundle needs a nodeseal that knows "original-l
 OCI artifacts of a list (charts, models) are carried as they are, and become a store of
 artifacts, which CRI-O reads from 1.35 on. Readers need to know "artifacts" then.
 
-With --since OLD the bundle holds only the layers that OLD lacks, and names OLD as
-its base: for nodes that have OLD's images, or get OLD's bundle too. OLD may be a
-bundle that was made so itself, and its inventory.json is enough:
-zstd -dc OLD.tar.zst | tar -xO inventory.json. --layers is OLD's then.`,
+With --since OLD the bundle holds only what OLD lacks, and names OLD as its base: for
+nodes that have OLD's images, or get OLD's bundle too. A layer that has changed is
+written as what differs from the files of OLD's layers, if that is smaller. OLD may be
+a bundle that was made so itself. Its inventory.json is enough to leave out the layers
+that are equal: zstd -dc OLD.tar.zst | tar -xO inventory.json. --layers is OLD's then.`,
 		Example: `  nodeseal bundle --images images.lst -o release.tar.zst --dry-run
   nodeseal bundle --images images.lst -o release.tar.zst --dry-run --node-disk 120GB
   nodeseal bundle --images images.lst -o release.tar.zst
@@ -193,7 +195,9 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := o.addSince(ctx, &opts); err != nil {
+	earlier, err := o.addSince(ctx, &opts)
+	defer earlier.Close()
+	if err != nil {
 		return err
 	}
 	found, src, err := o.gather(ctx, a, &opts)

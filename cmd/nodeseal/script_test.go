@@ -85,6 +85,7 @@ func runScripts(t *testing.T, dir string) {
 			"exits":     expectExit,
 			"page":      pageCommands,
 			"artifacts": serveArtifacts, "lostlayers": serveLost, "artifactblob": artifactBlob,
+			"told":      serveTold,
 			"walk":      walkPage,
 			"hint":      runHint,
 			"cluster":   serveCluster,

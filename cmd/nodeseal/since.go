@@ -4,55 +4,47 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"runtime/debug"
 
-	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/mirror"
+	"github.com/nodeseal/nodeseal/internal/since"
 )
 
-// addSince puts what --since names into the engine's options.
-func (o *bundleOptions) addSince(ctx context.Context, opts *mirror.Options) error {
-	if o.since == "" {
-		return nil
+// deltaMemory is bundleMemory with the files of an earlier release at hand.
+const deltaMemory = 900 << 20
+
+// addSince puts what --since names into the engine's options. The caller closes it.
+func (o *bundleOptions) addSince(ctx context.Context, opts *mirror.Options) (*since.Earlier, error) {
+	switch {
+	case o.delta != "" && o.delta != since.Content && o.delta != since.Layers:
+		return nil, usageError{fmt.Errorf("--delta %q: want %s or %s", o.delta, since.Content, since.Layers)}
+	case o.since == "" && o.delta != "":
+		return nil, usageError{errors.New("--delta: it needs --since")}
+	case o.since == "":
+		return nil, nil
+	case since.Replaces(o.output, o.since):
+		return nil, usageError{fmt.Errorf("--since %s: it would be replaced: name another output", o.since)}
 	}
-	if replaces(o.output, o.since) {
-		return usageError{fmt.Errorf("--since %s: it would be replaced: name another output", o.since)}
-	}
-	since, err := mirror.ReadSince(ctx, o.since)
-	if errors.Is(err, fs.ErrNotExist) {
-		return usageError{fmt.Errorf("--since: %w", err)}
+	e, err := since.Open(ctx, o.since, o.delta)
+	if errors.Is(err, since.ErrNotThere) || errors.Is(err, since.ErrNoContent) {
+		return nil, usageError{fmt.Errorf("--since %s: %w", o.since, err)}
 	}
 	if err != nil {
-		return fmt.Errorf("--since %s: %w", o.since, err)
+		return nil, fmt.Errorf("--since %s: %w", o.since, err)
 	}
 	if !o.layersGiven {
-		opts.Layers = since.Inventory.Layers
+		opts.Layers = e.Inventory.Layers
 	}
-	if opts.Layers != since.Inventory.Layers {
-		return usageError{fmt.Errorf("--since %s: %w: leave --layers out", o.since, &mirror.FormError{Since: since.Inventory.Layers, Wanted: opts.Layers})}
+	opts.Since = e.Since
+	if e.Old != nil && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(deltaMemory)
 	}
-	opts.Since = since
-	return nil
-}
-
-// replaces reports whether writing the bundle output would replace old, also one
-// in parts.
-func replaces(output, old string) bool {
-	_, base, err := split.Find(old)
-	if err != nil {
-		return false // who reads it says so
+	if opts.Layers != e.Inventory.Layers {
+		return e, usageError{fmt.Errorf("--since %s: %w: leave --layers out", o.since, &mirror.FormError{Since: e.Inventory.Layers, Wanted: opts.Layers})}
 	}
-	a, aerr := filepath.Abs(base)
-	b, berr := filepath.Abs(output)
-	if aerr == nil && berr == nil && a == b {
-		return true
+	if e.Note != "" {
+		opts.Progress.Say(fmt.Sprintf("--since %s: %s", o.since, e.Note))
 	}
-	one, err := os.Stat(old)
-	if err != nil {
-		return false
-	}
-	other, err := os.Stat(output)
-	return err == nil && os.SameFile(one, other)
+	return e, nil
 }

@@ -229,7 +229,7 @@ func ignoreEOF(err error) error {
 
 // olds opens the files of older layers for one delta.
 type olds struct {
-	ctx     context.Context //nolint:containedctx // delta.Old has no place for it, and a delta is one call
+	ctx     context.Context                  //nolint:containedctx // delta.Old has no place for it, and a delta is one call
 	from    func(layer digest.Digest) *Place // nil where there is none
 	bundles map[digest.Digest]*archive.LayerAt
 	last    *delta.OldError // the file that was opened last, without a cause

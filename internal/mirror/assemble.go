@@ -39,7 +39,7 @@ type place struct {
 	form             bundle.LayerForm
 	table            bool
 	path             string // of a delta
-	size             int64 // about what it takes in the bundle
+	size             int64  // about what it takes in the bundle
 }
 
 // assemble writes the bundle of the images that did not fail.

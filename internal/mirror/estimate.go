@@ -60,7 +60,7 @@ type Estimated struct {
 func (r *run) planInput(images []bundle.Image) plan.Input {
 	return plan.Input{
 		Images: r.withTrueSizes(images), Form: r.o.Layers, Level: r.o.Level, Jobs: r.o.Jobs, Encoders: r.o.Encoders,
-		Work: r.o.Work, Output: r.o.Output, State: r.layerState, NodeDisk: r.o.NodeDisk,
+		Work: r.o.Work, Output: r.o.Output, State: r.layerState, NodeDisk: r.o.NodeDisk, Deltas: r.tells(),
 		Attachments: r.attached.Count, AttachmentBytes: r.attached.Bytes,
 	}
 }

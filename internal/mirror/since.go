@@ -20,6 +20,8 @@ type Since struct {
 	// Old gives the contents of its layers: new ones are held as what differs from them, if that
 	// is shorter. With nil they are held whole.
 	Old deltas.Old
+	// Alone says that ReadSince found an inventory and no bundle.
+	Alone bool
 }
 
 // FormError says that an earlier bundle holds its layers in another form: no blob

@@ -23,7 +23,8 @@ func ReadSince(ctx context.Context, path string) (*Since, error) {
 	if err != nil {
 		return nil, err
 	}
-	if inv == nil {
+	alone := inv != nil
+	if !alone {
 		f, err := archive.OpenFile(ctx, path)
 		if err != nil {
 			return nil, err
@@ -34,7 +35,7 @@ func ReadSince(ctx context.Context, path string) (*Since, error) {
 	if raw, err = inv.WholeBytes(raw); err != nil {
 		return nil, err
 	}
-	return &Since{Inventory: inv.Whole(), ID: digest.FromBytes(raw)}, nil
+	return &Since{Inventory: inv.Whole(), ID: digest.FromBytes(raw), Alone: alone}, nil
 }
 
 // readInventory reads a file that begins as JSON does; nil where there is none,

@@ -23,7 +23,7 @@ import (
 // tell leaves new layers to the base that are shorter as what differs from its layers, and puts
 // these deltas into the bundle.
 func (r *run) tell(ctx context.Context, a *assembly, inv *bundle.Inventory) error {
-	if r.since == nil || r.since.Old == nil || r.o.Layers != bundle.Expanded {
+	if !r.tells() {
 		return nil
 	}
 	layers := a.newLayers(inv.Images)
@@ -56,6 +56,11 @@ func (r *run) tell(ctx context.Context, a *assembly, inv *bundle.Inventory) erro
 		a.deltas = append(a.deltas, bundle.Delta{Layer: m.Layer, Delta: m.Delta, From: m.From})
 	}
 	return a.fill(inv)
+}
+
+// tells reports whether new layers are told by the files of older ones.
+func (r *run) tells() bool {
+	return r.since != nil && r.since.Old != nil && r.o.Layers == bundle.Expanded
 }
 
 // newLayers are the plain layers that the bundle would hold whole, the longest first.

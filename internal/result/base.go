@@ -17,6 +17,9 @@ type Base struct {
 	Release   string        `json:"release,omitempty"`
 	Layers    int           `json:"layers"`
 	Bytes     int64         `json:"bytes"`
+	// Deltas is how many of the layers the bundle has as deltas, DeltaBytes the size of these.
+	Deltas     int   `json:"deltas,omitempty"`
+	DeltaBytes int64 `json:"deltaBytes,omitempty"`
 
 	name string
 }
@@ -31,6 +34,12 @@ func NewBase(inv *bundle.Inventory) *Base {
 		out.Release = r.Version
 	}
 	out.Layers, out.Bytes = inv.Base.Layers()
+	out.Deltas = len(inv.Base.Deltas)
+	for _, b := range inv.Blobs {
+		if b.Kind == bundle.KindDelta {
+			out.DeltaBytes += b.Size
+		}
+	}
 	return out
 }
 
@@ -38,6 +47,9 @@ func NewBase(inv *bundle.Inventory) *Base {
 func (b *Base) Line(line func(format string, args ...any)) {
 	if b != nil {
 		line("%s left to the base, %s", b.layers(), b.name)
+		if b.Deltas > 0 {
+			line("%d of them are in the bundle as deltas of %s: the base needs the files of older layers", b.Deltas, ui.Bytes(b.DeltaBytes))
+		}
 	}
 }
 

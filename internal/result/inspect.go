@@ -2,10 +2,13 @@ package result
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
@@ -49,10 +52,14 @@ func (r Inspect) WriteText(w io.Writer) error {
 	p.line("")
 	const columns = "%10s %10s %7s  %s"
 	p.line(columns, "SIZE", "OWN", "LAYERS", "IMAGE")
+	changed := changes(inv)
 	for i := range inv.Images {
 		img, u := &inv.Images[i], r.Usage.Images[i]
 		p.line(columns, ui.Bytes(u.Bytes), ui.Bytes(u.OwnBytes), strconv.Itoa(len(img.Layers)), imageName(img))
 		p.block("  %s", img.Ref)
+		if changed != nil {
+			p.block("  %s", changed(img))
+		}
 		if img.Original {
 			p.block("  kept as a registry has it")
 		}
@@ -77,4 +84,36 @@ func imageName(img *bundle.Image) string {
 	}
 	name, _, _ := strings.Cut(path.Base(img.Ref), "@")
 	return name
+}
+
+// changes returns what says of an image which of its layers the base has, nil without a base.
+func changes(inv *bundle.Inventory) func(img *bundle.Image) string {
+	if inv.Base == nil {
+		return nil
+	}
+	sizes, deltas := make(map[digest.Digest]int64), make(map[digest.Digest]digest.Digest)
+	for _, b := range inv.Blobs {
+		sizes[b.Digest] = b.Size
+	}
+	for _, d := range inv.Base.Deltas {
+		deltas[d.Layer] = d.Delta
+	}
+	return func(img *bundle.Image) string {
+		var fresh, different, equal int
+		var freshBytes, deltaBytes int64
+		for _, l := range img.Layers {
+			blob := inv.LayerBlob(l)
+			if img.Artifact {
+				blob = l.Digest
+			}
+			if size, here := sizes[blob]; here {
+				fresh, freshBytes = fresh+1, freshBytes+size
+			} else if d, ok := deltas[blob]; ok {
+				different, deltaBytes = different+1, deltaBytes+sizes[d]
+			} else {
+				equal++
+			}
+		}
+		return fmt.Sprintf("layers: %d new (%s), %d different (deltas of %s), %d equal to the base's", fresh, ui.Bytes(freshBytes), different, ui.Bytes(deltaBytes), equal)
+	}
 }

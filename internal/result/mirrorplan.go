@@ -70,7 +70,11 @@ func (r MirrorPlan) WriteText(w io.Writer) error {
 	} else {
 		p.line("to download: %s", ui.Bytes(r.Download))
 	}
-	p.line("%s: about %s", r.Output, ui.Bytes(r.Bundle))
+	if r.WithDeltas > 0 {
+		p.line("%s: about %s with changed layers as deltas (estimated: contents are not compared yet), %s with --delta layers", r.Output, ui.Bytes(r.WithDeltas), ui.Bytes(r.Bundle))
+	} else {
+		p.line("%s: about %s", r.Output, ui.Bytes(r.Bundle))
+	}
 	for _, d := range r.Disks {
 		p.line("the %s may take %s of the %s free in %s; nothing is copied beside that", d.For, ui.Bytes(d.Need), ui.Bytes(d.Free), d.Path)
 	}

@@ -36,6 +36,9 @@ type Plan struct {
 	Download int64 `json:"download"`
 	// Bundle is the bundle's size, estimated.
 	Bundle int64 `json:"bundle"`
+	// WithDeltas is its size if changed layers are held as deltas, 0 if they are not to be. It is
+	// estimated by what packages and their updates came to: contents are not compared.
+	WithDeltas int64 `json:"withDeltas,omitempty"`
 	// Disks are the file systems here that the run writes to.
 	Disks []Disk `json:"disks"`
 	Node  Node   `json:"node"`
@@ -111,6 +114,8 @@ type Input struct {
 	AttachmentBytes int64
 	// State looks a layer up in the base and the work directory.
 	State func(bundle.Layer) State
+	// Deltas says that changed layers are held as deltas if these are shorter.
+	Deltas bool
 	// Work and Output are where the run writes.
 	Work, Output string
 	// NodeDisk is the size of a node's disk, 0 where it is not known.
@@ -123,6 +128,8 @@ type Input struct {
 const (
 	plainRatio = 2.6
 	dirRatio   = 1.06
+	// deltaRatio is a delta's part of a changed layer, over the packages of docs/adr/0020.
+	deltaRatio = 0.25
 )
 
 // frameRatio is bytes of frames for one byte of gzip.
@@ -156,6 +163,9 @@ func Make(in Input) (*Plan, error) {
 	}
 	comes := int64(frames*float64(l.missingSize-l.missingOriginal) + frameRatio(bundle.Original, in.Level)*float64(l.missingOriginal))
 	p.Bundle = l.done.frames + comes + in.overhead()
+	if in.Deltas {
+		p.WithDeltas = int64(deltaRatio*float64(l.done.frames+comes)) + in.overhead()
+	}
 	if l.plain.size >= enough {
 		ratio = float64(l.plain.plain) / float64(l.plain.size)
 	}
@@ -168,7 +178,7 @@ func Make(in Input) (*Plan, error) {
 	in.addDisk(p)
 	in.addTimes(p)
 	var err error
-	n := needs{frames: comes, partial: max(0, partial-l.kept), bundle: p.Bundle}
+	n := needs{frames: comes, partial: max(0, partial-l.kept), bundle: p.Bundle, deltas: p.WithDeltas}
 	if in.Form == bundle.Original { // what came is kept, and is all that is
 		n.frames, n.partial = l.missingSize-l.kept, 0
 	}
