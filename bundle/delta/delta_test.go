@@ -15,6 +15,7 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/delta"
+	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
 // oldFiles are the files of one older layer, by path.
@@ -201,7 +202,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// FuzzReader reads any bytes as what a zstd frame has: no more comes out than was asked for.
+// FuzzReader reads any bytes as what a zstd frame has: no more comes out than was asked for, and no
+// more memory is taken than is said.
 func FuzzReader(f *testing.F) {
 	data, plain, olds := sample(f)
 	z, err := zstd.NewReader(nil)
@@ -212,7 +214,10 @@ func FuzzReader(f *testing.F) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest))
 	must(f, err)
 	f.Fuzz(func(t *testing.T, content []byte) {
-		got, err := read(enc.EncodeAll(content, nil), int64(len(plain)), olds)
+		var got []byte
+		var err error
+		data := enc.EncodeAll(content, nil)
+		memtest.Hold(t, delta.Memory, func() { got, err = read(data, int64(len(plain)), olds) })
 		switch {
 		case len(got) > len(plain):
 			t.Errorf("%d bytes, at most %d", len(got), len(plain))
