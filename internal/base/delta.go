@@ -15,12 +15,17 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/delta"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
+	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/budget"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
-// DeltaBudget is the memory of all deltas that the process reads at the same time, in bytes.
+// DeltaBudget is the memory of all deltas that the process reads at the same time, in bytes: two
+// against stores, or one against bundles, of whose layers it has frames in memory.
 const DeltaBudget = 2 * delta.Memory
+
+// framesMemory is what the frames of maxOpen layers of bundles take, packed and unpacked.
+const framesMemory = maxOpen * 2 * seekable.FrameSize
 
 //nolint:gochecknoglobals // memory is the process's, so this is, too
 var deltas = budget.New(DeltaBudget)
@@ -81,7 +86,7 @@ func (t *told) found(w wanted, places []*Place) *found {
 
 // open makes the plain tar. Its io.EOF means that it is the layer.
 func (t *told) open(ctx context.Context) (io.ReadCloser, error) {
-	giveBack, err := deltas.Take(ctx, delta.Memory)
+	giveBack, err := deltas.Take(ctx, t.memory())
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +96,16 @@ func (t *told) open(ctx context.Context) (io.ReadCloser, error) {
 		return nil, t.fail(ctx, err)
 	}
 	return &made{told: t, ctx: ctx, r: r, sum: sha256.New(), giveBack: giveBack}, nil
+}
+
+// memory is what reading the delta takes.
+func (t *told) memory() int64 {
+	for _, p := range t.from {
+		if p.store == nil {
+			return delta.Memory + framesMemory
+		}
+	}
+	return delta.Memory
 }
 
 // deltaReader is a delta while it is read.

@@ -158,7 +158,7 @@ func (m *maker) scan(ctx context.Context, layer digest.Digest) (files []delta.Ol
 		return nil, fmt.Errorf("%w: the earlier layer %s is %s", bundle.ErrDamaged, layer, is)
 	}
 	if serr != nil {
-		return nil, nil //nolint:nilerr // it is what it must be: no tar that is read here, and no base
+		return nil, nil // it is what it must be, and no tar that can be read here
 	}
 	return files, nil
 }
