@@ -35,10 +35,14 @@ func (r *run) tell(ctx context.Context, a *assembly, inv *bundle.Inventory) erro
 	if err != nil {
 		return err
 	}
+	begun := false
 	made, err := deltas.Make(ctx, r.since.Old, olds, layers, deltas.Options{
 		Dir: dir, Jobs: r.o.Encoders,
-		Begin: func(n int64) { r.o.Progress.Begin(PhaseDeltas, n, progress.Bytes) },
-		Read:  func(n int64) { r.o.Progress.Add(PhaseDeltas, n) },
+		Begin: func(n int64) {
+			begun = true
+			r.o.Progress.Begin(PhaseDeltas, n, progress.Bytes)
+		},
+		Read: func(n int64) { r.o.Progress.Add(PhaseDeltas, n) },
 		Whole: func(layer digest.Digest, reason error) {
 			r.o.Log.Info("a layer is held whole", "layer", layer, "reason", reason)
 		},
@@ -46,7 +50,9 @@ func (r *run) tell(ctx context.Context, a *assembly, inv *bundle.Inventory) erro
 	if err != nil {
 		return err
 	}
-	r.o.Progress.End(PhaseDeltas)
+	if begun {
+		r.o.Progress.End(PhaseDeltas)
+	}
 	for _, m := range made {
 		a.based[m.Layer] = a.blobs[m.Layer]
 		delete(a.blobs, m.Layer)
