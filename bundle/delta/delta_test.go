@@ -189,6 +189,10 @@ func TestHostile(t *testing.T) {
 		"no such difference":  {hostile(t, 10, 1, with(changed, 0, 0, 1, 10, 0, 0, 10, 1, "\x00", 1, "\x00", 0)...), "was not"},
 		"no such address":     {hostile(t, 10, 1, with(changed, 0, 0, 1, 10, 0, 0, 10, 1, "\xf4", 1, "\x00", 0)...), "address"},
 		"a missing escape":    {hostile(t, 10, 1, with(changed, 0, 0, 1, 10, 0, 0, 10, 1, "\xf8", 1, "\x00", 0)...), "missing"},
+		"no new bytes":        {hostile(t, 10, 1, 1, 0), "makes nothing"},
+		"an empty old file":   {hostile(t, 10, 1, 2, 0, 4, "file", 0, 0), "makes nothing"},
+		"an empty piece":      {hostile(t, 10, 1, with(changed, 0, 0, 1, 0, 0, 0)...), "makes nothing"},
+		"an empty new file":   {hostile(t, 10, 1, with(changed, 0, 0, 0)...), "makes nothing"},
 		"bytes behind":        {hostile(t, 2, 1, 1, 2, "ab", 0, "more"), "behind its end"},
 	} {
 		size := int64(10)

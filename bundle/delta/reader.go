@@ -195,6 +195,15 @@ func (d *Reader) take(n int64) error {
 	return nil
 }
 
+// some is take for a record or a piece, which make at least a byte: without end they would be
+// nothing.
+func (d *Reader) some(n int64) error {
+	if n == 0 {
+		return invalid("a part that makes nothing")
+	}
+	return d.take(n)
+}
+
 // read gives bytes, or goes on to the next record or chunk. Its io.EOF is the end of the delta.
 func (d *Reader) read(p []byte) (int, error) {
 	switch {
@@ -245,12 +254,12 @@ func (d *Reader) record() error {
 		return d.ended()
 	case recordLiteral:
 		if d.literal, err = d.number(d.size); err == nil {
-			err = d.take(d.literal)
+			err = d.some(d.literal)
 		}
 	case recordEqual:
 		if err = d.open(); err == nil {
 			d.equal = d.ref.Size
-			err = d.take(d.equal)
+			err = d.some(d.equal)
 		}
 	case recordChanged:
 		if err = d.open(); err == nil {

@@ -62,7 +62,9 @@ func (d *Reader) nextSection() error {
 	if err != nil {
 		return err
 	}
-	s.open = n > 0
+	if s.open = n > 0; !s.open && s.at == 0 {
+		return invalid("a part that makes nothing")
+	}
 	s.ops = s.ops[:0]
 	for range n {
 		var o Op
@@ -80,7 +82,7 @@ func (d *Reader) nextSection() error {
 			return invalid("bytes from %d to %d of an old file of %d", o.Old, o.Old+o.Copy, d.ref.Size)
 		}
 		s.end = o.Old + o.Copy
-		if err := d.take(o.Copy + o.Literal); err != nil {
+		if err := d.some(o.Copy + o.Literal); err != nil {
 			return err
 		}
 		s.left += o.Copy + o.Literal

@@ -15,17 +15,13 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/delta"
 	"github.com/nodeseal/nodeseal/bundle/filetable"
-	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/budget"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
-// DeltaBudget is the memory of all deltas that the process reads at the same time, in bytes: two
-// against stores, or one against bundles, of whose layers it has frames in memory.
+// DeltaBudget is the memory of all deltas that the process reads at the same time, in bytes: two of
+// them. Against bundles their Spool takes archive.SpoolMemory besides.
 const DeltaBudget = 2 * delta.Memory
-
-// framesMemory is what the frames of maxOpen layers of bundles take, packed and unpacked.
-const framesMemory = maxOpen * 2 * seekable.FrameSize
 
 //nolint:gochecknoglobals // memory is the process's, so this is, too
 var deltas = budget.New(DeltaBudget)
@@ -36,6 +32,7 @@ type told struct {
 	delta bundle.Delta
 	blob  bundle.Blob // the layer's
 	from  map[digest.Digest]*Place
+	spool *archive.Spool
 }
 
 // tell returns how w is made by a delta: nil where the bundle has none of it. missing are the
@@ -86,7 +83,7 @@ func (t *told) found(w wanted, places []*Place) *found {
 
 // open makes the plain tar. Its io.EOF means that it is the layer.
 func (t *told) open(ctx context.Context) (io.ReadCloser, error) {
-	giveBack, err := deltas.Take(ctx, t.memory())
+	giveBack, err := deltas.Take(ctx, delta.Memory)
 	if err != nil {
 		return nil, err
 	}
@@ -96,16 +93,6 @@ func (t *told) open(ctx context.Context) (io.ReadCloser, error) {
 		return nil, t.fail(ctx, err)
 	}
 	return &made{told: t, ctx: ctx, r: r, sum: sha256.New(), giveBack: giveBack}, nil
-}
-
-// memory is what reading the delta takes.
-func (t *told) memory() int64 {
-	for _, p := range t.from {
-		if p.store == nil {
-			return delta.Memory + framesMemory
-		}
-	}
-	return delta.Memory
 }
 
 // deltaReader is a delta while it is read.
@@ -123,7 +110,7 @@ func (t *told) read(ctx context.Context) (*deltaReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &olds{ctx: ctx, from: func(layer digest.Digest) *Place { return t.from[layer] }, bundles: make(map[digest.Digest]*archive.LayerAt)}
+	o := &olds{ctx: ctx, from: func(layer digest.Digest) *Place { return t.from[layer] }, spool: t.spool}
 	r, err := delta.NewReader(raw, t.blob.Size, o)
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
@@ -137,6 +124,8 @@ func (t *told) fail(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return err
+	case errors.Is(err, archive.ErrSpool):
+		return fmt.Errorf("making layer %s: %w", t.delta.Layer, err)
 	case errors.As(err, &old):
 		at := "the base"
 		if p := t.from[old.Layer]; p != nil {
@@ -244,14 +233,11 @@ func ignoreEOF(err error) error {
 
 // olds opens the files of older layers for one delta.
 type olds struct {
-	ctx     context.Context                  //nolint:containedctx // delta.Old has no place for it, and a delta is one call
-	from    func(layer digest.Digest) *Place // nil where there is none
-	bundles map[digest.Digest]*archive.LayerAt
-	last    *delta.OldError // the file that was opened last, without a cause
+	ctx   context.Context                  //nolint:containedctx // delta.Old has no place for it, and a delta is one call
+	from  func(layer digest.Digest) *Place // nil where there is none
+	spool *archive.Spool                   // for layers of bundles
+	last  *delta.OldError                  // the file that was opened last, without a cause
 }
-
-// maxOpen is how many layers of bundles have a frame in memory at once.
-const maxOpen = 2
 
 // OpenOld implements delta.Old.
 func (o *olds) OpenOld(layer digest.Digest, f delta.File) (delta.OldFile, error) {
@@ -266,16 +252,9 @@ func (o *olds) OpenOld(layer digest.Digest, f delta.File) (delta.OldFile, error)
 	if p.store != nil {
 		return p.openFile(layer, f)
 	}
-	at, ok := o.bundles[layer]
-	if !ok {
-		var err error
-		if at, err = p.file.LayerAt(o.ctx, layer); err != nil {
-			return nil, err
-		}
-		if len(o.bundles) == maxOpen {
-			clear(o.bundles)
-		}
-		o.bundles[layer] = at
+	at, err := p.file.LayerAt(o.ctx, layer, o.spool)
+	if err != nil {
+		return nil, err
 	}
 	return struct {
 		io.ReaderAt
@@ -323,7 +302,26 @@ func (p *Place) OpenOld(ctx context.Context, layer digest.Digest) (io.ReadCloser
 	return p.file.OpenLayerUnverified(ctx, layer)
 }
 
-// OldFiles opens files of layers that HasOld reports. It is for one goroutine.
-func (p *Place) OldFiles(ctx context.Context) delta.Old {
-	return &olds{ctx: ctx, from: func(digest.Digest) *Place { return p }, bundles: make(map[digest.Digest]*archive.LayerAt)}
+// OldFiles opens files of layers that HasOld reports, those of a bundle by way of spool. It is for
+// one goroutine.
+func (p *Place) OldFiles(ctx context.Context, spool *archive.Spool) delta.Old {
+	return &olds{ctx: ctx, from: func(digest.Digest) *Place { return p }, spool: spool}
+}
+
+// Beside is how many bytes a work file takes while layers are made of the files of bundles.
+func (s *Source) Beside() int64 {
+	var n int64
+	seen := make(map[digest.Digest]bool)
+	for _, f := range s.found {
+		if f.told == nil {
+			continue
+		}
+		for layer, p := range f.told.from {
+			if p.store == nil && !seen[layer] {
+				seen[layer] = true
+				n += p.blobs[layer].Size
+			}
+		}
+	}
+	return min(n, archive.SpoolSize)
 }

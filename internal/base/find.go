@@ -123,6 +123,9 @@ func (c *Completed) search(ctx context.Context, s *Finder, path string) error {
 
 // Close closes the bases.
 func (c *Completed) Close() {
+	if c.Base != nil {
+		_ = c.Base.Close() // what it holds has no name
+	}
 	for _, p := range c.places {
 		_ = p.Close() // it was only read
 	}
@@ -139,6 +142,14 @@ func (c *Completed) Stores() []string {
 		}
 	}
 	return out
+}
+
+// Beside is how many bytes a work file takes while layers are made of the files of bundles.
+func (c *Completed) Beside() int64 {
+	if c.Base == nil {
+		return 0
+	}
+	return c.Base.Beside()
 }
 
 // Blame says of an error that the base is at fault, if it is.

@@ -1,16 +1,19 @@
 package base
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
@@ -49,6 +52,7 @@ type Source struct {
 	places map[digest.Digest]*found // by the blob that the place has
 	tables map[digest.Digest]*Place
 	paths  []string
+	spool  *archive.Spool
 }
 
 // Options say for whom Complete looks.
@@ -60,6 +64,17 @@ type Options struct {
 	// and that only what is damaged there is read from the Source: then another
 	// place that has them is the better one.
 	Links bool
+	// Work is the directory of a work file, which has no name, for layers that are made of the
+	// files of bundles; "" is $TMPDIR, else /var/tmp.
+	Work string
+}
+
+// work returns the directory of the work file. /tmp may be memory.
+func (o Options) work() string {
+	if o.Work != "" {
+		return o.Work
+	}
+	return cmp.Or(os.Getenv("TMPDIR"), "/var/tmp")
 }
 
 // Complete gives src, which is Whole's or has images of that, the layers that are
@@ -68,7 +83,7 @@ type Options struct {
 func Complete(ctx context.Context, src store.Source, base *bundle.Base, places []*Place, opts Options) (*Source, error) {
 	s := &Source{
 		Source: src, found: make(map[digest.Digest]*found), places: make(map[digest.Digest]*found),
-		tables: make(map[digest.Digest]*Place),
+		tables: make(map[digest.Digest]*Place), spool: archive.NewSpool(opts.work()),
 	}
 	needed, err := needs(ctx, src, base, opts.Architecture)
 	if err != nil {
@@ -81,6 +96,7 @@ func Complete(ctx context.Context, src store.Source, base *bundle.Base, places [
 		if first == nil {
 			if t, lacks := w.tell(src, base, places); t != nil {
 				missing.older(w, t.delta.From, lacks)
+				t.spool = s.spool
 				for _, p := range t.from {
 					paths[p.path] = true
 				}
@@ -187,6 +203,9 @@ func (s *Source) add(f *found) {
 		s.tables[f.at.Table] = f.place
 	}
 }
+
+// Close removes the work file. It does not close the places.
+func (s *Source) Close() error { return s.spool.Close() }
 
 // Locate implements store.Elsewhere.
 func (s *Source) Locate(l bundle.Layer) (store.Location, bool) {

@@ -175,7 +175,7 @@ func (p *planner) asImage(ctx context.Context, at string, stores ...string) (boo
 // bundle plans a store of the bundle's images. Layers that the stores in reuse have
 // are taken from there.
 func (p *planner) bundle(ctx context.Context, do, what, at string, asImage bool, stores, reuse []string) error {
-	w, err := p.source.complete(ctx, stores, asImage)
+	w, err := p.source.complete(ctx, stores, asImage, "")
 	if err != nil {
 		return err
 	}
@@ -224,6 +224,10 @@ func (p *planner) bundle(ctx context.Context, do, what, at string, asImage bool,
 	}
 	if asImage {
 		need += taken // shared only if the file system can
+	}
+	if n := w.Beside(); n > 0 {
+		p.out.Note(fmt.Sprintf("a work file of at most %d MiB holds files of older layers while it runs", n>>20+1))
+		need += n
 	}
 	return room(at, store.Need{Bytes: need}, p.opts.MaxUsage)
 }

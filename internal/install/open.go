@@ -101,10 +101,10 @@ func (s *Source) Close() {
 }
 
 // complete gives the bundle what it leaves to its base, for a new store. stores are
-// searched if no base was named.
-func (s *Source) complete(ctx context.Context, stores []string, asImage bool) (*base.Completed, error) {
+// searched if no base was named. work is the directory of a work file.
+func (s *Source) complete(ctx context.Context, stores []string, asImage bool, work string) (*base.Completed, error) {
 	find := base.Finder{Named: s.opts.Bases, Stores: stores, Warn: s.opts.Progress.Warn}
-	return find.Complete(ctx, s.path, s.file, s.src, base.Options{Architecture: runtime.GOARCH, Links: !asImage})
+	return find.Complete(ctx, s.path, s.file, s.src, base.Options{Architecture: runtime.GOARCH, Links: !asImage, Work: work})
 }
 
 func (s *Source) openBundle() (err error) {

@@ -2,6 +2,7 @@ package install
 
 import (
 	"context"
+	"path/filepath"
 	"time"
 
 	"github.com/nodeseal/nodeseal/internal/form"
@@ -24,11 +25,12 @@ func Repair(ctx context.Context, s *Source, path string, o Options) (*Result, er
 		stores = append(stores, root.Path(name.Other()))
 	}
 	// Links, also for an image: of a damaged store no layer may be read unproven.
-	w, err := s.complete(ctx, stores, false)
+	w, err := s.complete(ctx, stores, false, filepath.Dir(filepath.Clean(path)))
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
+	o.Beside = w.Beside()
 	opts := o.fillOptions(s, asImage, w.Stores())
 	sealed, err := form.State(ctx, path)
 	noMount := err == nil && !sealed.Mounted

@@ -104,11 +104,12 @@ func (o *Options) importOptions(stores []string) store.ImportOptions {
 
 // fillSlot fills the free slot.
 func fillSlot(ctx context.Context, s *Source, root *slot.Root, asImage bool, o Options) (*Result, error) {
-	w, err := s.complete(ctx, s.opts.Stores, asImage)
+	w, err := s.complete(ctx, s.opts.Stores, asImage, root.Dir())
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
+	o.Beside = w.Beside()
 	filled, err := root.Fill(ctx, w.Source, o.fillOptions(s, asImage, w.Stores()))
 	if err != nil {
 		return nil, s.failed(w.Blame(err))

@@ -3,6 +3,7 @@ package install
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/atomicfile"
@@ -46,11 +47,12 @@ func makeDir(ctx context.Context, s *Source, path string, o Options) (*Result, e
 }
 
 func importDir(ctx context.Context, s *Source, path string, o Options, res *Result) error {
-	w, err := s.complete(ctx, s.opts.Stores, false)
+	w, err := s.complete(ctx, s.opts.Stores, false, filepath.Dir(filepath.Clean(path)))
 	if err != nil {
 		return err
 	}
 	defer w.Close()
+	o.Beside = w.Beside()
 	made, err := dir.Import(ctx, w.Source, path, o.singleOptions(w.Stores()))
 	if err != nil {
 		return s.failed(w.Blame(err))
@@ -120,11 +122,12 @@ func placeImage(path string, o Options) (string, *seal.Report, error) {
 
 // importImage makes an image under the name file.
 func importImage(ctx context.Context, s *Source, file string, o Options) (*Result, error) {
-	w, err := s.complete(ctx, s.opts.Stores, true)
+	w, err := s.complete(ctx, s.opts.Stores, true, filepath.Dir(filepath.Clean(file)))
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
+	o.Beside = w.Beside()
 	made, err := image.Import(ctx, w.Source, file, o.singleOptions(nil))
 	if err != nil {
 		return nil, s.failed(w.Blame(err))

@@ -31,6 +31,8 @@ type ImportOptions struct {
 	// may be in use afterwards: where kubelet begins to remove images. 0 is no
 	// bound but the file system's own.
 	MaxUsage int
+	// Beside is how many bytes others write beside the store while it is made, and remove.
+	Beside int64
 	// SyncEvery is after how many bytes of finished layers a directory is synced, so
 	// that they survive a power cut, and so that little is left to be written at the
 	// end; 0 is 256 MiB. An image is synced once, at the end.

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	format "github.com/nodeseal/nodeseal/bundle/delta"
 	"github.com/nodeseal/nodeseal/internal/budget"
 	"github.com/nodeseal/nodeseal/internal/delta"
@@ -33,8 +34,9 @@ type Old interface {
 	HasOld(ctx context.Context, layer digest.Digest) bool
 	// OpenOld opens its plain tar, not verified. The caller closes it.
 	OpenOld(ctx context.Context, layer digest.Digest) (io.ReadCloser, error)
-	// OldFiles opens files of layers, not verified, for one goroutine.
-	OldFiles(ctx context.Context) format.Old
+	// OldFiles opens files of layers, not verified, for one goroutine. Those of a bundle are
+	// decoded into spool.
+	OldFiles(ctx context.Context, spool *archive.Spool) format.Old
 }
 
 // Layer is a new layer.
@@ -74,7 +76,8 @@ type Options struct {
 // same layers and the same old ones give the same deltas. The error wraps bundle.ErrDamaged where
 // an old layer is not what it must be.
 func Make(ctx context.Context, old Old, olds []digest.Digest, layers []Layer, o Options) ([]Made, error) {
-	m := &maker{Options: o, old: old, memory: budget.New(Memory)}
+	m := &maker{Options: o, old: old, memory: budget.New(Memory), spool: archive.NewSpool(o.Dir)}
+	defer func() { _ = m.spool.Close() }() // its file has no name
 	if m.Jobs <= 0 {
 		m.Jobs = runtime.GOMAXPROCS(0)
 	}
@@ -118,6 +121,7 @@ type maker struct {
 	old    Old
 	olds   delta.Olds
 	memory *budget.Budget
+	spool  *archive.Spool
 }
 
 // index reads the old layers. In which order they come does not depend on who is first.

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	format "github.com/nodeseal/nodeseal/bundle/delta"
 	"github.com/nodeseal/nodeseal/internal/mirror/deltas"
 )
@@ -36,7 +37,7 @@ func (o olds) OpenOld(_ context.Context, d digest.Digest) (io.ReadCloser, error)
 	return io.NopCloser(bytes.NewReader(o[d])), nil
 }
 
-func (o olds) OldFiles(context.Context) format.Old { return files(o) }
+func (o olds) OldFiles(context.Context, *archive.Spool) format.Old { return files(o) }
 
 type files olds
 

@@ -29,7 +29,7 @@ func (m *maker) write(ctx context.Context, f *os.File, p *delta.Plan, l *Layer) 
 			return nil, err
 		}
 		w := &shorter{w: f, sum: sha256.New(), most: l.Held}
-		used, err := p.Write(ctx, w, r, l.Size, m.old.OldFiles(ctx))
+		used, err := p.Write(ctx, w, r, l.Size, m.old.OldFiles(ctx, m.spool))
 		if err = errors.Join(err, r.Close()); err != nil {
 			return nil, err
 		}
@@ -48,7 +48,7 @@ func (m *maker) prove(ctx context.Context, f *os.File, l *Layer) (err error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	r, err := format.NewReader(f, l.Size, m.old.OldFiles(ctx))
+	r, err := format.NewReader(f, l.Size, m.old.OldFiles(ctx, m.spool))
 	if err != nil {
 		return err
 	}

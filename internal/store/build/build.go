@@ -175,6 +175,7 @@ func (r *run) attempt(ctx context.Context) error {
 
 func (r *run) begin(ctx context.Context) (err error) {
 	r.need, err = r.w.Begin(ctx, r.jobs)
+	r.need.Bytes += r.opts.Beside
 	return err
 }
 
