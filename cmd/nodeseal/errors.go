@@ -190,7 +190,7 @@ func hint(err error) string {
 		return other.Next()
 	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
-	case errors.As(err, &badBase):
+	case errors.As(err, &badBase) && badBase.Path != "":
 		return "nodeseal verify " + visible.ShellWord(badBase.Path) + " names all that is damaged there; repair it, name another base with --base, or take a bundle that was made without --since"
 	case errors.As(err, &refused):
 		return "no node could unpack it: rebuild the image without what the message names, or bundle the others with --keep-going"

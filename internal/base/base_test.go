@@ -246,12 +246,12 @@ func TestStore(t *testing.T) {
 	}
 	cause := &store.Error{Kind: store.ErrDamaged, Op: "extracting layer", Digest: shared, Err: errors.New("damaged")}
 	var blamed *base.DamagedError
-	if !errors.As(src.Blame(cause), &blamed) || blamed.Path != target {
-		t.Errorf("who is to blame: %v", src.Blame(cause))
+	if !errors.As(src.Blame(t.Context(), cause), &blamed) || blamed.Path != target {
+		t.Errorf("who is to blame: %v", src.Blame(t.Context(), cause))
 	}
 	cause.Digest = full.Inventory().Images[2].Layers[1].DiffID
-	if errors.As(src.Blame(cause), &blamed) {
-		t.Errorf("the base is to blame for a layer of the bundle: %v", src.Blame(cause))
+	if errors.As(src.Blame(t.Context(), cause), &blamed) {
+		t.Errorf("the base is to blame for a layer of the bundle: %v", src.Blame(t.Context(), cause))
 	}
 	src = complete(true, open(t, target), open(t, path))
 	if damaged, err = src.Verify(t.Context(), 1, nil); err != nil || len(damaged) > 0 {

@@ -127,13 +127,55 @@ func (t *told) fail(ctx context.Context, err error) error {
 	case errors.Is(err, archive.ErrSpool):
 		return fmt.Errorf("making layer %s: %w", t.delta.Layer, err)
 	case errors.As(err, &old):
-		at := "the base"
-		if p := t.from[old.Layer]; p != nil {
-			at = p.path
-		}
-		return fmt.Errorf("%s: %w: %w", at, store.ErrDamaged, err)
+		return fmt.Errorf("%s: %w: %w", t.path(old.Layer), store.ErrDamaged, err)
 	}
-	return fmt.Errorf("the delta of layer %s: %w: %w", t.delta.Layer, store.ErrDamaged, err)
+	return fmt.Errorf("%w of layer %s: %w: %w", errDelta, t.delta.Layer, store.ErrDamaged, err)
+}
+
+// errDelta is wrapped where the bundle is at fault, and no base.
+var errDelta = errors.New("the bundle's delta")
+
+// damaged says who is at fault for an error about the layer: the base has an old file that was
+// changed, or the bundle a delta that makes another layer. Who reads the layer may have found that
+// it is wrong before its end.
+func (t *told) damaged(ctx context.Context, err error) error {
+	var old *delta.OldError
+	if !errors.As(err, &old) && !errors.Is(err, errDelta) {
+		cause := t.blame(ctx)
+		if cause == nil || ctx.Err() != nil || errors.Is(cause, archive.ErrSpool) {
+			return err // the layer is what it must be, or nothing is known
+		}
+		err = fmt.Errorf("%w: %w", t.fail(ctx, cause), err)
+	}
+	if errors.As(err, &old) && !t.right(ctx, old.Layer) {
+		return &DamagedError{Layer: t.delta.Layer, Path: t.path(old.Layer), Err: err}
+	}
+	if !errors.Is(err, errDelta) {
+		err = fmt.Errorf("%w makes another layer of right files: %w", errDelta, err)
+	}
+	return &DamagedError{Layer: t.delta.Layer, Err: err}
+}
+
+// right reports whether an older layer is what it must be: then what a delta wants of it is wrong.
+func (t *told) right(ctx context.Context, older digest.Digest) bool {
+	p := t.from[older]
+	if p == nil || !p.HasOld(ctx, older) {
+		return p == nil
+	}
+	r, err := p.OpenOld(ctx, older)
+	if err != nil {
+		return false
+	}
+	sum, err := digest.FromReader(r)
+	return errors.Join(err, r.Close()) == nil && sum == older
+}
+
+// path is that of the place that has an older layer.
+func (t *told) path(older digest.Digest) string {
+	if p := t.from[older]; p != nil {
+		return p.path
+	}
+	return "the base"
 }
 
 // made is the tar of a layer while a delta makes it.
@@ -143,6 +185,7 @@ type made struct {
 	r        *deltaReader
 	sum      hash.Hash
 	giveBack func()
+	ended    bool
 }
 
 // Read implements io.Reader.
@@ -154,7 +197,7 @@ func (m *made) Read(p []byte) (int, error) {
 	case !errors.Is(err, io.EOF):
 		err = m.fail(m.ctx, err)
 	case digest.NewDigest(digest.SHA256, m.sum) != m.delta.Layer:
-		err = m.fail(m.ctx, m.blame(m.ctx))
+		err = m.fail(m.ctx, errors.Join(m.end(), m.blame(m.ctx))) // one reader at a time
 	}
 	return n, err
 }
@@ -165,14 +208,23 @@ func (m *made) Close() error {
 		return nil
 	}
 	defer func() { m.giveBack(); m.giveBack = nil }()
+	return m.end()
+}
+
+// end closes the reader once.
+func (m *made) end() error {
+	if m.ended {
+		return nil
+	}
+	m.ended = true
 	return m.r.Close()
 }
 
 // errMade is the cause where a delta makes another layer and neither side can be named.
 var errMade = errors.New("it makes another layer")
 
-// blame finds why a delta made another layer: it is not the one that the inventory names, or an
-// old file is not what it was. The first such file is named.
+// blame finds why a delta makes another layer: it is not the one that the inventory names, or an
+// old file is not what it was. The first such file is named. It is nil if the layer is right.
 func (t *told) blame(ctx context.Context) error {
 	raw, err := t.src.OpenLayerUnverified(ctx, t.delta.Delta)
 	if err != nil {
@@ -195,16 +247,27 @@ func (t *told) blame(ctx context.Context) error {
 		return err
 	}
 	defer r.Close() //nolint:errcheck // it was only read
-	return r.compare(filetable.NewReader(table))
+	all := sha256.New()
+	if err := r.compare(io.TeeReader(r, all), filetable.NewReader(table)); err != nil {
+		return err
+	}
+	if digest.NewDigest(digest.SHA256, all) != t.delta.Layer {
+		return errMade
+	}
+	return nil
 }
 
-// compare reads the layer again, beside its table.
-func (r *deltaReader) compare(table *filetable.Reader) error {
-	members := tar.NewReader(r)
+// compare reads in, which is the layer again, beside its table.
+func (r *deltaReader) compare(in io.Reader, table *filetable.Reader) error {
+	members := tar.NewReader(in)
 	for {
 		e, err := table.Next()
+		if errors.Is(err, io.EOF) {
+			_, err = io.Copy(io.Discard, struct{ io.Reader }{in})
+			return err
+		}
 		if err != nil {
-			return errors.Join(errMade, ignoreEOF(err))
+			return errors.Join(errMade, err)
 		}
 		if _, err := members.Next(); err != nil {
 			return errors.Join(errMade, ignoreEOF(err))

@@ -166,7 +166,16 @@ func TestDeltaOfAnotherLayer(t *testing.T) {
 	src, err := base.Complete(t.Context(), whole, f.Inventory().Base, []*base.Place{open(t, write(t, source(t, old), nil))}, base.Options{})
 	must(t, err)
 	damaged, err := src.Verify(t.Context(), 1, nil)
-	if err != nil || len(damaged) != 1 || !errors.Is(damaged[0], store.ErrDamaged) {
+	if err != nil || len(damaged) != 1 || !errors.Is(damaged[0], store.ErrDamaged) || damaged[0].Path != "" {
 		t.Errorf("a wrong delta: %v, %v", damaged, err)
+	}
+	// A layer that is right, and that somebody else refused.
+	right := &store.Error{Kind: store.ErrDamaged, Op: "extracting layer", Digest: digest.FromBytes(now), Err: errors.New("refused")}
+	f, whole = opened(t, writeDelta(t, source(t, now), deltaOf(t, old, now), digest.FromBytes(old)))
+	src, err = base.Complete(t.Context(), whole, f.Inventory().Base, []*base.Place{open(t, write(t, source(t, old), nil))}, base.Options{})
+	must(t, err)
+	var blamed *base.DamagedError
+	if err := src.Blame(t.Context(), right); errors.As(err, &blamed) || !errors.Is(err, right) {
+		t.Errorf("a layer that is right: %v", err)
 	}
 }

@@ -92,7 +92,7 @@ func (e *MissingError) Unwrap() error { return e.kind() }
 // DamagedError says that a layer of a base is not what it must be. It wraps
 // store.ErrDamaged.
 type DamagedError struct {
-	Path  string        // of the base
+	Path  string        // of the base, "" where the delta in the bundle is at fault
 	Layer digest.Digest // its diff ID
 	// Err is what was found; it names the layer where an import found it.
 	Err error
@@ -100,6 +100,9 @@ type DamagedError struct {
 
 // Error implements error.
 func (e *DamagedError) Error() string {
+	if e.Path == "" {
+		return fmt.Sprintf("the bundle is damaged: %v", e.Err)
+	}
 	return fmt.Sprintf("the base %s is damaged: %v", e.Path, e.Err)
 }
 

@@ -153,9 +153,9 @@ func (c *Completed) Beside() int64 {
 }
 
 // Blame says of an error that the base is at fault, if it is.
-func (c *Completed) Blame(err error) error {
+func (c *Completed) Blame(ctx context.Context, err error) error {
 	if c.Base == nil || err == nil {
 		return err
 	}
-	return c.Base.Blame(err)
+	return c.Base.Blame(ctx, err)
 }

@@ -238,14 +238,17 @@ func (s *Source) Layers() int { return len(s.found) }
 // Paths are the places that they come from, sorted.
 func (s *Source) Paths() []string { return s.paths }
 
-// Blame says of an error about a layer that the base is at fault, where it is: as
-// a *DamagedError.
-func (s *Source) Blame(err error) error {
+// Blame says of an error about a layer that the base, or the delta of the layer, is at fault, where
+// it is: as a *DamagedError.
+func (s *Source) Blame(ctx context.Context, err error) error {
 	var at *store.Error
 	if !errors.As(err, &at) || !errors.Is(err, store.ErrDamaged) {
 		return err
 	}
 	for _, f := range s.found {
+		if f.diffID == at.Digest && f.told != nil {
+			return f.told.damaged(ctx, err)
+		}
 		if f.diffID == at.Digest && f.place != nil {
 			return &DamagedError{Path: f.place.path, Layer: f.diffID, Err: err}
 		}

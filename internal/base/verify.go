@@ -3,6 +3,7 @@ package base
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -32,7 +33,13 @@ func (s *Source) Verify(ctx context.Context, jobs int, read func(n int64)) ([]*D
 			case err != nil:
 				mu.Lock()
 				defer mu.Unlock()
-				damaged = append(damaged, &DamagedError{Path: f.place.path, Layer: f.diffID, Err: err})
+				d := &DamagedError{Layer: f.diffID, Err: err}
+				if f.told == nil {
+					d.Path = f.place.path
+				} else if !errors.As(f.told.damaged(gctx, err), &d) {
+					return err
+				}
+				damaged = append(damaged, d)
 			}
 			if read != nil {
 				read(f.at.Size)

@@ -182,7 +182,7 @@ func (p *planner) bundle(ctx context.Context, do, what, at string, asImage bool,
 	defer w.Close()
 	plan, err := store.NewPlan(ctx, w.Source, store.Selection{Architecture: runtime.GOARCH})
 	if err != nil {
-		return w.Blame(err)
+		return w.Blame(ctx, err)
 	}
 	have := held(append(reuse, w.Stores()...))
 	var need, taken int64

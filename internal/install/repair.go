@@ -42,7 +42,7 @@ func Repair(ctx context.Context, s *Source, path string, o Options) (*Result, er
 		filled, err = slot.RepairStore(ctx, w.Source, path, noMount, opts)
 	}
 	if err != nil {
-		return nil, w.Blame(err)
+		return nil, w.Blame(ctx, err)
 	}
 	res := newResult(filled)
 	res.addBase(w)

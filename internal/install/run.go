@@ -112,7 +112,7 @@ func fillSlot(ctx context.Context, s *Source, root *slot.Root, asImage bool, o O
 	o.Beside = w.Beside()
 	filled, err := root.Fill(ctx, w.Source, o.fillOptions(s, asImage, w.Stores()))
 	if err != nil {
-		return nil, s.failed(w.Blame(err))
+		return nil, s.failed(w.Blame(ctx, err))
 	}
 	res := newResult(filled)
 	res.addBase(w)

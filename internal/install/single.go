@@ -55,7 +55,7 @@ func importDir(ctx context.Context, s *Source, path string, o Options, res *Resu
 	o.Beside = w.Beside()
 	made, err := dir.Import(ctx, w.Source, path, o.singleOptions(w.Stores()))
 	if err != nil {
-		return s.failed(w.Blame(err))
+		return s.failed(w.Blame(ctx, err))
 	}
 	res.Path, res.Counts = made.Path, made.Counts
 	res.addBase(w)
@@ -130,7 +130,7 @@ func importImage(ctx context.Context, s *Source, file string, o Options) (*Resul
 	o.Beside = w.Beside()
 	made, err := image.Import(ctx, w.Source, file, o.singleOptions(nil))
 	if err != nil {
-		return nil, s.failed(w.Blame(err))
+		return nil, s.failed(w.Blame(ctx, err))
 	}
 	res := &Result{Path: made.Path, File: made.Path, Counts: made.Counts, Image: made.Facts}
 	res.addBase(w)

@@ -77,11 +77,20 @@ type BaseLayer struct {
 	Image string        `json:"image"`
 }
 
-// BaseDamage is a layer of a base that is not what it must be.
+// BaseDamage is a layer of a base that is not what it must be, or one that a delta makes wrong:
+// then there is no Base.
 type BaseDamage struct {
 	Base  string        `json:"base"`
 	Layer digest.Digest `json:"layer"`
 	Error string        `json:"error"`
+}
+
+// of names the base to people.
+func (d *BaseDamage) of() string {
+	if d.Base == "" {
+		return ""
+	}
+	return "base " + d.Base + ": "
 }
 
 // Right says that nothing is known to be wrong.
@@ -90,7 +99,7 @@ func (b *VerifiedBase) Right() bool { return len(b.Missing) == 0 && len(b.Damage
 // lines say what is wrong with the base, or what of it is not known.
 func (b *VerifiedBase) lines(p *printer) {
 	for _, d := range b.Damage {
-		p.line("DAMAGED  base %s: layer %s: %s", d.Base, d.Layer, d.Error)
+		p.line("DAMAGED  %slayer %s: %s", d.of(), d.Layer, d.Error)
 	}
 	for _, l := range b.Missing {
 		p.line("MISSING  layer %s of %s: the base has to have it", l.Layer, l.Image)

@@ -69,17 +69,36 @@ func Open(ctx context.Context, path, want string) (*Earlier, error) {
 	case s.Inventory.Layers != bundle.Expanded:
 		e.Note = "it holds original layers: those that have changed are held whole"
 	}
+	if e.Note == "" {
+		if e.place, err = base.Open(ctx, strings.TrimSuffix(path, split.Suffix)); err != nil {
+			return nil, err
+		}
+		if !e.hasFiles(ctx) {
+			e.Note = "the files of its layers are not there (an image has to be mounted): layers that have changed are held whole"
+		}
+	}
 	if want == Content && e.Note != "" {
+		e.Close()
 		return nil, fmt.Errorf("%w: %s", ErrNoContent, e.Note)
 	}
-	if e.Note != "" {
-		return e, nil
+	if e.Note == "" {
+		s.Old = e.place
 	}
-	if e.place, err = base.Open(ctx, strings.TrimSuffix(path, split.Suffix)); err != nil {
-		return nil, err
-	}
-	s.Old = e.place
 	return e, nil
+}
+
+// hasFiles reports whether the place gives the files of any layer, or need not: there is none.
+func (e *Earlier) hasFiles(ctx context.Context) bool {
+	none := true
+	for i := range e.Inventory.Images {
+		for _, l := range e.Inventory.Images[i].Layers {
+			if e.place.HasOld(ctx, l.DiffID) {
+				return true
+			}
+			none = false
+		}
+	}
+	return none
 }
 
 // ofStore reads the inventory of the bundle that a store was made of.
