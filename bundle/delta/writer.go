@@ -118,7 +118,7 @@ type Change struct {
 	OldRanges, NowRanges []Range
 }
 
-// Changed writes a new file as what differs from an old one.
+// Changed writes a new file, which is not empty, as what differs from an old one.
 func (d *Writer) Changed(f File, c Change) error {
 	d.file(recordChanged, f)
 	d.ranges(c.OldRanges)

@@ -20,7 +20,7 @@ import (
 // "another" has no layer of others.
 func serveTold(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs("registry-" + args[0])
-	ts.Check(os.Mkdir(dir, 0o755))
+	ts.Check(os.MkdirAll(dir, 0o755))
 	content := testregistry.NewContent(dir)
 	program := noise(1, 700_000)
 	text := bytes.Repeat([]byte("a line of a text that every version has\n"), 500)
@@ -43,12 +43,16 @@ func serveTold(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	fresh := add(map[string][]byte{"new": []byte("of version " + args[0])})
 	var list strings.Builder
-	for name, layers := range map[string][]testregistry.Layer{
-		"ns/app": {shared, app, database(3)}, "ns/tool": {shared, database(4)}, "ns/fresh": {shared, fresh},
+	for _, image := range []struct {
+		name   string
+		layers []testregistry.Layer
+	}{
+		{"ns/app", []testregistry.Layer{shared, app, database(3)}}, {"ns/tool", []testregistry.Layer{shared, database(4)}},
+		{"ns/fresh", []testregistry.Layer{shared, fresh}},
 	} {
-		d, err := content.AddImage(name, layers)
+		d, err := content.AddImage(image.name, image.layers)
 		ts.Check(err)
-		fmt.Fprintf(&list, "registry.example.com/%s@%s\n", name, d)
+		fmt.Fprintf(&list, "registry.example.com/%s@%s\n", image.name, d)
 	}
 	addr, stop, err := (&testregistry.Registry{Content: content}).Serve()
 	ts.Check(err)

@@ -88,12 +88,11 @@ func TestCompare(t *testing.T) {
 		for i := range old {
 			old[i] = byte(rnd.Uint32() >> (rnd.Uint32() % 8))
 		}
-		now := mutate(rnd, old)
-		roundTrip(t, old, now)
+		if now := mutate(rnd, old); len(now) > 0 {
+			roundTrip(t, old, now)
+		}
 	}
-	roundTrip(t, nil, nil)
 	roundTrip(t, nil, []byte("new"))
-	roundTrip(t, []byte("old"), nil)
 	long := make([]byte, 9<<20)
 	for i := range long {
 		long[i] = byte(rnd.Uint32())

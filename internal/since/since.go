@@ -73,32 +73,39 @@ func Open(ctx context.Context, path, want string) (*Earlier, error) {
 		if e.place, err = base.Open(ctx, strings.TrimSuffix(path, split.Suffix)); err != nil {
 			return nil, err
 		}
-		if !e.hasFiles(ctx) {
+		s.Old = e.place
+		switch has, all := e.files(ctx); {
+		case has == all:
+		case has == 0:
+			s.Old = nil
 			e.Note = "the files of its layers are not there (an image has to be mounted): layers that have changed are held whole"
+		default:
+			e.Note = fmt.Sprintf("it has the files of %d of %d layers (a slot of that release has all): what resembles others is held whole", has, all)
 		}
 	}
-	if want == Content && e.Note != "" {
+	if want == Content && s.Old == nil {
 		e.Close()
 		return nil, fmt.Errorf("%w: %s", ErrNoContent, e.Note)
-	}
-	if e.Note == "" {
-		s.Old = e.place
 	}
 	return e, nil
 }
 
-// hasFiles reports whether the place gives the files of any layer, or need not: there is none.
-func (e *Earlier) hasFiles(ctx context.Context) bool {
-	none := true
+// files counts the layers whose files the place gives, of those that may be told by files.
+func (e *Earlier) files(ctx context.Context) (has, all int) {
+	seen := make(map[digest.Digest]bool)
 	for i := range e.Inventory.Images {
 		for _, l := range e.Inventory.Images[i].Layers {
-			if e.place.HasOld(ctx, l.DiffID) {
-				return true
+			if e.Inventory.Images[i].Artifact || l.Original || seen[l.DiffID] {
+				continue
 			}
-			none = false
+			seen[l.DiffID] = true
+			all++
+			if e.place.HasOld(ctx, l.DiffID) {
+				has++
+			}
 		}
 	}
-	return none
+	return has, all
 }
 
 // ofStore reads the inventory of the bundle that a store was made of.

@@ -36,9 +36,9 @@ func (p *Plan) Check() error {
 
 // needs are what the parts of a run write. While layers come there are frames
 // and downloads; downloads are gone when the bundle is written, from the frames
-// and beside them. Deltas are written before the bundle, and copied into it in place of layers:
-// together they take no more than these if they are at most half as long. Nothing else is ever
-// copied.
+// and beside them. Deltas are written before the bundle, with decoded frames of the earlier one
+// beside them, and copied into it in place of layers: together with the bundle they take no more
+// than the layers if they are at most half as long. Nothing else is ever copied.
 type needs struct{ frames, partial, bundle, deltas int64 }
 
 func disks(work, output string, n needs) ([]Disk, error) {
@@ -52,7 +52,7 @@ func disks(work, output string, n needs) ([]Disk, error) {
 		return nil, err
 	}
 	if devWork == devOut {
-		return []Disk{{Path: out, For: "work directory and the bundle", Need: n.frames + max(n.partial, n.bundle), Free: freeOut}}, nil
+		return []Disk{{Path: out, For: "work directory and the bundle", Need: n.frames + max(n.partial, n.bundle, n.deltas), Free: freeOut}}, nil
 	}
 	return []Disk{
 		{Path: work, For: "work directory", Need: n.frames + max(n.partial, n.deltas), Free: freeWork},

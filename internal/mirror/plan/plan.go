@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
 	"github.com/nodeseal/nodeseal/internal/diskbudget"
 	"github.com/nodeseal/nodeseal/internal/mirror/sample"
@@ -178,7 +179,10 @@ func Make(in Input) (*Plan, error) {
 	in.addDisk(p)
 	in.addTimes(p)
 	var err error
-	n := needs{frames: comes, partial: max(0, partial-l.kept), bundle: p.Bundle, deltas: p.WithDeltas}
+	n := needs{frames: comes, partial: max(0, partial-l.kept), bundle: p.Bundle}
+	if in.Deltas {
+		n.deltas = p.WithDeltas + archive.SpoolSize
+	}
 	if in.Form == bundle.Original { // what came is kept, and is all that is
 		n.frames, n.partial = l.missingSize-l.kept, 0
 	}
