@@ -40,7 +40,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-var oldLayer = digest.FromString("an older layer") //nolint:gochecknoglobals // never changed
+var oldLayer = digest.FromString("an older layer")
 
 // sample is a delta with every kind of record and of difference, and what it makes of olds.
 func sample(t testing.TB) (data, plain []byte, olds oldFiles) {
@@ -82,7 +82,7 @@ func read(data []byte, size int64, old delta.Old) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // what it opened was only read
+	defer r.Close()
 	return io.ReadAll(r)
 }
 

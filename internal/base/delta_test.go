@@ -39,7 +39,7 @@ func (c deltaContent) OpenFrames(ctx context.Context, d digest.Digest) (io.ReadC
 	return c.content.OpenFrames(ctx, d)
 }
 
-var program = strings.Repeat("a program of many lines\n", 500) //nolint:gochecknoglobals // never changed
+var program = strings.Repeat("a program of many lines\n", 500)
 
 // tars are an older layer and a newer one.
 func tars(t *testing.T) (old, now []byte) {

@@ -67,7 +67,7 @@ func Scan(layer digest.Digest, r io.Reader) ([]OldFile, error) {
 		}
 		f := OldFile{Layer: layer, Path: name, Offset: count.n, Size: h.Size}
 		sum := sha256.New()
-		n, err := io.CopyBuffer(struct{ io.Writer }{sum}, members, buf)
+		n, err := io.CopyBuffer(struct{ io.Writer }{sum}, struct{ io.Reader }{members}, buf)
 		if err != nil {
 			return nil, fmt.Errorf("layer %s: %s: %w", layer, h.Name, err)
 		}

@@ -63,7 +63,7 @@ func (o *Olds) Plan(ctx context.Context, r io.Reader, former map[digest.Digest]b
 			continue
 		}
 		sum, begin := sha256.New(), count.n
-		n, err := io.CopyBuffer(struct{ io.Writer }{sum}, members, buf)
+		n, err := io.CopyBuffer(struct{ io.Writer }{sum}, struct{ io.Reader }{members}, buf)
 		if err != nil {
 			return nil, readError(count, err)
 		}
