@@ -51,6 +51,7 @@ program's types.
 		{"--dry-run", "Of every command that changes something, but bundle, clean --work and rehearse, which have documents of their own.", result.Would{}},
 		{"demo", "Also of a demo that failed.", result.Demo{}},
 		{"inspect", "`inventory` is inventory.json as it is in the bundle or the store, null for an empty slot;\n[bundle-format.md](bundle-format.md) describes it.", result.Inspect{}},
+		{"diff", "Also where there is no difference (exit code 0).", result.Diff{}},
 		{"verify BUNDLE", "Also where damage was found (exit code 4).", result.Bundle{}},
 		{"verify STORE", "Also where damage was found (exit code 4).", result.Store{}},
 		{"import", "", result.Import{}},

@@ -70,7 +70,7 @@ func newRootCommand(a *app) *cobra.Command {
 		newListCommand(a), newBundleCommand(a), newSignCommand(a),
 		newSplitCommand(a), newJoinCommand(a), newCarryCommand(a))
 	addGroup(cmd, "both", "Anywhere:",
-		newInspectCommand(a), newVerifyCommand(a), newCleanCommand(a), newDemoCommand(a), newVersionCommand(a))
+		newInspectCommand(a), newDiffCommand(a), newVerifyCommand(a), newCleanCommand(a), newDemoCommand(a), newVersionCommand(a))
 	addGroup(cmd, "node", "On a node:",
 		newImportCommand(a), newImportStickCommand(a), newResealCommand(a), newRetireCommand(a), newStatusCommand(a),
 		newServeCommand(a), newRehearseCommand(a), newSealCommand(a), newUnsealCommand(a), newMountCommand(a), newUmountCommand(a))

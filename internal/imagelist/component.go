@@ -27,3 +27,14 @@ func Component(from []bundle.Origin) string {
 	}
 	return ""
 }
+
+// ReleaseOf is the version of the release that Component is of.
+func ReleaseOf(from []bundle.Origin) string {
+	for _, o := range from {
+		if o.Source == "release" {
+			version, _, _ := strings.Cut(o.Name, " ")
+			return version
+		}
+	}
+	return ""
+}

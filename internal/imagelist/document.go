@@ -1,17 +1,16 @@
 package imagelist
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/jsonbound"
+	"github.com/nodeseal/nodeseal/internal/longjson"
 )
 
 // FormatV1 is the value of Document.Format.
@@ -65,45 +64,13 @@ func (d Document) List() *List {
 func (d Document) WriteJSON(w io.Writer) error {
 	d.Format = FormatV1
 	images := d.Images
-	if len(images) > 0 {
+	if images != nil {
 		d.Images = []Entry{}
 	}
-	rest, err := indented(d, "")
-	if err != nil {
+	if err := longjson.Write(w, d, "images", slices.Values(images)); err != nil {
 		return fmt.Errorf("encoding image list: %w", err)
 	}
-	b := bufio.NewWriter(w)
-	if len(images) > 0 {
-		const none = "\n \"images\": []" // strings have no newlines
-		var head []byte
-		head, rest, _ = bytes.Cut(rest, []byte(none))
-		_, _ = b.Write(head) // Flush has the error
-		_, _ = b.WriteString(strings.TrimSuffix(none, "]"))
-		for i, e := range images {
-			if i > 0 {
-				_ = b.WriteByte(',')
-			}
-			one, err := indented(e, "  ")
-			if err != nil {
-				return fmt.Errorf("encoding image list: %s: %w", e.Ref, err)
-			}
-			_, _ = b.WriteString("\n  ")
-			_, _ = b.Write(bytes.TrimSuffix(one, []byte("\n")))
-		}
-		_, _ = b.WriteString("\n ]")
-	}
-	_, _ = b.Write(rest)
-	return b.Flush()
-}
-
-// indented returns v as JSON, with a newline. Lines but the first begin with prefix.
-func indented(v any, prefix string) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetIndent(prefix, " ")
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return b.Bytes(), err
+	return nil
 }
 
 // entries are the images of a document that is read.

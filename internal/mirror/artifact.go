@@ -41,6 +41,19 @@ func artifactLayers(images []bundle.Image) map[digest.Digest]bool {
 	return out
 }
 
+// onlyArtifactLayers are the layers that no image has besides: of those the tar is wanted, too.
+func onlyArtifactLayers(images []bundle.Image) map[digest.Digest]bool {
+	out := artifactLayers(images)
+	for i := range images {
+		for _, l := range images[i].Layers {
+			if !images[i].Artifact {
+				delete(out, l.Digest)
+			}
+		}
+	}
+	return out
+}
+
 // artifactsLast returns the images, and then the artifacts: a layer that both have is fetched
 // as the image's, of which more has to be known.
 func artifactsLast(images []bundle.Image) []bundle.Image {

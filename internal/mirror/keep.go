@@ -56,14 +56,7 @@ func (r *run) keep(ctx context.Context, images []bundle.Image) ([]bundle.Image, 
 			l.Original = kept[l.Digest]
 		}
 	}
-	r.raw = artifactLayers(out)
-	for i := range out {
-		for _, l := range out[i].Layers {
-			if !out[i].Artifact {
-				delete(r.raw, l.Digest) // its tar is wanted too
-			}
-		}
-	}
+	r.raw = onlyArtifactLayers(out)
 	return out, nil
 }
 

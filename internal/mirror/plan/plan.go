@@ -151,6 +151,19 @@ func frameRatio(form bundle.LayerForm, level int) float64 {
 
 // Make computes the plan. It reads the free space of the disks.
 func Make(in Input) (*Plan, error) {
+	p, n := in.figures()
+	var err error
+	p.Disks, err = disks(in.Work, in.Output, n)
+	return p, err
+}
+
+// Figures computes the plan without the disks.
+func Figures(in Input) *Plan {
+	p, _ := in.figures()
+	return p
+}
+
+func (in Input) figures() (*Plan, needs) {
 	p := &Plan{Attachments: in.Attachments, AttachmentBytes: in.AttachmentBytes}
 	l := sumLayers(in, p)
 	slices.SortFunc(l.missing, func(a, b int64) int { return int(min(max(b-a, -1), 1)) })
@@ -178,7 +191,6 @@ func Make(in Input) (*Plan, error) {
 	}
 	in.addDisk(p)
 	in.addTimes(p)
-	var err error
 	n := needs{frames: comes, partial: max(0, partial-l.kept), bundle: p.Bundle}
 	if in.Deltas {
 		n.deltas = p.WithDeltas + archive.SpoolSize
@@ -186,8 +198,7 @@ func Make(in Input) (*Plan, error) {
 	if in.Form == bundle.Original { // what came is kept, and is all that is
 		n.frames, n.partial = l.missingSize-l.kept, 0
 	}
-	p.Disks, err = disks(in.Work, in.Output, n)
-	return p, err
+	return p, n
 }
 
 // overhead is what a bundle has beside layers: of attachments their own size, that
