@@ -199,7 +199,7 @@ func (m *matcher) difference() *Difference {
 			}
 		}
 		if lacks != nil {
-			c.New = m.b.new(to, lacks)
+			c.New = m.b.lacked(to, lacks)
 		}
 		d.Changes = append(d.Changes, c)
 	}
@@ -238,8 +238,8 @@ func lacking(s *Side) func(*Layer) bool {
 	return func(l *Layer) bool { return !has[l.DiffID] }
 }
 
-// new is what of the image is lacking elsewhere.
-func (s *Side) new(img *Image, lacks func(*Layer) bool) *Amount {
+// lacked is what the layers of the image that are lacking elsewhere take.
+func (s *Side) lacked(img *Image, lacks func(*Layer) bool) *Amount {
 	a := new(Amount)
 	seen := make(map[digest.Digest]bool)
 	for _, place := range img.layers {

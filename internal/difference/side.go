@@ -67,7 +67,7 @@ func OfInventory(inv *bundle.Inventory) *Side {
 			key := [2]digest.Digest{l.Digest, l.DiffID}
 			place, ok := layers[key]
 			if !ok {
-				place = int32(len(s.Layers)) //nolint:gosec // an inventory has fewer than 2^20
+				place = int32(len(s.Layers)) // an inventory has fewer than 2^20
 				layers[key] = place
 				s.Layers = append(s.Layers, Layer{Digest: l.Digest, Size: l.RegistrySize(), DiffID: l.DiffID, Unpacked: l.DiffSize})
 			}
