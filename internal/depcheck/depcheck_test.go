@@ -89,6 +89,22 @@ func TestLeaves(t *testing.T) {
 	}
 }
 
+// TestCommands holds that no file of the commands knows a tar or the inside of a store: what
+// works on those is in packages of its own.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	inside := []string{
+		"archive/tar", "go.podman.io/storage", "github.com/vbatts/tar-split", "github.com/erofs/go-erofs", module + "/internal/erofs",
+		module + "/internal/store/build", module + "/internal/store/dir", module + "/internal/store/extract", module + "/internal/store/image",
+		module + "/internal/store/tarsplit", module + "/internal/store/verify", module + "/internal/rmtree",
+	}
+	for _, imported := range goList(t, "-f", `{{join .Imports "\n"}}`, module+"/cmd/...") {
+		if slices.ContainsFunc(inside, func(path string) bool { return within(imported, path) }) {
+			t.Errorf("cmd imports %s", imported)
+		}
+	}
+}
+
 // TestDirection holds who of the module imports what directly.
 func TestDirection(t *testing.T) {
 	t.Parallel()

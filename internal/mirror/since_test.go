@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -124,16 +125,18 @@ func TestSinceUnproven(t *testing.T) {
 			}
 		}
 	}
-	fetched := false
+	var fetched atomic.Bool // layers come side by side
 	src.blob = func(d digest.Digest, r io.Reader) io.Reader {
-		fetched = fetched || d == layer.Digest
+		if d == layer.Digest {
+			fetched.Store(true)
+		}
 		return r
 	}
 	again := options(t)
 	again.Since = since
 	_, err = mirror.Run(t.Context(), list, src, again)
 	must(t, err)
-	if !fetched {
+	if !fetched.Load() {
 		t.Error("it was not fetched")
 	}
 	if inv := verified(t, again.Output); holds(inv, layer.DiffID) {
