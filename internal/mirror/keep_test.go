@@ -33,6 +33,13 @@ func osList(t *testing.T, r *samplerelease.Release) *imagelist.List {
 	return listOf(t, r.ImagesList())
 }
 
+// fewList is osList with two images beside the operating system's, for what does not depend on the others.
+func fewList(t *testing.T, r *samplerelease.Release) *imagelist.List {
+	t.Helper()
+	img, _ := r.Image(samplerelease.OSImage)
+	return listOf(t, img.Ref+"\n"+r.Images[0].Ref+"\n"+r.Images[1].Ref+"\n")
+}
+
 func imageOf(t *testing.T, inv *bundle.Inventory, ref string) *bundle.Image {
 	t.Helper()
 	for i := range inv.Images {
@@ -184,7 +191,7 @@ func TestKeepSince(t *testing.T) {
 		var err error
 		o.Keep, err = imagelist.NewKeep(keep)
 		must(t, err)
-		_, err = mirror.Run(t.Context(), osList(t, src.release), src, o)
+		_, err = mirror.Run(t.Context(), fewList(t, src.release), src, o)
 		must(t, err)
 		return verified(t, o.Output)
 	}
@@ -229,7 +236,7 @@ func TestKeepUnpacked(t *testing.T) {
 	t.Parallel()
 	src := unpacked{&memory{release: osRelease(t, "1")}}
 	o := options(t)
-	_, err := mirror.Run(t.Context(), osList(t, src.release), src, o)
+	_, err := mirror.Run(t.Context(), fewList(t, src.release), src, o)
 	must(t, err)
 	if inv := verified(t, o.Output); inv.Format != bundle.FormatV1 {
 		t.Errorf("format %q", inv.Format)
@@ -237,7 +244,7 @@ func TestKeepUnpacked(t *testing.T) {
 	img, _ := src.release.Image(samplerelease.OSImage)
 	o.Keep, err = imagelist.NewKeep([]string{img.Ref})
 	must(t, err)
-	if _, err := mirror.Run(t.Context(), osList(t, src.release), src, o); !errors.Is(err, mirror.ErrNoOriginal) {
+	if _, err := mirror.Run(t.Context(), fewList(t, src.release), src, o); !errors.Is(err, mirror.ErrNoOriginal) {
 		t.Errorf("asked for by name: %v", err)
 	}
 }
@@ -281,7 +288,7 @@ func TestKeepWrong(t *testing.T) {
 	img, _ := src.release.Image(samplerelease.OSImage)
 	var layer digest.Digest
 	o := options(t)
-	_, err := mirror.Run(t.Context(), osList(t, src.release), src, o)
+	_, err := mirror.Run(t.Context(), fewList(t, src.release), src, o)
 	must(t, err)
 	layer = imageOf(t, verified(t, o.Output), img.Ref).Layers[3].Digest
 	src.blob = func(d digest.Digest, r io.Reader) io.Reader {
@@ -293,7 +300,7 @@ func TestKeepWrong(t *testing.T) {
 		data[len(data)/2] ^= 1
 		return bytes.NewReader(data)
 	}
-	_, err = mirror.Run(t.Context(), osList(t, src.release), src, options(t))
+	_, err = mirror.Run(t.Context(), fewList(t, src.release), src, options(t))
 	var at *mirror.ImageError
 	if !errors.As(err, &at) || at.Ref != img.Ref {
 		t.Errorf("a changed byte: %v", fmt.Sprint(err))

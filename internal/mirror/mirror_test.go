@@ -326,7 +326,7 @@ func TestBusy(t *testing.T) {
 	t.Parallel()
 	src := &memory{release: sample(t)}
 	o := options(t)
-	list := listOf(t, src.release.ImagesList())
+	list := listOf(t, src.release.Images[0].Ref)
 	var inner error
 	src.blob = func(_ digest.Digest, r io.Reader) io.Reader {
 		if inner == nil {

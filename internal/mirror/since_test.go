@@ -112,7 +112,7 @@ func TestSinceUnproven(t *testing.T) {
 	t.Parallel()
 	src := &memory{release: sample(t)}
 	o := options(t)
-	list := listOf(t, src.release.ImagesList())
+	list := listOf(t, src.release.Images[0].Ref+"\n"+src.release.Images[1].Ref)
 	res, err := mirror.Run(t.Context(), list, src, o)
 	must(t, err)
 	// The earlier bundle had it under another digest.
