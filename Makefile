@@ -20,11 +20,11 @@ GOLANGCI = $(shell golangci-lint version 2>/dev/null | grep -q ' $(GOLANGCI_VERS
 # The binary that the end-to-end tests drive.
 export NODESEAL_BIN ?= $(CURDIR)/bin/nodeseal
 
-# Tests that end a process at each of its steps, change every byte in turn, or make very
-# many files, and scripts that walk through all of a release's life: minutes, for what few
-# changes touch. They have a target of their own.
-SLOW := TestDeaths|TestManyFindings|TestLayerMemory|TestKill|TestPowerCut|TestFailureAtEveryStep|TestBundleKilled|TestBundleSinceKilled|TestResume|TestManyEntries|TestManyEntriesInOneDirectory|TestThousandLayers|TestMostLayers|TestVerifyFindsFlippedBytes|TestUnsureRetireIsUndone|TestFailingSteps|TestReuseDamaged|TestWalk|TestBundleNoSpace|TestManyLaterEntries|TestBundleAttachments|TestAttachmentsToTheNode
-SLOW_SCRIPTS := stagingfaults|sinceimport|dryrun|osimage|nothingchanged|faults|tworeleases|artifacts|kept|hints|since|slotimages|split|page|carry|repair|fromlayout
+# Tests that end a process at each of its steps, change every byte in turn, make very
+# many files, or read inputs of the largest size, and scripts that walk through all of a
+# release's life: minutes, for what few changes touch. They have a target of their own.
+SLOW := TestDeaths|TestManyFindings|TestLayerMemory|TestKill|TestPowerCut|TestFailureAtEveryStep|TestBundleKilled|TestBundleSinceKilled|TestResume|TestManyEntries|TestManyEntriesInOneDirectory|TestThousandLayers|TestMostLayers|TestVerifyFindsFlippedBytes|TestUnsureRetireIsUndone|TestFailingSteps|TestReuseDamaged|TestWalk|TestBundleNoSpace|TestManyLaterEntries|TestBundleAttachments|TestAttachmentsToTheNode|TestOpenBombs|TestOpenInventoryBombs|TestOpenLarge|TestParseInventoryBombs|TestReadBombs|TestKeptOfACluster|TestBundleManyTags|TestBundleManyTagsSlowly|TestOtherForm
+SLOW_SCRIPTS := stagingfaults|sinceimport|dryrun|osimage|nothingchanged|faults|tworeleases|artifacts|kept|hints|since|slotimages|split|page|carry|repair|fromlayout|repairpart|lostlayers|artifactnames
 SLOW_PATTERN := ^($(SLOW))$$|^TestScripts$$/^($(SLOW_SCRIPTS))$$
 
 # A limit that only a test that hangs runs into, also at a tenth of the speed.
@@ -67,8 +67,9 @@ slow: ## Run the slow tests: a process killed at every step, very many files, lo
 # Packages whose goroutines share what they work on: those run under the detector in CI.
 # RACED=./... runs all. cmd/nodeseal runs itself again for each command of its tests,
 # which takes longer than all else together, for code that the other packages test.
-RACED := ./bundle/archive ./internal/answer ./internal/budget ./internal/install ./internal/pull ./internal/slot ./internal/store/dir \
-	./internal/store/extract ./internal/store/image
+RACED := ./bundle/archive ./bundle/seekable ./internal/answer ./internal/base ./internal/budget ./internal/imagelist/sources ./internal/install \
+	./internal/pull ./internal/slot ./internal/store/build ./internal/store/dir ./internal/store/extract ./internal/store/image \
+	./internal/store/verify
 
 race: export CGO_ENABLED := 1
 race: ## Run unit tests with the race detector (needs gcc; RUN and RACED select)
