@@ -89,7 +89,7 @@ type Recorder struct {
 const (
 	maxContents   = 32 << 20
 	maxSettings   = 32 << 20
-	maxContainers = 64 << 20
+	maxContainers = 32 << 20
 	// containerSize is what a Container takes beside its words.
 	containerSize = 256
 )

@@ -26,7 +26,7 @@ func TestKeptOfACluster(t *testing.T) {
 		},
 		{
 			"containers", `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p%d"},"spec":{"containers":[{"name":"c","image":"quay.io/a/b:1","command":["%s"]}]}}`,
-			func(r *Recorder) int { return len(r.containers) }, maxContainers, "the containers of all objects have more than 64 MiB",
+			func(r *Recorder) int { return len(r.containers) }, maxContainers, "the containers of all objects have more than 32 MiB",
 		},
 		{
 			"configurations", `{"apiVersion":"machineconfiguration.openshift.io/v1","kind":"MachineConfig","metadata":{"name":"m%d"},` +

@@ -1,7 +1,6 @@
 package imagefile
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +37,8 @@ type dockerItem struct {
 type dockerContent struct {
 	tar       *tarFiles
 	manifests map[digest.Digest][]byte
-	configs   map[digest.Digest][]byte
+	configs   map[digest.Digest]string     // where they are: each may have 8 MiB
+	images    map[string]digest.Digest     // by the name of the configuration
 	layers    map[digest.Digest]plainLayer // by diff ID
 }
 
@@ -58,10 +58,11 @@ func openDocker(ctx context.Context, t *tarFiles) (content, []image, error) {
 		return nil, nil, damaged("%s: %w", dockerIndex, err)
 	}
 	c := &dockerContent{
-		tar: t, manifests: make(map[digest.Digest][]byte), configs: make(map[digest.Digest][]byte),
-		layers: make(map[digest.Digest]plainLayer),
+		tar: t, manifests: make(map[digest.Digest][]byte), configs: make(map[digest.Digest]string),
+		images: make(map[string]digest.Digest), layers: make(map[digest.Digest]plainLayer),
 	}
 	images := make([]image, 0, len(items))
+	byDigest := make(map[digest.Digest]int)
 	if len(items) > maxMembers {
 		return nil, nil, damaged("%s names more than %d images", dockerIndex, maxMembers)
 	}
@@ -73,7 +74,13 @@ func openDocker(ctx context.Context, t *tarFiles) (content, []image, error) {
 		if err != nil {
 			return nil, nil, missing(err)
 		}
-		img := image{digest: d}
+		i, ok := byDigest[d]
+		if !ok {
+			i = len(images)
+			byDigest[d] = i
+			images = append(images, image{digest: d})
+		}
+		img := &images[i]
 		for _, tag := range item.RepoTags {
 			if e, err := entry(tag); err == nil {
 				img.names = append(img.names, e)
@@ -81,7 +88,6 @@ func openDocker(ctx context.Context, t *tarFiles) (content, []image, error) {
 				img.called = tag
 			}
 		}
-		images = append(images, img)
 	}
 	return c, images, nil
 }
@@ -96,8 +102,12 @@ func entry(tag string) (imagelist.Entry, error) {
 	return imagelist.NewEntry(named.String())
 }
 
-// add makes the manifest of an image and returns its digest.
+// add makes the manifest of an image and returns its digest. A configuration that is named again
+// is of the same image, and is not read again: a short file can name one very often.
 func (c *dockerContent) add(ctx context.Context, item dockerItem) (digest.Digest, error) {
+	if d, ok := c.images[item.Config]; ok {
+		return d, nil
+	}
 	config, err := readFile(c.tar, item.Config, bundle.MaxSmallBlob)
 	if err != nil {
 		return "", err
@@ -127,7 +137,7 @@ func (c *dockerContent) add(ctx context.Context, item dockerItem) (digest.Digest
 		return "", fmt.Errorf("manifest: %w", err)
 	}
 	d := digest.FromBytes(data)
-	c.manifests[d], c.configs[m.Config.Digest] = data, config
+	c.manifests[d], c.configs[m.Config.Digest], c.images[item.Config] = data, item.Config, d
 	return d, nil
 }
 
@@ -220,8 +230,8 @@ func (c *dockerContent) manifest(d digest.Digest) (pull.Manifest, error) {
 
 // blob implements content.
 func (c *dockerContent) blob(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
-	if data, ok := c.configs[d]; ok {
-		return io.NopCloser(bytes.NewReader(data)), nil
+	if name, ok := c.configs[d]; ok {
+		return c.tar.open(name)
 	}
 	if l, ok := c.layers[d]; ok {
 		return c.plain(ctx, l.name)

@@ -94,6 +94,7 @@ func TestNames(t *testing.T) {
 		"given":                             {"quay.io/a/b:3=PATH", layout(entry("")), "quay.io/a/b:3"},
 		"docker's short names":              {"PATH", docker(t, `"b:1","a/b:2","quay.io/a/b:3"`, "x", "x"), "docker.io/a/b:2 docker.io/library/b:1 quay.io/a/b:3"},
 		"docker without a name":             {"docker-archive:PATH", docker(t, "", "x", "x"), "! no name"},
+		"docker, an image in two entries":   {"PATH", archive(t, "c.json", `{"rootfs":{"type":"layers","diff_ids":[]}}`, "manifest.json", `[{"Config":"c.json","RepoTags":["quay.io/a/b:1"]},{"Config":"c.json","RepoTags":["quay.io/a/b:2"]}]`), "quay.io/a/b:1 quay.io/a/b:2"},
 		"a name that is none":               {"PATH", docker(t, `"\u001b[31m"`, "x", "x"), "! no node would find it"},
 		"a signature is no image to a node": {"PATH", layout(entry(refName+`"quay.io/a/b:1"`), entry(refName+`"quay.io/a/b:sha256-`+d.Encoded()+`.sig"`)), "quay.io/a/b:1"},
 	} {

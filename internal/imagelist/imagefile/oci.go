@@ -32,6 +32,13 @@ var attachedTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.[a-z]+)?$`)
 type ociContent struct {
 	files files
 	also  []attached
+	kinds map[digest.Digest]kind
+}
+
+// kind is what a manifest says of itself: whether it is an artifact, and to what it belongs.
+type kind struct {
+	subject         digest.Digest
+	artifact, index bool
 }
 
 // openOCI reads index.json.
@@ -44,17 +51,17 @@ func openOCI(f files) (content, []image, error) {
 	if err != nil {
 		return nil, nil, damaged("%s: %w", v1.ImageIndexFile, err)
 	}
-	c := &ociContent{files: f}
+	c := &ociContent{files: f, kinds: make(map[digest.Digest]kind)}
 	var images []image
 	byDigest := make(map[digest.Digest]int)
 	for _, desc := range index.Manifests {
 		called := nameOf(desc)
-		subject, artifact, err := c.kind(desc)
+		k, err := c.kind(desc.Digest)
 		if err != nil {
 			return nil, nil, missing(err)
 		}
-		if artifact || attachedTag.MatchString(tagOf(called)) {
-			c.also = append(c.also, attached{desc, subject, tagOf(called)})
+		if k.artifact || desc.ArtifactType != "" && !k.index || attachedTag.MatchString(tagOf(called)) {
+			c.also = append(c.also, attached{desc, k.subject, tagOf(called)})
 			continue
 		}
 		i, ok := byDigest[desc.Digest]
@@ -91,24 +98,32 @@ func nameOf(desc v1.Descriptor) string {
 // tagOf is the tag of a reference, or all of what is only a tag.
 func tagOf(called string) string { return called[strings.LastIndex(called, ":")+1:] }
 
-// kind says of an entry of the index whether it is an artifact, and to what it belongs. A
-// manifest that is no image is one: only images have names that nodes ask for.
-func (c *ociContent) kind(desc v1.Descriptor) (subject digest.Digest, artifact bool, err error) {
-	m, err := c.manifest(desc.Digest)
-	if err != nil || bundle.IsIndex(m.MediaType) {
-		return "", false, err
+// kind reads the manifest of an entry, once: an index can name one very often. A manifest that is
+// no image is an artifact: only images have names that nodes ask for.
+func (c *ociContent) kind(d digest.Digest) (kind, error) {
+	if k, ok := c.kinds[d]; ok {
+		return k, nil
 	}
-	var parsed struct {
-		ArtifactType string         `json:"artifactType"`
-		Subject      *v1.Descriptor `json:"subject"`
+	m, err := c.manifest(d)
+	if err != nil {
+		return kind{}, err
 	}
-	if err := jsonbound.Unmarshal(m.Bytes, &parsed); err != nil {
-		return "", false, damaged("manifest %s: %w", desc.Digest, err)
+	k := kind{index: bundle.IsIndex(m.MediaType)}
+	if !k.index {
+		var parsed struct {
+			ArtifactType string         `json:"artifactType"`
+			Subject      *v1.Descriptor `json:"subject"`
+		}
+		if err := jsonbound.Unmarshal(m.Bytes, &parsed); err != nil {
+			return kind{}, damaged("manifest %s: %w", d, err)
+		}
+		if parsed.Subject != nil {
+			k.subject = parsed.Subject.Digest
+		}
+		k.artifact = k.subject != "" || parsed.ArtifactType != ""
 	}
-	if parsed.Subject != nil {
-		subject = parsed.Subject.Digest
-	}
-	return subject, subject != "" || parsed.ArtifactType != "" || desc.ArtifactType != "", nil
+	c.kinds[d] = k
+	return k, nil
 }
 
 // manifest implements content.

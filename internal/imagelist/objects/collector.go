@@ -32,6 +32,8 @@ type Collector struct {
 	problems []Problem
 	names    map[string]name   // of references as written
 	strings  map[string]string // one copy of each
+	kept     int               // bytes of all that is kept, about
+	passed   bool              // something was left out because of that
 }
 
 // name is what Normalize says of a reference.
@@ -83,13 +85,17 @@ type Result struct {
 	Problems []Problem
 }
 
-// Add takes what o says. What cannot be read of it becomes a problem.
+// Add takes what o says. What cannot be read of it becomes a problem, and so does what is more than
+// a Collector keeps.
 func (c *Collector) Add(o kubeobject.Object) {
 	f, err := Extract(o)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.full(origin(o, "", "")) {
+		return
+	}
 	if err != nil {
-		c.problems = append(c.problems, Problem{origin(o, "", ""), err})
+		c.problem(origin(o, "", ""), err)
 	}
 	if o.Kind == "MachineConfig" {
 		if c.machine == nil {
@@ -99,25 +105,7 @@ func (c *Collector) Add(o kubeobject.Object) {
 	} else {
 		c.found = append(c.found, c.normal(f.Images)...)
 	}
-	for _, k := range f.Known {
-		if ref, err := imagelist.Normalize(k.Ref); err == nil {
-			c.known.add(ref, k.Digest)
-		}
-	}
-	for _, r := range f.Releases {
-		if !slices.Contains(c.releases, r) {
-			c.releases = append(c.releases, r)
-		}
-	}
-	for _, name := range f.Configs {
-		if c.configs == nil {
-			c.configs = make(map[string]bool)
-		}
-		c.configs[name] = true
-	}
-	c.archs = append(c.archs, f.Architectures...)
-	c.mirrors = append(c.mirrors, f.Mirrors...)
-	c.sigs = append(c.sigs, f.Signatures...)
+	c.facts(&f)
 }
 
 // Report adds a problem.
@@ -130,8 +118,12 @@ func (c *Collector) Report(p Problem) {
 // normal normalises references; one that is none becomes a problem. Thousands of
 // pods name the same images: of equal strings one copy is kept.
 func (c *Collector) normal(images []Found) []Found {
-	out := make([]Found, 0, len(images))
+	var out []Found
 	for _, f := range images {
+		if c.full(f.From) {
+			break
+		}
+		c.kept += foundSize
 		f.From.Namespace, f.From.Container, f.From.Name = c.same(f.From.Namespace), c.same(f.From.Container), c.same(f.From.Name)
 		f.From.Kind, f.From.Object = c.same(f.From.Kind), c.same(f.From.Object)
 		n := c.name(f.Ref)
@@ -140,7 +132,7 @@ func (c *Collector) normal(images []Found) []Found {
 			continue
 		}
 		if n.err != nil {
-			c.problems = append(c.problems, Problem{f.From, n.err})
+			c.problem(f.From, n.err)
 			continue
 		}
 		f.Ref, f.RunsAs = n.ref, ""
@@ -149,7 +141,7 @@ func (c *Collector) normal(images []Found) []Found {
 		}
 		if f.Runs != "" {
 			f.Runs = digest.Digest(c.same(f.Runs.String()))
-			c.runs.add(f.Ref, f.Runs)
+			c.vote(&c.runs, f.Ref, f.Runs)
 		}
 		out = append(out, f)
 	}
@@ -165,6 +157,7 @@ func (c *Collector) name(ref string) name {
 		if c.names == nil {
 			c.names = make(map[string]name)
 		}
+		c.kept += nameSize + 2*len(ref)
 		c.names[ref] = n
 	}
 	return n
@@ -177,6 +170,7 @@ func (c *Collector) same(s string) string {
 		if c.strings == nil {
 			c.strings = make(map[string]string)
 		}
+		c.kept += wordSize + len(s)
 		kept = s
 		c.strings[s] = s
 	}
