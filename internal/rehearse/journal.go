@@ -19,7 +19,7 @@ type Image struct {
 	Got   int `json:"got"`
 }
 
-// maxImages bounds the images of a report.
+// maxImages bounds the images of a report, and the requests that have not ended.
 const maxImages = 10_000
 
 // maxLine bounds a line of the journal: what is longer is left out.
@@ -105,7 +105,7 @@ func (p *pulls) line(unit, text string) {
 			id = request[1]
 		}
 		if m[1] == "Pulling" {
-			if image := p.ask(unit, m[2]); image != nil {
+			if image := p.ask(unit, m[2]); image != nil && len(p.request) < maxImages {
 				p.request[id] = image
 			}
 		} else if image := p.request[id]; image != nil {

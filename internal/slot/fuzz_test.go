@@ -3,6 +3,7 @@ package slot
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nodeseal/nodeseal/internal/memtest"
@@ -48,6 +49,30 @@ func FuzzMounts(f *testing.F) {
 			found, err := readMounts(path)
 			if err != nil && found != nil {
 				t.Errorf("%d mounts, %v", len(found), err)
+			}
+		})
+	})
+}
+
+// FuzzKept: the list of the mounts that an old store is kept for is read whatever somebody made
+// of it, and one that is damaged has no mounts.
+func FuzzKept(f *testing.F) {
+	f.Add([]byte(`["a","b"]`))
+	f.Add([]byte(`["a",1]`))
+	f.Add([]byte(`{"a":[]}`))
+	f.Add(memtest.Repeat(1<<20, `["a"`, `,""`, `]`))
+	f.Add(memtest.Repeat(maxKept, `["a"`, `,"`+strings.Repeat("a", 64)+`"`, `]`))
+	f.Add(memtest.Repeat(maxKept+1, "", " ", "[]"))
+	f.Add(memtest.Repeat(1<<20, "", "[", ""))
+	path := filepath.Join(f.TempDir(), "kept-a-x.json")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		memtest.Hold(t, 16*int64(len(data))+16<<20, func() {
+			mounts, err := readKept(path)
+			if (err != nil) != (len(data) > maxKept) || err != nil && mounts != nil {
+				t.Errorf("%d bytes: %d mounts, %v", len(data), len(mounts), err)
 			}
 		})
 	})

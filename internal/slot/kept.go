@@ -118,16 +118,27 @@ func (r *Root) unread(n Name) (paths []string, err error) {
 		return nil, err
 	}
 	for _, list := range lists {
-		data, err := safefile.ReadFile(list, maxKept)
+		mounts, err := readKept(list)
 		if err != nil {
 			return paths, fmt.Errorf("looking at old stores: %w", err)
 		}
-		var mounts []string
-		if jsonbound.Unmarshal(data, &mounts) == nil &&
-			slices.ContainsFunc(live, func(m liveMount) bool { return slices.Contains(mounts, m.upperLayer) }) {
+		if slices.ContainsFunc(live, func(m liveMount) bool { return slices.Contains(mounts, m.upperLayer) }) {
 			continue
 		}
 		paths = append(paths, strings.TrimSuffix(list, listSuffix))
 	}
 	return paths, nil
+}
+
+// readKept reads the list of the mounts that an old store is kept for. One that is damaged has
+// none.
+func readKept(list string) (mounts []string, err error) {
+	data, err := safefile.ReadFile(list, maxKept)
+	if err != nil {
+		return nil, err
+	}
+	if jsonbound.Unmarshal(data, &mounts) != nil {
+		return nil, nil
+	}
+	return mounts, nil
 }

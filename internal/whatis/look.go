@@ -16,6 +16,10 @@ import (
 // manifest.json at the end.
 const maxMembers = 10000
 
+// maxHead bounds how much of a compressed tar is unpacked, in bytes: a short file can unpack to
+// headers without end, before which no member comes.
+const maxHead = 4 << 20
+
 // maxWindow bounds the memory for a zstd file.
 const maxWindow = 8 << 20
 
@@ -26,12 +30,12 @@ func ofFile(path string) Kind {
 		return ""
 	}
 	defer f.Close()
-	head := make([]byte, headLen)
-	n, err := io.ReadFull(f, head)
+	first := make([]byte, headLen)
+	n, err := io.ReadFull(f, first)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return ""
 	}
-	is := ofHead(head[:n])
+	is := ofHead(first[:n])
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return is
 	}
@@ -40,23 +44,26 @@ func ofFile(path string) Kind {
 		return ofTar(f, maxMembers)
 	case Gzip:
 		if z, err := gzip.NewReader(f); err == nil {
-			if _, err := tar.NewReader(z).Next(); err == nil {
+			if _, err := tar.NewReader(beginning(z)).Next(); err == nil {
 				return GzipTar
 			}
 		}
 	case Zstd:
-		z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return is
 		}
 		defer z.Close()
 		// A bundle begins with its inventory.
-		if ofTar(z, 1) == OCIArchive {
+		if ofTar(beginning(z), 1) == OCIArchive {
 			return ZstdOCI
 		}
 	}
 	return is
 }
+
+// beginning is as much of what is unpacked as is looked at.
+func beginning(r io.Reader) io.Reader { return io.LimitReader(r, maxHead) }
 
 // ofTar says what a tar is by the names of its first members.
 func ofTar(r io.Reader, members int) Kind {
