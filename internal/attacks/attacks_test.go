@@ -119,7 +119,7 @@ func (a attack) hold(t *testing.T, o outcome) outcome {
 	if a.After != nil {
 		a.After(t, o)
 	}
-	t.Logf("exit code %d, %d MiB, %v", o.Exit, o.Memory/mib, o.Took)
+	t.Logf("%s: exit code %d, %d MiB, %v, of them %v of processors", a.Name, o.Exit, o.Memory/mib, o.Took, o.CPU)
 	results.add(a, o)
 	return o
 }

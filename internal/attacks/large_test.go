@@ -28,7 +28,7 @@ func inMemory(t *testing.T) string {
 }
 
 // large has layers of up to as many members as the rules allow, too.
-var large = flag.Bool("large", false, "run TestLargeLayers with layers of as many members as are allowed, too: more than an hour")
+var large = flag.Bool("large", false, "run also what takes long: TestLargeLayers with layers of as many members as are allowed, more than an hour")
 
 const (
 	// most is how many members of the largest layer there are.

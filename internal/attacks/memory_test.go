@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -44,6 +45,9 @@ type release struct {
 	inv   bundle.Inventory
 	blobs map[digest.Digest]content
 	frame int // content of each frame
+	// frames is how many there are in all: the 1,024 bytes at the end of the tar are cut into as
+	// many as are missing, few less than that. 0 is as many as come of it.
+	frames int
 }
 
 // newRelease returns an empty release whose frames hold frame bytes.
@@ -151,15 +155,31 @@ func (r *release) write(t *testing.T) string {
 	for _, b := range r.inv.Blobs {
 		member(layout.BlobPath(b.Digest), r.blobs[b.Digest](), b.Size)
 	}
-	put(bytes.NewReader(make([]byte, 1024)))
-	end := seekable.AppendChecksum(nil, [32]byte(sum.Sum(nil)))
+	end := make([]byte, 1024)
+	for left := r.frames - len(frames) - 1; left > 1; left-- { // the checksum is a frame, too
+		put(bytes.NewReader(end[:1]))
+		end = end[1:]
+	}
+	put(bytes.NewReader(end))
+	if r.frames > 0 && len(frames)+1 != r.frames {
+		t.Fatalf("%d frames are missing", r.frames-1-len(frames))
+	}
+	end = seekable.AppendChecksum(nil, [32]byte(sum.Sum(nil)))
 	frames = append(frames, seekable.Frame{Compressed: int64(len(end))})
-	end, err = seekable.AppendTable(end, frames)
-	must(t, err)
-	_, err = f.Write(end)
+	_, err = f.Write(append(end, seekTable(frames)...))
 	must(t, err)
 	must(t, enc.Close())
 	return path
+}
+
+// seekTable is the seek table of frames, also of more than there may be.
+func seekTable(frames []seekable.Frame) []byte {
+	u32 := binary.LittleEndian.AppendUint32
+	table := u32(u32(nil, 0x184D2A5E), uint32(len(frames)*8+9))
+	for _, f := range frames {
+		table = u32(u32(table, uint32(f.Compressed)), uint32(f.Content))
+	}
+	return u32(append(u32(table, uint32(len(frames))), 0), 0x8F92EAB1)
 }
 
 // tarHead is the tar header of a file.
