@@ -1,5 +1,7 @@
 package audit
 
+import "github.com/nodeseal/nodeseal/internal/audit/rule"
+
 // catalogSources finds catalogs of OLM whose image is not pinned.
 func catalogSources(s *Snapshot) []Finding {
 	var out []Finding
@@ -39,7 +41,7 @@ func defaultCatalogs(s *Snapshot) []Finding {
 			What: "The default catalogs are enabled.",
 			Why:  "They are polled at registry.redhat.io for ever; their pods fail, and the marketplace operator reports it.",
 			Mend: "Disable them.",
-			Patch: ocPatch("", "operatorhub/"+o.Metadata.Name, "merge", map[string]any{
+			Patch: rule.Patch("", "operatorhub/"+o.Metadata.Name, "merge", map[string]any{
 				"spec": map[string]any{"disableAllDefaultSources": true},
 			}),
 		})
@@ -64,7 +66,7 @@ func clusterCatalogs(s *Snapshot) []Finding {
 			What: "The catalog is available.",
 			Why:  "catalogd unpacks and polls its image in a pod, which no registry on a node can answer.",
 			Mend: "Make it unavailable.",
-			Patch: ocPatch("", "clustercatalog/"+o.Metadata.Name, "merge", map[string]any{
+			Patch: rule.Patch("", "clustercatalog/"+o.Metadata.Name, "merge", map[string]any{
 				"spec": map[string]any{"availabilityMode": "Unavailable"},
 			}),
 		})

@@ -9,24 +9,24 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nodeseal/nodeseal/internal/audit/outside"
+	"github.com/nodeseal/nodeseal/internal/audit/rule"
+	"github.com/nodeseal/nodeseal/internal/audit/travel"
 	"github.com/nodeseal/nodeseal/internal/madeby"
 )
 
 // Severity says how bad a finding is.
-type Severity string
+type Severity = rule.Severity
 
+// The severities, the worst first.
 const (
-	// Breaks is what keeps a node or a pod from coming back after a reboot, or a pool from
-	// its next upgrade.
-	Breaks Severity = "breaks"
-	// Warning is what breaks in other cases: a pod that moves, an upgrade, time.
-	Warning Severity = "warning"
-	// Note is what costs time or fills logs.
-	Note Severity = "note"
+	Breaks  = rule.Breaks
+	Warning = rule.Warning
+	Note    = rule.Note
 )
 
 // rank orders severities, the worst first.
-func (s Severity) rank() int {
+func rank(s Severity) int {
 	return slices.Index([]Severity{Breaks, Warning, Note}, s)
 }
 
@@ -84,19 +84,19 @@ func (r Report) Count(s Severity) int {
 // Breaks reports whether something would break a reboot or the next upgrade.
 func (r Report) Breaks() bool { return r.Count(Breaks) > 0 }
 
-// rule looks at a cluster. It is pure.
-type rule func(*Snapshot) []Finding
+// A check looks at a cluster. It is pure.
+type check func(*Snapshot) []Finding
 
 // rules are all rules, in no order that matters.
-func rules() []rule {
-	return []rule{
+func rules() []check {
+	return []check{
 		pullAlways, imageVolumes, slowPulls, byTag, missingImages, missingInstances,
 		catalogSources, defaultCatalogs, clusterCatalogs,
 		scheduledImports, importedDigests, samples,
 		alwaysPullImages, alwaysVerify,
-		noNameserver, overwrittenStorageConf, frozenStorageConf, storeUnderGraphRoot,
+		noNameserver, overwrittenStorageConf, unmergedRuntimeConfigs, frozenStorageConf, storeUnderGraphRoot,
 		shadowedMirrors, goneMirrors, pinsTwice, littleDisk,
-		osFromRegistry, refusedLayers,
+		osFromRegistry, refusedLayers, outsideRules, travelRules,
 	}
 }
 
@@ -104,12 +104,37 @@ func rules() []rule {
 // rule and object.
 func Run(s *Snapshot) Report {
 	r := Report{Cluster: s.cluster(), Problems: s.Problems, Held: s.Held.name()}
-	for _, rule := range rules() {
-		r.Findings = append(r.Findings, rule(s)...)
+	for _, look := range rules() {
+		r.Findings = append(r.Findings, look(s)...)
 	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
-		return cmp.Or(a.Severity.rank()-b.Severity.rank(), strings.Compare(a.Rule, b.Rule), strings.Compare(a.Object, b.Object))
+		return cmp.Or(rank(a.Severity)-rank(b.Severity), strings.Compare(a.Rule, b.Rule), strings.Compare(a.Object, b.Object))
 	})
 	r.Findings = slices.Compact(r.Findings)
 	return r
+}
+
+// outsideRules applies the rules of package outside.
+func outsideRules(s *Snapshot) []Finding { return findings(outside.Check(s.Settings)) }
+
+// travelRules applies the rules of package travel.
+func travelRules(s *Snapshot) []Finding {
+	c := travel.Cluster{Objects: s.Settings}
+	for _, config := range s.inUse() {
+		c.Pools = append(c.Pools, travel.Pool{Name: config.Role, Files: config.Files})
+	}
+	for _, n := range s.Nodes {
+		if n.Seen.After(c.Now) {
+			c.Now = n.Seen
+		}
+	}
+	return findings(travel.Check(c))
+}
+
+func findings(found []rule.Finding) []Finding {
+	out := make([]Finding, 0, len(found))
+	for _, f := range found {
+		out = append(out, Finding(f))
+	}
+	return out
 }

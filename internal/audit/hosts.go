@@ -111,41 +111,6 @@ func hasNameserverPolicy(s *Snapshot) bool {
 	return false
 }
 
-// overwrittenStorageConf finds objects that make the MCO write a storage.conf of
-// its own over the one that names the stores.
-func overwrittenStorageConf(s *Snapshot) []Finding {
-	if len(s.withStores()) == 0 {
-		return nil
-	}
-	var out []Finding
-	for _, o := range s.Settings["ContainerRuntimeConfig.machineconfiguration.openshift.io"] {
-		var v struct {
-			Spec struct {
-				Runtime map[string]any `json:"containerRuntimeConfig"`
-			} `json:"spec"`
-		}
-		if o.Decode(&v) != nil {
-			continue
-		}
-		var sets []string
-		for _, key := range []string{"overlaySize", "additionalImageStores", "additionalLayerStores", "additionalArtifactStores"} {
-			if value, ok := v.Spec.Runtime[key]; ok && value != nil && value != "" {
-				sets = append(sets, key)
-			}
-		}
-		if len(sets) == 0 {
-			continue
-		}
-		out = append(out, Finding{
-			Rule: "storage-conf-overwritten", Severity: Breaks, Object: o.String(),
-			What: "It sets " + strings.Join(sets, " and ") + ", so the MCO writes " + storageConf + " itself, while a MachineConfig names image stores there.",
-			Why:  "Two MachineConfigs write the file, and the one whose name sorts last wins: after the next change the nodes may have lost their stores.",
-			Mend: "Drop the setting here and put the value into the storage.conf of 99-zzz-nodeseal-<pool>, or name the stores here alone.",
-		})
-	}
-	return out
-}
-
 // withStores returns the configurations made by people that name image stores,
 // not rendered ones.
 func (s *Snapshot) withStores() []Config {

@@ -1,15 +1,14 @@
 package audit
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/audit/rule"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/ocp"
-	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 // pullAlways finds containers that ask a registry at each start, although the
@@ -84,25 +83,7 @@ func containerPatch(c Container) string {
 	if c.Kind == "Job" {
 		return "" // a job's template cannot be changed
 	}
-	return ocPatch(c.Namespace, strings.ToLower(c.Kind)+"/"+c.Object, "strategic", map[string]any{"spec": patch})
-}
-
-// ocPatch is an `oc patch` command, each word quoted for a shell: names come from
-// objects that anyone may have written. namespace is "" for objects without one.
-func ocPatch(namespace, object, kind string, patch any) string {
-	data, err := json.Marshal(patch)
-	if err != nil {
-		return "" // of maps and strings there is none
-	}
-	words := []string{"oc"}
-	if namespace != "" {
-		words = append(words, "-n", namespace)
-	}
-	words = append(words, "patch", object, "--type="+kind, "-p", string(data))
-	for i, w := range words {
-		words[i] = visible.ShellWord(w)
-	}
-	return strings.Join(words, " ")
+	return rule.Patch(c.Namespace, strings.ToLower(c.Kind)+"/"+c.Object, "strategic", map[string]any{"spec": patch})
 }
 
 // imageTag is the tag that a reference asks for, "" where it asks by digest.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nodeseal/nodeseal/internal/audit/rule"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
@@ -70,7 +71,7 @@ func alwaysVerify(s *Snapshot) []Finding {
 		}
 		if o.Decode(&v) == nil && v.Spec.Kubelet.Policy == "AlwaysVerify" {
 			f := finding(o.String())
-			f.Patch = ocPatch("", "kubeletconfig/"+o.Metadata.Name, "merge", map[string]any{
+			f.Patch = rule.Patch("", "kubeletconfig/"+o.Metadata.Name, "merge", map[string]any{
 				"spec": map[string]any{"kubeletConfig": map[string]any{"imagePullCredentialsVerificationPolicy": "NeverVerifyPreloadedImages"}},
 			})
 			out = append(out, f)

@@ -6,8 +6,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/audit/outside"
+	"github.com/nodeseal/nodeseal/internal/audit/travel"
 	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
@@ -57,6 +60,8 @@ type Node struct {
 	Arch  string
 	// Disk is the file system of kubelet, ImageBytes what its images take, in bytes.
 	Disk, ImageBytes int64
+	// Seen is its last heartbeat, the zero time if it does not say one.
+	Seen time.Time
 }
 
 // Config is a MachineConfig.
@@ -119,7 +124,7 @@ func (a *amount) add(r *Recorder, o kubeobject.Object, n, most int, what string)
 
 // settings are the kinds that rules read as they are.
 func isSetting(groupKind string) bool {
-	return slices.Contains([]string{
+	return slices.Contains(outside.Kinds(), groupKind) || slices.Contains([]string{
 		"CatalogSource.operators.coreos.com", "OperatorHub.config.openshift.io", "ClusterCatalog.olm.operatorframework.io",
 		"ImageStream.image.openshift.io", "Config.samples.operator.openshift.io", "KubeAPIServer.operator.openshift.io",
 		"KubeletConfig.machineconfiguration.openshift.io", "ContainerRuntimeConfig.machineconfiguration.openshift.io",
@@ -136,7 +141,7 @@ func (r *Recorder) Add(o kubeobject.Object) {
 		r.node(o)
 	case key == "MachineConfig.machineconfiguration.openshift.io":
 		r.config(o)
-	case isSetting(key):
+	case isSetting(key) || travel.Watches(o):
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if !r.settingsKept.add(r, o, len(o.Raw), maxSettings, "the objects with settings") {
@@ -225,6 +230,9 @@ func (r *Recorder) node(o kubeobject.Object) {
 			Images   []struct {
 				Size int64 `json:"sizeBytes"`
 			} `json:"images"`
+			Conditions []struct {
+				Heartbeat string `json:"lastHeartbeatTime"`
+			} `json:"conditions"`
 		} `json:"status"`
 	}
 	if o.Decode(&v) != nil {
@@ -239,6 +247,11 @@ func (r *Recorder) node(o kubeobject.Object) {
 	slices.Sort(n.Roles)
 	for _, img := range v.Status.Images {
 		n.ImageBytes += img.Size
+	}
+	for _, c := range v.Status.Conditions {
+		if at, err := time.Parse(time.RFC3339, c.Heartbeat); err == nil && at.After(n.Seen) {
+			n.Seen = at
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -275,7 +288,7 @@ func (r *Recorder) config(o kubeobject.Object) {
 // lookedAt reports the files of MachineConfigs that rules look at.
 func lookedAt(name string) bool {
 	return name == storageConf || name == kubeletConf || isRegistriesConf(name) ||
-		strings.HasPrefix(name, crioConfDir) || strings.HasPrefix(name, networkDir) || name == machine.HostsFile
+		travel.LooksAt(name) || strings.HasPrefix(name, crioConfDir) || strings.HasPrefix(name, networkDir) || name == machine.HostsFile
 }
 
 // Snapshot returns what was recorded, in an order that does not depend on the

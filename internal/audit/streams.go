@@ -5,6 +5,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nodeseal/nodeseal/internal/audit/rule"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
@@ -28,7 +29,7 @@ func scheduledImports(s *Snapshot) []Finding {
 				What: "The tag is imported on a schedule.",
 				Why:  "Imports run in pods of the API server, which no registry on a node can answer: each fails, for ever.",
 				Mend: "Turn the schedule off.",
-				Patch: ocPatch(o.Metadata.Namespace, "imagestream/"+o.Metadata.Name, "json", []map[string]any{{
+				Patch: rule.Patch(o.Metadata.Namespace, "imagestream/"+o.Metadata.Name, "json", []map[string]any{{
 					"op": "replace", "path": fmt.Sprintf("/spec/tags/%d/importPolicy/scheduled", i), "value": false,
 				}}),
 			})
@@ -81,9 +82,10 @@ func samples(s *Snapshot) []Finding {
 		out = append(out, Finding{
 			Rule: "samples-managed", Severity: Warning, Object: o.String(),
 			What: "The samples operator manages image streams.",
-			Why:  "It imports some 250 images from registry.redhat.io, fails without it, and degrades the cluster version operator's report.",
+			// openshift/cluster-samples-operator, README.md.
+			Why:  "It imports their images from registry.redhat.io, fails without it, and tries again about every 15 minutes; its alerts fire.",
 			Mend: "Remove the samples.",
-			Patch: ocPatch("", "configs.samples.operator.openshift.io/"+o.Metadata.Name, "merge", map[string]any{
+			Patch: rule.Patch("", "configs.samples.operator.openshift.io/"+o.Metadata.Name, "merge", map[string]any{
 				"spec": map[string]any{"managementState": "Removed"},
 			}),
 		})

@@ -59,10 +59,10 @@ func builtIn() map[string][]string {
 		"batch": {"jobs", "cronjobs"},
 		// OpenShift's own API servers.
 		"apps.openshift.io":             {"deploymentconfigs"},
+		"build.openshift.io":            {"buildconfigs"},
 		"image.openshift.io":            {"imagestreams"},
 		"route.openshift.io":            {"routes"},
 		"authorization.openshift.io":    nil,
-		"build.openshift.io":            nil,
 		"oauth.openshift.io":            nil,
 		"project.openshift.io":          nil,
 		"quota.openshift.io":            nil,
