@@ -19,8 +19,8 @@ const (
 	// MaxCompared bounds the files that are compared, in bytes. Of a longer file what is equal is
 	// found, not what resembles.
 	MaxCompared = 192 << 20
-	// MaxOlds is how many files Olds keep: about 300 MB. The rest is not found.
-	MaxOlds = 1 << 20
+	// MaxOlds is how many files Olds keep, which take about 230 MiB. The rest is not found.
+	MaxOlds = 1 << 19
 
 	maxPaths = 4096 // files of one path that are kept
 	maxNames = 64   // files of one name
