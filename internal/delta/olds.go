@@ -105,6 +105,9 @@ func (o *Olds) Add(files []OldFile) {
 	}
 }
 
+// Full reports whether Add would find no room.
+func (o *Olds) Full() bool { return len(o.files) == MaxOlds }
+
 func add(m map[string][]int32, key string, i int32, most int) {
 	if len(m[key]) < most {
 		m[key] = append(m[key], i)

@@ -124,8 +124,20 @@ type maker struct {
 	spool  *archive.Spool
 }
 
-// index reads the old layers. In which order they come does not depend on who is first.
+// index reads the old layers, as many as fit, some at a time: what was read waits for those before it.
+// In which order they come does not depend on who is first.
 func (m *maker) index(ctx context.Context, olds []digest.Digest) error {
+	for len(olds) > 0 && !m.olds.Full() {
+		n := min(len(olds), 2*m.Jobs)
+		if err := m.indexSome(ctx, olds[:n]); err != nil {
+			return err
+		}
+		olds = olds[n:]
+	}
+	return nil
+}
+
+func (m *maker) indexSome(ctx context.Context, olds []digest.Digest) error {
 	files := make([][]delta.OldFile, len(olds))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(m.Jobs)
