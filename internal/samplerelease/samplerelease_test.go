@@ -30,12 +30,12 @@ func build(t *testing.T, opts Options) *Release {
 	return r
 }
 
-// plain is the release of no options, made once: nothing changes it.
-var plain = sync.OnceValues(func() (*Release, error) { return Build(Options{}) })
+// withoutOptions is the release of no options, made once: nothing changes it.
+var withoutOptions = sync.OnceValues(func() (*Release, error) { return Build(Options{}) })
 
 func buildPlain(t *testing.T) *Release {
 	t.Helper()
-	r, err := plain()
+	r, err := withoutOptions()
 	if err != nil {
 		t.Fatal(err)
 	}
