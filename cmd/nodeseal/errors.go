@@ -32,6 +32,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/pull/policy"
 	"github.com/nodeseal/nodeseal/internal/pull/session"
+	"github.com/nodeseal/nodeseal/internal/push"
 	"github.com/nodeseal/nodeseal/internal/rehearse"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/seal"
@@ -149,7 +150,7 @@ func isPrecondition(err error) bool {
 	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
 		return true // not root
 	}
-	return errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
+	return push.IsPrecondition(err) || errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
 		is(err, carry.ErrNoBundle, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, diskbudget.ErrTooSmall, own.ErrForeign,
 			parts.ErrDir, rehearse.ErrPrecondition, syscall.ENOSPC, syscall.EDQUOT)
 }
@@ -188,6 +189,8 @@ func hint(err error) string {
 	switch {
 	case errors.As(err, &other):
 		return other.Next()
+	case push.Next(err) != "":
+		return push.Next(err)
 	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase) && badBase.Path != "":

@@ -25,6 +25,8 @@ type registryOptions struct {
 	perHost        int
 	// registriesDir is the flag of commands that read signatures.
 	registriesDir string
+	// write says that the command writes to registries.
+	write bool
 }
 
 func (o *registryOptions) addFlags(flags *pflag.FlagSet) {
@@ -59,7 +61,7 @@ func (o *registryOptions) client(a *app, rules ...mirrors.Rule) (*pull.Client, e
 	client, err := pull.New(pull.Options{
 		Retries: retries, StallTimeout: o.stallTimeout, MaxPerHost: o.perHost,
 		RegistriesConf: o.registriesConf, RegistriesDir: o.registriesDir, Mirrors: rules, AuthFile: authFile, CertDir: o.certDir,
-		TLSVerify: o.tlsVerify.value, Log: a.log(), OnWait: sayWaits(a), Sleep: a.sleep, Now: time.Now,
+		TLSVerify: o.tlsVerify.value, Log: a.log(), OnWait: sayWaits(a), Sleep: a.sleep, Now: time.Now, Write: o.write,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("registries: %w", err)

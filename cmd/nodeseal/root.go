@@ -68,7 +68,7 @@ func newRootCommand(a *app) *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("progress", oneOf(progressModes()...)))
 	addGroup(cmd, "staging", "At the staging site:",
 		newListCommand(a), newBundleCommand(a), newSignCommand(a),
-		newSplitCommand(a), newJoinCommand(a), newCarryCommand(a))
+		newSplitCommand(a), newJoinCommand(a), newCarryCommand(a), newPushCommand(a))
 	addGroup(cmd, "both", "Anywhere:",
 		newInspectCommand(a), newDiffCommand(a), newVerifyCommand(a), newCleanCommand(a), newDemoCommand(a), newVersionCommand(a))
 	addGroup(cmd, "node", "On a node:",

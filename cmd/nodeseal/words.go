@@ -65,9 +65,11 @@ func didYouMean(err error, word string) error {
 	return usageError{err}
 }
 
+func bundleSuffixes() []string { return []string{"tar.zst", "zst", "000", "erofs"} }
+
 // addCompletions completes what commands take: slots, bundles and stores.
 func addCompletions(root *cobra.Command) {
-	bundles := []string{"tar.zst", "zst", "000", "erofs"}
+	bundles := bundleSuffixes()
 	for _, c := range root.Commands() {
 		addCompletions(c)
 		switch c.Name() {

@@ -69,7 +69,7 @@ func guess(path string, list *imagelist.List) (guesses []func(*bundle.Image) boo
 		guesses = append(guesses, among(inv.Images))
 	}
 	if list != nil {
-		guesses = append(guesses, wanted(list))
+		guesses = append(guesses, Wanted(list))
 	}
 	return guesses, nil
 }

@@ -136,7 +136,7 @@ func (o OpenOptions) wanted(inv *bundle.Inventory) (want func(*bundle.Image) boo
 	want = func(*bundle.Image) bool { return true }
 	if o.Images != nil {
 		lacks = Missing(inv, o.Images)
-		want = wanted(o.Images)
+		want = Wanted(o.Images)
 	}
 	without := make(map[string]bool, len(o.Without))
 	for _, ref := range o.Without {
@@ -151,8 +151,8 @@ func (o OpenOptions) wanted(inv *bundle.Inventory) (want func(*bundle.Image) boo
 	}, lacks
 }
 
-// wanted chooses the images of a list.
-func wanted(list *imagelist.List) func(*bundle.Image) bool {
+// Wanted chooses the images of a list.
+func Wanted(list *imagelist.List) func(*bundle.Image) bool {
 	names := make(map[string]bool)
 	for _, e := range list.Entries() {
 		for _, ref := range append([]string{e.Ref}, e.Names...) {

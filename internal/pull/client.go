@@ -49,7 +49,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := session.New(session.Options{System: sys, CertDir: o.CertDir, IdlePerHost: o.MaxPerHost, Timeout: o.StallTimeout})
+	pool := session.New(session.Options{System: sys, CertDir: o.CertDir, IdlePerHost: o.MaxPerHost, Timeout: o.StallTimeout, Write: o.Write})
 	return &Client{
 		o:        o,
 		resolver: resolver,

@@ -47,13 +47,19 @@ const (
 	OpBlob      Op = "blob"
 	OpReferrers Op = "referrers"
 	OpLookaside Op = "signatures"
+
+	// Those of a Repository.
+	OpFindBlob     Op = "looking for blob"
+	OpSendBlob     Op = "sending blob"
+	OpFindManifest Op = "looking for manifest"
+	OpSendManifest Op = "sending manifest"
 )
 
 // Error is what every method of Client returns that asked a registry.
 type Error struct {
 	Op  Op
 	Ref string
-	// Digest is the blob's.
+	// Digest is the blob's, "" if it is about none.
 	Digest digest.Digest
 	// Attempts are the endpoints that were asked, in that order, each with its
 	// last failure.
@@ -78,7 +84,7 @@ type Attempt struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(string(e.Op))
-	if e.Op == OpBlob {
+	if e.Digest != "" {
 		fmt.Fprintf(&b, " %s", e.Digest)
 	}
 	fmt.Fprintf(&b, " of %s", e.Ref)

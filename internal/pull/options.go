@@ -36,6 +36,8 @@ type Options struct {
 	// and certificates that nobody vouches for, of every registry; true allows
 	// neither, also on this machine's own addresses.
 	TLSVerify *bool
+	// Write asks token servers for the right to write, too: for Client.Repository.
+	Write bool
 	// MaxPerHost bounds the requests and open blobs at one registry; 0 is 8.
 	MaxPerHost int
 	// Retries is how often a temporary failure is tried again; 0 is 5, less is never.

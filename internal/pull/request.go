@@ -36,7 +36,29 @@ func (c *Client) get(ctx context.Context, ep mirrors.Endpoint, method, kind, ver
 }
 
 // query is get with a query.
-func (c *Client) query(ctx context.Context, ep mirrors.Endpoint, method, kind, version string, query url.Values, header http.Header, want ...int) (_ *response, err error) {
+func (c *Client) query(ctx context.Context, ep mirrors.Endpoint, method, kind, version string, query url.Values, header http.Header, want ...int) (*response, error) {
+	if ep.Namespace != "" {
+		query = maps.Clone(query)
+		if query == nil {
+			query = make(url.Values)
+		}
+		query.Set("ns", ep.Namespace)
+	}
+	u := url.URL{Host: ep.Host(), Path: "/v2/" + reference.Path(ep.Ref) + "/" + kind + "/" + version, RawQuery: query.Encode()}
+	return c.send(ctx, ep, &outgoing{method: method, address: u, header: header, want: want})
+}
+
+// outgoing is a request to a registry.
+type outgoing struct {
+	method  string
+	address url.URL // without a scheme that of the registry
+	header  http.Header
+	body    *upload // nil is none
+	want    []int
+}
+
+// send sends a request to ep. See get.
+func (c *Client) send(ctx context.Context, ep mirrors.Endpoint, o *outgoing) (_ *response, err error) {
 	h := c.host(ep.Host())
 	if err := h.acquire(ctx); err != nil {
 		return nil, err
@@ -49,7 +71,7 @@ func (c *Client) query(ctx context.Context, ep mirrors.Endpoint, method, kind, v
 		if err == nil {
 			return
 		}
-		err = clean(dog.reason(err), signIn, asked())
+		err = o.body.reason(clean(dog.reason(err), signIn, asked()))
 		if parent.Err() == nil {
 			h.reached(!unreachable(err))
 		}
@@ -61,32 +83,27 @@ func (c *Client) query(ctx context.Context, ep mirrors.Endpoint, method, kind, v
 		return nil, err
 	}
 	dog.feed()
-	u := url.URL{Scheme: scheme, Host: ep.Host(), Path: "/v2/" + reference.Path(ep.Ref) + "/" + kind + "/" + version}
-	if ep.Namespace != "" {
-		query = maps.Clone(query)
-		if query == nil {
-			query = make(url.Values)
-		}
-		query.Set("ns", ep.Namespace)
+	if o.address.Scheme == "" {
+		o.address.Scheme = scheme
 	}
-	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, o.method, o.address.String(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	req.Header = header
+	req.Header = o.header
+	o.body.attach(req, dog)
 	resp, err := client.Do(req)
 	if err != nil {
 		// A status here is a token server's: the registry's own are no errors.
 		return nil, err
 	}
 	signIn = false
-	if !slices.Contains(want, resp.StatusCode) {
+	if !slices.Contains(o.want, resp.StatusCode) {
 		resp.Body = struct {
 			io.Reader
 			io.Closer
 		}{io.LimitReader(resp.Body, maxErrorBody), resp.Body}
-		err := transport.CheckError(resp, want...)
+		err := transport.CheckError(resp, o.want...)
 		_ = resp.Body.Close() // an error's body: nothing depends on it
 		return nil, err
 	}

@@ -100,7 +100,7 @@ func (c *Client) patiently(ctx context.Context, e *Error, ep mirrors.Endpoint, r
 
 // record notes a failure of ep, in place of its last one.
 func (e *Error) record(ep mirrors.Endpoint, err error) {
-	name := endpointName(ep.Ref, e.Op)
+	name := endpointName(ep.Ref, e.Digest != "")
 	for i := range e.Attempts {
 		if a := &e.Attempts[i]; a.Endpoint == name {
 			a.Tries++
@@ -113,8 +113,8 @@ func (e *Error) record(ep mirrors.Endpoint, err error) {
 
 // endpointName is the reference at the endpoint: for a blob the repository,
 // since the blob has a digest of its own.
-func endpointName(ref reference.Named, op Op) string {
-	if op == OpBlob {
+func endpointName(ref reference.Named, ofBlob bool) string {
+	if ofBlob {
 		return ref.Name()
 	}
 	return ref.String()

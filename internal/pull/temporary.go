@@ -27,11 +27,12 @@ func temporary(err error) bool {
 		errno  syscall.Errno
 	)
 	switch {
-	case err == nil, isCertificateError(err):
+	case err == nil, isCertificateError(err), errors.As(err, new(*BodyError)):
 		return false
 	case errors.As(err, &status):
 		return temporaryStatus(status)
-	case errors.Is(err, ErrStalled), errors.Is(err, ErrSlow), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+	case errors.Is(err, ErrStalled), errors.Is(err, ErrSlow), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
+		errors.Is(err, net.ErrClosed): // the server went while we wrote
 		return true
 	case errors.As(err, &dns):
 		return dns.IsTimeout || dns.IsTemporary

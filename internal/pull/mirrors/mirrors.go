@@ -89,6 +89,17 @@ func (r *Resolver) Endpoints(ref reference.Named) ([]Endpoint, error) {
 	return out, nil
 }
 
+// Itself returns the place that ref names, and neither a mirror nor another location: that
+// is where one writes. registries.conf says how it is reached.
+func (r *Resolver) Itself(ref reference.Named) (Endpoint, error) {
+	there, err := sysregistriesv2.FindRegistry(r.sys, ref.Name())
+	if err != nil {
+		return Endpoint{}, fmt.Errorf("reading registries.conf: %w", err)
+	}
+	insecure := there != nil && there.Insecure
+	return r.endpoint(sysregistriesv2.PullSource{Endpoint: sysregistriesv2.Endpoint{Insecure: insecure}, Reference: ref})
+}
+
 // configured returns the sources that registries.conf gives ref, the one that
 // ref itself names last.
 func (r *Resolver) configured(ref reference.Named) ([]sysregistriesv2.PullSource, error) {

@@ -9,7 +9,7 @@ import (
 // The transport below it has renewed the token by then and was still refused:
 // where requests share a token that is good for few uses or a short time, others
 // may have used it up in between. A session that never worked is not asked again,
-// its credentials are wrong. Requests have no body.
+// its credentials are wrong. A body is opened again (ownBody).
 type renewed struct {
 	inner  http.RoundTripper
 	worked atomic.Bool
@@ -29,4 +29,22 @@ func (r *renewed) RoundTrip(req *http.Request) (*http.Response, error) {
 		return r.inner.RoundTrip(req)
 	}
 	return resp, nil
+}
+
+// ownBody sends a request that can open its body with a body of its own: those above it
+// send a request once more when a token ended, and its first body was read by then.
+type ownBody struct{ inner http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (o ownBody) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.GetBody == nil {
+		return o.inner.RoundTrip(req)
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	next := req.Clone(req.Context())
+	next.Body = body
+	return o.inner.RoundTrip(next)
 }

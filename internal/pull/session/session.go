@@ -56,6 +56,8 @@ type Options struct {
 	System *types.SystemContext
 	// CertDir replaces the folders certs.d of the system; see certFolder.
 	CertDir string
+	// Write asks for the right to write, too.
+	Write bool
 	// IdlePerHost is how many idle connections to a host are kept.
 	IdlePerHost int
 	// Timeout bounds the making of a connection, and the handshake on it.
@@ -139,9 +141,12 @@ func (o Options) handshake(ctx context.Context, ep mirrors.Endpoint, auth authn.
 		if err != nil {
 			return nil, err
 		}
-		tokens := &realms{inner: forceScheme{scheme, ep.Host(), inner}, registry: ep.Host(), named: o.namedHost}
+		tokens := &realms{inner: forceScheme{scheme, ep.Host(), ownBody{inner}}, registry: ep.Host(), named: o.namedHost}
 		rt := transport.NewUserAgent(tokens, userAgent)
 		scope := "repository:" + reference.Path(ep.Ref) + ":pull"
+		if o.Write {
+			scope += ",push"
+		}
 		return transport.NewWithContext(ctx, reg, auth, rt, []string{scope})
 	}
 	rt, err := try("https")

@@ -1,0 +1,86 @@
+package push
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nodeseal/nodeseal/internal/pull"
+)
+
+// ErrNothing is wrapped when no image is left to push.
+var ErrNothing = errors.New("no image of the bundle is wanted")
+
+// ExpandedError names images whose layers a bundle has only unpacked. Compressed again they
+// have other digests.
+type ExpandedError struct{ Images []string }
+
+// Error implements error.
+func (e *ExpandedError) Error() string {
+	return fmt.Sprintf("the bundle has the layers of %s only expanded, and not the bytes that their digests name:\n  %s",
+		count(len(e.Images), "image"), strings.Join(e.Images, "\n  "))
+}
+
+// TagError reports a tag that two images would have in one repository.
+type TagError struct{ Name, First, Second string }
+
+// Error implements error.
+func (e *TagError) Error() string {
+	return fmt.Sprintf("%s would be the tag of two images: %s and %s", e.Name, e.First, e.Second)
+}
+
+// BaseError names images with layers that the bundle leaves to its base and that are not
+// in the registry.
+type BaseError struct {
+	Base     string
+	Registry Target
+	Images   []string
+}
+
+// Error implements error.
+func (e *BaseError) Error() string {
+	return fmt.Sprintf("the bundle leaves layers of %s to its base, %s, and %s does not have them:\n  %s",
+		count(len(e.Images), "image"), e.Base, e.Registry, strings.Join(e.Images, "\n  "))
+}
+
+// RewrittenError reports a registry that stored other bytes than it was given.
+type RewrittenError struct{ Name, Want, Got string }
+
+// Error implements error.
+func (e *RewrittenError) Error() string {
+	return fmt.Sprintf("%s: the registry stored other bytes: sent %s, it has %s", e.Name, e.Want, e.Got)
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// IsPrecondition reports the errors about what a bundle or registry must have first.
+func IsPrecondition(err error) bool {
+	return errors.As(err, new(*ExpandedError)) || errors.As(err, new(*BaseError)) || errors.As(err, new(*TagError)) || errors.Is(err, ErrNothing)
+}
+
+// Next is what to do about an error of this package, "" of others.
+func Next(err error) string {
+	var expanded *ExpandedError
+	var rewritten *RewrittenError
+	var sending *pull.Error
+	switch {
+	case errors.As(err, &expanded):
+		return "make the bundle again with nodeseal bundle --layers original; or choose others with --images or --include; --recompress pushes them under other digests, by which no pod asks"
+	case errors.As(err, new(*BaseError)):
+		return "push the base's bundle to the same registry first"
+	case errors.As(err, new(*TagError)):
+		return "leave one of them out with --exclude, and push it under another PREFIX"
+	case errors.Is(err, ErrNothing):
+		return "nodeseal inspect BUNDLE lists its images"
+	case errors.As(err, &rewritten):
+		return "use a registry that keeps manifests and blobs byte for byte; a proxy in front of it may change them, too"
+	case errors.As(err, &sending) && (sending.Op == pull.OpSendBlob || sending.Op == pull.OpSendManifest) && errors.Is(err, pull.ErrNotFound):
+		return "create the project or organisation in the registry first, or name another PREFIX; run the same command again to resume"
+	}
+	return ""
+}
