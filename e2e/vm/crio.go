@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -48,6 +49,8 @@ conmon_cgroup = "system.slice"
 pinns_path = "/usr/local/bin/pinns"
 hooks_dir = []
 selinux = true
+# So that pods on the network of the node are confined like others.
+hostnetwork_disable_selinux = false
 disable_hostport_mapping = true
 [crio.runtime.runtimes.runc]
 runtime_path = "/usr/sbin/runc"
@@ -85,8 +88,15 @@ func addCRIO(t *testing.T, root string) {
 	}
 }
 
-// crioHas asks the CRI-O of a machine, once in a boot, and wants it to have an image.
-func (m *machine) crioHas(t *testing.T, image string) {
+// runtime is the CRI-O of a machine, which a test asks in the place of kubelet.
+type runtime struct {
+	m      *machine
+	pods   cri.RuntimeServiceClient
+	images cri.ImageServiceClient
+}
+
+// crio opens the way to the CRI-O of a machine, once in a boot.
+func (m *machine) crio(t *testing.T) *runtime {
 	t.Helper()
 	// The machine's end of the way is open only while this one is.
 	way, err := net.Dial("unix", m.node.crioSocket())
@@ -99,17 +109,64 @@ func (m *machine) crioHas(t *testing.T, image string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() }) // the machine may be off
+	r := &runtime{m: m, pods: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn)}
 	ctx, cancel := context.WithTimeout(t.Context(), hangs/4)
 	defer cancel()
-	version, err := cri.NewRuntimeServiceClient(conn).Version(ctx, &cri.VersionRequest{}, grpc.WaitForReady(true))
-	if err != nil {
-		t.Fatalf("CRI-O: %v\n%s", err, m.journal(t))
-	}
+	version, err := r.pods.Version(ctx, &cri.VersionRequest{}, grpc.WaitForReady(true))
+	r.ok(t, "its version", err)
 	t.Logf("CRI-O %s answers", version.RuntimeVersion)
-	got, err := cri.NewImageServiceClient(conn).ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: image}})
-	if err != nil || got.Image == nil {
-		t.Errorf("CRI-O has no %s: %v\n%s", image, err, m.journal(t))
+	return r
+}
+
+func (r *runtime) ok(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("CRI-O, %s: %v\n%s", what, err, r.m.journal(t))
+	}
+}
+
+// run runs a script in a container of the image, in a pod of its own with the node's network,
+// and returns what the script printed.
+func (r *runtime) run(t *testing.T, name, image, script string, mounts ...*cri.Mount) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
+	defer cancel()
+	network := &cri.NamespaceOption{Network: cri.NamespaceMode_NODE}
+	status, err := r.images.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: image}})
+	r.ok(t, image, err)
+	if status.Image == nil {
+		t.Fatalf("CRI-O has no %s\n%s", image, r.m.journal(t))
+	}
+	pod := &cri.PodSandboxConfig{
+		Metadata:     &cri.PodSandboxMetadata{Name: name, Namespace: "vm", Uid: name},
+		LogDirectory: "/var/log/pods/" + name,
+		Linux:        &cri.LinuxPodSandboxConfig{SecurityContext: &cri.LinuxSandboxSecurityContext{NamespaceOptions: network}},
+	}
+	sandbox, err := r.pods.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: pod})
+	r.ok(t, "a pod", err)
+	created, err := r.pods.CreateContainer(ctx, &cri.CreateContainerRequest{PodSandboxId: sandbox.PodSandboxId, SandboxConfig: pod, Config: &cri.ContainerConfig{
+		Metadata: &cri.ContainerMetadata{Name: "main"},
+		Image:    &cri.ImageSpec{Image: image, UserSpecifiedImage: image},
+		Command:  []string{"sh", "-c", script},
+		LogPath:  "main.log",
+		Mounts:   mounts,
+		Linux:    &cri.LinuxContainerConfig{SecurityContext: &cri.LinuxContainerSecurityContext{NamespaceOptions: network}},
+	}})
+	r.ok(t, "a container of "+image, err)
+	_, err = r.pods.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: created.ContainerId})
+	r.ok(t, "the start of a container of "+image, err)
+	for {
+		state, err := r.pods.ContainerStatus(ctx, &cri.ContainerStatusRequest{ContainerId: created.ContainerId})
+		r.ok(t, "a container", err)
+		if state.Status.State == cri.ContainerState_CONTAINER_EXITED {
+			out := r.m.must(t, "cut -d ' ' -f 4- /var/log/pods/"+name+"/main.log")
+			if state.Status.ExitCode != 0 {
+				t.Fatalf("a container of %s: exit code %d\n%s\n%s", image, state.Status.ExitCode, out, r.m.journal(t))
+			}
+			return out
+		}
+		time.Sleep(500 * time.Millisecond)
 	}
 }
 

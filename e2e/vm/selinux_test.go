@@ -4,8 +4,11 @@ package vm
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/e2e/harness"
@@ -14,7 +17,8 @@ import (
 )
 
 // TestSELinux runs a node that enforces a policy with types for containers: a stick is
-// imported at the start, CRI-O has the images of the slot, and the program is denied nothing.
+// imported at the start, and a confined container runs out of the slot. SELinux denies the
+// program and the runtime nothing, and the container what it may not have.
 func TestSELinux(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "ext4")
@@ -36,8 +40,23 @@ func TestSELinux(t *testing.T) {
 	if code, _ := m.run(t, "systemctl start crio"); code != 0 {
 		t.Fatalf("CRI-O does not start:\n%s", m.journal(t))
 	}
-	m.crioHas(t, app)
+	m.crio(t).confined(t, "pod", app)
 	m.noDenials(t)
+}
+
+// confined runs a container that SELinux confines, with categories of its own. It reads what
+// the slot has and writes into its own files, and must not read one of the node's.
+func (r *runtime) confined(t *testing.T, name, image string) {
+	t.Helper()
+	const script = "cat /data/release /proc/self/attr/current; echo; touch /data/own && echo written; cat /node/shadow 2>&1 || echo refused"
+	out := r.run(t, name, image, script, &cri.Mount{HostPath: "/etc", ContainerPath: "/node", Readonly: true})
+	const want = `from the slot\nsystem_u:system_r:container_t:s0:c\d+,c\d+\W+written\ncat: can't open '/node/shadow': Permission denied\nrefused$`
+	if !regexp.MustCompile(want).MatchString(out) {
+		t.Errorf("the container %s printed:\n%s", name, out)
+	}
+	if denied := r.m.must(t, "journalctl --no-pager -b -o cat -g 'avc: +denied.*shadow' || true"); !strings.Contains(denied, ":container_t:s0:c") {
+		t.Errorf("SELinux did not confine the container %s: %q", name, denied)
+	}
 }
 
 // makeImages writes a bundle with an image for pause containers and one for others.
@@ -67,15 +86,19 @@ func (m *machine) labelled(t *testing.T, slot string) {
 	}
 }
 
-// noDenials wants SELinux to have denied the program nothing.
+// noDenials wants SELinux to have denied nothing to the program, the runtime, and containers,
+// but for what confined asks for, and nothing of the slots to anything that reads them.
 func (m *machine) noDenials(t *testing.T) {
 	t.Helper()
 	all := m.must(t, "journalctl --no-pager -b -o cat -g 'avc: +denied' || true")
+	ours := regexp.MustCompile(`comm="(nodeseal|crio|conmon|runc.*|pinns)"|scontext=\S+:(crio_t|container_t|initrc_t):`)
 	var others []string
 	for line := range strings.Lines(all) {
-		if strings.Contains(line, `comm="nodeseal"`) {
+		switch {
+		case strings.Contains(line, `name="shadow"`):
+		case ours.MatchString(line):
 			t.Errorf("denied: %s", line)
-		} else {
+		default:
 			others = append(others, line)
 		}
 	}
