@@ -49,6 +49,11 @@ for unit in getty@tty1.service getty-static.service serial-getty@ttyS0.service a
   modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service; do
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
+# This processor is emulated, beside other work: what takes a second on a node may take a minute
+# here. A unit that hangs runs into the test's own limit.
+mkdir -p "$root/etc/systemd/system/service.d" "$root/etc/systemd/system/mount.d"
+printf '[Service]\nTimeoutStartSec=infinity\n' >"$root/etc/systemd/system/service.d/50-emulated.conf"
+printf '[Mount]\nTimeoutSec=infinity\n' >"$root/etc/systemd/system/mount.d/50-emulated.conf"
 # Without one the boot is a first one, which enables what the packages want.
 echo 6e6f64657365616c6e6f64657365616c >"$root/etc/machine-id"
 
