@@ -103,6 +103,24 @@ func TestBaked(t *testing.T) {
 	}
 }
 
+// addCRIO gives the machine CRI-O as systemd's service, with more lines of configuration.
+func (m *machine) addCRIO(t *testing.T, more string) {
+	t.Helper()
+	tools := crioTools(t)
+	for _, tool := range []string{"crio", "pinns"} {
+		harness.Must(t, "cp", filepath.Join(tools, tool), filepath.Join(m.root, "usr/local/bin", tool))
+	}
+	m.write(t, "etc/containers/policy.json", `{"default": [{"type": "insecureAcceptAnything"}]}`)
+	m.write(t, "etc/crio/crio.conf", "[crio.runtime]\ndefault_runtime = \"runc\"\npinns_path = \"/usr/local/bin/pinns\"\n"+more+
+		"[crio.runtime.runtimes.runc]\nmonitor_path = \"/usr/bin/conmon\"\n[crio.network]\nplugin_dirs = [\"/usr/lib/cni\"]\n[crio.nri]\nenable_nri = false\n")
+	m.write(t, "etc/systemd/system/crio.service", `[Service]
+Type=notify
+ExecStart=/usr/local/bin/crio --config /etc/crio/crio.conf --config-dir /etc/crio/crio.conf.d --log-level info
+KillMode=process
+Delegate=yes
+`)
+}
+
 // slotless takes from the machine what a node with slots has.
 func (m *machine) slotless(t *testing.T) {
 	t.Helper()

@@ -196,10 +196,10 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 		return err
 	}
 	earlier, err := o.addSince(ctx, &opts)
-	defer earlier.Close()
 	if err != nil {
 		return err
 	}
+	defer earlier.Close()
 	found, src, err := o.gather(ctx, a, &opts)
 	if err != nil {
 		return err

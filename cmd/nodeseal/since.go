@@ -41,7 +41,8 @@ func (o *bundleOptions) addSince(ctx context.Context, opts *mirror.Options) (*si
 		debug.SetMemoryLimit(deltaMemory)
 	}
 	if opts.Layers != e.Inventory.Layers {
-		return e, usageError{fmt.Errorf("--since %s: %w: leave --layers out", o.since, &mirror.FormError{Since: e.Inventory.Layers, Wanted: opts.Layers})}
+		e.Close()
+		return nil, usageError{fmt.Errorf("--since %s: %w: leave --layers out", o.since, &mirror.FormError{Since: e.Inventory.Layers, Wanted: opts.Layers})}
 	}
 	if e.Note != "" {
 		opts.Progress.Say(fmt.Sprintf("--since %s: %s", o.since, e.Note))

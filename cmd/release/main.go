@@ -45,6 +45,6 @@ func run(ctx context.Context) error {
 	}
 	o.Time = time.Unix(epoch, 0)
 	o.Platforms = strings.Split(platforms, ",")
-	o.Say = func(name string) { fmt.Println(name) }
+	o.Say = func(name string) { fmt.Fprintln(os.Stdout, name) }
 	return release.Make(ctx, o)
 }

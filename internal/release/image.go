@@ -2,6 +2,7 @@ package release
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,8 +21,8 @@ import (
 // writeImage writes an OCI image layout in a tar, with one image for each binary below an
 // index: what podman, skopeo and oc read as oci-archive:FILE. The image has the program,
 // its license and a /tmp, and no user but root.
-func (o Options) writeImage(binaries []binary) (string, error) {
-	name := "nodeseal-" + o.Version + "-image.tar"
+func (o Options) writeImage(binaries []binary) (name string, err error) {
+	name = "nodeseal-" + o.Version + "-image.tar"
 	fail := func(err error) (string, error) { return "", fmt.Errorf("image %s: %w", name, err) }
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, b := range binaries {
@@ -37,7 +38,7 @@ func (o Options) writeImage(binaries []binary) (string, error) {
 	if err != nil {
 		return fail(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	path, err := layout.Write(dir, empty.Index)
 	if err != nil {
 		return fail(err)
@@ -54,7 +55,7 @@ func (o Options) writeImage(binaries []binary) (string, error) {
 	if err != nil {
 		return fail(err)
 	}
-	defer out.Close()
+	defer out.Close() //nolint:errcheck // Commit has said what there is to say
 	if err := writeTar(out, o.Time, members); err != nil {
 		return fail(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,13 +15,13 @@ import (
 // writePages writes the manual pages and the completions into one archive, as
 // nodeseal-VERSION/share/...: what the binary for the machine that this runs on prints,
 // which is built for this where the release has none.
-func (o Options) writePages(ctx context.Context, binaries []binary) (string, error) {
-	name := "nodeseal-" + o.Version + "-pages.tar.gz"
+func (o Options) writePages(ctx context.Context, binaries []binary) (name string, err error) {
+	name = "nodeseal-" + o.Version + "-pages.tar.gz"
 	dir, err := os.MkdirTemp("", "nodeseal-release-")
 	if err != nil {
 		return "", fmt.Errorf("pages: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	program, err := o.program(ctx, binaries, dir)
 	if err != nil {
 		return "", err

@@ -45,7 +45,7 @@ type Options struct {
 }
 
 // versions are those that can be a part of a file's name.
-var versions = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._+-]{0,127}$`) //nolint:gochecknoglobals // a constant pattern
+var versions = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._+-]{0,127}$`)
 
 // binary is a program of the release.
 type binary struct {

@@ -74,9 +74,9 @@ func Open(ctx context.Context, path, want string) (*Earlier, error) {
 			return nil, err
 		}
 		s.Old = e.place
-		switch has, all := e.files(ctx); {
-		case has == all:
-		case has == 0:
+		switch has, all := e.files(ctx); has {
+		case all:
+		case 0:
 			s.Old = nil
 			e.Note = "the files of its layers are not there (an image has to be mounted): layers that have changed are held whole"
 		default:
