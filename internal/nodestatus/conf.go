@@ -15,7 +15,7 @@ import (
 
 // configured checks every store that storage.conf names, and returns those that
 // are valid: a reader that meets another one does not start.
-func (c *collector) configured(ctx context.Context) (valid []string) {
+func (c *collector) configured(ctx context.Context) (valid []string, err error) {
 	empty := len(c.slots) == 0
 	for _, path := range c.opts.Node.Stores {
 		for _, root := range c.opts.Node.GraphRoots {
@@ -32,27 +32,16 @@ func (c *collector) configured(ctx context.Context) (valid []string) {
 		}
 		valid = append(valid, path)
 		if c.slotless() {
-			c.others = append(c.others, found)
-			c.proven(ctx, path, found)
+			if err := c.other(ctx, path, found); err != nil {
+				return nil, err
+			}
 		}
 		empty = empty && found.Empty()
 	}
 	if empty && len(valid) > 0 {
 		c.problem(c.out.StorageConf, "it names empty stores only, so a reboot finds no image; nodeseal import BUNDLE fills a slot")
 	}
-	return valid
-}
-
-// slotless reports whether the node has its images without slots, as one has whose operating
-// system comes with them: no slot is there, and storage.conf names other stores only.
-func (c *collector) slotless() bool {
-	for _, n := range slot.Names() {
-		path := c.opts.Root.Path(n)
-		if c.opts.Root.Exists(n) || slices.ContainsFunc(c.opts.Node.Stores, func(s string) bool { return filepath.Clean(s) == path }) {
-			return false
-		}
-	}
-	return len(c.opts.Node.Stores) > 0
+	return valid, nil
 }
 
 // told reports whether a problem of the slot at path is known.
@@ -115,6 +104,9 @@ func (c *collector) visible(ctx context.Context, valid []string) error {
 		}
 		c.out.Visible = min(c.out.Visible, seen)
 	}
+	if len(c.others) > 0 && c.out.Visible < c.out.References && len(c.out.Problems) == 0 {
+		c.problem(c.out.StorageConf, "only %d of %d references are found", c.out.Visible, c.out.References)
+	}
 	return nil
 }
 
@@ -154,12 +146,6 @@ func (c *collector) wanted() {
 			}
 		}
 	}
-}
-
-// has reports whether a store has what a reference names.
-func has(s *store.Store, ref string) bool {
-	named := func(r store.Reference) bool { return r.Name == ref }
-	return slices.ContainsFunc(s.References, named) || slices.ContainsFunc(s.Artifacts, named)
 }
 
 // within reports whether name is dir or lies below it.

@@ -156,7 +156,10 @@ func Collect(ctx context.Context, opts Options) (*Status, error) {
 			return nil, err
 		}
 	}
-	valid := c.configured(ctx)
+	valid, err := c.configured(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := c.visible(ctx, valid); err != nil {
 		return nil, err
 	}
