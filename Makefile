@@ -55,7 +55,7 @@ build: ## Build bin/nodeseal, one static binary
 # GOFIPS140=v1.0.0 builds with that version of Go's cryptographic module (make build, too).
 release: ## Make what a release is published as in dist/: four platforms, bills of materials, pages, image
 	@test -z "$$(git status --porcelain)" || { echo "release: files differ from the commit: git status"; exit 1; }
-	go run -tags "$(TAGS)" ./cmd/release -o dist -version "$(VERSION)" -time "$$(git log -1 --format=%ct)" -tags "$(TAGS)" -fips "$(GOFIPS140)"
+	GOWORK=off go run -tags "$(TAGS)" ./cmd/release -o dist -version "$(VERSION)" -time "$$(git log -1 --format=%ct)" -tags "$(TAGS)" -fips "$(GOFIPS140)"
 
 test: ## Run the unit and command tests but the slow ones; Go is all they need (RUN selects)
 	go test -timeout $(LIMIT) -tags "$(TAGS)" $(LIGHT) -run '$(RUN)' $(if $(filter .,$(RUN)),-skip '$(SLOW_PATTERN)') ./...

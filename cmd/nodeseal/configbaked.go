@@ -10,6 +10,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/site"
+	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
 func newConfigBakedCommand(a *app) *cobra.Command {
@@ -54,7 +55,7 @@ func runConfigBaked(ctx context.Context, a *app, o *site.Baked) error {
 		if err := files.Write(o.Output); err != nil {
 			return err
 		}
-		a.progress().Say("enable the units: systemctl --root=" + o.Output + " enable '" + strings.Join(units, "' '") + "'")
+		a.progress().Say("enable the units: systemctl --root=" + visible.ShellWord(o.Output) + " enable '" + strings.Join(units, "' '") + "'")
 	}
 	return a.show(files)
 }

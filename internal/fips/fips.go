@@ -7,6 +7,7 @@ import (
 	"crypto/fips140"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -41,7 +42,22 @@ func read(path string) State {
 // Hook starts the program again in Go's FIPS mode, in the same process, if the node is in
 // that mode and the program is not: the mode is fixed when a program starts. It then does
 // not return. Somebody who set fips140 in GODEBUG has decided, and is not overruled.
-func Hook() error { return enter(read(nodeFile), os.Environ(), unix.Exec) }
+func Hook() error {
+	s := read(nodeFile)
+	if s.Node && s.Program {
+		rename("/proc/self/comm")
+	}
+	return enter(s, os.Environ(), unix.Exec)
+}
+
+// rename gives the process its name again, which is "exe" after it has started itself: people
+// look for it by name, and so does the journal.
+func rename(comm string) {
+	if name, err := os.ReadFile(comm); err != nil || strings.TrimSpace(string(name)) != "exe" {
+		return
+	}
+	_ = os.WriteFile(comm, []byte(filepath.Base(os.Args[0])), 0o644) // a name only
+}
 
 // enter is Hook with what it reads and calls.
 func enter(s State, env []string, exec func(path string, args, env []string) error) error {

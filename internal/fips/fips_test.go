@@ -24,7 +24,9 @@ func TestMain(m *testing.M) {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		fmt.Printf("%v %s\n", fips140.Enabled(), os.Getenv("GODEBUG"))
+		rename("/proc/self/comm")
+		comm, _ := os.ReadFile("/proc/self/comm")
+		fmt.Printf("%v %s %s", fips140.Enabled(), os.Getenv("GODEBUG"), comm)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -39,12 +41,12 @@ func TestHook(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct{ node, debug, want string }{
-		"in FIPS mode":             {node: "1\n", want: "true fips140=on"},
-		"with another setting":     {node: "1\n", debug: "madvdontneed=1", want: "true madvdontneed=1,fips140=on"},
-		"switched off by somebody": {node: "1\n", debug: "fips140=off", want: "false fips140=off"},
-		"switched on already":      {node: "1\n", debug: "fips140=on", want: "true fips140=on"},
-		"not in FIPS mode":         {node: "0\n", want: "false "},
-		"an answer of another":     {node: "", want: "false "},
+		"in FIPS mode":             {node: "1\n", want: "true fips140=on fips.test"},
+		"with another setting":     {node: "1\n", debug: "madvdontneed=1", want: "true madvdontneed=1,fips140=on fips.test"},
+		"switched off by somebody": {node: "1\n", debug: "fips140=off", want: "false fips140=off fips.test"},
+		"switched on already":      {node: "1\n", debug: "fips140=on", want: "true fips140=on fips.test"},
+		"not in FIPS mode":         {node: "0\n", want: "false  fips.test"},
+		"an answer of another":     {node: "", want: "false  fips.test"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
