@@ -185,7 +185,6 @@ type made struct {
 	r        *deltaReader
 	sum      hash.Hash
 	giveBack func()
-	ended    bool
 }
 
 // Read implements io.Reader.
@@ -197,7 +196,8 @@ func (m *made) Read(p []byte) (int, error) {
 	case !errors.Is(err, io.EOF):
 		err = m.fail(m.ctx, err)
 	case digest.NewDigest(digest.SHA256, m.sum) != m.delta.Layer:
-		err = m.fail(m.ctx, errors.Join(m.end(), m.blame(m.ctx))) // one reader at a time
+		// Who is at fault is found when the readers of the layer, and of its table, are closed: see damaged.
+		err = fmt.Errorf("layer %s: %w: %w", m.delta.Layer, store.ErrDamaged, errMade)
 	}
 	return n, err
 }
@@ -208,15 +208,6 @@ func (m *made) Close() error {
 		return nil
 	}
 	defer func() { m.giveBack(); m.giveBack = nil }()
-	return m.end()
-}
-
-// end closes the reader once.
-func (m *made) end() error {
-	if m.ended {
-		return nil
-	}
-	m.ended = true
 	return m.r.Close()
 }
 
@@ -224,7 +215,8 @@ func (m *made) end() error {
 var errMade = errors.New("it makes another layer")
 
 // blame finds why a delta makes another layer: it is not the one that the inventory names, or an
-// old file is not what it was. The first such file is named. It is nil if the layer is right.
+// old file is not what it was. The first such file is named. It is nil if the layer is right. It
+// waits for memory, so the caller has no reader of a layer or table open.
 func (t *told) blame(ctx context.Context) error {
 	raw, err := t.src.OpenLayerUnverified(ctx, t.delta.Delta)
 	if err != nil {
@@ -242,6 +234,11 @@ func (t *told) blame(ctx context.Context) error {
 		return err
 	}
 	defer table.Close()
+	giveBack, err := deltas.Take(ctx, delta.Memory)
+	if err != nil {
+		return err
+	}
+	defer giveBack()
 	r, err := t.read(ctx)
 	if err != nil {
 		return err

@@ -3,8 +3,9 @@
 // Whoever takes from a Budget waits for others to give back, so the rule against
 // deadlocks is: a goroutine takes from one Budget once, for all that it will need,
 // and from several Budgets always in the same order. The Budgets of this program, in
-// that order: file tables and layers of a bundle (package bundle/archive), windows of
-// decoders (package bundle/compression). Turns of large layers (package bundle/layerrules)
+// that order: file tables of a bundle (package bundle/archive), deltas of layers (package
+// internal/base), layers of a bundle (bundle/archive), windows of decoders (package
+// bundle/compression). Turns of large layers (package bundle/layerrules)
 // come last.
 //
 // It is a leaf: it imports nothing of this module.

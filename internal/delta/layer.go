@@ -108,7 +108,10 @@ func (e *encoder) file(h *tar.Header, r io.Reader, c choice) error {
 	if err != nil {
 		return err
 	}
-	ops := Compare(old, now)
+	ops, err := Compare(e.ctx, old, now)
+	if err != nil {
+		return err
+	}
 	if !worth(ops, h.Size) {
 		_, err := e.out.Write(now)
 		return err

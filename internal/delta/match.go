@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"context"
 	"encoding/binary"
 	"math/bits"
 
@@ -16,6 +17,12 @@ const (
 	ways = 4
 	// dropOff ends an approximate match: so many more bytes differ than agree since the best length.
 	dropOff = 48
+	// maxDrift ends one, too: so many bytes were looked at since the best length. Where as much
+	// agrees as differs, the end of the file would be the next end.
+	maxDrift = 1 << 10
+	// maxWork is how many bytes are looked at for each of the new file. Files that want more are
+	// made for that; what is left of them is searched in longer steps.
+	maxWork = 64
 	// minGain is by how many bytes an approximate match has to agree more than it differs.
 	minGain = 16
 )
@@ -60,22 +67,39 @@ type matcher struct {
 	*index
 	now []byte
 	ops []delta.Op
+	// work is how many bytes were looked at.
+	work int
 }
 
 // match is a piece of the new file, [at,end), that resembles the old one at at+shift.
 type match struct{ at, end, shift int }
 
-// Compare tells now by old: the pieces make the whole of now.
-func Compare(old, now []byte) []delta.Op {
+// Compare tells now by old: the pieces make the whole of now. The error is that of ctx. The time
+// is bounded by the length of now, whatever the files hold.
+func Compare(ctx context.Context, old, now []byte) ([]delta.Op, error) {
 	m := &matcher{index: newIndex(old), now: now}
-	m.run()
-	return m.ops
+	if err := m.run(ctx); err != nil {
+		return nil, err
+	}
+	return m.ops, nil
 }
 
-func (m *matcher) run() {
+func (m *matcher) run(ctx context.Context) error {
 	last := match{} // with nothing in it
 	from := 0       // where the search goes on
+	asked := 0      // the work that was done when ctx was asked
 	for from+hashLen <= len(m.now) {
+		if m.work++; m.work-asked > 1<<16 {
+			if asked = m.work; ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+		if m.work > maxWork*(from+1<<16) {
+			from += hashLen
+		}
+		if from+hashLen > len(m.now) {
+			break
+		}
 		c, ok := m.find(from, last)
 		if !ok {
 			from++
@@ -90,6 +114,7 @@ func (m *matcher) run() {
 		from = c.end
 	}
 	m.flush(last, len(m.now))
+	return nil
 }
 
 // flush adds a match and what is new between it and next.
@@ -136,9 +161,9 @@ func equal16(a, b []byte) bool {
 func (m *matcher) forward(p, o int) (end, gain int) {
 	n := min(len(m.now)-p, len(m.old)-o)
 	a, b := m.now[p:p+n], m.old[o:o+n]
-	score, best, length := 0, 0, 0
+	score, best, length, i := 0, 0, 0, 0
 	var recent [4]uint32
-	for i := 0; i < n; {
+	for i < n {
 		if i+8 <= n {
 			if x := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:]); x == 0 {
 				i += 8
@@ -161,10 +186,11 @@ func (m *matcher) forward(p, o int) (end, gain int) {
 		}
 		if score > best {
 			best, length = score, i
-		} else if best-score > dropOff {
+		} else if best-score > dropOff || i-length > maxDrift {
 			break
 		}
 	}
+	m.work += i
 	return p + length, best
 }
 
@@ -194,8 +220,8 @@ func wordScore(a, b []byte, recent *[4]uint32) int {
 // backward is forward in the other direction, down to floor.
 func (m *matcher) backward(p, o, floor int) (at, gain int) {
 	n := min(p-floor, o)
-	score, best, length := 0, 0, 0
-	for i := 1; i <= n; i++ {
+	score, best, length, i := 0, 0, 0, 1
+	for ; i <= n; i++ {
 		if m.now[p-i] == m.old[o-i] {
 			score++
 		} else {
@@ -203,10 +229,11 @@ func (m *matcher) backward(p, o, floor int) (at, gain int) {
 		}
 		if score > best {
 			best, length = score, i
-		} else if best-score > dropOff {
+		} else if best-score > dropOff || i-length > maxDrift {
 			break
 		}
 	}
+	m.work += i
 	return p - length, best
 }
 

@@ -2,6 +2,8 @@ package delta
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -28,8 +30,12 @@ func roundTrip(t testing.TB, old, now []byte) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ops, err := Compare(t.Context(), old, now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	err = w.Changed(delta.File{Path: "usr/bin/program", Size: int64(len(old))}, delta.Change{
-		Old: old, Now: now, Ops: Compare(old, now), OldRanges: Ranges(old), NowRanges: Ranges(now),
+		Old: old, Now: now, Ops: ops, OldRanges: Ranges(old), NowRanges: Ranges(now),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -105,4 +111,44 @@ func TestCompare(t *testing.T) {
 		all[i] = long[i] + byte(i%3) + 1 // not one byte agrees
 	}
 	roundTrip(t, long, all)
+}
+
+// TestCompareWork: files in which as much agrees as differs, everywhere, are told in a time that
+// is bounded by their length.
+func TestCompareWork(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(3, 4))
+	record := func(least byte) []byte {
+		r := []byte("tagA....")
+		for i := range 4 {
+			r[4+i] = least + byte(rnd.Uint32()%128)
+		}
+		return r
+	}
+	seed := append(record(0), record(0)...)
+	old := bytes.Clone(seed)
+	for range 1 << 17 {
+		old = append(old, record(128)...)
+	}
+	now := append([]byte("x"), bytes.Repeat(seed, 1<<16)...)
+	m := &matcher{index: newIndex(old), now: now}
+	if err := m.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if m.work > 2*maxWork*len(now) {
+		t.Errorf("%d bytes were looked at for %d", m.work, len(now))
+	}
+	t.Logf("%d bytes were looked at for %d", m.work, len(now))
+	roundTrip(t, old, now)
+}
+
+// TestCompareEnds: it ends when it is to end, within a file.
+func TestCompareEnds(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	data := make([]byte, 4<<20)
+	if _, err := Compare(ctx, nil, data); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
 }
