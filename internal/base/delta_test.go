@@ -179,3 +179,39 @@ func TestDeltaOfAnotherLayer(t *testing.T) {
 		t.Errorf("a layer that is right: %v", err)
 	}
 }
+
+// tables counts the file tables that are opened.
+type tables struct {
+	store.Source
+	opened int
+}
+
+// OpenTable implements store.Source.
+func (s *tables) OpenTable(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	s.opened++
+	return s.Source.OpenTable(ctx, d)
+}
+
+// TestDeltaBlamesLater holds that the reader of a layer which is wrong opens no table: who reads
+// layer and table side by side holds memory that the table would wait for, without end.
+func TestDeltaBlamesLater(t *testing.T) {
+	t.Parallel()
+	old, now := tars(t)
+	other := bytes.Replace(now, []byte("one more"), []byte("two more"), 1)
+	f, whole := opened(t, writeDelta(t, source(t, now), deltaOf(t, old, other), digest.FromBytes(old)))
+	counted := &tables{Source: whole}
+	src, err := base.Complete(t.Context(), counted, f.Inventory().Base, []*base.Place{open(t, write(t, source(t, old), nil))}, base.Options{})
+	must(t, err)
+	r, err := src.OpenLayerUnverified(t.Context(), digest.FromBytes(now))
+	must(t, err)
+	if _, err = io.Copy(io.Discard, r); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("another layer: %v", err)
+	}
+	if counted.opened > 0 {
+		t.Errorf("%d tables were opened", counted.opened)
+	}
+	must(t, r.Close())
+	if damaged, err := src.Verify(t.Context(), 1, nil); err != nil || len(damaged) != 1 || counted.opened == 0 {
+		t.Errorf("verify: %v, %v, %d tables were opened", damaged, err, counted.opened)
+	}
+}
