@@ -96,8 +96,8 @@ func (d *Difference) Count(k Kind) (n int) {
 	return n
 }
 
-// Compare says how b differs from a. An image is the same if its reference is on both sides and,
-// where both know them, with the same manifests. Of others, one of a is the one that became
+// Compare says how b differs from a. An image is the same if its reference is on both sides, or a tag of
+// it where one of them has no digest, and, where both know them, with the same manifests. Of others, one of a is the one that became
 // one of b if both alone have a name by tag, the component, the digest or the repository in
 // common, in this order.
 func Compare(a, b *Side) *Difference {
@@ -221,12 +221,19 @@ func (c *Change) ref() string {
 	return c.From.Ref
 }
 
-// same reports whether both are one image, as far as is known.
+// same reports whether both are one image, as far as is known. Where the references differ, they are
+// one only by a tag: two digests are two images, and a tag without a digest says nothing of another tag.
 func same(a, b *Image) bool {
-	if a.Ref != b.Ref && a.Digest() != "" && b.Digest() != "" {
+	if a.Ref != b.Ref && (a.Digest() != "" && b.Digest() != "" || !shareTag(a, b)) {
 		return false
 	}
 	return a.Manifests == nil || b.Manifests == nil || slices.Equal(a.Manifests, b.Manifests)
+}
+
+// shareTag reports whether both have one name by tag.
+func shareTag(a, b *Image) bool {
+	others := names(b)
+	return slices.ContainsFunc(names(a), func(name string) bool { return slices.Contains(others, name) })
 }
 
 // lacking reports which layers s has not.

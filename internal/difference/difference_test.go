@@ -49,6 +49,15 @@ func list(refs ...string) *difference.Side {
 	return difference.OfEntries(entries)
 }
 
+// tags is a list of references by tag, each REPOSITORY:TAG.
+func tags(refs ...string) *difference.Side {
+	var entries []imagelist.Entry
+	for _, ref := range refs {
+		entries = append(entries, imagelist.Entry{Ref: "r.example/" + ref})
+	}
+	return difference.OfEntries(entries)
+}
+
 // show is a difference in a line: kinds, titles, versions, and how many layers are new.
 func show(d *difference.Difference) string {
 	var out []string
@@ -94,6 +103,13 @@ func TestCompare(t *testing.T) {
 		{"a list knows no layers", list("etcd ocp 1 -", "cli ocp 2 -"), side("etcd ocp 1 - a", "cli ocp 3 - a"),
 			"changed cli 4.2.0 -> 4.3.0; 1"},
 		{"a component is known to one side", list("- ocp 1 -"), side("etcd ocp 1 - a"), "1"},
+		{"other tags in two lists", tags("app:v1"), tags("app:v2"), "changed r.example/app v1 -> v2; 0"},
+		{"the same tag in two lists", tags("app:v1"), tags("app:v1"), "1"},
+		{"a list by another tag than the bundle's", tags("app:v1"), side("- app 2 v2 a"), "changed r.example/app v1 -> v2; 0"},
+		{"a bundle of another tag than the list's", side("- app 2 v2 a"), tags("app:v1"), "changed r.example/app v2 -> v1; 0"},
+		{"a list by the bundle's tag", tags("app:v2"), side("- app 2 v2 a"), "1"},
+		{"a bundle of the list's tag", side("- app 2 v2 a"), tags("app:v2"), "1"},
+		{"a tag that no image of the bundle has", tags("app:v1"), side("- app 1 - a"), "changed r.example/app v1 -> ; 0"},
 	} {
 		if got := show(difference.Compare(tc.a, tc.b)); got != tc.want {
 			t.Errorf("%s: %s\nwant %s", tc.name, got, tc.want)
