@@ -8,9 +8,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
-// ownRegistry is the registry of the cluster itself, as image streams name it.
-const ownRegistry = "image-registry.openshift-image-registry.svc:5000/"
-
 // from is a reference to an image, of openshift/api, build/v1/types.go.
 type from struct {
 	Kind      string `json:"kind"`
@@ -66,7 +63,7 @@ func (o Objects) builds() (out []rule.Finding) {
 func (o Objects) outside(namespace string, f from) string {
 	switch f.Kind {
 	case "DockerImage":
-		if strings.HasPrefix(f.Name, ownRegistry) {
+		if o.inOwnRegistry(f.Name) {
 			return ""
 		}
 		return f.Name
@@ -83,6 +80,27 @@ func (o Objects) outside(namespace string, f from) string {
 	return "" // an ImageStreamImage is in the cluster's registry or not: its stream does not say
 }
 
+// inOwnRegistry reports images of the registry of the cluster itself: by the names of its service, which
+// every node knows (openshift/cluster-dns-operator, assets/node-resolver/update-node-resolver.sh), or
+// by the one that image streams name it by (openshift/api, config/v1/types_image.go).
+func (o Objects) inOwnRegistry(image string) bool {
+	host, _, _ := strings.Cut(image, "/")
+	switch host {
+	case "":
+		return false
+	case "image-registry.openshift-image-registry.svc:5000", "image-registry.openshift-image-registry.svc.cluster.local:5000":
+		return true
+	}
+	type config struct {
+		Status struct {
+			Internal string `json:"internalRegistryHostname"`
+		} `json:"status"`
+	}
+	named := false
+	each(o, imageConfigs, func(_ kubeobject.Object, v config) { named = named || v.Status.Internal == host })
+	return named
+}
+
 // imported names what the tag of a stream was imported from, "" if it was pushed to the cluster's
 // own registry, or if nothing is known of it.
 func (o Objects) imported(namespace, stream, tag string) (image string) {
@@ -91,7 +109,7 @@ func (o Objects) imported(namespace, stream, tag string) (image string) {
 			return
 		}
 		for _, t := range v.Status.Tags {
-			if t.Tag == tag && len(t.Items) > 0 && !strings.HasPrefix(t.Items[0].Ref, ownRegistry) {
+			if t.Tag == tag && len(t.Items) > 0 && !o.inOwnRegistry(t.Items[0].Ref) {
 				image = t.Items[0].Ref
 			}
 		}

@@ -72,17 +72,18 @@ func (o Objects) changes(namespace, name string) (changes, there bool) {
 // pkg/stub/imagestreams.go).
 const managedSample = "samples.operator.openshift.io/managed"
 
-// samples finds image streams of the samples operator that it no longer manages. While it does, the
-// audit says so of its Config.
+// samples finds image streams of the samples operator that it no longer manages, as its Config says:
+// of one that was not read nothing is known, and the operator makes deleted streams again. While it
+// manages them, the audit says so of its Config.
 func (o Objects) samples() []rule.Finding {
-	managed := false
+	left := false
 	type config struct {
 		Spec struct {
 			State string `json:"managementState"`
 		} `json:"spec"`
 	}
 	each(o, samplesConfigs, func(_ kubeobject.Object, v config) {
-		managed = managed || v.Spec.State == "" || v.Spec.State == "Managed"
+		left = v.Spec.State == "Removed" || v.Spec.State == "Unmanaged"
 	})
 	streams, without := 0, 0
 	each(o, imageStreams, func(obj kubeobject.Object, v kubeobject.ImageStream) {
@@ -96,7 +97,7 @@ func (o Objects) samples() []rule.Finding {
 			}
 		}
 	})
-	if managed || streams == 0 {
+	if !left || streams == 0 {
 		return nil
 	}
 	return []rule.Finding{{

@@ -23,6 +23,7 @@ const (
 	subscriptions    = "Subscription.operators.coreos.com"
 	buildConfigs     = "BuildConfig.build.openshift.io"
 	osConfigs        = "MachineOSConfig.machineconfiguration.openshift.io"
+	imageConfigs     = "Image.config.openshift.io"
 	internalReleases = "InternalReleaseImage.machineconfiguration.openshift.io"
 	catalogSources   = "CatalogSource.operators.coreos.com"
 	operatorHubs     = "OperatorHub.config.openshift.io"
@@ -32,7 +33,7 @@ const (
 
 // Kinds are those that only these rules look at.
 func Kinds() []string {
-	return []string{updateServices, clusterVersions, subscriptions, buildConfigs, osConfigs, internalReleases}
+	return []string{updateServices, clusterVersions, subscriptions, buildConfigs, osConfigs, imageConfigs, internalReleases}
 }
 
 // Check applies the rules.

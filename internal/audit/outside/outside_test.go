@@ -14,6 +14,8 @@ import (
 const (
 	digest = "@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	own    = "image-registry.openshift-image-registry.svc:5000/ns/s" + digest
+
+	ownLong = "image-registry.openshift-image-registry.svc.cluster.local:5000/ns/s" + digest
 )
 
 // object is one object as YAML; meta is added to its metadata.
@@ -52,6 +54,10 @@ func item(ref string) string { return "{image: x, dockerImageReference: '" + ref
 
 func samplesConfig(state string) string {
 	return object("samples.operator.openshift.io/v1", "Config", "cluster", "", "spec: {managementState: "+state+"}")
+}
+
+func imageConfig(hostname string) string {
+	return object("config.openshift.io/v1", "Image", "cluster", "", "status: {internalRegistryHostname: '"+hostname+"'}")
 }
 
 func internal(conditions string) string {
@@ -97,13 +103,21 @@ func TestCheck(t *testing.T) {
 		{"a build from a stream outside", build("{strategy: {sourceStrategy: {from: {kind: ImageStreamTag, name: 's:v1', namespace: openshift}}}}") + stream("openshift", "", item("quay.io/x/y"+digest)), []string{"build-from-registry warning BuildConfig ns/b"}, "quay.io/x/y@"},
 		{"a build from the cluster's registry", build("{strategy: {sourceStrategy: {from: {kind: ImageStreamTag, name: 's:v1'}}}}") + stream("ns", "", item(own)), nil, ""},
 		{"a build from the cluster's registry by name", build("{strategy: {customStrategy: {from: {kind: DockerImage, name: '" + own + "'}}}}"), nil, ""},
+		{"a build from the cluster's registry by its longer name", build("{strategy: {customStrategy: {from: {kind: DockerImage, name: '" + ownLong + "'}}}}"), nil, ""},
+		{"a build from a stream of the longer name", build("{strategy: {sourceStrategy: {from: {kind: ImageStreamTag, name: 's:v1'}}}}") + stream("ns", "", item(ownLong)), nil, ""},
+		{"a build from the registry that the cluster names", build("{strategy: {customStrategy: {from: {kind: DockerImage, name: 'registry.example:5000/ns/s:1'}}}}") + imageConfig("registry.example:5000"), nil, ""},
+		{"a build from another registry than the cluster names", build("{strategy: {customStrategy: {from: {kind: DockerImage, name: 'registry.example:5000/ns/s:1'}}}}") + imageConfig("registry.example"), []string{"build-from-registry warning BuildConfig ns/b"}, "registry.example:5000/ns/s:1"},
+		{"a build of an image with no registry, and a cluster that names none", build("{strategy: {customStrategy: {from: {kind: DockerImage, name: '/s:1'}}}}") + imageConfig(""), []string{"build-from-registry warning BuildConfig ns/b"}, ""},
 		{"a build from a stream that is not there", build("{strategy: {sourceStrategy: {from: {kind: ImageStreamTag, name: s}}}}"), nil, ""},
 		{"a build from another namespace's stream", build("{strategy: {sourceStrategy: {from: {kind: ImageStreamTag, name: 's:v1'}}}}") + stream("openshift", "", item("quay.io/x/y"+digest)), nil, ""},
 		{"a build of a Dockerfile alone", build("{strategy: {dockerStrategy: {}}}"), nil, ""},
 		{"a build of another shape", build("{strategy: {dockerStrategy: {from: [1]}}}"), nil, ""},
 
 		{"samples that are left", stream("openshift", sample, "") + samplesConfig("Unmanaged"), []string{"samples-left note ImageStreams openshift"}, "left: 1, of whose tags 1 were never imported"},
-		{"samples with no Config", stream("openshift", sample, item("q.io/x"+digest)), []string{"samples-left note ImageStreams openshift"}, "oc -n openshift delete imagestreams -l samples.operator.openshift.io/managed=true"},
+		{"samples that were removed", stream("openshift", sample, item("q.io/x"+digest)) + samplesConfig("Removed"), []string{"samples-left note ImageStreams openshift"}, "oc -n openshift delete imagestreams -l samples.operator.openshift.io/managed=true"},
+		{"samples whose Config was not read", stream("openshift", sample, item("q.io/x"+digest)), nil, ""},
+		{"samples whose Config is of another shape", stream("openshift", sample, "") + samplesConfig("[1]"), nil, ""},
+		{"samples whose Config says nothing", stream("openshift", sample, "") + samplesConfig(`""`), nil, ""},
 		{"samples that are managed", stream("openshift", sample, "") + samplesConfig("Managed"), nil, ""},
 		{"streams of the release", stream("openshift", "", "") + samplesConfig("Removed"), nil, ""},
 		{"a label in another namespace", stream("ns", sample, ""), nil, ""},
