@@ -25,7 +25,7 @@ func isRegistriesConf(name string) bool {
 	return name == "/etc/containers/registries.conf" || strings.HasPrefix(name, "/etc/containers/registries.conf.d/")
 }
 
-// inUse returns the configurations that pools have or want.
+// inUse returns the configurations that nodes of pools have or get.
 func (s *Snapshot) inUse() []Config {
 	return slices.DeleteFunc(slices.Clone(s.Configs), func(c Config) bool { return !c.InUse })
 }

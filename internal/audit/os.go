@@ -69,6 +69,9 @@ func osFromRegistry(s *Snapshot) []Finding {
 	var without []string // pools whose nodes upgrade from a registry
 	pools := s.pools()
 	for _, p := range pools {
+		if p.empty {
+			continue
+		}
 		if source == ocp.OSRegistry || len(s.pinnedSets(p.name)) == 0 {
 			without = append(without, p.name)
 		}

@@ -80,6 +80,8 @@ func TestOSFromRegistry(t *testing.T) {
 		{"only unpacked, a release after the known ones", clusterAt("5.3.0", "", ""), systems(false, osNow, osNext), nil, ""},
 		{"the wanted release decides: later", clusterAt("4.22.9", "4.23.0", ""), systems(false, osNow, osNext), nil, ""},
 		{"the wanted release decides: earlier", clusterAt("4.19.12", "4.19.11", osAnswer) + set, systems(false, osNext, osNow), []string{"breaks " + osNext, "warning " + osNow}, "OpenShift 4.19.11"},
+		{"nothing asks serve in a pool with no nodes", clusterAt("4.18.3", "", osAnswer) + withMachines(pool("master"), 0), systems(true, osNow, osNext), nil, ""},
+		{"only unpacked, 4.20, without a set for a pool with no nodes", clusterAt("4.20.1", "", osAnswer) + set + withMachines(pool("master"), 0), systems(false, osNext, osNow), []string{"warning " + osNext, "warning " + osNow}, "pools without one: none"},
 		{"no OpenShift", deployment("d", imgA, ""), systems(false, osNext), nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,30 +14,34 @@ type machinePool struct {
 	name string
 	// sets are the names of its PinnedImageSets.
 	sets []string
-	// booted is the configuration that its nodes have.
-	booted string
+	// wanted and booted are the configurations that its nodes get and have.
+	wanted, booted string
+	// empty says that no node is of it: as worker, where control planes run everything.
+	empty bool
 }
 
 // pools returns the pools, by name.
 func (s *Snapshot) pools() []machinePool {
 	var out []machinePool
 	for _, o := range s.Settings[poolKind] {
+		type named struct {
+			Name string `json:"name"`
+		}
 		var v struct {
 			Spec struct {
-				Sets []struct {
-					Name string `json:"name"`
-				} `json:"pinnedImageSets"`
+				Configuration named   `json:"configuration"`
+				Sets          []named `json:"pinnedImageSets"`
 			} `json:"spec"`
 			Status struct {
-				Configuration struct {
-					Name string `json:"name"`
-				} `json:"configuration"`
+				Configuration named `json:"configuration"`
+				Machines      *int  `json:"machineCount"`
 			} `json:"status"`
 		}
 		if o.Decode(&v) != nil {
 			continue // the collector's problem
 		}
-		p := machinePool{name: o.Metadata.Name, booted: v.Status.Configuration.Name}
+		p := machinePool{name: o.Metadata.Name, wanted: v.Spec.Configuration.Name, booted: v.Status.Configuration.Name}
+		p.empty = v.Status.Machines != nil && *v.Status.Machines == 0
 		for _, set := range v.Spec.Sets {
 			p.sets = append(p.sets, set.Name)
 		}

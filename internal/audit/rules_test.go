@@ -42,6 +42,25 @@ status: {configuration: {name: rendered-%s-1}}
 ---`, name, name, name)
 }
 
+// withMachines is a pool that says how many nodes it has.
+func withMachines(pool string, n int) string {
+	return strings.Replace(pool, "status: {configuration", fmt.Sprintf("status: {machineCount: %d, configuration", n), 1)
+}
+
+const onPlatformNone = `
+apiVersion: config.openshift.io/v1
+kind: Infrastructure
+metadata: {name: cluster}
+status: {apiServerInternalURI: "https://api-int.c.example.com:6443", platformStatus: {type: None}}
+---`
+
+// singleNode is a cluster of one control plane, which has what a node needs of names and time, and the
+// pool worker, which has nothing of it and no node.
+func singleNode() string {
+	return onPlatformNone + withMachines(pool("worker"), 0) + withMachines(pool("master",
+		"/etc/dnsmasq.d/single-node.conf", "address=/api-int.c.example.com/10.0.0.5\n", "/etc/chrony.conf", "server 10.0.0.1\n"), 1)
+}
+
 func machineConfig(name, role, controller string, files ...string) string {
 	var list strings.Builder
 	escape := strings.NewReplacer("%", "%25", "\n", "%0A", `"`, "%22", "#", "%23")
@@ -169,6 +188,13 @@ spec: {containers: [{name: c, image: "` + imgA + `", imagePullPolicy: Always}]}
 		{"a VIP, a global name server", "no-nameserver", object("config.openshift.io/v1", "Infrastructure", "cluster", vip) + pool("worker", "/etc/NetworkManager/conf.d/dns.conf", "[global-dns-domain-*]\nservers=127.0.0.1\n"), nil, nil, ""},
 		{"a VIP, nmstate's name server", "no-nameserver", object("config.openshift.io/v1", "Infrastructure", "cluster", vip) + pool("worker") + object("nmstate.io/v1", "NodeNetworkConfigurationPolicy", "dns", "spec: {desiredState: {dns-resolver: {config: {server: [10.0.0.1]}}}}"), nil, nil, ""},
 		{"no VIP", "no-nameserver", object("config.openshift.io/v1", "Infrastructure", "cluster", "status: {platformStatus: {type: None}}") + pool("worker"), nil, nil, ""},
+
+		{"a VIP, and a pool with no nodes", "no-nameserver", object("config.openshift.io/v1", "Infrastructure", "cluster", vip) + withMachines(pool("worker"), 0) + withMachines(pool("master"), 1), nil, []string{"warning MachineConfigPool master"}, ""},
+		{"one node, whose pool has dnsmasq", "api-name-outside", singleNode(), nil, nil, ""},
+		{"one node, whose pool has a server", "no-time-source", singleNode(), nil, nil, ""},
+		{"nodes in both pools, of which one has dnsmasq", "api-name-outside", strings.Replace(singleNode(), "machineCount: 0", "machineCount: 2", 1), nil, []string{"warning MachineConfigPool worker"}, ""},
+		{"pools that do not say how many nodes they have", "no-time-source", strings.Replace(singleNode(), "machineCount: 0, ", "", 1), nil, []string{"warning MachineConfigPool worker"}, ""},
+		{"chrony's directory", "no-time-source", onPlatformNone + pool("worker", "/etc/chrony.conf", "confdir /etc/chrony.d\n", "/etc/chrony.d/site.conf", "server 10.0.0.1\n"), nil, nil, ""},
 
 		{"overlaySize over our file", "storage-conf-overwritten", machineConfig("99-zzz", "worker", "", storageConf, storesAt(slotA)) + object("machineconfiguration.openshift.io/v1", "ContainerRuntimeConfig", "c", "spec: {containerRuntimeConfig: {overlaySize: 3G}}"), nil, []string{"warning ContainerRuntimeConfig ns/c"}, "overlaySize has no effect"},
 		{"another setting", "storage-conf-overwritten", machineConfig("99-zzz", "worker", "", storageConf, storesAt(slotA)) + object("machineconfiguration.openshift.io/v1", "ContainerRuntimeConfig", "c", "spec: {containerRuntimeConfig: {pidsLimit: 4096}}"), nil, nil, ""},

@@ -67,7 +67,8 @@ type Node struct {
 // Config is a MachineConfig.
 type Config struct {
 	Name, Role string
-	// Rendered says that it is what a pool's nodes get; InUse that they have it.
+	// Rendered says that it is what a pool's nodes get; InUse that there are nodes
+	// that have or get it.
 	Rendered, InUse bool
 	// Controller made it, "" where people did.
 	Controller string
@@ -317,22 +318,12 @@ func (r *Recorder) Snapshot(held *Held) *Snapshot {
 	return s
 }
 
-// markInUse finds the rendered configurations that pools have or want.
+// markInUse finds the rendered configurations that nodes of pools have or get.
 func (s *Snapshot) markInUse() {
-	for _, o := range s.Settings["MachineConfigPool.machineconfiguration.openshift.io"] {
-		type named struct {
-			Configuration struct {
-				Name string `json:"name"`
-			} `json:"configuration"`
-		}
-		var v struct{ Spec, Status named }
-		if o.Decode(&v) != nil {
-			continue
-		}
+	for _, p := range s.pools() {
 		for i := range s.Configs {
-			c := &s.Configs[i]
-			if c.Name == v.Spec.Configuration.Name || c.Name == v.Status.Configuration.Name {
-				c.InUse, c.Role = true, o.Metadata.Name
+			if c := &s.Configs[i]; c.Name == p.wanted || c.Name == p.booted {
+				c.InUse, c.Role = c.InUse || !p.empty, p.name
 			}
 		}
 	}

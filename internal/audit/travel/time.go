@@ -1,6 +1,7 @@
 package travel
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -25,14 +26,17 @@ func (c Cluster) timeSources() (out []rule.Finding) {
 	for _, p := range c.Pools {
 		what := "Nothing in the pool's configuration writes " + chronyConf + ": its nodes ask public servers, or those that DHCP names."
 		if content, ok := p.file(chronyConf); ok {
-			sources, local := chrony(content)
+			c := p.clocks(content)
 			switch {
-			case local || slices.ContainsFunc(sources, func(name string) bool { return !public(name) }):
+			case c.local || c.elsewhere || slices.ContainsFunc(c.servers, func(name string) bool { return !public(name) }):
 				continue
-			case len(sources) == 0:
+			case len(c.servers) == 0:
 				what = "The pool's " + chronyConf + " names no source of time."
 			default:
-				what = "The pool's " + chronyConf + " names public servers alone: " + strings.Join(sources[:min(3, len(sources))], ", ") + "."
+				what = "The pool's " + chronyConf + " names public servers alone: " + strings.Join(c.servers[:min(3, len(c.servers))], ", ") + "."
+			}
+			if c.dhcp {
+				what += " Servers that DHCP names are asked, too."
 			}
 		}
 		out = append(out, rule.Finding{
@@ -45,24 +49,79 @@ func (c Cluster) timeSources() (out []rule.Finding) {
 	return out
 }
 
-// chrony returns the servers that a chrony.conf names, and whether it has a source that asks no
-// server: a reference clock, or the node's own clock.
-func chrony(content string) (sources []string, local bool) {
+// clocks are the sources of time that a chrony.conf names, with the files that it includes.
+type clocks struct {
+	servers []string
+	// local says that one asks no server: a reference clock, or the node's own clock.
+	local bool
+	// dhcp says that servers that DHCP names are asked, elsewhere that files are included of which the
+	// pool's configuration has none: what they name is not known.
+	dhcp, elsewhere bool
+}
+
+const (
+	// dhcpSources is where NetworkManager's dispatcher of chrony puts the servers that DHCP names
+	// (mlichvar/chrony, examples/chrony.nm-dispatcher.dhcp).
+	dhcpSources = "/run/chrony-dhcp"
+	// maxIncludes is how many patterns of files are looked for; what is beyond is elsewhere.
+	maxIncludes = 100
+)
+
+// clocks reads the content of a chrony.conf.
+func (p Pool) clocks(content string) (c clocks) {
+	seen := map[string]bool{chronyConf: true}
+	patterns := 0
+	for contents := []string{content}; len(contents) > 0; contents = contents[1:] {
+		for _, pattern := range c.add(contents[0]) {
+			if patterns++; patterns > maxIncludes {
+				c.elsewhere = true
+				return c
+			}
+			there := false
+			for _, f := range p.Files {
+				if ok, err := path.Match(pattern, f.Path); err != nil || !ok {
+					continue
+				}
+				there = true
+				if !seen[f.Path] {
+					seen[f.Path] = true
+					contents = append(contents, f.Content)
+				}
+			}
+			c.elsewhere = c.elsewhere || !there
+		}
+	}
+	return c
+}
+
+// add adds the sources that one file names, and returns the patterns of the files that it includes
+// (mlichvar/chrony, doc/chrony.conf.adoc).
+func (c *clocks) add(content string) (patterns []string) {
 	for line := range strings.Lines(content) {
 		words := strings.Fields(line)
 		if len(words) == 0 {
 			continue
 		}
-		switch strings.ToLower(words[0]) {
+		name, values := strings.ToLower(words[0]), words[1:]
+		switch name {
 		case "local", "refclock":
-			local = true
+			c.local = true
 		case "server", "pool", "peer":
-			if len(words) > 1 {
-				sources = append(sources, words[1])
+			c.servers = append(c.servers, values[:min(1, len(values))]...)
+		case "include":
+			patterns = append(patterns, values[:min(1, len(values))]...)
+		case "confdir", "sourcedir":
+			suffix := map[string]string{"confdir": "*.conf", "sourcedir": "*.sources"}[name]
+			for _, dir := range values {
+				if dir = path.Clean(dir); dir == dhcpSources {
+					c.dhcp = true
+				} else {
+					patterns = append(patterns, path.Join(dir, suffix))
+				}
 			}
 		}
 	}
-	return sources, local
+	return patterns
 }
 
 // public reports servers of the internet's pool.

@@ -39,7 +39,13 @@ const (
 
 // LooksAt reports the files of MachineConfigs that the rules look at.
 func LooksAt(path string) bool {
-	return path == chronyConf || path == hostsFile || strings.HasPrefix(path, dnsmasqDir)
+	return isOfChrony(path) || path == hostsFile || strings.HasPrefix(path, dnsmasqDir)
+}
+
+// isOfChrony reports chrony.conf and the files that it may include, of the places that are usual: what
+// is included from another one is not known. Its keys are not read.
+func isOfChrony(path string) bool {
+	return strings.HasPrefix(path, "/etc/chrony") && !strings.HasSuffix(path, ".keys")
 }
 
 // Watches reports the ConfigMaps that the rules read.

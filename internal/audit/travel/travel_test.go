@@ -107,6 +107,7 @@ func platform(t *testing.T, kind string) map[string][]kubeobject.Object {
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	const hosts, api = "10.0.0.5 api-int.c.example.com api.c.example.com\n", "address=/api-int.c.example.com/10.0.0.5\n"
+	const siteConf = "/etc/chrony.d/site.conf"
 	for _, c := range []struct {
 		name, platform string
 		files          []string // path and content in turn
@@ -123,12 +124,29 @@ func TestNodes(t *testing.T) {
 		{"the node's own clock", "BareMetal", []string{chronyConf, "pool 2.rhel.pool.ntp.org\nlocal stratum 10 orphan\n"}, nil, ""},
 		{"a reference clock", "BareMetal", []string{chronyConf, "refclock PPS /dev/pps0\n"}, nil, ""},
 		{"no source", "BareMetal", []string{chronyConf, "#server 10.0.0.1\nserver\n\ndriftfile /x\n"}, []string{"no-time-source"}, "names no source"},
+		{"a server in a directory", "BareMetal", []string{chronyConf, "driftfile /x\nconfdir /etc/x.d /etc/chrony.d/\n", "/etc/x.d/y.conf", "\n", siteConf, "server 10.0.0.1\n"}, nil, ""},
+		{"a server in a directory of sources", "BareMetal", []string{chronyConf, "pool 2.rhel.pool.ntp.org\nSourceDir /etc/chrony.d\n", "/etc/chrony.d/site.sources", "server ntp.site iburst\n"}, nil, ""},
+		{"a server in an included file of an included file", "BareMetal", []string{chronyConf, "include /etc/chrony*.conf\n", "/etc/chrony-1.conf", "include /etc/chrony-2.txt\n", "/etc/chrony-2.txt", "include /etc/chrony.conf\npeer 10.0.0.1\n"}, nil, ""},
+		{"files that the configuration has not", "BareMetal", []string{chronyConf, "confdir /etc/chrony.d\n"}, nil, ""},
+		{"sources that the configuration has not", "BareMetal", []string{chronyConf, "pool 2.rhel.pool.ntp.org\nsourcedir /etc/chrony.d\n", siteConf, "server 10.0.0.1\n"}, nil, ""},
+		{"an included file that the configuration has not", "BareMetal", []string{chronyConf, "include /etc/site.conf\n"}, nil, ""},
+		{"one of two directories that the configuration has not", "BareMetal", []string{chronyConf, "confdir /etc/chrony.d /etc/x.d\n", siteConf, "pool 2.rhel.pool.ntp.org\n"}, nil, ""},
+		{"more includes than are looked for", "BareMetal", []string{chronyConf, strings.Repeat("include /etc/chrony.d/*\n", maxIncludes+1), siteConf, "\n"}, nil, ""},
+		{"a pattern that is none", "BareMetal", []string{chronyConf, "include /etc/[\n"}, nil, ""},
+		{"public servers in a directory", "BareMetal", []string{chronyConf, "confdir /etc/chrony.d\n", siteConf, "pool 2.rhel.pool.ntp.org\nconfdir /etc/chrony.d\n"}, []string{"no-time-source"}, "public servers alone: 2.rhel.pool.ntp.org."},
+		{"a directory without a source", "BareMetal", []string{chronyConf, "confdir\ninclude\nconfdir /etc/chrony.d\n", siteConf, "makestep 1 3\n", "/etc/chrony.d/x", "server 10.0.0.1\n"}, []string{"no-time-source"}, "names no source"},
+		{"the file that RHEL brings", "BareMetal", []string{chronyConf, "pool 2.rhel.pool.ntp.org iburst\nsourcedir /run/chrony-dhcp\n"}, []string{"no-time-source"}, "2.rhel.pool.ntp.org. Servers that DHCP names are asked, too."},
 		{"a host in a comment", "None", []string{chronyConf, "local\n", hostsFile, "#" + hosts}, []string{"api-name-outside"}, "api-int.c.example.com"},
 		{"the host in a file of another place", "None", []string{chronyConf, "local\n", "/etc/x", hosts}, []string{"api-name-outside"}, ""},
 	} {
 		p := Pool{Name: "worker"}
 		for i := 0; i < len(c.files); i += 2 {
 			p.Files = append(p.Files, kubeobject.HostFile{Path: c.files[i], Content: c.files[i+1]})
+		}
+		for _, f := range p.Files {
+			if strings.HasPrefix(f.Path, "/etc/chrony") && !LooksAt(f.Path) {
+				t.Errorf("%s is not read", f.Path)
+			}
 		}
 		var found []string
 		said := ""
@@ -142,6 +160,9 @@ func TestNodes(t *testing.T) {
 		if !slices.Equal(found, c.want) || !strings.Contains(said, c.text) {
 			t.Errorf("%s: found %q, want %q with %q in %s", c.name, found, c.want, c.text, said)
 		}
+	}
+	if LooksAt("/etc/chrony.keys") {
+		t.Error("keys are read")
 	}
 	shape := map[string][]kubeobject.Object{infrastructures: {parse(t, `{"apiVersion":"config.openshift.io/v1","kind":"Infrastructure","metadata":{"name":"cluster"},"status":[1]}`)}}
 	for _, objects := range []map[string][]kubeobject.Object{nil, shape} {
