@@ -42,6 +42,7 @@ func newPushCommand(a *app) *cobra.Command {
 		Long: `Fill a registry from a bundle, for a site that has one: each image under the path it has at its
 source, REGISTRY[/PREFIX]/PATH, by its digest and its tags, with its signatures. An
 ImageDigestMirrorSet, and for tags an ImageTagMirrorSet, that send a cluster's pulls there are printed.
+Keep those of earlier pushes in the cluster: each has a name of its own.
 
 The bundle must have the registry's own bytes: make it with bundle --layers original. Images that it
 has only expanded are refused by name. --recompress pushes them with new layers: their digests change,
@@ -50,7 +51,7 @@ and references by digest do not find them. The old and new digests are printed.
 Each blob is verified as it is read. A blob that the registry has is not sent again: run a push again to
 resume it. A tag is moved. An image without one gets nodeseal-HEX: registries remove what has no tag.
 
-A manifest list of which the bundle lacks images is offered to the registry as it is. If the registry
+A manifest list of which bundle and registry lack images is offered to the registry as it is. If the registry
 refuses it, the list is reported (exit code 3): pods that ask by the digest of the list do not find it.`,
 		Example: `  nodeseal bundle --images images.lst --layers original -o release.tar.zst
   nodeseal push release.tar.zst registry.example:5000/ocp --dry-run
@@ -109,11 +110,11 @@ func runPush(ctx context.Context, a *app, path, registry string, o *pushOptions)
 		return a.showWould(push.Plan(ctx, opts))
 	}
 	res, err := push.Run(ctx, opts)
-	if err != nil {
+	if res == nil {
 		return err
 	}
 	out := result.NewPush(path, target, res)
-	if err := a.show(out); err != nil || out.Complete() {
+	if err = errors.Join(a.show(out), err); err != nil || out.Complete() {
 		return err
 	}
 	return errPartial

@@ -35,6 +35,9 @@ type Client struct {
 	hosts    map[string]*host
 	served   map[digest.Digest]map[string]bool // by which endpoints
 	rejected map[digest.Digest]map[string]bool
+
+	// readers has slots of its own: see Repository.Blob. It has no readers.
+	readers *Client
 }
 
 // New returns a Client. It reads registries.conf now; later changes of it are
@@ -50,6 +53,12 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	pool := session.New(session.Options{System: sys, CertDir: o.CertDir, IdlePerHost: o.MaxPerHost, Timeout: o.StallTimeout, Write: o.Write})
+	c := newClient(o, resolver, pool)
+	c.readers = newClient(o, resolver, pool)
+	return c, nil
+}
+
+func newClient(o Options, resolver *mirrors.Resolver, pool *session.Pool) *Client {
 	return &Client{
 		o:        o,
 		resolver: resolver,
@@ -57,7 +66,7 @@ func New(o Options) (*Client, error) {
 		hosts:    make(map[string]*host),
 		served:   make(map[digest.Digest]map[string]bool),
 		rejected: make(map[digest.Digest]map[string]bool),
-	}, nil
+	}
 }
 
 // parseRef reads a normalised reference, without its tag where it has a digest.

@@ -111,6 +111,16 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
+// OfRepository reports whether a Repository was asked, to which no mirrors belong.
+func (e *Error) OfRepository() bool {
+	switch e.Op {
+	case OpFindBlob, OpSendBlob, OpFindManifest, OpSendManifest:
+		return true
+	case OpManifest, OpHead, OpBlob, OpReferrers, OpLookaside:
+	}
+	return false
+}
+
 // Temporary reports whether the same request may succeed later.
 func (e *Error) Temporary() bool { return !e.interrupted() && temporary(e.Err) }
 

@@ -52,6 +52,21 @@ func (r *Repository) Try(ctx context.Context, op Op, version string, d digest.Di
 	return r.c.try(ctx, e, []mirrors.Endpoint{r.ep}, func(ctx context.Context, _ mirrors.Endpoint) error { return fn(ctx) })
 }
 
+// Blob is Client.Blob for the repository itself. The reader takes no slot of Options.MaxPerHost
+// away from requests that send: its bytes may be what one of them waits for.
+func (r *Repository) Blob(ctx context.Context, d digest.Digest, size int64) (io.ReadCloser, error) {
+	b := &blob{
+		c: r.c.readers, ctx: ctx, d: d, eps: []mirrors.Endpoint{r.ep}, size: size,
+		e: &Error{Op: OpBlob, Ref: r.Name(), Digest: d},
+	}
+	if size > 0 {
+		if err := b.open(); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
 // Request is a request to a Repository.
 type Request struct {
 	Method string
@@ -65,6 +80,9 @@ type Request struct {
 	// token ended in the meantime. The bytes must be right when the reader ends.
 	Body func() (io.ReadCloser, error)
 	Size int64
+	// Reads is the path of another repository there that the request reads from, to mount a
+	// blob; "" is none. Token servers are asked for the right to.
+	Reads string
 	// Want are the statuses that are no error. With others the error is a *StatusError.
 	Want []int
 }
@@ -86,7 +104,7 @@ func (r *Repository) Send(ctx context.Context, q Request) (*Answer, error) {
 	if r.ep.Blocked != nil {
 		return nil, r.ep.Blocked
 	}
-	o := &outgoing{method: q.Method, header: q.Header, want: q.Want}
+	o := &outgoing{method: q.Method, header: q.Header, want: q.Want, reads: q.Reads}
 	if o.header == nil {
 		o.header = make(http.Header)
 	}

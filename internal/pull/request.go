@@ -55,6 +55,7 @@ type outgoing struct {
 	header  http.Header
 	body    *upload // nil is none
 	want    []int
+	reads   string // see Request.Reads
 }
 
 // send sends a request to ep. See get.
@@ -78,7 +79,7 @@ func (c *Client) send(ctx context.Context, ep mirrors.Endpoint, o *outgoing) (_ 
 		dog.end()
 		h.release()
 	}()
-	client, scheme, err := c.pool.Connect(ctx, ep)
+	client, scheme, err := c.pool.Connect(ctx, ep, o.reads)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,11 +52,11 @@ func (p *pusher) attachment(ctx context.Context, it *item, a *bundle.Attachment)
 	if err := it.CheckAttachment(a, data); err != nil {
 		return document{}, err
 	}
-	var m v1.Manifest
+	var m v1.Manifest // of an index it has what is asked here, too
 	if err := jsonbound.Unmarshal(data, &m); err != nil {
 		return document{}, fmt.Errorf("%w: attachment %s: %w", bundle.ErrChain, a.Digest, err)
 	}
-	doc := document{digest: a.Digest, mediaType: m.MediaType, data: data}
+	doc := document{digest: a.Digest, mediaType: m.MediaType, data: data, annotations: m.Annotations}
 	if doc.mediaType == "" {
 		doc.mediaType = v1.MediaTypeImageManifest
 	}
@@ -87,7 +88,7 @@ func (p *pusher) attach(ctx context.Context, repository string, a *bundle.Attach
 
 // refer adds a referrer to the list that clients read where a registry has no referrers API:
 // the index under the tag sha256-<hex> of the subject (OCI distribution specification 1.1,
-// "Pushing Manifests with Subject").
+// "Pushing Manifests with Subject"). The entry has the annotations of the referrer.
 func (r *remote) refer(ctx context.Context, repository string, doc document, artifactType string) error {
 	repo, err := r.repository(repository)
 	if err != nil {
@@ -107,11 +108,14 @@ func (r *remote) refer(ctx context.Context, repository string, doc document, art
 			return fmt.Errorf("list of referrers %s:%s: %w", repository, tag, errForeign)
 		}
 	}
-	if slices.ContainsFunc(index.Manifests, func(m v1.Descriptor) bool { return m.Digest == doc.digest }) {
+	if slices.ContainsFunc(index.Manifests, func(m v1.Descriptor) bool {
+		return m.Digest == doc.digest && maps.Equal(m.Annotations, doc.annotations)
+	}) {
 		return nil
 	}
+	index.Manifests = slices.DeleteFunc(index.Manifests, func(m v1.Descriptor) bool { return m.Digest == doc.digest })
 	index.Manifests = append(index.Manifests, v1.Descriptor{
-		MediaType: doc.mediaType, Digest: doc.digest, Size: int64(len(doc.data)), ArtifactType: artifactType,
+		MediaType: doc.mediaType, Digest: doc.digest, Size: int64(len(doc.data)), ArtifactType: artifactType, Annotations: doc.annotations,
 	})
 	slices.SortFunc(index.Manifests, func(a, b v1.Descriptor) int { return strings.Compare(a.Digest.String(), b.Digest.String()) })
 	if data, err = json.Marshal(index); err != nil {

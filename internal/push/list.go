@@ -45,14 +45,7 @@ func (p *pusher) list(ctx context.Context, d digest.Digest) (document, error) {
 // has not all images of is offered as it is: a pod that asks by the digest of the list needs
 // these very bytes, and some registries take them.
 func (p *pusher) lists(ctx context.Context) error {
-	there := make(map[string]bool) // repository@digest
-	for i, it := range p.plan.items {
-		for _, pl := range it.places {
-			if p.out.Images[i].Err == nil && !it.changed {
-				there[pl.repository+"@"+it.Digest.String()] = true
-			}
-		}
-	}
+	there := p.arrived()
 	done := make(map[string]*List)
 	for i, it := range p.plan.items {
 		out := &p.out.Images[i]
@@ -86,6 +79,19 @@ func (p *pusher) lists(ctx context.Context) error {
 	return nil
 }
 
+// arrived are the manifests, repository@digest, of the images that have not failed.
+func (p *pusher) arrived() map[string]bool {
+	there := make(map[string]bool)
+	for i, it := range p.plan.items {
+		for _, pl := range it.places {
+			if p.out.Images[i].Err == nil && !it.changed {
+				there[pl.repository+"@"+it.Digest.String()] = true
+			}
+		}
+	}
+	return there
+}
+
 // pushList pushes a list into one repository. That a registry refuses one with missing images
 // is no error.
 func (p *pusher) pushList(ctx context.Context, repository string, d digest.Digest, there map[string]bool) (*List, error) {
@@ -93,7 +99,10 @@ func (p *pusher) pushList(ctx context.Context, repository string, d digest.Diges
 	if err != nil {
 		return nil, err
 	}
-	out := &List{Digest: d, Missing: missing(doc, repository, there)}
+	out := &List{Digest: d}
+	if out.Missing, err = p.missing(ctx, doc, repository, there); err != nil {
+		return nil, err
+	}
 	_, err = p.r.put(ctx, repository, doc, d.String())
 	var status *pull.StatusError
 	if len(out.Missing) > 0 && errors.As(err, &status) && refuses(status.Status) {
@@ -108,19 +117,26 @@ func refuses(status int) bool {
 	return slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusConflict}, status)
 }
 
-// missing are the platforms of a list that are not in the repository, sorted.
-func missing(doc document, repository string, there map[string]bool) (out []string) {
+// missing are the platforms of a list that are not in the repository, sorted. It is asked for
+// those that are not known to be there: an earlier push may have brought them.
+func (p *pusher) missing(ctx context.Context, doc document, repository string, there map[string]bool) (out []string, err error) {
 	var l parsedList
-	if jsonbound.Unmarshal(doc.data, &l) != nil {
-		return nil // it was read before
+	if err := jsonbound.Unmarshal(doc.data, &l); err != nil {
+		return nil, fmt.Errorf("%w: list %s: %w", bundle.ErrChain, doc.digest, err)
 	}
 	for _, m := range l.Manifests {
-		if !there[repository+"@"+m.Digest.String()] {
+		at := repository + "@" + m.Digest.String()
+		if !there[at] {
+			if there[at], err = p.r.hasManifest(ctx, repository, m); err != nil {
+				return nil, err
+			}
+		}
+		if !there[at] {
 			out = append(out, platform(m))
 		}
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	return slices.Compact(out), nil
 }
 
 // platform names an entry of a list.

@@ -27,8 +27,9 @@ type document struct {
 	mediaType string
 	// data is nil until it is read.
 	data []byte
-	// subject is what a referrer refers to, else "".
-	subject digest.Digest
+	// subject is what a referrer refers to, else ""; annotations are its own.
+	subject     digest.Digest
+	annotations map[string]string
 }
 
 // place is a repository that an image goes into.
@@ -49,16 +50,20 @@ type item struct {
 	// attached are the blobs of each attachment.
 	attached [][]*blob
 	places   []place
+	sources  []source
 	// changed says that its layers are recompressed: the manifest is another one.
 	changed bool
 }
 
-// plan is all that is to be done.
-type plan struct {
-	items []*item
-	// digests and tags are the registries whose images are asked for so.
-	digests, tags []string
+// source is a registry that a reference of an image names.
+type source struct {
+	registry string
+	// tag and list say that the reference is by a tag, or by the digest of the image's list.
+	tag, list bool
 }
+
+// plan is all that is to be done.
+type plan struct{ items []*item }
 
 // planner makes a plan.
 type planner struct {
@@ -90,25 +95,37 @@ func newPlanner(o *Options) *planner {
 // exact reports whether a layer is in the bundle, or its base, as a registry has it.
 func (p *planner) exact(l bundle.Layer) bool { return p.inv.LayerBlob(l) == l.Digest }
 
+// notHere reports whether a layer is expanded and its bytes are left to the base, as a whole
+// or but for a delta.
+func (p *planner) notHere(l bundle.Layer) bool {
+	_, held := p.held[l.DiffID]
+	return p.inv.Base != nil && !p.exact(l) && !held
+}
+
 // plan reads the manifests and says what goes where.
 func (p *planner) plan(ctx context.Context) (*plan, error) {
 	var wanted []*bundle.Image
-	var expanded []string
+	var expanded, left []string
 	for i := range p.inv.Images {
 		img := &p.inv.Images[i]
 		if p.o.Want != nil && !p.o.Want(img) {
 			continue
 		}
 		wanted = append(wanted, img)
-		if !p.o.Recompress && slices.ContainsFunc(img.Layers, func(l bundle.Layer) bool { return !p.exact(l) }) {
+		if slices.ContainsFunc(img.Layers, func(l bundle.Layer) bool { return !p.exact(l) }) {
 			expanded = append(expanded, img.Ref)
+		}
+		if slices.ContainsFunc(img.Layers, p.notHere) {
+			left = append(left, img.Ref)
 		}
 	}
 	switch {
 	case len(wanted) == 0:
 		return nil, ErrNothing
-	case len(expanded) > 0:
-		return nil, &ExpandedError{expanded}
+	case len(left) > 0: // what they are as gzip cannot be found out
+		return nil, &ExpandedError{Images: left, Base: p.inv.Base.Name()}
+	case len(expanded) > 0 && !p.o.Recompress:
+		return nil, &ExpandedError{Images: expanded}
 	}
 	if err := p.compress(ctx, wanted); err != nil {
 		return nil, err
@@ -116,7 +133,7 @@ func (p *planner) plan(ctx context.Context) (*plan, error) {
 	out := &plan{}
 	for _, img := range wanted {
 		it := &item{Image: img}
-		if err := p.places(it, out); err != nil {
+		if err := p.places(it); err != nil {
 			return nil, err
 		}
 		if err := p.content(ctx, it); err != nil {
@@ -124,17 +141,13 @@ func (p *planner) plan(ctx context.Context) (*plan, error) {
 		}
 		out.items = append(out.items, it)
 	}
-	for _, names := range []*[]string{&out.digests, &out.tags} {
-		slices.Sort(*names)
-		*names = slices.Compact(*names)
-	}
 	return out, checkTags(out.items)
 }
 
 // places says where an image goes: each of its names has a repository.
-func (p *planner) places(it *item, out *plan) error {
+func (p *planner) places(it *item) error {
 	for _, ref := range append([]string{it.Ref}, it.Names...) {
-		source, repository, tag, sum, err := p.o.Target.of(ref)
+		registry, repository, tag, sum, err := p.o.Target.of(ref)
 		if err != nil {
 			return err
 		}
@@ -145,10 +158,8 @@ func (p *planner) places(it *item, out *plan) error {
 		}
 		if tag != "" {
 			it.places[i].tags = append(it.places[i].tags, tag)
-			out.tags = append(out.tags, source)
-		} else {
-			out.digests = append(out.digests, source)
 		}
+		it.sources = append(it.sources, source{registry: registry, tag: tag != "", list: it.Index != "" && sum == it.Index.String()})
 		if it.Index != "" && (tag != "" || sum == it.Index.String()) {
 			it.places[i].byList = true
 		}

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/internal/nodeconfig/mirrorset"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/pull"
 )
@@ -57,7 +56,8 @@ type Result struct {
 	Sent, Mounted, There Amount
 	// Loose are signatures that no registry keeps: of releases, and of lookaside servers.
 	Loose int
-	// MirrorSets are the objects that send the pulls of a cluster to the registry, as YAML.
+	// MirrorSets are the objects that send the pulls of a cluster to the registry, as YAML: for
+	// the sources of what arrived. "" if there are none.
 	MirrorSets string
 }
 
@@ -82,7 +82,7 @@ type Image struct {
 // List is what became of the list of an image.
 type List struct {
 	Digest digest.Digest
-	// Missing are the platforms of the list whose images the bundle does not have.
+	// Missing are the platforms of the list whose images neither the bundle nor the registry has.
 	Missing []string
 	// Err is why the registry does not have the list.
 	Err error
@@ -105,12 +105,6 @@ func prepare(ctx context.Context, o *Options) (*pusher, error) {
 		return nil, err
 	}
 	p := &pusher{o: o, r: newRemote(o.Client, o.Progress), plan: plan, out: &Result{}}
-	p.out.MirrorSets, err = mirrorset.Text(mirrorset.Sets{
-		Registry: o.Target.Registry(), Mirror: string(o.Target), Digests: plan.digests, Tags: plan.tags,
-	})
-	if err != nil {
-		return nil, err
-	}
 	for _, it := range plan.items {
 		img := Image{Ref: it.Ref, Digest: it.Digest, Pushed: it.manifest.digest}
 		for i := range it.Attachments {
@@ -123,82 +117,8 @@ func prepare(ctx context.Context, o *Options) (*pusher, error) {
 	return p, p.lookUp(ctx)
 }
 
-// need is a blob in a repository.
-type need struct {
-	repository string
-	*blob
-}
-
-// all are the blobs of an image, and of what is attached to it.
-func (it *item) all() []*blob { return append(slices.Clip(it.blobs), slices.Concat(it.attached...)...) }
-
-// needs are the blobs that the images need, each once for a repository.
-func (p *pusher) needs() (all []need, of map[need][]string) {
-	of = make(map[need][]string)
-	for _, it := range p.plan.items {
-		for _, pl := range it.places {
-			for _, b := range it.all() {
-				n := need{pl.repository, b}
-				if of[n] == nil {
-					all = append(all, n)
-				}
-				of[n] = append(of[n], it.Ref)
-			}
-		}
-	}
-	return all, of
-}
-
-// lookUp asks which blobs are there.
-func (p *pusher) lookUp(ctx context.Context) error {
-	all, of := p.needs()
-	report := p.o.Progress
-	report.Begin(phaseLook, int64(len(all)), progress.Count)
-	there := make([]bool, len(all))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(1, p.o.Jobs))
-	for i, n := range all {
-		g.Go(func() error {
-			var err error
-			there[i], err = p.r.look(gctx, n.repository, n.blob)
-			report.Add(phaseLook, 1)
-			if p.o.KeepGoing && gctx.Err() == nil {
-				return nil // the push of the image says why
-			}
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("asking %s what it has: %w", p.o.Target, err)
-	}
-	report.End(phaseLook)
-	counted := make(map[digest.Digest]bool)
-	var left []string
-	for i, n := range all {
-		elsewhere := len(p.r.state(n.digest).in) > 0
-		switch {
-		case there[i]:
-			p.out.There.add(n.size)
-		case n.open == nil && !elsewhere:
-			left = append(left, of[n]...)
-		case !elsewhere && !counted[n.digest]:
-			counted[n.digest] = true
-			p.r.total += n.size
-		}
-	}
-	if len(left) > 0 {
-		slices.Sort(left)
-		base := "another bundle"
-		if b := p.o.Source.Inventory().Base; b != nil {
-			base = b.Name()
-		}
-		return &BaseError{Base: base, Registry: p.o.Target, Images: slices.Compact(left)}
-	}
-	return nil
-}
-
 // Run pushes. Images that failed are in the Result if Options.KeepGoing is set; else the first
-// failure is the error. What the registry has is not sent again: a run that was interrupted is
+// failure is the error. If all failed there are both: the error wraps ErrNone. What the registry has is not sent again: a run that was interrupted is
 // run again.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	p, err := prepare(ctx, &o)
@@ -217,7 +137,19 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	o.Progress.End(phasePush)
 	p.out.Sent, p.out.Mounted = p.r.sent, p.r.mounted
-	return p.out, nil
+	if err := p.none(); err != nil {
+		return p.out, err
+	}
+	p.out.MirrorSets, err = p.mirrorSets()
+	return p.out, err
+}
+
+// none returns an error if every image failed.
+func (p *pusher) none() error {
+	if slices.ContainsFunc(p.out.Images, func(img Image) bool { return img.Err == nil }) {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrNone, p.out.Images[0].Err)
 }
 
 // each calls do with the images that have not failed.

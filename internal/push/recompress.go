@@ -29,10 +29,7 @@ func (p *planner) compress(ctx context.Context, images []*bundle.Image) error {
 	total := int64(0)
 	for _, img := range images {
 		for _, l := range img.Layers {
-			if _, held := p.held[l.DiffID]; p.exact(l) || p.gzipped[l.DiffID] != nil {
-				continue
-			} else if !held {
-				p.gzipped[l.DiffID] = &blob{digest: l.Digest} // left to the base: it has no bytes
+			if p.exact(l) || p.gzipped[l.DiffID] != nil {
 				continue
 			}
 			p.gzipped[l.DiffID] = &blob{}

@@ -14,9 +14,11 @@ import (
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/pull"
+	"github.com/nodeseal/nodeseal/layout"
 )
 
 // remote is the registry, and what is known of it.
@@ -33,7 +35,7 @@ type remote struct {
 }
 
 // state is where a blob is. Work on a blob is one after the other: what is sent to one
-// repository is mounted into the others.
+// repository is mounted into the others, if the registry does that.
 type state struct {
 	lock chan struct{} // of one; held while the blob is sent
 	in   map[string]bool
@@ -139,32 +141,33 @@ func (r *remote) ensure(ctx context.Context, repository string, b *blob) error {
 	return nil
 }
 
-// send mounts a blob, or sends it.
+// send mounts a blob, or sends it: out of the bundle, or out of another repository if the
+// bundle leaves it to its base.
 func (r *remote) send(ctx context.Context, repo *pull.Repository, others []string, b *blob, t *transfer) error {
-	query := url.Values{}
+	var from *pull.Repository
 	if len(others) > 0 {
-		from, err := r.repository(others[0])
-		if err != nil {
+		var err error
+		if from, err = r.repository(others[0]); err != nil {
 			return err
 		}
-		query.Set("mount", b.digest.String())
-		query.Set("from", from.Path())
 	}
-	begun, err := repo.Send(ctx, pull.Request{
-		Method: http.MethodPost, Path: "blobs/uploads/", Query: query, Want: []int{http.StatusCreated, http.StatusAccepted},
-	})
+	begun, err := begin(ctx, repo, from, b)
 	switch {
 	case err != nil:
 		return err
-	case begun.Status == http.StatusCreated && len(others) > 0:
+	case begun.Status == http.StatusCreated && from != nil:
 		r.count(&r.mounted, b.size)
 		return nil
 	case begun.Location == nil || begun.Status != http.StatusAccepted:
 		return fmt.Errorf("%w: status %d, and where to send the bytes: %t", errUpload, begun.Status, begun.Location != nil)
-	case b.open == nil:
-		return errLeft // to the base, and the registry did not mount it
+	case b.open == nil && from == nil:
+		return errLeft
 	}
-	if len(others) > 0 && !t.raised { // mounting was refused: there is more to send than was thought
+	open := b.open
+	if open == nil {
+		open = func(ctx context.Context) (io.ReadCloser, error) { return fetch(ctx, from, b) }
+	}
+	if from != nil && !t.raised { // mounting was refused: there is more to send than was thought
 		t.raised = true
 		r.raise(b.size)
 	}
@@ -172,7 +175,7 @@ func (r *remote) send(ctx context.Context, repo *pull.Repository, others []strin
 		Method: http.MethodPatch, Location: begun.Location, Size: b.size,
 		Header: http.Header{"Content-Type": {"application/octet-stream"}},
 		Body: func() (io.ReadCloser, error) {
-			body, err := b.open(ctx)
+			body, err := open(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -202,6 +205,35 @@ func (r *remote) send(ctx context.Context, repo *pull.Repository, others []strin
 	return nil
 }
 
+// begin asks the registry to take a blob from another repository, if there is one that has it,
+// and to begin an upload if it does not.
+func begin(ctx context.Context, repo, from *pull.Repository, b *blob) (*pull.Answer, error) {
+	q := pull.Request{Method: http.MethodPost, Path: "blobs/uploads/", Want: []int{http.StatusCreated, http.StatusAccepted}}
+	if from == nil {
+		return repo.Send(ctx, q)
+	}
+	mount := q
+	mount.Query = url.Values{"mount": {b.digest.String()}, "from": {from.Path()}}
+	mount.Reads = from.Path()
+	a, err := repo.Send(ctx, mount)
+	if errors.Is(err, pull.ErrUnauthorized) || errors.Is(err, pull.ErrDenied) || errors.Is(err, pull.ErrNotFound) {
+		return repo.Send(ctx, q) // from may not be read so
+	}
+	return a, err
+}
+
+// fetch opens a blob of the registry. The reader holds the bytes to the digest.
+func fetch(ctx context.Context, from *pull.Repository, b *blob) (io.ReadCloser, error) {
+	body, err := from.Blob(ctx, b.digest, b.size)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{layout.NewVerifier(body, b.digest, b.size), body}, nil
+}
+
 func (r *remote) count(a *Amount, n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -225,7 +257,7 @@ type transfer struct {
 
 var (
 	errUpload = errors.New("the registry did not begin an upload")
-	errLeft   = errors.New("the bundle leaves the blob to its base, and the registry does not take it from another repository: push the base's bundle first")
+	errLeft   = errors.New("the bundle leaves the blob to its base, and no repository is known to have it")
 )
 
 // counting reports how far a blob was sent. What is sent again counts once.
@@ -262,6 +294,26 @@ func (r *remote) manifest(ctx context.Context, repo *pull.Repository, version, m
 		return err
 	})
 	return data, err
+}
+
+// hasManifest asks whether an image of a list is in a repository.
+func (r *remote) hasManifest(ctx context.Context, repository string, m v1.Descriptor) (there bool, err error) {
+	repo, err := r.repository(repository)
+	if err != nil {
+		return false, err
+	}
+	version := m.Digest.String()
+	err = repo.Try(ctx, pull.OpFindManifest, versioned(version), "", func(ctx context.Context) error {
+		_, err := repo.Send(ctx, pull.Request{
+			Method: http.MethodHead, Path: "manifests/" + version, Header: http.Header{"Accept": {m.MediaType}}, Want: []int{http.StatusOK},
+		})
+		there = err == nil
+		if errors.Is(err, pull.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return there, err
 }
 
 // put stores a manifest under tags, or under its digest if there are none, unless it is there.

@@ -25,7 +25,8 @@ type Push struct {
 	// LooseSignatures are signatures that no registry keeps: of releases, and of lookaside servers.
 	LooseSignatures int           `json:"looseSignatures,omitempty"`
 	Failed          []FailedImage `json:"failed"`
-	// MirrorSets are an ImageDigestMirrorSet and, for tags, an ImageTagMirrorSet, as YAML.
+	// MirrorSets are an ImageDigestMirrorSet and, for tags, an ImageTagMirrorSet, as YAML: for
+	// the sources of images that the registry has now.
 	MirrorSets string `json:"mirrorSets"`
 }
 
@@ -48,7 +49,7 @@ type PushedImage struct {
 // PushedList is the manifest list that a reference names.
 type PushedList struct {
 	Digest digest.Digest `json:"digest"`
-	// Missing are the platforms whose images the bundle does not have.
+	// Missing are the platforms whose images neither the bundle nor the registry has.
 	Missing []string `json:"missing,omitempty"`
 	// Error is why the registry does not have the list.
 	Error string `json:"error,omitempty"`
@@ -127,7 +128,7 @@ func (l *PushedList) line(p *printer, ref string) {
 	case l.Error != "" && len(l.Missing) == 0:
 		p.line("NOT by its list: %s: %s", ref, l.Error)
 	case l.Error != "":
-		p.line("NOT by its list: %s: %s; the bundle lacks %s: bundle them with --platform, or use a registry that takes such lists. "+
+		p.line("NOT by its list: %s: %s; bundle and registry lack %s: bundle them with --platform, or use a registry that takes such lists. "+
 			"The image is there by its own digest and its tags", ref, l.Error, strings.Join(l.Missing, ", "))
 	default:
 		p.line("list without %s: %s: the registry took it; nodes of the platforms that it has find their image", strings.Join(l.Missing, ", "), ref)

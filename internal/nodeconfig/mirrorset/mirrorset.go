@@ -4,6 +4,7 @@ package mirrorset
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"regexp"
 	"strings"
@@ -14,8 +15,8 @@ import (
 // Sets say which registries a mirror has images of. Images are in the mirror under the path
 // that they have at their source.
 type Sets struct {
-	// Registry is the mirror's host[:port], Mirror where in it the paths begin.
-	Registry, Mirror string
+	// Mirror is host[:port][/path]: where the paths begin.
+	Mirror string
 	// Digests and Tags are the registries, host[:port], whose images are asked for by digest,
 	// and by tag.
 	Digests, Tags []string
@@ -52,7 +53,7 @@ func Text(s Sets) (string, error) {
 		}
 		data, err := yaml.Marshal(map[string]any{
 			"apiVersion": "config.openshift.io/v1", "kind": set.kind,
-			"metadata": map[string]string{"name": name(s.Registry)},
+			"metadata": map[string]string{"name": name(s.Mirror, entries)},
 			"spec":     map[string]any{set.field: entries},
 		})
 		if err != nil {
@@ -66,7 +67,18 @@ func Text(s Sets) (string, error) {
 	return out.String(), nil
 }
 
-// name is that of the objects: one pair for each mirror.
-func name(registry string) string {
-	return "nodeseal-" + strings.Trim(notName.ReplaceAllString(strings.ToLower(registry), "-"), "-")
+// maxReadable bounds the part of a name that people read, in bytes.
+const maxReadable = 40
+
+// name is an object's. Another mirror or other sources give another name: an object that is
+// applied must not replace an earlier one that the cluster still needs.
+func name(mirror string, entries []mirrors) string {
+	sum := sha256.New()
+	fmt.Fprintln(sum, mirror)
+	for _, e := range entries {
+		fmt.Fprintln(sum, e.Source)
+	}
+	readable := notName.ReplaceAllString(strings.ToLower(mirror), "-")
+	readable = strings.Trim(readable[:min(len(readable), maxReadable)], "-")
+	return fmt.Sprintf("nodeseal-%s-%x", readable, sum.Sum(nil)[:4])
 }

@@ -36,9 +36,10 @@ type hostTransport struct {
 	err error
 }
 
-// sessionKey names a session: tokens are for one repository.
+// sessionKey names a session: tokens are for one repository, or to bring blobs of reads into it.
 type sessionKey struct {
 	repository string
+	reads      string
 	insecure   bool
 	plainHTTP  bool
 }
@@ -86,8 +87,8 @@ func New(o Options) *Pool {
 	}
 }
 
-func (p *Pool) session(ep mirrors.Endpoint) *session {
-	key := sessionKey{ep.Ref.Name(), ep.Insecure, ep.PlainHTTP}
+func (p *Pool) session(ep mirrors.Endpoint, reads string) *session {
+	key := sessionKey{ep.Ref.Name(), reads, ep.Insecure, ep.PlainHTTP}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, ok := p.sessions[key]
@@ -101,9 +102,10 @@ func (p *Pool) session(ep mirrors.Endpoint) *session {
 // Connect opens the session to ep's repository, where it is not open yet, and
 // returns a client that authenticates (again, when a token ends) with the
 // scheme that the registry speaks. Concurrent callers share one handshake; a
-// failure is not kept.
-func (p *Pool) Connect(ctx context.Context, ep mirrors.Endpoint) (*http.Client, string, error) {
-	s := p.session(ep)
+// failure is not kept. reads is the path of another repository there that tokens are to
+// allow to read, "" if there is none.
+func (p *Pool) Connect(ctx context.Context, ep mirrors.Endpoint, reads string) (*http.Client, string, error) {
+	s := p.session(ep, reads)
 	select {
 	case s.lock <- struct{}{}:
 	case <-ctx.Done():
@@ -121,7 +123,7 @@ func (p *Pool) Connect(ctx context.Context, ep mirrors.Endpoint) (*http.Client, 
 	if ht.err != nil {
 		return nil, "", ht.err
 	}
-	rt, scheme, err := p.o.handshake(ctx, ep, auth, ht.rt)
+	rt, scheme, err := p.o.handshake(ctx, ep, reads, auth, ht.rt)
 	if err != nil {
 		return nil, "", err
 	}
@@ -131,7 +133,7 @@ func (p *Pool) Connect(ctx context.Context, ep mirrors.Endpoint) (*http.Client, 
 
 // handshake finds out which scheme and which kind of authentication the
 // registry wants: HTTPS first, and plain HTTP only where that is allowed.
-func (o Options) handshake(ctx context.Context, ep mirrors.Endpoint, auth authn.Authenticator, inner http.RoundTripper) (http.RoundTripper, string, error) {
+func (o Options) handshake(ctx context.Context, ep mirrors.Endpoint, reads string, auth authn.Authenticator, inner http.RoundTripper) (http.RoundTripper, string, error) {
 	try := func(scheme string) (http.RoundTripper, error) {
 		var opts []name.Option
 		if scheme == "http" {
@@ -147,7 +149,11 @@ func (o Options) handshake(ctx context.Context, ep mirrors.Endpoint, auth authn.
 		if o.Write {
 			scope += ",push"
 		}
-		return transport.NewWithContext(ctx, reg, auth, rt, []string{scope})
+		scopes := []string{scope} // first, since some token servers look at no other
+		if reads != "" {
+			scopes = append(scopes, "repository:"+reads+":pull")
+		}
+		return transport.NewWithContext(ctx, reg, auth, rt, scopes)
 	}
 	rt, err := try("https")
 	if err == nil {
