@@ -46,7 +46,7 @@ program's types.
 		{"sign", "", result.Sign{}},
 		{"split, join", "", result.Parts{}},
 		{"carry", "", result.Carry{}},
-		{"push", "Also where images failed, or a registry refused a list (exit code 3).", result.Push{}},
+		{"push", "Also where images failed, or a registry refused a list (exit code 3; 1 if no image arrived).", result.Push{}},
 		{"clean", "", result.Clean{}},
 		{"clean --work", "", result.CleanWork{}},
 		{"--dry-run", "Of every command that changes something, but bundle, clean --work and rehearse, which have documents of their own.", result.Would{}},

@@ -445,7 +445,12 @@ func TestReferrersIndexAnnotations(t *testing.T) {
 		Kind: bundle.AttachmentReferrer, Digest: s.add(encode(m), bundle.KindAttachment), MediaType: m.ArtifactType, Blobs: []digest.Digest{m.Config.Digest},
 	}}
 	run(t, options(t, s, addr))
-	resp, err := http.Get("http://" + addr + "/v2/x/ns/a/manifests/" + strings.Replace(img.Digest.String(), ":", "-", 1)) //nolint:noctx // of this machine
+	address := "http://" + addr + "/v2/x/ns/a/manifests/" + strings.Replace(img.Digest.String(), ":", "-", 1)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
