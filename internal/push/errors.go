@@ -57,6 +57,18 @@ func (e *BaseError) Error() string {
 		count(len(e.Images), "image"), e.Base, e.Registry, strings.Join(e.Images, "\n  "))
 }
 
+// CopyError reports a blob, left to the base, that a repository of the registry did not give.
+type CopyError struct {
+	From string
+	Err  error
+}
+
+// Error implements error.
+func (e *CopyError) Error() string { return "taking it from " + e.From + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *CopyError) Unwrap() error { return e.Err }
+
 // RewrittenError reports a registry that stored other bytes than it was given.
 type RewrittenError struct{ Name, Want, Got string }
 
@@ -89,6 +101,8 @@ func Next(err error) string {
 		return "make the bundle again without --since, with nodeseal bundle --layers original"
 	case errors.As(err, &expanded):
 		return "make the bundle again with nodeseal bundle --layers original; or choose others with --images or --include; --recompress pushes them under other digests, by which no pod asks"
+	case errors.As(err, new(*CopyError)):
+		return "run the same command again; if the registry has lost the layer, push a bundle that was made without --since"
 	case errors.As(err, new(*BaseError)):
 		return "push the base's bundle to the same REGISTRY/PREFIX first, or push a bundle that was made without --since"
 	case errors.As(err, new(*TagError)):

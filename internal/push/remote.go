@@ -226,12 +226,25 @@ func begin(ctx context.Context, repo, from *pull.Repository, b *blob) (*pull.Ans
 func fetch(ctx context.Context, from *pull.Repository, b *blob) (io.ReadCloser, error) {
 	body, err := from.Blob(ctx, b.digest, b.size)
 	if err != nil {
-		return nil, err
+		return nil, &CopyError{From: from.Name(), Err: err}
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{layout.NewVerifier(body, b.digest, b.size), body}, nil
+	return &copied{body, layout.NewVerifier(body, b.digest, b.size), from.Name()}, nil
+}
+
+// copied names the repository in its errors.
+type copied struct {
+	io.Closer
+	verified io.Reader
+	from     string
+}
+
+// Read implements io.Reader.
+func (c *copied) Read(p []byte) (int, error) {
+	n, err := c.verified.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &CopyError{From: c.from, Err: err}
+	}
+	return n, err
 }
 
 func (r *remote) count(a *Amount, n int64) {
