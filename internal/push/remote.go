@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -158,8 +157,8 @@ func (r *remote) send(ctx context.Context, repo *pull.Repository, others []strin
 	case begun.Status == http.StatusCreated && from != nil:
 		r.count(&r.mounted, b.size)
 		return nil
-	case begun.Location == nil || begun.Status != http.StatusAccepted:
-		return fmt.Errorf("%w: status %d, and where to send the bytes: %t", errUpload, begun.Status, begun.Location != nil)
+	case begun.Location == nil:
+		return errUpload
 	case b.open == nil && from == nil:
 		return errLeft
 	}
@@ -208,13 +207,13 @@ func (r *remote) send(ctx context.Context, repo *pull.Repository, others []strin
 // begin asks the registry to take a blob from another repository, if there is one that has it,
 // and to begin an upload if it does not.
 func begin(ctx context.Context, repo, from *pull.Repository, b *blob) (*pull.Answer, error) {
-	q := pull.Request{Method: http.MethodPost, Path: "blobs/uploads/", Want: []int{http.StatusCreated, http.StatusAccepted}}
+	q := pull.Request{Method: http.MethodPost, Path: "blobs/uploads/", Want: []int{http.StatusAccepted}}
 	if from == nil {
 		return repo.Send(ctx, q)
 	}
 	mount := q
 	mount.Query = url.Values{"mount": {b.digest.String()}, "from": {from.Path()}}
-	mount.Reads = from.Path()
+	mount.Reads, mount.Want = from.Path(), []int{http.StatusCreated, http.StatusAccepted}
 	a, err := repo.Send(ctx, mount)
 	if errors.Is(err, pull.ErrUnauthorized) || errors.Is(err, pull.ErrDenied) || errors.Is(err, pull.ErrNotFound) {
 		return repo.Send(ctx, q) // from may not be read so
@@ -269,7 +268,7 @@ type transfer struct {
 }
 
 var (
-	errUpload = errors.New("the registry did not begin an upload")
+	errUpload = errors.New("the registry does not say where to send the bytes")
 	errLeft   = errors.New("the bundle leaves the blob to its base, and no repository is known to have it")
 )
 
