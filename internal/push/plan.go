@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
+	"github.com/nodeseal/nodeseal/internal/store"
 )
 
 // blob is a blob that images need in a registry.
@@ -102,7 +103,7 @@ func (p *planner) notHere(l bundle.Layer) bool {
 	return p.inv.Base != nil && !p.exact(l) && !held
 }
 
-// plan reads the manifests and says what goes where.
+// plan proves the images, and says what goes where.
 func (p *planner) plan(ctx context.Context) (*plan, error) {
 	var wanted []*bundle.Image
 	var expanded, left []string
@@ -126,6 +127,11 @@ func (p *planner) plan(ctx context.Context) (*plan, error) {
 		return nil, &ExpandedError{Images: left, Base: p.inv.Base.Name()}
 	case len(expanded) > 0 && !p.o.Recompress:
 		return nil, &ExpandedError{Images: expanded}
+	}
+	for _, img := range wanted {
+		if err := store.Prove(ctx, p.o.Source, []bundle.Image{*img}); err != nil {
+			return nil, err
+		}
 	}
 	if err := p.compress(ctx, wanted); err != nil {
 		return nil, err
