@@ -5,15 +5,18 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
+	"github.com/nodeseal/nodeseal/internal/safefile"
 )
 
 // sinceOf is a bundle as one to build on.
@@ -156,5 +159,16 @@ func TestSinceForm(t *testing.T) {
 	}
 	if _, err := os.Stat(o.Work); err == nil {
 		t.Error("there is a work directory")
+	}
+}
+
+// TestSincePipe takes a named pipe, as a stick may have one, for an earlier release: it is refused
+// at once, where opening it would wait for a writer for ever.
+func TestSincePipe(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "old.tar.zst")
+	must(t, unix.Mkfifo(path, 0o600))
+	if _, err := mirror.ReadSince(t.Context(), path); !errors.Is(err, safefile.ErrNotRegular) {
+		t.Errorf("%v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
@@ -41,11 +42,14 @@ func ReadSince(ctx context.Context, path string) (*Since, error) {
 // readInventory reads a file that begins as JSON does; nil where there is none,
 // or another one.
 func readInventory(path string) (*bundle.Inventory, []byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe that nobody writes is not waited for
 	if err != nil {
 		return nil, nil, nil // it may be in parts
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, nil, nil // who reads it says so
+	}
 	r := bufio.NewReader(io.LimitReader(f, bundle.MaxInventory+1))
 	if first, err := r.Peek(1); err != nil || first[0] != '{' {
 		return nil, nil, nil // who reads it says so

@@ -18,6 +18,10 @@ var ErrTarget = errors.New("not REGISTRY[/PREFIX], a host with its port and a pa
 func ParseTarget(s string) (Target, error) {
 	named, err := reference.ParseNamed(s + "/name")
 	if err != nil || named.String() != s+"/name" {
+		// What stands before an @ may be a password.
+		if i := strings.LastIndex(s, "@"); i >= 0 {
+			s = "..." + s[i:]
+		}
 		return "", fmt.Errorf("registry %q: %w", s, ErrTarget)
 	}
 	return Target(s), nil
