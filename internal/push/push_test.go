@@ -230,8 +230,7 @@ func TestRecompressWithBase(t *testing.T) {
 		s := newSource()
 		s.inv.Layers = bundle.Expanded
 		plain := []byte("plain")
-		img := s.image("ns/a", plain)
-		img.Layers[0].Digest = digest.FromString("as the registry has it")
+		s.image("ns/a", plain)
 		s.leave(plain)
 		o := options(t, s, addr)
 		o.Recompress = recompress
@@ -300,7 +299,6 @@ func TestMirrorSetsOfWhatArrived(t *testing.T) {
 	s = newSource()
 	s.inv.Layers = bundle.Expanded
 	img := s.image("ns/e", []byte("plain"))
-	img.Layers[0].Digest = digest.FromString("as the registry has it")
 	o = options(t, s, addr)
 	o.Recompress = true
 	if res := run(t, o); res.MirrorSets != "" {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
 
@@ -64,15 +63,25 @@ func (s *source) leave(data []byte) {
 
 // image adds an image quay.example/PATH of layers, asked for by its digest.
 func (s *source) image(path string, layers ...[]byte) *bundle.Image {
-	config := []byte(fmt.Sprintf(`{"of":%q}`, path))
+	var diffIDs []digest.Digest
+	for _, l := range layers {
+		diffIDs = append(diffIDs, digest.FromBytes(l)) // the tests do not unpack them
+	}
+	config := encode(v1.Image{
+		Author: path, Platform: v1.Platform{OS: "linux", Architecture: "amd64"}, RootFS: v1.RootFS{Type: "layers", DiffIDs: diffIDs},
+	})
 	m := v1.Manifest{MediaType: v1.MediaTypeImageManifest}
 	m.SchemaVersion = 2
 	m.Config = v1.Descriptor{MediaType: v1.MediaTypeImageConfig, Digest: s.add(config, bundle.KindConfig), Size: int64(len(config))}
 	img := bundle.Image{MediaType: m.MediaType, Config: bundle.Config{Digest: m.Config.Digest, Size: m.Config.Size}}
 	for _, l := range layers {
 		d := s.add(l, bundle.KindLayer)
-		m.Layers = append(m.Layers, v1.Descriptor{MediaType: v1.MediaTypeImageLayerGzip, Digest: d, Size: int64(len(l))})
-		img.Layers = append(img.Layers, bundle.Layer{Digest: d, Size: int64(len(l)), DiffID: d})
+		named := d // as the registry has it
+		if s.inv.Layers == bundle.Expanded {
+			named = digest.FromString("gzip of " + d.String())
+		}
+		m.Layers = append(m.Layers, v1.Descriptor{MediaType: v1.MediaTypeImageLayerGzip, Digest: named, Size: int64(len(l))})
+		img.Layers = append(img.Layers, bundle.Layer{Digest: named, Size: int64(len(l)), DiffID: d, MediaType: v1.MediaTypeImageLayerGzip})
 	}
 	img.Digest = s.add(encode(m), bundle.KindManifest)
 	img.Ref = "quay.example/" + path + "@" + img.Digest.String()
