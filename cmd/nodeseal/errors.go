@@ -26,6 +26,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/mirror"
+	"github.com/nodeseal/nodeseal/internal/mirror/deltas"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/own"
 	"github.com/nodeseal/nodeseal/internal/parts"
@@ -185,6 +186,7 @@ func hint(err error) string {
 	var page *pull.WebPageError
 	var token *session.TokenError
 	var unsigned *install.UnsignedError
+	var earlier *deltas.EarlierError
 	var refused *layerrules.Error
 	switch {
 	case errors.As(err, &other):
@@ -195,6 +197,8 @@ func hint(err error) string {
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase) && badBase.Path != "":
 		return "nodeseal verify " + visible.ShellWord(badBase.Path) + " names all that is damaged there; repair it, name another base with --base, or take a bundle that was made without --since"
+	case errors.As(err, &earlier) && errors.Is(err, bundle.ErrDamaged):
+		return "nodeseal verify " + visible.ShellWord(earlier.Path) + " names all that is damaged there; --delta layers does without its files"
 	case errors.As(err, &refused):
 		return "no node could unpack it: rebuild the image without what the message names, or bundle the others with --keep-going"
 	case install.RefusedByRules(err):

@@ -87,13 +87,13 @@ func (e *encoder) file(h *tar.Header, r io.Reader, c choice) error {
 	if err := e.ctx.Err(); err != nil {
 		return context.Cause(e.ctx)
 	}
-	if c.old < 0 {
+	if c.old == nil {
 		_, err := io.Copy(io.Discard, r) // the tee writes it
 		return err
 	}
 	e.tee.silent = true
 	defer func() { e.tee.silent = false }()
-	f := &e.plan.olds.files[c.old]
+	f := c.old
 	if c.equal {
 		if _, err := io.Copy(io.Discard, r); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -53,13 +54,13 @@ func scan(t testing.TB, olds *Olds, layer []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	olds.Add(files)
+	olds.Add(digest.FromBytes(layer), files)
 }
 
 // write plans and writes a delta, and returns the layers that it takes.
 func write(t testing.TB, w io.Writer, olds *Olds, all layers, now []byte) []digest.Digest {
 	t.Helper()
-	p, err := olds.Plan(t.Context(), bytes.NewReader(now), nil)
+	p, err := olds.Plan(t.Context(), bytes.NewReader(now), slices.Sorted(maps.Keys(all)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,22 +123,26 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestFormer takes the file of the former layer, whatever other layers have of that path, and of
-// the layers that were planned names those that it needed.
-func TestFormer(t *testing.T) {
+// TestBy takes files of the layers only by which the new one may be told, whatever others have of
+// that path or content, and of the layers that were planned names those that it needed.
+func TestBy(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("some lines of text that are all alike\n", 100)
-	far, near := makeTar(t, member{"db", []byte(text + strings.Repeat("x", 900))}), makeTar(t, member{"db", []byte(text)}, member{"else", []byte("0123456789")})
-	now := makeTar(t, member{"db", []byte(text + "!")}, member{"other/else", []byte(strings.Repeat("nothing alike", 9))})
+	shared := member{"shared", []byte("what another layer has, to the byte")}
+	near := makeTar(t, member{"db", []byte(text)}, shared)
+	far, other := makeTar(t, member{"db", []byte(text + strings.Repeat("x", 900))}), makeTar(t, member{"else", []byte("0123456789")})
+	now := makeTar(t, member{"db", []byte(text + "!")}, member{"other/else", []byte(strings.Repeat("nothing alike", 9))}, shared)
 	var olds Olds
-	scan(t, &olds, near)
-	scan(t, &olds, far)
+	all := make(layers)
+	for _, l := range [][]byte{near, far, other} {
+		scan(t, &olds, l)
+		all[digest.FromBytes(l)] = l
+	}
 	former := digest.FromBytes(far)
-	p, err := olds.Plan(t.Context(), bytes.NewReader(now), map[digest.Digest]bool{former: true})
+	p, err := olds.Plan(t.Context(), bytes.NewReader(now), []digest.Digest{digest.FromBytes(other), former, digest.FromString("unknown")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := layers{former: far, digest.FromBytes(near): near}
 	var first, second bytes.Buffer
 	used, err := p.Write(t.Context(), &first, bytes.NewReader(now), int64(len(now)), all)
 	if err != nil || !slices.Equal(used, []digest.Digest{former}) || len(p.From) != 2 {

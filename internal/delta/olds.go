@@ -22,8 +22,7 @@ const (
 	// MaxOlds is how many files Olds keep, which take about 230 MiB. The rest is not found.
 	MaxOlds = 1 << 19
 
-	maxPaths = 4096 // files of one path that are kept
-	maxNames = 64   // files of one name
+	maxNames = 64 // files of one name in a layer that are kept
 )
 
 // OldFile is a regular file of an older layer.
@@ -35,12 +34,17 @@ type OldFile struct {
 	SHA256 [sha256.Size]byte
 }
 
-// Olds are the files of older layers, by what a new file is looked up by. Reading them is safe
-// for use by many goroutines, Add is not.
+// Olds are the files of older layers, each layer by what a new file is looked up by. Reading them
+// is safe for use by many goroutines, Add is not.
 type Olds struct {
+	layers map[digest.Digest]*oldLayer
+	n      int // files
+}
+
+type oldLayer struct {
 	files     []OldFile
-	byContent map[[sha256.Size]byte]int32
-	byPath    map[string][]int32 // in the order of Add
+	byContent map[[sha256.Size]byte]int32 // the first one
+	byPath    map[string]int32
 	byName    map[string][]int32
 }
 
@@ -89,29 +93,39 @@ func Scan(layer digest.Digest, r io.Reader) ([]OldFile, error) {
 // clean is the path of a member as a store has it.
 func clean(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
 
-// Add adds the files of one layer. What is found depends on the order of the calls.
-func (o *Olds) Add(files []OldFile) {
-	if o.byContent == nil {
-		o.byContent, o.byPath, o.byName = make(map[[sha256.Size]byte]int32), make(map[string][]int32), make(map[string][]int32)
+// Add adds the files of one layer.
+func (o *Olds) Add(layer digest.Digest, files []OldFile) {
+	if o.layers == nil {
+		o.layers = make(map[digest.Digest]*oldLayer)
 	}
-	for _, f := range files[:min(len(files), MaxOlds-len(o.files))] {
-		i := int32(len(o.files))
-		o.files = append(o.files, f)
-		if _, ok := o.byContent[f.SHA256]; !ok {
-			o.byContent[f.SHA256] = i
+	files = files[:min(len(files), MaxOlds-o.n)]
+	o.n += len(files)
+	l := &oldLayer{files: files, byContent: make(map[[sha256.Size]byte]int32), byPath: make(map[string]int32), byName: make(map[string][]int32)}
+	for i := range files {
+		f := &files[i]
+		if _, ok := l.byContent[f.SHA256]; !ok {
+			l.byContent[f.SHA256] = int32(i)
 		}
-		add(o.byPath, f.Path, i, maxPaths)
-		add(o.byName, path.Base(f.Path), i, maxNames)
+		l.byPath[f.Path] = int32(i)
+		if name := path.Base(f.Path); len(l.byName[name]) < maxNames {
+			l.byName[name] = append(l.byName[name], int32(i))
+		}
 	}
+	o.layers[layer] = l
 }
 
 // Full reports whether Add would find no room.
-func (o *Olds) Full() bool { return len(o.files) == MaxOlds }
+func (o *Olds) Full() bool { return o.n == MaxOlds }
 
-func add(m map[string][]int32, key string, i int32, most int) {
-	if len(m[key]) < most {
-		m[key] = append(m[key], i)
+// of are those of the layers that were added.
+func (o *Olds) of(layers []digest.Digest) []*oldLayer {
+	var out []*oldLayer
+	for _, d := range layers {
+		if l := o.layers[d]; l != nil {
+			out = append(out, l)
+		}
 	}
+	return out
 }
 
 // counter counts what is read, and keeps the error.
@@ -131,23 +145,36 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// resembling chooses the file that a new one is compared with: of the same path in a former layer,
-// else of the same path, else of the same name; of several the one of nearest size, and of these
-// the first that was added. It is -1 where there is none.
-func (o *Olds) resembling(name string, size int64, former map[digest.Digest]bool) int32 {
-	candidates := o.byPath[name]
-	if len(candidates) == 0 {
-		candidates = o.byName[path.Base(name)]
-	}
-	best, bestFormer := int32(-1), false
-	for _, i := range candidates {
-		f := &o.files[i]
-		if f.Size > MaxCompared {
-			continue
+// equal returns a file of that content, nil where there is none.
+func equal(layers []*oldLayer, sum [sha256.Size]byte) *OldFile {
+	for _, l := range layers {
+		if i, ok := l.byContent[sum]; ok {
+			return &l.files[i]
 		}
-		is := former[f.Layer]
-		if best < 0 || is && !bestFormer || is == bestFormer && abs(f.Size-size) < abs(o.files[best].Size-size) {
-			best, bestFormer = i, is
+	}
+	return nil
+}
+
+// resembling chooses the file that a new one is compared with: of the same path, else of the same
+// name; of several the one of nearest size, and of these the first. It is nil where there is none.
+func resembling(layers []*oldLayer, name string, size int64) *OldFile {
+	var best *OldFile
+	nearer := func(f *OldFile) {
+		if f.Size <= MaxCompared && (best == nil || abs(f.Size-size) < abs(best.Size-size)) {
+			best = f
+		}
+	}
+	for _, l := range layers {
+		if i, ok := l.byPath[name]; ok {
+			nearer(&l.files[i])
+		}
+	}
+	if best != nil {
+		return best
+	}
+	for _, l := range layers {
+		for _, i := range l.byName[path.Base(name)] {
+			nearer(&l.files[i])
 		}
 	}
 	return best

@@ -27,23 +27,22 @@ type Plan struct {
 	// Memory is about what Write takes, in bytes.
 	Memory int64
 
-	olds    *Olds
 	choices []choice // of the regular files, in the order of the tar
 }
 
 // choice is by what a new file is told.
 type choice struct {
-	old   int32 // -1: by nothing
+	old   *OldFile // nil: by nothing
 	equal bool
 }
 
 // writeMemory is what Write takes beside the files that it compares.
 const writeMemory = 64 << 20
 
-// Plan reads the plain tar of a new layer. former are the older layers of the same images: their
-// files are preferred. The error wraps ErrWhole where the tar cannot be told by its files.
-func (o *Olds) Plan(ctx context.Context, r io.Reader, former map[digest.Digest]bool) (*Plan, error) {
-	p := &Plan{olds: o, Memory: writeMemory}
+// Plan reads the plain tar of a new layer. It is told by files of the older layers by only; what
+// the first ones have is preferred. The error wraps ErrWhole where the tar cannot be told by its files.
+func (o *Olds) Plan(ctx context.Context, r io.Reader, by []digest.Digest) (*Plan, error) {
+	p, layers := &Plan{Memory: writeMemory}, o.of(by)
 	count := &counter{r: r}
 	members := tar.NewReader(count)
 	from := make(map[digest.Digest]bool)
@@ -70,15 +69,14 @@ func (o *Olds) Plan(ctx context.Context, r io.Reader, former map[digest.Digest]b
 		if count.n-begin != n {
 			return nil, errSparse
 		}
-		c := o.choose(h, [sha256.Size]byte(sum.Sum(nil)), former)
+		c := choose(layers, h, [sha256.Size]byte(sum.Sum(nil)))
 		p.choices = append(p.choices, c)
-		if c.old < 0 {
+		if c.old == nil {
 			continue
 		}
-		old := &o.files[c.old]
-		from[old.Layer] = true
+		from[c.old.Layer] = true
 		if !c.equal {
-			p.Memory = max(p.Memory, writeMemory+h.Size+old.Size+4*min(2*old.Size/4, maxSlots))
+			p.Memory = max(p.Memory, writeMemory+h.Size+c.old.Size+4*min(2*c.old.Size/4, maxSlots))
 		}
 	}
 	p.From = slices.Sorted(maps.Keys(from))
@@ -96,12 +94,12 @@ func readError(c *counter, err error) error {
 	return fmt.Errorf("%w: %w", ErrWhole, err)
 }
 
-func (o *Olds) choose(h *tar.Header, sum [sha256.Size]byte, former map[digest.Digest]bool) choice {
-	if i, ok := o.byContent[sum]; ok {
-		return choice{i, true}
+func choose(layers []*oldLayer, h *tar.Header, sum [sha256.Size]byte) choice {
+	if f := equal(layers, sum); f != nil {
+		return choice{f, true}
 	}
 	if h.Size > MaxCompared {
-		return choice{-1, false}
+		return choice{}
 	}
-	return choice{o.resembling(clean(h.Name), h.Size, former), false}
+	return choice{resembling(layers, clean(h.Name), h.Size), false}
 }

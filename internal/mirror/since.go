@@ -20,6 +20,8 @@ type Since struct {
 	// Old gives the contents of its layers: new ones are held as what differs from them, if that
 	// is shorter. With nil they are held whole.
 	Old deltas.Old
+	// Path is what Old was opened as, for errors.
+	Path string
 	// Alone says that ReadSince found an inventory and no bundle.
 	Alone bool
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/seekable"
-	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/mirror/deltas"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/layout"
@@ -27,8 +26,7 @@ func (r *run) tell(ctx context.Context, a *assembly, inv *bundle.Inventory) erro
 		return nil
 	}
 	layers := a.newLayers(inv.Images)
-	olds := r.since.gone(inv.Images)
-	if len(layers) == 0 || len(olds) == 0 {
+	if len(layers) == 0 {
 		return nil
 	}
 	dir, err := r.work.Deltas()
@@ -36,8 +34,8 @@ func (r *run) tell(ctx context.Context, a *assembly, inv *bundle.Inventory) erro
 		return err
 	}
 	begun := false
-	made, err := deltas.Make(ctx, r.since.Old, olds, layers, deltas.Options{
-		Dir: dir, Jobs: r.o.Encoders,
+	made, err := deltas.Make(ctx, r.since.Old, layers, deltas.Options{
+		Earlier: r.since.Path, Dir: dir, Jobs: r.o.Encoders,
 		Begin: func(n int64) {
 			begun = true
 			r.o.Progress.Begin(PhaseDeltas, n, progress.Bytes)
@@ -71,29 +69,24 @@ func (r *run) tells() bool {
 
 // newLayers are the plain layers that the bundle would hold whole, the longest first.
 func (a *assembly) newLayers(images []bundle.Image) []deltas.Layer {
-	former := a.since.byTitle()
-	index := make(map[digest.Digest]int)
+	sure := a.since.sure(images)
+	known := make(map[digest.Digest]bool)
 	var out []deltas.Layer
 	for i := range images {
-		of := former[imagelist.Title(images[i].Ref, images[i].From)]
 		for _, l := range images[i].Layers {
 			p, ok := a.places[l.DiffID]
 			if !ok || p.form != bundle.Expanded || p.table || p.path != "" || a.blobs[l.DiffID].Kind != bundle.KindLayer {
 				continue
 			}
-			n, known := index[l.DiffID]
-			if !known {
-				n = len(out)
-				index[l.DiffID] = n
-				size := a.blobs[l.DiffID].Size
-				out = append(out, deltas.Layer{
-					DiffID: l.DiffID, Size: size, Held: p.size, Former: make(map[digest.Digest]bool),
-					Open: func(context.Context) (io.ReadCloser, error) { return a.openPlain(p, size) },
-				})
+			if known[l.DiffID] {
+				continue
 			}
-			for _, d := range of {
-				out[n].Former[d] = true
-			}
+			known[l.DiffID] = true
+			size := a.blobs[l.DiffID].Size
+			out = append(out, deltas.Layer{
+				DiffID: l.DiffID, Size: size, Held: p.size, By: sure[l.DiffID],
+				Open: func(context.Context) (io.ReadCloser, error) { return a.openPlain(p, size) },
+			})
 		}
 	}
 	slices.SortStableFunc(out, func(x, y deltas.Layer) int {
@@ -102,47 +95,6 @@ func (a *assembly) newLayers(images []bundle.Image) []deltas.Layer {
 		}
 		return strings.Compare(x.DiffID.String(), y.DiffID.String())
 	})
-	return out
-}
-
-// byTitle are the plain layers of the earlier bundle, by the titles of its images.
-func (s *since) byTitle() map[string][]digest.Digest {
-	out := make(map[string][]digest.Digest)
-	for i := range s.Inventory.Images {
-		img := &s.Inventory.Images[i]
-		title := imagelist.Title(img.Ref, img.From)
-		for _, l := range img.Layers {
-			if s.plain(l) {
-				out[title] = append(out[title], l.DiffID)
-			}
-		}
-	}
-	return out
-}
-
-// plain reports whether the earlier bundle has the layer as a plain tar.
-func (s *since) plain(l bundle.Layer) bool {
-	b, ok := s.blobs[l.DiffID]
-	return ok && !l.Original && b.Kind == bundle.KindLayer
-}
-
-// gone are the plain layers of the earlier bundle that the images lack, in its order.
-func (s *since) gone(images []bundle.Image) []digest.Digest {
-	seen := make(map[digest.Digest]bool)
-	for i := range images {
-		for _, l := range images[i].Layers {
-			seen[l.DiffID] = true
-		}
-	}
-	var out []digest.Digest
-	for i := range s.Inventory.Images {
-		for _, l := range s.Inventory.Images[i].Layers {
-			if !seen[l.DiffID] && s.plain(l) {
-				seen[l.DiffID] = true
-				out = append(out, l.DiffID)
-			}
-		}
-	}
 	return out
 }
 

@@ -73,7 +73,7 @@ func Open(ctx context.Context, path, want string) (*Earlier, error) {
 		if e.place, err = base.Open(ctx, strings.TrimSuffix(path, split.Suffix)); err != nil {
 			return nil, err
 		}
-		s.Old = e.place
+		s.Old, s.Path = e.place, path
 		switch has, all := e.files(ctx); has {
 		case all:
 		case 0:

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -44,8 +43,9 @@ type Layer struct {
 	DiffID digest.Digest
 	// Size is that of the plain tar, Held what it takes in the bundle, in bytes.
 	Size, Held int64
-	// Former are the older layers of the images that have it.
-	Former map[digest.Digest]bool
+	// By are the older layers that it may be told by, whose files a node that takes it has for
+	// sure. What the first ones have is preferred.
+	By []digest.Digest
 	// Open opens the plain tar, which is proven. The caller closes it.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
@@ -60,6 +60,8 @@ type Made struct {
 
 // Options are the options of Make.
 type Options struct {
+	// Earlier is what old was opened as, for errors.
+	Earlier string
 	// Dir is an empty directory for the deltas, which stay there.
 	Dir string
 	// Jobs is how many layers are worked on at once; 0 is the number of processors. The memory
@@ -71,18 +73,33 @@ type Options struct {
 	Whole func(layer digest.Digest, reason error)
 }
 
-// Make tells the layers by the old ones that old has. It returns those that are shorter than what
+// EarlierError says that the earlier release cannot be read, or is not what it must be: then it
+// wraps bundle.ErrDamaged.
+type EarlierError struct {
+	// Path is Options.Earlier.
+	Path string
+	Err  error
+}
+
+// Error implements error.
+func (e *EarlierError) Error() string {
+	return fmt.Sprintf("the earlier release %s: %v", e.Path, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *EarlierError) Unwrap() error { return e.Err }
+
+// Make tells the layers by older ones that old has. It returns those that are shorter than what
 // they take in the bundle, in the order of layers; each was read again, and makes its layer. The
-// same layers and the same old ones give the same deltas. The error wraps bundle.ErrDamaged where
-// an old layer is not what it must be.
-func Make(ctx context.Context, old Old, olds []digest.Digest, layers []Layer, o Options) ([]Made, error) {
+// same layers and the same old ones give the same deltas. Errors of old are *EarlierError.
+func Make(ctx context.Context, old Old, layers []Layer, o Options) ([]Made, error) {
 	m := &maker{Options: o, old: old, memory: budget.New(Memory), spool: archive.NewSpool(o.Dir)}
 	defer func() { _ = m.spool.Close() }() // its file has no name
 	if m.Jobs <= 0 {
 		m.Jobs = runtime.GOMAXPROCS(0)
 	}
-	olds = slices.DeleteFunc(slices.Clone(olds), func(d digest.Digest) bool { return !old.HasOld(ctx, d) })
-	if len(olds) == 0 || len(layers) == 0 {
+	olds := older(ctx, old, layers)
+	if len(olds) == 0 {
 		return nil, nil
 	}
 	if m.Begin != nil {
@@ -114,6 +131,21 @@ func Make(ctx context.Context, old Old, olds []digest.Digest, layers []Layer, o 
 		}
 	}
 	return out, nil
+}
+
+// older are the layers that any of layers may be told by and that old has, each once.
+func older(ctx context.Context, old Old, layers []Layer) []digest.Digest {
+	seen := make(map[digest.Digest]bool)
+	var out []digest.Digest
+	for i := range layers {
+		for _, d := range layers[i].By {
+			if !seen[d] && old.HasOld(ctx, d) {
+				out = append(out, d)
+			}
+			seen[d] = true
+		}
+	}
+	return out
 }
 
 type maker struct {
@@ -150,8 +182,8 @@ func (m *maker) indexSome(ctx context.Context, olds []digest.Digest) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	for i := range files {
-		m.olds.Add(files[i])
+	for i, d := range olds {
+		m.olds.Add(d, files[i])
 		files[i] = nil
 	}
 	return nil
@@ -161,22 +193,30 @@ func (m *maker) indexSome(ctx context.Context, olds []digest.Digest) error {
 func (m *maker) scan(ctx context.Context, layer digest.Digest) (files []delta.OldFile, err error) {
 	r, err := m.old.OpenOld(ctx, layer)
 	if err != nil {
-		return nil, fmt.Errorf("reading the earlier layer %s: %w", layer, err)
+		return nil, m.earlier(ctx, fmt.Errorf("reading layer %s: %w", layer, err))
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	sum := sha256.New()
 	in := io.TeeReader(r, sum)
 	files, serr := delta.Scan(layer, in)
 	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{in}, make([]byte, 256<<10)); err != nil {
-		return nil, fmt.Errorf("reading the earlier layer %s: %w", layer, err)
+		return nil, m.earlier(ctx, fmt.Errorf("reading layer %s: %w", layer, err))
 	}
 	if is := digest.NewDigest(digest.SHA256, sum); is != layer {
-		return nil, fmt.Errorf("%w: the earlier layer %s is %s", bundle.ErrDamaged, layer, is)
+		return nil, m.earlier(ctx, fmt.Errorf("%w: layer %s is %s", bundle.ErrDamaged, layer, is))
 	}
 	if serr != nil {
 		return nil, nil // it is what it must be, and no tar that can be read here
 	}
 	return files, nil
+}
+
+// earlier says of an error that the earlier release is at fault, unless the work was to end.
+func (m *maker) earlier(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return &EarlierError{Path: m.Earlier, Err: err}
 }
 
 // layer makes the delta of one layer, nil where that is held whole.
@@ -196,8 +236,8 @@ func (m *maker) layer(ctx context.Context, l *Layer) (*Made, error) {
 			m.Read(l.Size)
 		}
 		return nil, nil
-	case errors.Is(err, format.ErrOld):
-		return nil, fmt.Errorf("%w: the earlier release: %w", bundle.ErrDamaged, err)
+	case errors.Is(err, format.ErrOld) && !errors.Is(err, archive.ErrSpool):
+		return nil, m.earlier(ctx, fmt.Errorf("%w: %w", bundle.ErrDamaged, err))
 	case err != nil:
 		return nil, fmt.Errorf("the delta of layer %s: %w", l.DiffID, err)
 	}
@@ -210,7 +250,13 @@ var errLonger = errors.New("its delta is not shorter")
 // errNothing says that no old file is like one of the layer's.
 var errNothing = fmt.Errorf("nothing of it is in an earlier layer: %w", delta.ErrWhole)
 
+// errUnsure says that there is nothing by which a layer may be told.
+var errUnsure = fmt.Errorf("no earlier layer is where it is for sure: %w", delta.ErrWhole)
+
 func (m *maker) make(ctx context.Context, l *Layer) (_ *Made, err error) {
+	if len(l.By) == 0 {
+		return nil, errUnsure
+	}
 	p, err := m.plan(ctx, l)
 	switch {
 	case err != nil:
@@ -251,6 +297,6 @@ func (m *maker) plan(ctx context.Context, l *Layer) (*delta.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := m.olds.Plan(ctx, r, l.Former)
+	p, err := m.olds.Plan(ctx, r, l.By)
 	return p, errors.Join(err, r.Close())
 }

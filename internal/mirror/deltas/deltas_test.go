@@ -68,14 +68,14 @@ func layer(t *testing.T, name string, seed uint64, changed int) []byte {
 	return buf.Bytes()
 }
 
-func newLayer(data []byte, held int64) deltas.Layer {
+func newLayer(data []byte, held int64, by ...digest.Digest) deltas.Layer {
 	return deltas.Layer{
-		DiffID: digest.FromBytes(data), Size: int64(len(data)), Held: held,
+		DiffID: digest.FromBytes(data), Size: int64(len(data)), Held: held, By: by,
 		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
 	}
 }
 
-// TestMake holds layers as deltas only if these are shorter, names only the layers that they take,
+// TestMake holds layers as deltas only if these are shorter and take what they may, names only the layers that they take,
 // and makes the same ones in one job and in many.
 func TestMake(t *testing.T) {
 	t.Parallel()
@@ -86,17 +86,18 @@ func TestMake(t *testing.T) {
 		data := layer(t, fmt.Sprint("file", i), uint64(i), 0)
 		old[digest.FromBytes(data)] = data
 		all = append(all, digest.FromBytes(data))
-		layers = append(layers, newLayer(layer(t, fmt.Sprint("file", i), uint64(i), 10), 100_000))
+		layers = append(layers, newLayer(layer(t, fmt.Sprint("file", i), uint64(i), 10), 100_000, all[i]))
 	}
-	layers = append(layers, newLayer(layer(t, "file3", 99, 0), 100_000), newLayer(layer(t, "file4", 4, 11), 100), newLayer(make([]byte, 1024), 100))
+	layers = append(layers, newLayer(layer(t, "file3", 99, 0), 100_000, all...), newLayer(layer(t, "file4", 4, 11), 100, all...),
+		newLayer(make([]byte, 1024), 100, all...), newLayer(layer(t, "file5", 5, 9), 100_000), newLayer(layer(t, "file5", 5, 8), 100_000, all[:5]...))
 	run := func(jobs int) []deltas.Made {
 		var read, total, whole atomic.Int64
-		made, err := deltas.Make(t.Context(), old, all, layers, deltas.Options{
+		made, err := deltas.Make(t.Context(), old, layers, deltas.Options{
 			Dir: t.TempDir(), Jobs: jobs, Begin: func(n int64) { total.Add(n) }, Read: func(n int64) { read.Add(n) },
 			Whole: func(digest.Digest, error) { whole.Add(1) },
 		})
 		must(t, err)
-		if read.Load() != total.Load() || whole.Load() != 3 {
+		if read.Load() != total.Load() || whole.Load() != 5 {
 			t.Errorf("%d of %d bytes were read, %d layers are held whole", read.Load(), total.Load(), whole.Load())
 		}
 		for i := range made {
@@ -127,19 +128,20 @@ func TestDamaged(t *testing.T) {
 	d := digest.FromBytes(data)
 	damaged := bytes.Clone(data)
 	damaged[5000]++
-	layers := []deltas.Layer{newLayer(layer(t, "file", 1, 5), 100_000)}
-	_, err := deltas.Make(t.Context(), olds{d: damaged}, []digest.Digest{d}, layers, deltas.Options{Dir: t.TempDir()})
-	if !errors.Is(err, bundle.ErrDamaged) {
+	layers := []deltas.Layer{newLayer(layer(t, "file", 1, 5), 100_000, d)}
+	_, err := deltas.Make(t.Context(), olds{d: damaged}, layers, deltas.Options{Earlier: "old.tar.zst", Dir: t.TempDir()})
+	var earlier *deltas.EarlierError
+	if !errors.Is(err, bundle.ErrDamaged) || !errors.As(err, &earlier) || earlier.Path != "old.tar.zst" {
 		t.Errorf("a damaged layer: %v", err)
 	}
 	// It is damaged after it was indexed.
-	_, err = deltas.Make(t.Context(), later{olds{d: damaged}, data}, []digest.Digest{d}, layers, deltas.Options{Dir: t.TempDir()})
-	if !errors.Is(err, bundle.ErrDamaged) || !errors.Is(err, format.ErrOld) {
+	_, err = deltas.Make(t.Context(), later{olds{d: damaged}, data}, layers, deltas.Options{Earlier: "old.tar.zst", Dir: t.TempDir()})
+	if !errors.Is(err, bundle.ErrDamaged) || !errors.Is(err, format.ErrOld) || !errors.As(err, &earlier) {
 		t.Errorf("a layer that was damaged meanwhile: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err = deltas.Make(ctx, olds{d: data}, []digest.Digest{d}, layers, deltas.Options{Dir: t.TempDir()}); !errors.Is(err, context.Canceled) {
+	if _, err = deltas.Make(ctx, olds{d: data}, layers, deltas.Options{Earlier: "old.tar.zst", Dir: t.TempDir()}); !errors.Is(err, context.Canceled) {
 		t.Errorf("at the end of the context: %v", err)
 	}
 }
