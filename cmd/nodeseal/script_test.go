@@ -85,7 +85,7 @@ func runScripts(t *testing.T, dir string) {
 			"exits":     expectExit,
 			"page":      pageCommands,
 			"artifacts": serveArtifacts, "lostlayers": serveLost, "artifactblob": artifactBlob,
-			"told":     serveTold,
+			"told": serveTold, "toldparts": serveToldParts,
 			"walk":     walkPage,
 			"hint":     runHint,
 			"receiver": serveReceiver, "mirrorconf": mirrorConf, "trouble": makeTrouble, "received": countReceived,

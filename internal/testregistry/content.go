@@ -224,7 +224,12 @@ func (c *Content) referrers(repository, subject string) []v1.Descriptor {
 // AddImage adds an OCI image for linux/amd64 to a repository and returns the
 // manifest's digest.
 func (c *Content) AddImage(repository string, layers []Layer, tags ...string) (digest.Digest, error) {
-	config := v1.Image{Platform: v1.Platform{OS: "linux", Architecture: "amd64"}, RootFS: v1.RootFS{Type: "layers"}}
+	return c.AddImageFor(repository, "amd64", layers, tags...)
+}
+
+// AddImageFor is AddImage for another architecture.
+func (c *Content) AddImageFor(repository, architecture string, layers []Layer, tags ...string) (digest.Digest, error) {
+	config := v1.Image{Platform: v1.Platform{OS: "linux", Architecture: architecture}, RootFS: v1.RootFS{Type: "layers"}}
 	config.Author = repository
 	m := v1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest}
 	for _, l := range layers {
@@ -244,4 +249,22 @@ func (c *Content) AddImage(repository string, layers []Layer, tags ...string) (d
 		return "", fmt.Errorf("manifest: %w", err)
 	}
 	return c.AddManifest(repository, v1.MediaTypeImageManifest, data, tags...), nil
+}
+
+// AddIndex adds a list of images of the repository, by their architectures.
+func (c *Content) AddIndex(repository string, images map[string]digest.Digest, tags ...string) (digest.Digest, error) {
+	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex}
+	for _, arch := range slices.Sorted(maps.Keys(images)) {
+		c.mu.Lock()
+		m := c.manifests[repository+"@"+images[arch].String()]
+		c.mu.Unlock()
+		index.Manifests = append(index.Manifests, v1.Descriptor{
+			MediaType: m.mediaType, Digest: images[arch], Size: int64(len(m.data)), Platform: &v1.Platform{OS: "linux", Architecture: arch},
+		})
+	}
+	data, err := json.Marshal(index)
+	if err != nil {
+		return "", fmt.Errorf("list: %w", err)
+	}
+	return c.AddManifest(repository, v1.MediaTypeImageIndex, data, tags...), nil
 }
