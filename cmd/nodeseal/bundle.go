@@ -68,7 +68,7 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.keepOriginal, "keep-original", nil, "keep the registry's own bytes of images that match `REF|GLOB`, besides operating systems (none: of no image); may be repeated")
 	flags.StringVar(&o.nodeDisk, "node-disk", "", "refuse if a node's disk of this `SIZE` cannot hold two such slots and what an upgrade needs besides")
 	flags.StringVar(&o.since, "since", "", "leave out what this earlier `RELEASE` has: a bundle, a slot, a store, or the inventory.json of a bundle; nodes take it from there")
-	flags.StringVar(&o.delta, "delta", "", "`FORM` of --since: content: write changed layers as what differs from earlier files; layers: write them whole (default: content if RELEASE has files)")
+	flags.StringVar(&o.delta, "delta", "", "`FORM` of --since: content: write changed layers as what differs from earlier files; layers: write them whole, for nodes with an older nodeseal, too (default: content if RELEASE has files)")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be moved, the space it needs and the time it takes; move no layers")
 }
 

@@ -19,7 +19,7 @@ const (
 	// MaxCompared bounds the files that are compared, in bytes. Of a longer file what is equal is
 	// found, not what resembles.
 	MaxCompared = 192 << 20
-	// MaxOlds is how many files Olds keep, which take about 230 MiB. The rest is not found.
+	// MaxOlds is how many files Olds keep, which take about 200 MiB. The rest is not found.
 	MaxOlds = 1 << 19
 
 	maxNames = 64 // files of one name in a layer that are kept
