@@ -23,6 +23,8 @@ const (
 	// maxWork is how many bytes are looked at for each of the new file. Files that want more are
 	// made for that; what is left of them is searched in longer steps.
 	maxWork = 64
+	// maxOps bounds the pieces of a file, which take 24 bytes each, and twice that while they grow.
+	maxOps = 1 << 20
 	// minGain is by how many bytes an approximate match has to agree more than it differs.
 	minGain = 16
 )
@@ -119,9 +121,14 @@ func (m *matcher) run(ctx context.Context) error {
 
 // flush adds a match and what is new between it and next.
 func (m *matcher) flush(p match, next int) {
-	if p.end > p.at || next > p.end {
-		m.ops = append(m.ops, delta.Op{Copy: int64(p.end - p.at), Old: int64(p.at + p.shift), Literal: int64(next - p.end)})
+	if p.end == p.at && next == p.end {
+		return
 	}
+	if len(m.ops) == maxOps { // what is left is not told by the old file
+		m.ops[maxOps-1].Literal += int64(next - p.at)
+		return
+	}
+	m.ops = append(m.ops, delta.Op{Copy: int64(p.end - p.at), Old: int64(p.at + p.shift), Literal: int64(next - p.end)})
 }
 
 // find looks for the best match around position p, behind last.

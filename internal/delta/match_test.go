@@ -152,3 +152,22 @@ func TestCompareEnds(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestCompareMostPieces: a file of more pieces than are kept is told whole, the rest as it is.
+func TestCompareMostPieces(t *testing.T) {
+	t.Parallel()
+	m := &matcher{index: newIndex(nil)}
+	at := 0
+	for range maxOps + 1000 {
+		m.flush(match{at, at + 16, 0}, at+20)
+		at += 20
+	}
+	m.flush(match{}, 0) // nothing
+	var sum int64
+	for _, o := range m.ops {
+		sum += o.Copy + o.Literal
+	}
+	if len(m.ops) != maxOps || sum != int64(at) {
+		t.Errorf("%d pieces of %d bytes, want %d of %d", len(m.ops), sum, maxOps, at)
+	}
+}

@@ -36,8 +36,9 @@ type choice struct {
 	equal bool
 }
 
-// writeMemory is what Write takes beside the files that it compares.
-const writeMemory = 64 << 20
+// writeMemory is what Write takes beside the files that it compares: the pieces of one, and the
+// encoder.
+const writeMemory = 64<<20 + 3*24*maxOps/2
 
 // Plan reads the plain tar of a new layer. It is told by files of the older layers by only; what
 // the first ones have is preferred. The error wraps ErrWhole where the tar cannot be told by its files.
