@@ -20,8 +20,8 @@ import (
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
-// TestRelease makes a release for this machine's platform out of two copies of the commit,
-// with other times and variables: the same bytes. The binary is static, the manual has its
+// TestRelease makes a release for this machine's platform out of two copies of the source, in
+// other directories: the same bytes. The binary is static, the manual has its
 // pages, and podman and skopeo read the image.
 func TestRelease(t *testing.T) {
 	t.Parallel()
@@ -29,7 +29,10 @@ func TestRelease(t *testing.T) {
 	outs := [2]string{}
 	for i := range outs {
 		source := filepath.Join(t.TempDir(), strings.Repeat("deeper/", i)+"source")
-		harness.Must(t, "git", "-c", "safe.directory=*", "clone", "-q", "--no-hardlinks", "../.git", source)
+		if err := os.MkdirAll(source, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		harness.Must(t, "cp", "-r", "../go.mod", "../go.sum", "../LICENSE", "../cmd", "../bundle", "../layout", "../internal", source)
 		outs[i] = filepath.Join(t.TempDir(), "dist")
 		err := release.Make(t.Context(), release.Options{
 			Source: source, Out: outs[i], Version: version, Time: time.Unix(1_700_000_000, 0),
