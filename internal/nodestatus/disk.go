@@ -83,8 +83,8 @@ func (c *collector) disk() {
 	if !free {
 		largest = 0 // it takes the place of one that is there
 	}
-	c.out.Disk = diskbudget.Of(int64(st.Blocks)*st.Bsize,
-		diskbudget.Item{What: "in use now", Bytes: int64(st.Blocks-st.Bfree) * st.Bsize},
+	c.out.Disk = diskbudget.Of(int64(st.Blocks)*int64(st.Bsize),
+		diskbudget.Item{What: "in use now", Bytes: int64(st.Blocks-st.Bfree) * int64(st.Bsize)},
 		diskbudget.Item{What: "the next release in the free slot, if it is as large", Bytes: largest},
 		diskbudget.Item{What: "the next deployment of the operating system (ostree)", Bytes: deployment},
 	)

@@ -195,7 +195,7 @@ func (s *source) room(dir string) error {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return &fs.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	if free := int64(st.Bavail) * st.Bsize; free < s.size {
+	if free := int64(st.Bavail) * int64(st.Bsize); free < s.size {
 		return fmt.Errorf("%w: %s has %d MiB free, %d MiB are needed", ErrDir, dir, free>>20, s.size>>20+1)
 	}
 	return nil

@@ -65,7 +65,7 @@ func Room(fd int, path string, need Need, maxUsage int) error {
 	}
 	room := &NeedError{
 		Path: path, Need: need,
-		FreeBytes: int64(st.Bavail) * st.Bsize, FreeInodes: int64(st.Ffree),
+		FreeBytes: int64(st.Bavail) * int64(st.Bsize), FreeInodes: int64(st.Ffree),
 	}
 	// A file system without a number of inodes makes them as it goes.
 	if need.Bytes > room.FreeBytes || (st.Files != 0 && need.Inodes > room.FreeInodes) {
@@ -73,7 +73,7 @@ func Room(fd int, path string, need Need, maxUsage int) error {
 	}
 	usage := &UsageError{
 		Path: path, Percent: maxUsage, Bytes: need.Bytes,
-		Used: int64(st.Blocks-st.Bfree) * st.Bsize, Size: int64(st.Blocks) * st.Bsize,
+		Used: int64(st.Blocks-st.Bfree) * int64(st.Bsize), Size: int64(st.Blocks) * int64(st.Bsize),
 	}
 	if usage.exceeded() {
 		return usage

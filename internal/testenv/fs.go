@@ -41,7 +41,7 @@ const memory = "/dev/shm"
 func imageDir(t testing.TB, size int64) string {
 	t.Helper()
 	var st unix.Statfs_t
-	if size > defaultFSSize || unix.Statfs(memory, &st) != nil || int64(st.Bavail)*st.Bsize < 8*size {
+	if size > defaultFSSize || unix.Statfs(memory, &st) != nil || int64(st.Bavail)*int64(st.Bsize) < 8*size {
 		return t.TempDir()
 	}
 	dir, err := os.MkdirTemp(memory, "nodeseal-test-")

@@ -75,7 +75,7 @@ func free(path string) (int64, uint64, error) {
 			err = unix.Stat(path, &st)
 		}
 		if err == nil {
-			return int64(fs.Bavail) * fs.Bsize, st.Dev, nil
+			return int64(fs.Bavail) * int64(fs.Bsize), st.Dev, nil
 		}
 		parent := filepath.Dir(path)
 		if !errors.Is(err, os.ErrNotExist) || parent == path {
