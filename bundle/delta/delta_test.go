@@ -228,7 +228,7 @@ func FuzzReader(f *testing.F) {
 		case err == nil && len(got) != len(plain):
 			t.Errorf("%d bytes without an error", len(got))
 		case err != nil && !errors.Is(err, bundle.ErrDamaged) && !errors.Is(err, delta.ErrOld):
-			t.Errorf("nobody is at fault: %v", err)
+			t.Errorf("the error names no file: %v", err)
 		}
 	})
 }

@@ -204,7 +204,7 @@ func (d *Reader) some(n int64) error {
 	return d.take(n)
 }
 
-// read gives bytes, or goes on to the next record or chunk. Its io.EOF is the end of the delta.
+// read returns bytes, or advances to the next record or chunk. It returns io.EOF at the end of the delta.
 func (d *Reader) read(p []byte) (int, error) {
 	switch {
 	case len(d.out) > 0:

@@ -177,7 +177,11 @@ func (a *app) openInput(path string) (io.ReadCloser, error) {
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
-			return usageError{fmt.Errorf("%s: %s is missing", cmd.CommandPath(), strings.Join(names[len(args):], " and "))}
+			lack, verb := names[len(args):], "is"
+			if len(lack) > 1 {
+				verb = "are"
+			}
+			return usageError{fmt.Errorf("%s: %s %s missing", cmd.CommandPath(), strings.Join(lack, " and "), verb)}
 		}
 		if len(args) > len(names) {
 			return usageError{fmt.Errorf("%s: %q is too much", cmd.CommandPath(), args[len(names)])}

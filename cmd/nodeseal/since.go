@@ -11,7 +11,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/since"
 )
 
-// deltaMemory is bundleMemory with the files of an earlier release at hand.
+// deltaMemory replaces bundleMemory if files of an earlier release are compared.
 const deltaMemory = 900 << 20
 
 // addSince puts what --since names into the engine's options. The caller closes it.

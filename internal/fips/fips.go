@@ -41,7 +41,7 @@ func read(path string) State {
 
 // Hook starts the program again in Go's FIPS mode, in the same process, if the node is in
 // that mode and the program is not: the mode is fixed when a program starts. It then does
-// not return. Somebody who set fips140 in GODEBUG has decided, and is not overruled.
+// not return. A value of fips140 in GODEBUG is kept.
 func Hook() error {
 	s := read(nodeFile)
 	if s.Node && s.Program {
