@@ -2,6 +2,14 @@ module github.com/nodeseal/nodeseal
 
 go 1.26.0
 
+// What is built and measured here is no code of this module: sources of the tests' tools
+// lie there while those are built, and ./... would find them.
+ignore (
+	./.bench
+	./bin
+	./dist
+)
+
 require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/coreos/go-systemd/v22 v22.7.0
