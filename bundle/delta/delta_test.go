@@ -64,9 +64,10 @@ func sample(t testing.TB) (data, plain []byte, olds oldFiles) {
 	ops := []delta.Op{{Old: 0, Copy: 2048, Literal: 8}, {Old: 2048, Copy: 2048}}
 	olds = oldFiles{"etc/equal": []byte("equal\n"), "usr/bin/program": old}
 	var buf bytes.Buffer
-	w, err := delta.NewWriter(&buf, int64(4+6+len(now)+5), []digest.Digest{oldLayer})
+	head := strings.Repeat("head", 128)
+	w, err := delta.NewWriter(&buf, int64(len(head)+6+len(now)+5), []digest.Digest{oldLayer})
 	must(t, err)
-	_, err = io.WriteString(w, "head")
+	_, err = io.WriteString(w, head)
 	must(t, err)
 	must(t, w.Equal(delta.File{Path: "etc/equal", Offset: 512, Size: 6}))
 	must(t, w.Changed(delta.File{Path: "usr/bin/program", Offset: 2048, Size: 4096},
@@ -74,7 +75,7 @@ func sample(t testing.TB) (data, plain []byte, olds oldFiles) {
 	_, err = io.WriteString(w, "tail\n")
 	must(t, err)
 	must(t, w.Close())
-	return buf.Bytes(), []byte("headequal\n" + string(now) + "tail\n"), olds
+	return buf.Bytes(), []byte(head + "equal\n" + string(now) + "tail\n"), olds
 }
 
 func read(data []byte, size int64, old delta.Old) ([]byte, error) {
@@ -193,6 +194,7 @@ func TestHostile(t *testing.T) {
 		"an empty old file":   {hostile(t, 10, 1, 2, 0, 4, "file", 0, 0), "makes nothing"},
 		"an empty piece":      {hostile(t, 10, 1, with(changed, 0, 0, 1, 0, 0, 0)...), "makes nothing"},
 		"an empty new file":   {hostile(t, 10, 1, with(changed, 0, 0, 0)...), "makes nothing"},
+		"files of a byte":     {hostile(t, 10, 1, 2, 0, 4, "file", 0, 1, 2, 0, 4, "file", 0, 1), "2 old files for 1 bytes"},
 		"bytes behind":        {hostile(t, 2, 1, 1, 2, "ab", 0, "more"), "behind its end"},
 	} {
 		size := int64(10)

@@ -29,6 +29,10 @@ const (
 	// Memory is what a Reader takes at most, in bytes.
 	Memory = 40 << 20
 
+	// headerSize is what a tar has before each of its files, in bytes: it bounds how many old files
+	// a delta opens.
+	headerSize = 512
+
 	maxChunk  = 4 << 20 // bytes of output
 	maxGroups = 1 << 18 // differences in a chunk
 	maxGap    = 4       // bytes of the number before a difference

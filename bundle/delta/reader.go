@@ -33,6 +33,7 @@ type Reader struct {
 	literal int64 // bytes of a literal that are left
 	file    OldFile
 	ref     File
+	opened  int64 // old files so far
 	equal   int64 // bytes of an equal file that are left
 	end     int64 // of the last file that was referred to
 
@@ -286,6 +287,10 @@ func (d *Reader) ended() error {
 
 // open reads which old file comes next, and opens it.
 func (d *Reader) open() error {
+	if d.opened*headerSize > d.done {
+		return invalid("%d old files for %d bytes of a tar", d.opened+1, d.done)
+	}
+	d.opened++
 	layer, err := d.number(int64(len(d.layers)) - 1)
 	if err != nil {
 		return err

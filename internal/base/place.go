@@ -53,7 +53,8 @@ func Open(ctx context.Context, path string) (*Place, error) {
 	}
 	for i := range inv.Images {
 		for _, l := range inv.Images[i].Layers {
-			if b, ok := p.blobs[inv.LayerBlob(l)]; ok {
+			// Of two blobs of one layer the expanded one is taken: its files can be read in place.
+			if b, ok := p.blobs[inv.LayerBlob(l)]; ok && p.layers[l.DiffID] != l.DiffID {
 				p.layers[l.DiffID] = b.Digest
 			}
 		}

@@ -50,11 +50,31 @@ func makeTar(t *testing.T, members ...member) []byte {
 // scan adds a layer.
 func scan(t testing.TB, olds *Olds, layer []byte) {
 	t.Helper()
-	files, err := Scan(digest.FromBytes(layer), bytes.NewReader(layer))
+	files, err := Scan(digest.FromBytes(layer), bytes.NewReader(layer), olds.Room())
 	if err != nil {
 		t.Fatal(err)
 	}
 	olds.Add(digest.FromBytes(layer), files)
+}
+
+// TestScanBound keeps the first files, and still leaves out a path that comes again later.
+func TestScanBound(t *testing.T) {
+	t.Parallel()
+	layer := makeTar(t, member{"one", []byte("1")}, member{"two", []byte("2")}, member{"three", []byte("3")}, member{"four", []byte("4")},
+		member{"two", []byte("2")}, member{"five", []byte("5")})
+	for most, want := range [][]string{{}, {"one"}, {"one"}, {"one", "three"}, {"one", "three", "four"}, {"one", "three", "four"}, {"one", "three", "four", "five"}} {
+		files, err := Scan(digest.FromBytes(layer), bytes.NewReader(layer), most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []string{}
+		for _, f := range files {
+			got = append(got, f.Path)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("at most %d: %v, want %v", most, got, want)
+		}
+	}
 }
 
 // write plans and writes a delta, and returns the layers that it takes.

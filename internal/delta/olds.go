@@ -50,7 +50,8 @@ type oldLayer struct {
 
 // Scan returns the regular files of a layer, whose plain tar r gives. What cannot be found again
 // in a store for sure is left out: paths that are twice in the tar, and those that are not UTF-8.
-func Scan(layer digest.Digest, r io.Reader) ([]OldFile, error) {
+// It returns the first most files, at most; their number bounds its memory.
+func Scan(layer digest.Digest, r io.Reader, most int) ([]OldFile, error) {
 	count := &counter{r: r}
 	members := tar.NewReader(count)
 	seen := make(map[string]int)
@@ -65,8 +66,10 @@ func Scan(layer digest.Digest, r io.Reader) ([]OldFile, error) {
 			return nil, fmt.Errorf("layer %s: %w", layer, err)
 		}
 		name := clean(h.Name)
-		seen[name]++
-		if h.Typeflag != tar.TypeReg || h.Size == 0 || name == "" || len(name) > delta.MaxPath || !fs.ValidPath(name) {
+		if n, again := seen[name]; again || len(files) < most {
+			seen[name] = n + 1
+		}
+		if len(files) == most || h.Typeflag != tar.TypeReg || h.Size == 0 || name == "" || len(name) > delta.MaxPath || !fs.ValidPath(name) {
 			continue
 		}
 		f := OldFile{Layer: layer, Path: name, Offset: count.n, Size: h.Size}
@@ -114,8 +117,8 @@ func (o *Olds) Add(layer digest.Digest, files []OldFile) {
 	o.layers[layer] = l
 }
 
-// Full reports whether Add would find no room.
-func (o *Olds) Full() bool { return o.n == MaxOlds }
+// Room is how many files Add would take.
+func (o *Olds) Room() int { return MaxOlds - o.n }
 
 // of are those of the layers that were added.
 func (o *Olds) of(layers []digest.Digest) []*oldLayer {

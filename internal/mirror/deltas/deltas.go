@@ -159,8 +159,8 @@ type maker struct {
 // index reads the old layers, as many as fit, some at a time: what was read waits for those before it.
 // In which order they come does not depend on who is first.
 func (m *maker) index(ctx context.Context, olds []digest.Digest) error {
-	for len(olds) > 0 && !m.olds.Full() {
-		n := min(len(olds), 2*m.Jobs)
+	for len(olds) > 0 && m.olds.Room() > 0 {
+		n := min(len(olds), m.Jobs)
 		if err := m.indexSome(ctx, olds[:n]); err != nil {
 			return err
 		}
@@ -198,7 +198,7 @@ func (m *maker) scan(ctx context.Context, layer digest.Digest) (files []delta.Ol
 	defer func() { err = errors.Join(err, r.Close()) }()
 	sum := sha256.New()
 	in := io.TeeReader(r, sum)
-	files, serr := delta.Scan(layer, in)
+	files, serr := delta.Scan(layer, in, m.olds.Room())
 	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{in}, make([]byte, 256<<10)); err != nil {
 		return nil, m.earlier(ctx, fmt.Errorf("reading layer %s: %w", layer, err))
 	}
