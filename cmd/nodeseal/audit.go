@@ -24,6 +24,7 @@ type auditOptions struct {
 	objects []string
 	list    string
 	bundle  string
+	key     keyOptions
 	store   string
 	html    string
 	// heldFrom says what held read, with its release.
@@ -53,6 +54,7 @@ nothing would but not everything could be read.`,
 	flags.StringArrayVar(&o.objects, "objects", nil, "`FILE` of objects as oc get -o json|yaml printed them; - is standard input; may be repeated")
 	flags.StringVar(&o.list, "list", "", "compare with a `LIST`")
 	flags.StringVar(&o.bundle, "bundle", "", "compare with a `BUNDLE`")
+	o.key.addFlags(flags)
 	flags.StringVar(&o.store, "store", "", "compare with a store `DIR` that nodeseal import made")
 	flags.StringVar(&o.html, "html", "", "also write the findings to `FILE`, as one HTML page")
 	return cmd
@@ -139,7 +141,7 @@ func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
 		o.heldFrom = []string{"list " + o.list}
 		return audit.HeldList("list "+o.list, list), nil
 	case o.bundle != "":
-		f, err := archive.OpenFile(ctx, o.bundle)
+		f, err := o.key.Open(ctx, o.bundle)
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +151,7 @@ func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
 		if err != nil {
 			return nil, err
 		}
-		return held, held.ReadLayers(ctx, o.bundle, a.progress())
+		return held, held.ReadLayers(ctx, o.bundle, (&archive.Report{RawInventory: f.RawInventory()}).Same, a.progress())
 	case o.store != "":
 		s, err := store.OpenStored(store.Files(o.store))
 		if err != nil {

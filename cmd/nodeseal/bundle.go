@@ -18,6 +18,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
@@ -48,6 +49,7 @@ type bundleOptions struct {
 	nodeDisk      string
 	signKey       trust.File
 	since, delta  string
+	key           keyOptions // of since
 	// layersGiven says that layers overrule those of since.
 	layersGiven bool
 }
@@ -68,6 +70,8 @@ func (o *bundleOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.keepOriginal, "keep-original", nil, "keep the registry's own bytes of images that match `REF|GLOB`, besides operating systems (none: of no image); may be repeated")
 	flags.StringVar(&o.nodeDisk, "node-disk", "", "refuse if a node's disk of this `SIZE` cannot hold two such slots and what an upgrade needs besides")
 	flags.StringVar(&o.since, "since", "", "leave out what this earlier `RELEASE` has: a bundle, a slot, a store, or the inventory.json of a bundle; nodes take it from there")
+	o.key.addFlags(flags)
+	flags.Lookup("key").Usage = "public key `FILE` (PEM) that must have signed the RELEASE of --since (default " + machine.KeyFile + ", if this machine has it)"
 	flags.StringVar(&o.delta, "delta", "", "`FORM` of --since: content: write changed layers as what differs from earlier files; layers: write them whole, for nodes with an older nodeseal, too (default: content if RELEASE has files)")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be moved, the space it needs and the time it takes; move no layers")
 }

@@ -85,14 +85,15 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	if opts.SignKey, err = readSignKey("--sign-key", o.signKey); err != nil {
 		return err
 	}
-	if key := o.config.Key; key != "" && key != "-" {
-		if opts.Keys, err = trust.PublicKeys(string(key)); err != nil {
-			return usageError{fmt.Errorf("--key: %w", err)}
-		}
+	if o.config.Key != "-" {
+		o.config.Trust.Key = o.config.Key
+	}
+	if opts.Keys, _, err = o.config.Trust.Keys(""); err != nil {
+		return err
 	}
 	config, err := o.configuration(ctx, a)
 	if err != nil {
-		return refused(err)
+		return carryError(refused(err))
 	}
 	for _, f := range config.Files {
 		opts.Config = append(opts.Config, carry.File{Name: strings.TrimPrefix(f.Name, "/"), Content: []byte(f.Content)})
@@ -118,6 +119,10 @@ func planCarry(ctx context.Context, dir string, opts carry.Options) (*dryrun.Pla
 
 // carryError says which exit code an error of a stick has.
 func carryError(err error) error {
+	var unsigned *trust.UnsignedError
+	if errors.As(err, &unsigned) { // found for the configuration
+		err = fmt.Errorf("%s: %w, and the nodes would refuse it", unsigned.Path, carry.ErrUnsigned)
+	}
 	switch {
 	case errors.Is(err, carry.ErrSpace), errors.Is(err, carry.ErrForeign), errors.Is(err, carry.ErrUnsigned), errors.Is(err, carry.ErrName):
 		return preconditionError{err}

@@ -37,6 +37,7 @@ docs/baked.md has the whole way.`,
 func addBakedFlags(flags *pflag.FlagSet, o *site.Baked) {
 	flags.StringVar(&o.Image, "image", "", "`PATH` of the store's file on the machine")
 	flags.StringVar(&o.Bundle, "bundle", "", "pin the repositories of this `BUNDLE`, and answer for them")
+	insecureFlag(flags, &o.Trust)
 	flags.StringVar(&o.Mount, "mount", machine.BakedMount, "mount the store at `DIR` on the machine")
 	flags.StringVar(&o.Program, "program", machine.BakedBinary, "`PATH` of nodeseal on the machine")
 	flags.StringVar(&o.Label, "label", machine.BakedLabel, "give the mount the SELinux `LABEL`; \"\" gives none")

@@ -31,6 +31,7 @@ func addUnitFlags(flags *pflag.FlagSet, o *site.Site) {
 		"answer in /etc/hosts for the registries of --bundle, on nodes that never reach them: no pull waits for DNS")
 	flags.Var(&o.Key, "key", "public key `FILE` (PEM) that bundles on sticks must be signed with")
 	flags.StringVar(&o.Bundle, "bundle", "", "the `BUNDLE` whose repositories are pinned and are asked of nodeseal serve")
+	insecureFlag(flags, &o.Trust)
 	flags.StringVar(&o.Address, "listen", nodeconfig.DefaultRegistry, "`ADDRESS` of nodeseal serve")
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/carried"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/site"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 const poolUsage = "`POOL`, a MachineConfigPool: master, worker, arbiter, or one of your own"
@@ -85,6 +86,7 @@ storage.conf, from 4.23 on. Print the MachineConfig with
 func newConfigPinnedCommand(a *app) *cobra.Command {
 	var pool, version, path string
 	var osOnly bool
+	var by trust.Bundle
 	cmd := &cobra.Command{
 		Use:   "pinnedimageset --pool POOL --ocp-version 4.N --bundle FILE",
 		Short: "Print PinnedImageSets with the images of a bundle",
@@ -114,7 +116,7 @@ print the MachineConfig with --no-pins.`,
 			if path == "" {
 				return usageError{errors.New("config pinnedimageset: --bundle FILE is missing")}
 			}
-			has, err := carried.Read(cmd.Context(), path)
+			has, err := carried.Read(cmd.Context(), path, by)
 			if err != nil {
 				return err
 			}
@@ -129,6 +131,7 @@ print the MachineConfig with --no-pins.`,
 	onePool(cmd, &pool)
 	addVersionFlag(cmd.Flags(), &version)
 	cmd.Flags().StringVar(&path, "bundle", "", "the `BUNDLE` whose images are pinned")
+	insecureFlag(cmd.Flags(), &by)
 	cmd.Flags().BoolVar(&osOnly, "os-only", false, "pin only the images of operating systems")
 	return cmd
 }

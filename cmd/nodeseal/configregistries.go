@@ -22,6 +22,7 @@ type configRegistriesOptions struct {
 func (o *configRegistriesOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.stores, "store", nil, "`DIR` of a store; may be repeated (default both slots of "+slot.DefaultRoot+")")
 	flags.StringVar(&o.Bundle, "bundle", "", "take the repositories from this `BUNDLE`, not from stores")
+	insecureFlag(flags, &o.Trust)
 	addMirrorFlags(flags, &o.Sources, &o.cluster)
 	flags.StringVar(&o.Address, "listen", nodeconfig.DefaultRegistry, "`ADDRESS` of nodeseal serve")
 	flags.StringVarP(&o.output, "output", "o", "", "write the files below this `DIR`, as below the node's /")

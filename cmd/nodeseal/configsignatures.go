@@ -7,10 +7,12 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/carried"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 func newConfigSignaturesCommand(a *app) *cobra.Command {
 	var path, dir string
+	var by trust.Bundle
 	cmd := &cobra.Command{
 		Use:   "signatures {--bundle FILE|--store DIR}",
 		Short: "Print the ConfigMaps by which a cluster verifies a release with no network",
@@ -28,7 +30,7 @@ upgrade. The bundle has them where nodeseal bundle found them: in the cluster, w
 			case (path == "") == (dir == ""):
 				return usageError{errors.New("config signatures: name --bundle FILE or --store DIR")}
 			case path != "":
-				sigs, err = carried.BundleSignatures(cmd.Context(), path)
+				sigs, err = carried.BundleSignatures(cmd.Context(), path, by)
 			default:
 				sigs, err = carried.StoreSignatures(dir)
 			}
@@ -40,6 +42,7 @@ upgrade. The bundle has them where nodeseal bundle found them: in the cluster, w
 		},
 	}
 	cmd.Flags().StringVar(&path, "bundle", "", "bundle `FILE` whose signatures are printed")
+	insecureFlag(cmd.Flags(), &by)
 	cmd.Flags().StringVar(&dir, "store", "", "`DIR` of the store whose signatures are printed")
 	must(cmd.MarkFlagDirname("store"))
 	return cmd

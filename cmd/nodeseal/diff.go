@@ -10,7 +10,8 @@ import (
 )
 
 func newDiffCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var key keyOptions
+	cmd := &cobra.Command{
 		Use:   "diff FROM TO",
 		Short: "Show how the images of two bundles, stores, lists or releases differ",
 		Long: `Show which images TO adds to FROM, removes and changes: by the component of a release, else by
@@ -36,11 +37,13 @@ there are differences or not, and 4 if FROM or TO is damaged.`,
 			if args[0] == "-" && args[1] == "-" {
 				return usageError{errors.New("diff: standard input can be one of the two only")}
 			}
-			report, err := difference.Read(cmd.Context(), args[0], args[1], a.openList)
+			report, err := difference.Read(cmd.Context(), args[0], args[1], key.Bundle, a.openList)
 			if err != nil {
 				return err
 			}
 			return a.show(result.NewDiff(report))
 		},
 	}
+	key.addFlags(cmd.Flags())
+	return cmd
 }

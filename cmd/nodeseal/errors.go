@@ -39,6 +39,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 	"github.com/nodeseal/nodeseal/internal/visible"
 	"github.com/nodeseal/nodeseal/internal/whatis"
@@ -82,7 +83,7 @@ func (a *app) report(err error) int {
 	if err == nil {
 		return exitDone
 	}
-	err = named(err)
+	err = keyError(named(err))
 	code := exitCode(err)
 	var part *split.Error
 	if errors.As(err, &part) && !strings.HasPrefix(err.Error(), "part ") {
@@ -185,7 +186,7 @@ func hint(err error) string {
 	var other *whatis.Error
 	var page *pull.WebPageError
 	var token *session.TokenError
-	var unsigned *install.UnsignedError
+	var unsigned *trust.UnsignedError
 	var earlier *deltas.EarlierError
 	var refused *layerrules.Error
 	switch {

@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/result"
@@ -11,7 +10,8 @@ import (
 )
 
 func newInspectCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var key keyOptions
+	cmd := &cobra.Command{
 		Use:   "inspect BUNDLE|STORE|IMAGE",
 		Short: "Show what is inside a bundle or a store, how big it is and what is shared",
 		Long: `Show the images of a bundle or of a store, their sizes unpacked, and how much of each is its
@@ -33,7 +33,7 @@ With --json, the inventory and the sums.`,
 				}
 				return a.show(result.NewInspectStore(c.Path, c.Store, c.Stored))
 			}
-			f, err := archive.OpenFile(cmd.Context(), args[0])
+			f, err := key.Open(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -41,4 +41,6 @@ With --json, the inventory and the sums.`,
 			return a.show(result.NewInspect(args[0], f.Size(), f.Inventory(), result.CarriedBy(f.Inventory()), f.RawInventory()))
 		},
 	}
+	key.addFlags(cmd.Flags())
+	return cmd
 }

@@ -7,9 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
-	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/push"
 	"github.com/nodeseal/nodeseal/internal/result"
 )
@@ -82,16 +80,12 @@ func runPush(ctx context.Context, a *app, path, registry string, o *pushOptions)
 	if err != nil {
 		return usageError{err}
 	}
-	keys, err := o.key.read("")
-	if err != nil {
-		return err
-	}
 	o.registry.write = true
 	opts := push.Options{Target: target, Recompress: o.recompress, KeepGoing: o.keepGoing, Jobs: o.registry.perHost, Progress: a.progress()}
 	if opts.Client, err = o.registry.client(a); err != nil {
 		return err
 	}
-	f, err := archive.OpenFile(ctx, path, archive.WithTrust(install.Trust(path, keys)))
+	f, err := o.key.Open(ctx, path)
 	if err != nil {
 		return err
 	}

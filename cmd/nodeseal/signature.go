@@ -18,22 +18,33 @@ type keyOptions struct{ trust.Bundle }
 func (o *keyOptions) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&o.Key, "key", "public key `FILE` (PEM) that must have signed the bundle into NAME.tar.zst"+signature.Suffix+
 		" (default "+machine.KeyFile+", if the node has it)")
+	insecureFlag(flags, &o.Bundle)
+}
+
+// insecureFlag is the one flag of keyOptions that commands have whose --key is another one.
+func insecureFlag(flags *pflag.FlagSet, o *trust.Bundle) {
 	flags.BoolVar(&o.Insecure, "insecure-no-key", false, "take the bundle without a look at its signature, also on a node that has a key")
 }
 
 // read returns the keys, nil if no signature is asked for. sysroot is the root of the
 // node, "" for this machine's.
 func (o *keyOptions) read(sysroot string) (signature.Keys, error) {
-	keys, from, err := o.Keys(sysroot)
+	keys, _, err := o.Keys(sysroot)
+	return keys, keyError(err)
+}
+
+// keyError says which exit code an error about keys has, wherever a bundle is opened.
+func keyError(err error) error {
+	var bad *trust.KeysError
 	switch {
 	case errors.Is(err, trust.ErrBoth):
-		return nil, usageError{fmt.Errorf("--key and --insecure-no-key: %w", err)}
-	case err != nil && o.Key != "":
-		return nil, usageError{fmt.Errorf("--key: %w", err)}
-	case err != nil:
-		return nil, preconditionError{fmt.Errorf("the key of this node, %s: %w", from, err)}
+		return usageError{fmt.Errorf("--key and --insecure-no-key: %w", trust.ErrBoth)}
+	case errors.As(err, &bad) && bad.Named:
+		return usageError{fmt.Errorf("--key: %w", bad)}
+	case errors.As(err, &bad):
+		return preconditionError{bad}
 	}
-	return keys, nil
+	return err
 }
 
 // readSignKey reads the private key of a flag; nil where none is named.

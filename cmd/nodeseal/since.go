@@ -26,7 +26,7 @@ func (o *bundleOptions) addSince(ctx context.Context, opts *mirror.Options) (*si
 	case since.Replaces(o.output, o.since):
 		return nil, usageError{fmt.Errorf("--since %s: it would be replaced: name another output", o.since)}
 	}
-	e, err := since.Open(ctx, o.since, o.delta)
+	e, err := since.Open(ctx, o.since, o.delta, o.key.Bundle)
 	if errors.Is(err, since.ErrNotThere) || errors.Is(err, since.ErrNoContent) {
 		return nil, usageError{fmt.Errorf("--since %s: %w", o.since, err)}
 	}

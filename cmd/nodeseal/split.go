@@ -9,11 +9,13 @@ import (
 
 	"github.com/nodeseal/nodeseal/internal/parts"
 	"github.com/nodeseal/nodeseal/internal/result"
+	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
 func newSplitCommand(a *app) *cobra.Command {
 	var size, dir string
+	var key keyOptions
 	var dryRun *bool
 	cmd := &cobra.Command{
 		Use:   "split BUNDLE --size SIZE [-o DIR]",
@@ -36,17 +38,18 @@ Every command that takes a bundle takes one in parts, by its own name or that of
 			if err != nil {
 				return usageError{fmt.Errorf("--size: %w", err)}
 			}
-			return runParts(cmd.Context(), a, args[0], dir, n, *dryRun)
+			return runParts(cmd.Context(), a, args[0], dir, key.Bundle, n, *dryRun)
 		},
 	}
 	cmd.Flags().StringVar(&size, "size", "", "the `SIZE` of a part; 4GiB makes parts for FAT32")
-	partsFlags(cmd, &dir)
+	partsFlags(cmd, &dir, &key)
 	dryRun = dryRunFlag(cmd)
 	return cmd
 }
 
 func newJoinCommand(a *app) *cobra.Command {
 	var dir string
+	var key keyOptions
 	var dryRun *bool
 	cmd := &cobra.Command{
 		Use:   "join BUNDLE [-o DIR]",
@@ -56,22 +59,23 @@ bytes are compared with the list of parts before the file gets its name. The par
 		Example: `  nodeseal join parts/release.tar.zst.000 -o /data`,
 		Args:    exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runParts(cmd.Context(), a, args[0], dir, 0, *dryRun)
+			return runParts(cmd.Context(), a, args[0], dir, key.Bundle, 0, *dryRun)
 		},
 	}
-	partsFlags(cmd, &dir)
+	partsFlags(cmd, &dir, &key)
 	dryRun = dryRunFlag(cmd)
 	return cmd
 }
 
-func partsFlags(cmd *cobra.Command, dir *string) {
+func partsFlags(cmd *cobra.Command, dir *string, key *keyOptions) {
+	key.addFlags(cmd.Flags())
 	cmd.Flags().StringVarP(dir, "output", "o", ".", "write into this `DIR`, which must not hold the bundle in its other form")
 	must(cmd.MarkFlagDirname("output"))
 }
 
 // runParts splits a bundle into parts of size bytes, or joins them if size is 0.
-func runParts(ctx context.Context, a *app, path, dir string, size int64, dryRun bool) (err error) {
-	o := parts.Options{Bundle: path, Dir: dir, Progress: a.progress()}
+func runParts(ctx context.Context, a *app, path, dir string, by trust.Bundle, size int64, dryRun bool) (err error) {
+	o := parts.Options{Bundle: path, Trust: by, Dir: dir, Progress: a.progress()}
 	if dryRun {
 		p, err := parts.Plan(ctx, o, size)
 		return a.showWould(p, partsError(err))

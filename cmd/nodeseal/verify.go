@@ -15,6 +15,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/result"
+	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/whatis"
 )
 
@@ -97,7 +98,7 @@ func runVerify(ctx context.Context, a *app, path string, o *verifyOptions) error
 	report.Begin(phaseVerify, size, progress.Bytes)
 	rep, err := archive.Verify(ctx, f, size, archive.VerifyOptions{
 		Jobs:  runtime.GOMAXPROCS(0),
-		Trust: install.Trust(path, keys),
+		Trust: trust.Signed(path, keys),
 		Read:  func(n int64) { report.Add(phaseVerify, n) },
 	})
 	if is := whatis.NoBundle(path); errors.Is(err, bundle.ErrDamaged) && is != nil {

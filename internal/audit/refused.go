@@ -16,9 +16,9 @@ import (
 const phaseLayers = "verify"
 
 // ReadLayers reads the bundle at path, which h is of, to its end: layers that no node takes are
-// findings of the audit. nodeseal puts none into a bundle, but other writers may. The error
-// wraps bundle.ErrDamaged if the bundle is damaged.
-func (h *Held) ReadLayers(ctx context.Context, path string, p progress.Func) error {
+// findings of the audit. nodeseal puts none into a bundle, but other writers may. is looks whether
+// it still has the inventory that h is of. The error wraps bundle.ErrDamaged if the bundle is damaged.
+func (h *Held) ReadLayers(ctx context.Context, path string, is func(rawInventory []byte) error, p progress.Func) error {
 	f, size, err := archive.OpenBytes(path)
 	if err != nil {
 		return err
@@ -26,7 +26,7 @@ func (h *Held) ReadLayers(ctx context.Context, path string, p progress.Func) err
 	defer f.Close()
 	p.Begin(phaseLayers, size, progress.Bytes)
 	rep, err := archive.Verify(ctx, f, size, archive.VerifyOptions{
-		Jobs: runtime.GOMAXPROCS(0), Read: func(n int64) { p.Add(phaseLayers, n) },
+		Jobs: runtime.GOMAXPROCS(0), Trust: is, Read: func(n int64) { p.Add(phaseLayers, n) },
 	})
 	if err != nil {
 		return err

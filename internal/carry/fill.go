@@ -147,7 +147,17 @@ type job struct {
 
 // planned finds out what belongs on the stick and whether it fits, and then does it.
 func planned(ctx context.Context, dir string, opts Options, do func(*filler, *job) error) error {
-	src, err := archive.OpenFile(ctx, opts.Bundle)
+	_, base, err := split.Find(opts.Bundle)
+	if err != nil {
+		return err
+	}
+	if opts.Keys == nil && opts.SignKey != nil {
+		opts.Keys = signature.Keys{opts.SignKey.Public()}
+	}
+	src, err := archive.OpenFile(ctx, opts.Bundle, archive.WithTrust(func(raw []byte) error {
+		_, err := bundleSignature(base, raw, opts.Keys)
+		return err
+	}))
 	if err != nil {
 		return err
 	}
@@ -157,10 +167,6 @@ func planned(ctx context.Context, dir string, opts Options, do func(*filler, *jo
 		return err
 	}
 	defer data.Close()
-	_, base, err := split.Find(opts.Bundle)
-	if err != nil {
-		return err
-	}
 	root, err := safefile.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("filling the stick: %w", err)

@@ -21,9 +21,6 @@ const maxProgram = 512 << 20
 
 // items are all files but the bundle and the sums. The caller calls closeAll.
 func (f *filler) items(opts Options, base string, src *archive.File, res *Result) (items []item, closeAll func(), err error) {
-	if opts.Keys == nil && opts.SignKey != nil {
-		opts.Keys = signature.Keys{opts.SignKey.Public()}
-	}
 	if res.Keys, err = opts.Keys.Fingerprints(); err != nil {
 		return nil, nil, err
 	}

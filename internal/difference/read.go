@@ -9,6 +9,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/holding"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // About is what was compared.
@@ -41,8 +42,8 @@ type Report struct {
 
 // Read compares what is at two paths, which holding.Open opens, one after the other: no more
 // of the first one is kept than is compared.
-func Read(ctx context.Context, from, to string, open func(name string) (io.ReadCloser, error)) (*Report, error) {
-	h, err := holding.Open(ctx, from, open)
+func Read(ctx context.Context, from, to string, by trust.Bundle, open func(name string) (io.ReadCloser, error)) (*Report, error) {
+	h, err := holding.Open(ctx, from, by, open)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func Read(ctx context.Context, from, to string, open func(name string) (io.ReadC
 	if a.Sized {
 		leaves = mirror.NewLeaves(h.Inventory)
 	}
-	if h, err = holding.Open(ctx, to, open); err != nil {
+	if h, err = holding.Open(ctx, to, by, open); err != nil {
 		return nil, err
 	}
 	b := side(h)

@@ -13,13 +13,13 @@ import (
 	"regexp"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
 	"github.com/nodeseal/nodeseal/internal/imagelist/release"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/install"
+	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/whatis"
 )
 
@@ -51,19 +51,19 @@ type Holding struct {
 }
 
 // Open reads what is at path. open opens a file by its name, "-" too, for what is read as a
-// list. Nothing stays open. Of a bundle only the head is read. Errors are those of
-// archive.OpenFile, form.ReadContents, bundle.ParseInventory and sources.ReadLists, or a
+// list; by says whose signature a bundle, or its inventory.json, must have. Nothing stays
+// open. Of a bundle only the head is read. Errors are those of trust.Bundle.Open, form.ReadContents, bundle.ParseInventory and sources.ReadLists, or a
 // *whatis.Error.
-func Open(ctx context.Context, path string, open func(name string) (io.ReadCloser, error)) (*Holding, error) {
+func Open(ctx context.Context, path string, by trust.Bundle, open func(name string) (io.ReadCloser, error)) (*Holding, error) {
 	h := &Holding{Path: path}
 	var err error
 	switch {
 	case form.IsDir(path), install.IsImage(path):
 		err = h.openStore()
 	case path != "-" && isBundle(path):
-		err = h.openBundle(ctx)
+		err = h.openBundle(ctx, by)
 	default:
-		err = h.openText(open)
+		err = h.openText(by, open)
 	}
 	if err != nil {
 		return nil, err
@@ -104,8 +104,8 @@ func isText(path string) bool {
 	return (err == nil || errors.Is(err, io.ErrUnexpectedEOF)) && !bytes.ContainsRune(head[:n], 0)
 }
 
-func (h *Holding) openBundle(ctx context.Context) error {
-	f, err := archive.OpenFile(ctx, h.Path)
+func (h *Holding) openBundle(ctx context.Context, by trust.Bundle) error {
+	f, err := by.Open(ctx, h.Path)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (h *Holding) take(inv *bundle.Inventory) {
 const headLen = 4096
 
 // openText reads an inventory, an image-references file, or a list.
-func (h *Holding) openText(open func(string) (io.ReadCloser, error)) (err error) {
+func (h *Holding) openText(by trust.Bundle, open func(string) (io.ReadCloser, error)) (err error) {
 	r, err := open(h.Path)
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (h *Holding) openText(open func(string) (io.ReadCloser, error)) (err error)
 	}
 	switch {
 	case inventoryHead.Match(head):
-		inv, err := bundle.ParseInventory(br)
+		inv, err := parse(br, h.Path, by)
 		if err != nil {
 			return fmt.Errorf("%s: %w", h.Path, err)
 		}
@@ -180,6 +180,18 @@ func (h *Holding) openText(open func(string) (io.ReadCloser, error)) (err error)
 		return nil
 	}
 	return h.readList(br)
+}
+
+// parse reads the inventory.json at path, once its signature was looked at.
+func parse(r io.Reader, path string, by trust.Bundle) (*bundle.Inventory, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, bundle.MaxInventory+1)) // which refuses one more
+	if err == nil {
+		err = by.Check(path, raw)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return bundle.ParseInventory(bytes.NewReader(raw))
 }
 
 // readList reads references or objects, in any form that lists have.

@@ -20,6 +20,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/image"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // OpenOptions say which source is taken, and what of it.
@@ -68,7 +69,7 @@ func Open(ctx context.Context, path string, opts OpenOptions) (*Source, error) {
 		return s, s.openImage()
 	}
 	var err error
-	if s.file, err = archive.OpenFile(ctx, path, archive.WithTrust(Trust(path, opts.Keys))); err != nil {
+	if s.file, err = archive.OpenFile(ctx, path, archive.WithTrust(trust.Signed(path, opts.Keys))); err != nil {
 		return nil, err
 	}
 	if err := s.openBundle(); err != nil {
@@ -192,7 +193,7 @@ func (s *Source) openImage() error {
 	if err != nil {
 		return fmt.Errorf("importing %s: %w", s.path, err)
 	}
-	if check := Trust(s.path, s.opts.Keys); check != nil {
+	if check := trust.Signed(s.path, s.opts.Keys); check != nil {
 		if err := check(sum); err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/pull"
 	"github.com/nodeseal/nodeseal/internal/testregistry"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // oddLayer is an image in a registry whose manifest says something else of its layer.
@@ -154,7 +155,7 @@ func TestTrueSize(t *testing.T) {
 			}
 			for _, run := range []string{"first", "again", "delta"} {
 				if run == "delta" {
-					since, err := mirror.ReadSince(t.Context(), opts.Output)
+					since, err := mirror.ReadSince(t.Context(), opts.Output, trust.Bundle{Insecure: true})
 					must(t, err)
 					opts.Since = since
 					opts.Output += ".delta"

@@ -12,21 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/split"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // ReadSince reads the inventory of the bundle at path, whole or in parts, or one that
-// lies there alone.
-func ReadSince(ctx context.Context, path string) (*Since, error) {
+// lies there alone; by says whose signature it must have.
+func ReadSince(ctx context.Context, path string, by trust.Bundle) (*Since, error) {
 	path = strings.TrimSuffix(path, split.Suffix)
-	inv, raw, err := readInventory(path)
+	inv, raw, err := readInventory(path, by)
 	if err != nil {
 		return nil, err
 	}
 	alone := inv != nil
 	if !alone {
-		f, err := archive.OpenFile(ctx, path)
+		f, err := by.Open(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -41,7 +41,7 @@ func ReadSince(ctx context.Context, path string) (*Since, error) {
 
 // readInventory reads a file that begins as JSON does; nil where there is none,
 // or another one.
-func readInventory(path string) (*bundle.Inventory, []byte, error) {
+func readInventory(path string, by trust.Bundle) (*bundle.Inventory, []byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe that nobody writes is not waited for
 	if err != nil {
 		return nil, nil, nil // it may be in parts
@@ -57,6 +57,9 @@ func readInventory(path string) (*bundle.Inventory, []byte, error) {
 	raw, err := io.ReadAll(r)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading inventory: %w", err)
+	}
+	if err := by.Check(path, raw); err != nil {
+		return nil, nil, err
 	}
 	inv, err := bundle.ParseInventory(strings.NewReader(string(raw)))
 	return inv, raw, err

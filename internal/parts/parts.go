@@ -26,6 +26,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/dryrun"
 	"github.com/nodeseal/nodeseal/internal/progress"
 	"github.com/nodeseal/nodeseal/internal/safefile"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 const (
@@ -51,6 +52,8 @@ var (
 type Options struct {
 	// Bundle is the path of a bundle, whole or in parts; also a part's.
 	Bundle string
+	// Trust says whose signature it must have.
+	Trust trust.Bundle
 	// Dir is the directory for what is written; it must exist.
 	Dir      string
 	Progress progress.Func
@@ -72,7 +75,7 @@ type Result struct {
 // --split does. The bundle must have a valid inventory. Its bytes are compared with its
 // checksum, those of parts with their list. Nothing has its final name before all is written.
 //
-// Errors wrap ErrDir, ErrMany or bundle.ErrDamaged, or are those of archive.OpenFile.
+// Errors wrap ErrDir, ErrMany or bundle.ErrDamaged, or are those of trust.Bundle.Open.
 func Split(ctx context.Context, o Options, size int64) (res *Result, err error) {
 	src, err := open(ctx, o, false)
 	if err != nil {
@@ -90,7 +93,7 @@ func Split(ctx context.Context, o Options, size int64) (res *Result, err error) 
 // Join writes the bundle, which is in parts, into one file in o.Dir. Its bytes are held to
 // the list of parts before the file gets its name.
 //
-// Errors wrap ErrDir, ErrOne or bundle.ErrDamaged, or are those of archive.OpenFile.
+// Errors wrap ErrDir, ErrOne or bundle.ErrDamaged, or are those of trust.Bundle.Open.
 func Join(ctx context.Context, o Options) (res *Result, err error) {
 	src, err := open(ctx, o, true)
 	if err != nil {
@@ -150,7 +153,7 @@ type source struct {
 
 // open opens a bundle and finds out whether the directory can take it.
 func open(ctx context.Context, o Options, join bool) (*source, error) {
-	f, err := archive.OpenFile(ctx, o.Bundle)
+	f, err := o.Trust.Open(ctx, o.Bundle)
 	if err != nil {
 		return nil, err
 	}

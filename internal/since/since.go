@@ -18,6 +18,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/mirror"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // What of an earlier release is left out of a bundle.
@@ -43,16 +44,16 @@ type Earlier struct {
 }
 
 // Open opens the earlier release at path. What is wanted of it is Content, Layers, or "": what it
-// can give. Errors are those of mirror.ReadSince and base.Open, or wrap ErrNotThere or
+// can give. by says whose signature it must have, but for a store. Errors are those of mirror.ReadSince and base.Open, or wrap ErrNotThere or
 // ErrNoContent. The caller closes it.
-func Open(ctx context.Context, path, want string) (*Earlier, error) {
+func Open(ctx context.Context, path, want string, by trust.Bundle) (*Earlier, error) {
 	info, err := os.Stat(path)
 	store := err == nil && info.IsDir()
 	var s *mirror.Since
 	if store {
 		s, err = ofStore(path)
 	} else {
-		s, err = mirror.ReadSince(ctx, path)
+		s, err = mirror.ReadSince(ctx, path, by)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: %w", ErrNotThere, err)

@@ -23,10 +23,29 @@ type Bundle struct {
 // ErrBoth is returned if a key is named and no key is asked for.
 var ErrBoth = errors.New("a key, and no look at the signature, cannot both be asked for")
 
+// KeysError reports that the file of keys at Path cannot be used. Named says that it was
+// named, and is not the node's own.
+type KeysError struct {
+	Path  string
+	Named bool
+	Err   error
+}
+
+// Error implements error.
+func (e *KeysError) Error() string {
+	if e.Named {
+		return fmt.Sprintf("reading the key: %v", e.Err)
+	}
+	return fmt.Sprintf("the key of this node, %s: reading the key: %v", e.Path, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *KeysError) Unwrap() error { return e.Err }
+
 // Keys returns the keys, one of which must have signed, and the file that they are
 // from; nil and "" if no signature is asked for. The node is the one whose root is at
 // sysroot, "" for this one. If its file of keys is there and cannot be read, that is an
-// error: no bundle is taken.
+// error, a *KeysError: no bundle is taken.
 func (b Bundle) Keys(sysroot string) (signature.Keys, string, error) {
 	if b.Insecure {
 		if b.Key != "" {
@@ -44,7 +63,7 @@ func (b Bundle) Keys(sysroot string) (signature.Keys, string, error) {
 	}
 	keys, err := PublicKeys(path)
 	if err != nil {
-		return nil, path, fmt.Errorf("reading the key: %w", err)
+		return nil, path, &KeysError{Path: path, Named: b.Key != "", Err: err}
 	}
 	return keys, path, nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/madeby"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // Contents are the images of a bundle, as configuration needs them.
@@ -35,9 +35,9 @@ type Images struct {
 	Unpacked int64
 }
 
-// Read returns the contents of the bundle at path.
-func Read(ctx context.Context, path string) (Contents, error) {
-	f, err := archive.OpenFile(ctx, path)
+// Read returns the contents of the bundle at path; by says whose signature it must have.
+func Read(ctx context.Context, path string, by trust.Bundle) (Contents, error) {
+	f, err := by.Open(ctx, path)
 	if err != nil {
 		return Contents{}, err
 	}

@@ -9,14 +9,15 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nodeseal/nodeseal/bundle"
-	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/manifest"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
-// BundleSignatures returns the release signatures that a bundle carries.
-func BundleSignatures(ctx context.Context, path string) ([]manifest.ReleaseSignature, error) {
-	f, err := archive.OpenFile(ctx, path)
+// BundleSignatures returns the release signatures that a bundle carries; by says whose
+// signature it must have itself.
+func BundleSignatures(ctx context.Context, path string, by trust.Bundle) ([]manifest.ReleaseSignature, error) {
+	f, err := by.Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (o *Baked) Files(ctx context.Context, in Inputs) (Files, []string, error) {
 		return Files{}, nil, refuse("--bundle is missing: its repositories are pinned and answered for")
 	}
 	b := machine.Baked{Image: o.Image, Mount: o.Mount, Binary: o.Program, Label: o.Label, Pins: o.Pins, Address: o.Address}
-	repositories, err := bundleRepositories(ctx, o.Bundle)
+	repositories, err := o.bundleRepositories(ctx)
 	if err != nil {
 		return Files{}, nil, err
 	}

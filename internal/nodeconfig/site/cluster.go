@@ -34,7 +34,7 @@ func (o *Cluster) Files(ctx context.Context, in Inputs) (Files, error) {
 	}
 	from := o.made(in)
 	if o.Bundle != "" {
-		has, err := carried.Read(ctx, o.Bundle)
+		has, err := carried.Read(ctx, o.Bundle, o.Trust)
 		if err != nil {
 			return out, err
 		}
@@ -48,7 +48,7 @@ func (o *Cluster) Files(ctx context.Context, in Inputs) (Files, error) {
 		if lack := opts.OS.Lack(v, len(opts.Pinned.Refs) > 0); lack != "" {
 			in.Progress.Warn(lack)
 		}
-		if opts.Signatures, err = carried.BundleSignatures(ctx, o.Bundle); err != nil {
+		if opts.Signatures, err = carried.BundleSignatures(ctx, o.Bundle, o.Trust); err != nil {
 			return out, err
 		}
 	}

@@ -10,18 +10,20 @@ import (
 
 	"go.podman.io/image/v5/docker/reference"
 
-	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/internal/imagelist/objects"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // Sources say for which repositories nodeseal serve is asked, and where else.
 type Sources struct {
 	// Bundle is one whose repositories are meant.
 	Bundle string
+	// Trust says whose signature Bundle must have.
+	Trust trust.Bundle
 	// Mirrors are files with mirror sets, besides those of Inputs.Cluster.
 	Mirrors []string
 	// Address is that of nodeseal serve.
@@ -37,7 +39,7 @@ func (o *Sources) ServeFiles(ctx context.Context, in Inputs, dirs []string) (Fil
 	r := nodeconfig.Registries{Address: o.Address}
 	var err error
 	if o.Bundle != "" {
-		r.Repositories, err = bundleRepositories(ctx, o.Bundle)
+		r.Repositories, err = o.bundleRepositories(ctx)
 	} else {
 		r.Repositories, err = storeRepositories(dirs)
 	}
@@ -62,9 +64,9 @@ func (o *Sources) ServeFiles(ctx context.Context, in Inputs, dirs []string) (Fil
 	}}, nil
 }
 
-// bundleRepositories returns the repositories of a bundle's references.
-func bundleRepositories(ctx context.Context, path string) ([]string, error) {
-	f, err := archive.OpenFile(ctx, path)
+// bundleRepositories returns the repositories of the bundle's references.
+func (o *Sources) bundleRepositories(ctx context.Context) ([]string, error) {
+	f, err := o.Trust.Open(ctx, o.Bundle)
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ func (o *Site) machine(ctx context.Context, in Inputs) (s machine.Settings, repo
 		}
 	}
 	if o.Bundle != "" {
-		if repositories, err = bundleRepositories(ctx, o.Bundle); err != nil {
+		if repositories, err = o.bundleRepositories(ctx); err != nil {
 			return s, nil, err
 		}
 	}
@@ -188,7 +188,7 @@ func (o *Site) findArtifacts(ctx context.Context, in Inputs, v manifest.Version)
 	if o.Artifacts || o.Bundle == "" {
 		return nil
 	}
-	has, err := carried.Read(ctx, o.Bundle)
+	has, err := carried.Read(ctx, o.Bundle, o.Trust)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
-package install
+package trust
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 
+	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/safefile"
 )
@@ -24,11 +26,11 @@ func (e *UnsignedError) Error() string {
 // Unwrap returns signature.ErrMismatch.
 func (e *UnsignedError) Unwrap() error { return signature.ErrMismatch }
 
-// Trust returns the check of the signed bytes of the file at path, a bundle or an image: the
+// Signed returns the check of the signed bytes of the file at path, a bundle or an image: the
 // signature beside it must be that of one of the keys. It is for archive.WithTrust, and nil
 // without keys. Its error wraps signature.ErrMismatch if there is no signature, or one
 // of another key or content.
-func Trust(path string, keys signature.Keys) func(raw []byte) error {
+func Signed(path string, keys signature.Keys) func(raw []byte) error {
 	if keys == nil {
 		return nil
 	}
@@ -49,4 +51,25 @@ func Trust(path string, keys signature.Keys) func(raw []byte) error {
 		}
 		return nil
 	}
+}
+
+// Open opens the bundle at path on this node, after its signature was looked at as b asks. It is how
+// everything opens bundles that does not say why it needs no signature (TestBundlesAreTrusted). Errors
+// are those of Keys, of archive.OpenFile, or wrap signature.ErrMismatch. The caller closes it.
+func (b Bundle) Open(ctx context.Context, path string) (*archive.File, error) {
+	keys, _, err := b.Keys("")
+	if err != nil {
+		return nil, err
+	}
+	return archive.OpenFile(ctx, path, archive.WithTrust(Signed(path, keys)))
+}
+
+// Check is Open's check for the inventory.json of a bundle that lies alone at path, with its
+// signature beside it.
+func (b Bundle) Check(path string, rawInventory []byte) error {
+	keys, _, err := b.Keys("")
+	if err != nil || keys == nil {
+		return err
+	}
+	return Signed(path, keys)(rawInventory)
 }
