@@ -25,6 +25,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/imagelist/imagefile"
 	"github.com/nodeseal/nodeseal/internal/imagelist/sources"
 	"github.com/nodeseal/nodeseal/internal/install"
+	"github.com/nodeseal/nodeseal/internal/installneeds"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/deltas"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
@@ -129,14 +130,14 @@ func exitCode(err error) int {
 		return int(child)
 	case errors.As(err, &stop), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName, imagefile.ErrName, imagefile.ErrTransport, rehearse.ErrUsage):
+	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName, imagefile.ErrName, imagefile.ErrTransport, rehearse.ErrUsage, installneeds.ErrSeveral):
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
 	case errors.Is(err, bundle.ErrUnsupported):
 		return exitPrecondition
 	case is(err, errFound, install.ErrLacks, base.ErrIncomplete, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, signature.ErrMismatch, store.ErrDamaged,
-		policy.ErrRefused, imagefile.ErrDamaged, layout.ErrDigest, layout.ErrSize, seal.ErrLockFile):
+		policy.ErrRefused, imagefile.ErrDamaged, layout.ErrDigest, layout.ErrSize, seal.ErrLockFile, installneeds.ErrNoRelease):
 		return exitDamaged
 	case isPrecondition(err):
 		return exitPrecondition
@@ -154,7 +155,7 @@ func isPrecondition(err error) bool {
 	}
 	return push.IsPrecondition(err) || errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
 		is(err, carry.ErrNoBundle, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, diskbudget.ErrTooSmall, own.ErrForeign,
-			parts.ErrDir, rehearse.ErrPrecondition, syscall.ENOSPC, syscall.EDQUOT)
+			parts.ErrDir, rehearse.ErrPrecondition, installneeds.ErrBase, syscall.ENOSPC, syscall.EDQUOT)
 }
 
 func is(err error, targets ...error) bool {
@@ -198,6 +199,12 @@ func hint(err error) string {
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase) && badBase.Path != "":
 		return "nodeseal verify " + visible.ShellWord(badBase.Path) + " names all that is damaged there; repair it, name another base with --base, or take a bundle that was made without --since"
+	case errors.Is(err, installneeds.ErrNoRelease):
+		return "bundle the release that is to be installed: nodeseal bundle --release IMAGE -o NAME.tar.zst"
+	case errors.Is(err, installneeds.ErrSeveral):
+		return "name one of them with its patch level: --install 4.18.3"
+	case errors.Is(err, installneeds.ErrBase):
+		return "bundle the whole release, without --since"
 	case errors.As(err, &earlier) && errors.Is(err, bundle.ErrDamaged):
 		return "nodeseal verify " + visible.ShellWord(earlier.Path) + " names all that is damaged there; --delta layers does without its files"
 	case errors.As(err, &refused):

@@ -110,7 +110,7 @@ func pageCommands(ts *testscript.TestScript, _ bool, args []string) {
 
 // serveRelease serves the made-up release until the script ends, and writes
 // images.lst and registries.conf: release [OS-LAYERS OS-BUILD]. With an operating system
-// it sets RELEASE and OSIMAGE to their references.
+// it sets RELEASE, OSIMAGE and ETCD to their references.
 func serveRelease(ts *testscript.TestScript, _ bool, args []string) {
 	r, err := release()
 	if len(args) == 2 {
@@ -119,7 +119,7 @@ func serveRelease(ts *testscript.TestScript, _ bool, args []string) {
 		r, err = samplerelease.Build(samplerelease.Options{OS: samplerelease.OS{Layers: n, Build: args[1]}})
 	}
 	ts.Check(err)
-	for name, image := range map[string]string{"RELEASE": samplerelease.ReleaseImage, "OSIMAGE": samplerelease.OSImage} {
+	for name, image := range map[string]string{"RELEASE": samplerelease.ReleaseImage, "OSIMAGE": samplerelease.OSImage, "ETCD": "etcd"} {
 		if img, ok := r.Image(image); ok {
 			ts.Setenv(name, img.Ref)
 		}

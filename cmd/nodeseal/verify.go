@@ -24,8 +24,9 @@ const phaseVerify = "verify"
 // verifyOptions are the flags of verify; those of an import are for a repair.
 type verifyOptions struct {
 	installOptions
-	images []string
-	repair string
+	images  []string
+	repair  string
+	install verifyInstallOptions
 }
 
 func newVerifyCommand(a *app) *cobra.Command {
@@ -37,6 +38,9 @@ func newVerifyCommand(a *app) *cobra.Command {
 it hurts and, where the bundle was split, the part. With --images, also name the
 references of the list that the bundle does not hold, with --key refuse a bundle
 that this key did not sign. Exits with 4 when anything is damaged or missing.
+
+With --install, also name what an installation of that release would ask a registry
+for and not find in the bundle, with the programs that ask for it (docs/install.md).
 
 A bundle of bundle --since proves alone that every layer it holds is whole, and
 which layers each image has; for the others --base names stores and bundles that
@@ -51,6 +55,9 @@ another one, the layers are read to name what is damaged. With --repair BUNDLE a
 of it is whole and the bundle, with the images that it had, exchanged in one step, and sealed again.`,
 		Args: exactArgs("the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.install.parse(args[0]); err != nil {
+				return err
+			}
 			if err := whatis.NoStore(args[0]); form.IsDir(args[0]) && err != nil {
 				return err
 			}
@@ -70,6 +77,7 @@ of it is whole and the bundle, with the images that it had, exchanged in one ste
 		},
 	}
 	cmd.Flags().StringArrayVar(&o.images, "images", nil, "`LIST` of references that the bundle must hold; may be repeated")
+	o.install.addFlags(cmd)
 	o.key.addFlags(cmd.Flags())
 	o.base.addFlags(cmd, "none; with --repair what is whole of the store, the slots, and the bundles beside BUNDLE")
 	cmd.Flags().StringVar(&o.repair, "repair", "", "the `BUNDLE` to repair a damaged store from")
@@ -131,6 +139,10 @@ func runVerify(ctx context.Context, a *app, path string, o *verifyOptions) error
 		out.Missing = install.Missing(rep.Inventory, wanted)
 		out.OK = out.OK && len(out.Missing) == 0
 	}
+	if out.Install, err = o.install.check(ctx, path, rep); err != nil {
+		return err
+	}
+	out.OK = out.OK && (out.Install == nil || len(out.Install.Missing) == 0)
 	if err := a.show(out); err != nil {
 		return err
 	}

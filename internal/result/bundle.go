@@ -31,6 +31,8 @@ type Bundle struct {
 	Missing []string `json:"missing,omitempty"`
 	// Base is what the bundle leaves to its base.
 	Base *VerifiedBase `json:"base,omitempty"`
+	// Install is what an installation of the release of --install would miss.
+	Install *Install `json:"install,omitempty"`
 }
 
 // Damage is a member of a bundle that is not what it must be.
@@ -102,8 +104,15 @@ func (r Bundle) WriteText(w io.Writer) error {
 	if r.Signed {
 		p.line("SIGNED   by the key")
 	}
+	if r.Install != nil {
+		r.Install.lines(p)
+	}
 	if r.OK {
 		p.line("OK: %s in %s, %s; every digest is right", Plural(r.Images, "image"), Plural(r.Blobs, "blob"), ui.Bytes(r.Bytes))
+		return p.err
+	}
+	if r.onlyInstall() {
+		p.line("NOT OK: every digest is right, but an installation would end without what is missing")
 		return p.err
 	}
 	bad := len(r.Damage)
@@ -126,4 +135,10 @@ func (r Bundle) WriteText(w io.Writer) error {
 		p.line("  -> copy the bundle here again from where it was made, and verify it there first")
 	}
 	return p.err
+}
+
+// onlyInstall reports whether all that is wrong is what an installation would miss.
+func (r Bundle) onlyInstall() bool {
+	return r.Install != nil && len(r.Install.Missing) > 0 && len(r.Damage)+len(r.Parts)+len(r.Refused)+len(r.Missing) == 0 &&
+		(r.Base == nil || r.Base.Right())
 }

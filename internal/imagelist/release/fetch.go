@@ -93,6 +93,24 @@ func Fetch(ctx context.Context, src Source, ref, platform string) (*Payload, err
 	return p, nil
 }
 
+// FromLayer reads a release out of the last layer of its image, compressed or not; Image and Tag are
+// empty. It reads r to its end and verifies nothing: r does. Errors wrap ErrNotRelease, ErrReferences
+// or ErrMetadata, or are r's.
+func FromLayer(ctx context.Context, r io.Reader) (*Payload, error) {
+	files, err := readLayer(ctx, r)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := new(Payload)
+	if err := p.parse(files); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
 // lastLayer finds the layer that holds the manifests, through the instance of
 // platform where m is a list.
 func lastLayer(ctx context.Context, src Source, repo string, m pull.Manifest, platform string) (v1.Descriptor, error) {

@@ -36,9 +36,12 @@ func (p *Payload) Release() bundle.Release {
 // rhel-coreos-8, rhel-coreos-10, and those of OKD. Extensions are containers.
 var osTags = regexp.MustCompile(`^(rhel|stream|centos-stream|fedora)-coreos(-[0-9.]+)?$`)
 
+// IsOS reports whether the component is the image of an operating system.
+func (c Component) IsOS() bool { return osTags.MatchString(c.Name) }
+
 // role is the component's in a list.
 func (c Component) role() string {
-	if osTags.MatchString(c.Name) {
+	if c.IsOS() {
 		return bundle.RoleOS
 	}
 	return ""
