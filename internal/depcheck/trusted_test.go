@@ -17,18 +17,19 @@ var opens = regexp.MustCompile(`archive\.(OpenFile|OpenBytes|NewReader|Verify)\(
 func TestBundlesAreTrusted(t *testing.T) {
 	t.Parallel()
 	may := map[string]string{
-		"cmd/nodeseal/verify.go":     "the check comes with archive.VerifyOptions.Trust",
-		"cmd/nodeseal/verifybase.go": "archive.WithTrust holds it to what was verified",
-		"internal/audit/refused.go":  "archive.VerifyOptions.Trust holds it to what was opened",
-		"internal/base/place.go":     "a base: each of its layers is proven by its diff ID",
-		"internal/carry/fill.go":     "archive.WithTrust with the keys of the nodes that the stick is for",
-		"internal/carry/find.go":     "which bundle of a stick builds on which: the one that is chosen is opened again, with the keys",
-		"internal/demo/demo.go":      "the bundle that it made",
-		"internal/install/open.go":   "archive.WithTrust with the keys of the node at a --sysroot",
-		"internal/parts/parts.go":    "the bytes, which are copied: the inventory was looked at before",
-		"internal/trust/beside.go":   "the bundle that is replaced: is its signature still right?",
-		"internal/trust/signed.go":   "it is trust.Bundle.Open",
-		"internal/trust/trust.go":    "the bundle that is signed",
+		"cmd/nodeseal/verify.go":        "the check comes with archive.VerifyOptions.Trust",
+		"cmd/nodeseal/verifybase.go":    "archive.WithTrust holds it to what was verified",
+		"cmd/nodeseal/verifyinstall.go": "archive.WithTrust holds it to what was verified",
+		"internal/audit/refused.go":     "archive.VerifyOptions.Trust holds it to what was opened",
+		"internal/base/place.go":        "a base: each of its layers is proven by its diff ID",
+		"internal/carry/fill.go":        "archive.WithTrust with the keys of the nodes that the stick is for",
+		"internal/carry/find.go":        "which bundle of a stick builds on which: the one that is chosen is opened again, with the keys",
+		"internal/demo/demo.go":         "the bundle that it made",
+		"internal/install/open.go":      "archive.WithTrust with the keys of the node at a --sysroot",
+		"internal/parts/parts.go":       "the bytes, which are copied: the inventory was looked at before",
+		"internal/trust/beside.go":      "the bundle that is replaced: is its signature still right?",
+		"internal/trust/signed.go":      "it is trust.Bundle.Open",
+		"internal/trust/trust.go":       "the bundle that is signed",
 	}
 	found := make(map[string]bool)
 	for _, dir := range []string{"cmd", "internal"} {
