@@ -181,6 +181,7 @@ func hint(err error) string {
 	var noRoom *store.NeedError
 	var kernel *form.KernelError
 	var slotImage *slot.ImageError
+	var keptList *slot.KeptError
 	var noBase *base.NotThereError
 	var badBase *base.DamagedError
 	var unknown *net.DNSError
@@ -213,6 +214,8 @@ func hint(err error) string {
 		return "nodeseal verify BUNDLE names every layer that nodes refuse; nodeseal import BUNDLE --images LIST takes the images that are listed"
 	case errors.As(err, &slotImage):
 		return "nodeseal verify " + visible.ShellWord(slotImage.Point()) + " --repair BUNDLE makes it again; to give the image up: nodeseal unseal, then remove the file"
+	case errors.As(err, &keptList):
+		return "that store stays while any container may read it: end those of the slot, or restart the node; then nodeseal clean removes it"
 	case errors.Is(err, policy.ErrRefused):
 		return "nodes with this policy would not run it: bundle one that is signed, or the rest with --keep-going; --dry-run --json lists what has no signature"
 	case errors.Is(err, mirror.ErrNoOriginal):

@@ -73,8 +73,8 @@ func (r *Root) leftovers(n Name) (paths []string, err error) {
 	}
 	paths = append(paths, r.strayDirs(n)...)
 	paths = append(paths, r.strayImages(n)...)
-	kept, err := r.unread(n)
-	if err != nil {
+	kept, err := r.unread(n) // a damaged list stays, which the command says then
+	if bad := new(KeptError); err != nil && !errors.As(err, &bad) {
 		return nil, err
 	}
 	paths = append(paths, kept...)

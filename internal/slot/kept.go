@@ -3,6 +3,7 @@ package slot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -91,23 +92,38 @@ const maxKept = 16 << 20
 
 // sweepKept removes the old stores of slot n that nothing reads any more.
 func (r *Root) sweepKept(ctx context.Context, n Name) (removed []string, err error) {
-	paths, err := r.unread(n)
-	if err != nil {
-		return nil, err
-	}
+	paths, damaged := r.unread(n)
 	for _, path := range paths {
 		if err := discard(ctx, path); err != nil {
-			return removed, err
+			return removed, errors.Join(damaged, err)
 		}
 		if err := os.Remove(path + listSuffix); err != nil {
-			return removed, fmt.Errorf("looking at old stores: %w", err)
+			return removed, errors.Join(damaged, fmt.Errorf("looking at old stores: %w", err))
 		}
 		removed = append(removed, path)
 	}
-	return removed, nil
+	return removed, damaged
 }
 
-// unread are the old stores of slot n that nothing reads any more.
+// KeptError reports that the List of the mounts that an old store of a slot is kept for is
+// damaged. The store stays for as long as any container may run from the slot. It
+// wraps store.ErrDamaged.
+type KeptError struct {
+	Slot Name
+	List string
+	Err  error
+}
+
+// Error implements error.
+func (e *KeptError) Error() string {
+	return fmt.Sprintf("slot %s: %s, the list of the containers that still read an old store: %v: %v", e.Slot, e.List, store.ErrDamaged, e.Err)
+}
+
+// Unwrap returns store.ErrDamaged and the cause.
+func (e *KeptError) Unwrap() []error { return []error{store.ErrDamaged, e.Err} }
+
+// unread are the old stores of slot n that nothing reads any more. The error is of *KeptErrors,
+// or there are no paths.
 func (r *Root) unread(n Name) (paths []string, err error) {
 	lists, err := filepath.Glob(filepath.Join(r.work(), keptPrefix+string(n)+"-*"+listSuffix))
 	if err != nil || len(lists) == 0 {
@@ -118,27 +134,33 @@ func (r *Root) unread(n Name) (paths []string, err error) {
 		return nil, err
 	}
 	for _, list := range lists {
-		mounts, err := readKept(list)
-		if err != nil {
-			return paths, fmt.Errorf("looking at old stores: %w", err)
+		mounts, damage := readKept(list)
+		read := slices.ContainsFunc(live, func(m liveMount) bool {
+			// The old store had the slot's name: without its list, all readers of the slot may be its own.
+			return slices.Contains(mounts, m.upperLayer) || damage != nil && m.from(r.Path(n), false)
+		})
+		switch {
+		case !read:
+			paths = append(paths, strings.TrimSuffix(list, listSuffix))
+		case damage != nil:
+			err = errors.Join(err, &KeptError{Slot: n, List: list, Err: damage})
 		}
-		if slices.ContainsFunc(live, func(m liveMount) bool { return slices.Contains(mounts, m.upperLayer) }) {
-			continue
-		}
-		paths = append(paths, strings.TrimSuffix(list, listSuffix))
 	}
-	return paths, nil
+	return paths, err
 }
 
-// readKept reads the list of the mounts that an old store is kept for. One that is damaged has
-// none.
+// readKept reads the list of the mounts that an old store is kept for. Its error is about a
+// list that is damaged.
 func readKept(list string) (mounts []string, err error) {
 	data, err := safefile.ReadFile(list, maxKept)
 	if err != nil {
 		return nil, err
 	}
-	if jsonbound.Unmarshal(data, &mounts) != nil {
-		return nil, nil
+	if err := jsonbound.Unmarshal(data, &mounts); err != nil {
+		return nil, err
+	}
+	if len(mounts) == 0 {
+		return nil, errors.New("it names none")
 	}
 	return mounts, nil
 }
