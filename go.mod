@@ -47,6 +47,7 @@ require (
 
 require (
 	github.com/CycloneDX/cyclonedx-go v0.12.0
+	github.com/Masterminds/semver/v3 v3.5.0
 	github.com/ProtonMail/go-crypto v1.5.2
 	github.com/coreos/ignition/v2 v2.24.0
 	github.com/ulikunitz/xz v0.5.17

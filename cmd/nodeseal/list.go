@@ -23,7 +23,7 @@ type listCommandOptions struct {
 func newListCommand(a *app) *cobra.Command {
 	var o listCommandOptions
 	cmd := &cobra.Command{
-		Use:   "list {--cluster|--release IMAGE|--images LIST|--store DIR|--from-layout FILE}...",
+		Use:   "list {--cluster|--release IMAGE|--images LIST|--store DIR|--from-layout FILE|--imageset FILE}...",
 		Short: "Resolve every image that a cluster needs, to digests, with where each came from",
 		Long: `Resolve every image that a cluster needs, to digests, with where each came from.
 The list is the union of all sources that are named: what runs in a cluster and

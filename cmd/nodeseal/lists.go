@@ -26,6 +26,7 @@ type listOptions struct {
 	releaseFiles []string
 	stores       []string
 	layouts      []string
+	imageSets    []string
 	mirrors      []string
 	include      []string
 	exclude      []string
@@ -40,6 +41,7 @@ func (o *listOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.releaseFiles, "release-file", nil, "an image-references `FILE` taken out of a release image; may be repeated")
 	flags.StringArrayVar(&o.stores, "store", nil, "containers-storage `DIR` of a node (/var/lib/containers/storage): all images in it, and their bytes; may be repeated")
 	flags.StringArrayVar(&o.layouts, "from-layout", nil, "images in a file, and their bytes: an OCI layout `DIR`, oci-archive:FILE or docker-archive:FILE; may be repeated")
+	flags.StringArrayVar(&o.imageSets, "imageset", nil, "what an ImageSetConfiguration of oc-mirror in a `FILE` asks for; may be repeated")
 	flags.StringArrayVar(&o.mirrors, "mirrors", nil, "`FILE` with ImageDigestMirrorSets, ImageTagMirrorSets, ImageContentSourcePolicies: where the bytes are; may be repeated")
 	flags.StringArrayVar(&o.include, "include", nil, "keep only references that match a `PATTERN` (* stands for anything); may be repeated")
 	flags.StringArrayVar(&o.exclude, "exclude", nil, "drop references that match a `PATTERN`; may be repeated")
@@ -47,13 +49,13 @@ func (o *listOptions) addFlags(flags *pflag.FlagSet) {
 
 // given reports whether any source was named.
 func (o *listOptions) given() bool {
-	return len(o.images)+len(o.releases)+len(o.releaseFiles)+len(o.stores)+len(o.layouts) > 0 || o.cluster.use
+	return len(o.images)+len(o.releases)+len(o.releaseFiles)+len(o.stores)+len(o.layouts)+len(o.imageSets) > 0 || o.cluster.use
 }
 
 // gather reads all sources. resolve also asks the registry for the digests of tags.
 func (o *listOptions) gather(ctx context.Context, a *app, registry *registryOptions, resolve bool) (*sources.Result, []*nodestore.Store, error) {
 	if !o.given() {
-		return nil, nil, usageError{errors.New("no source of images: name one with --images, --cluster, --release, --release-file, --store or --from-layout")}
+		return nil, nil, usageError{errors.New("no source of images: name one with --images, --cluster, --release, --release-file, --store, --from-layout or --imageset")}
 	}
 	filter, err := imagelist.NewFilter(o.include, o.exclude)
 	if err != nil {
@@ -61,7 +63,8 @@ func (o *listOptions) gather(ctx context.Context, a *app, registry *registryOpti
 	}
 	s := sources.Sources{
 		Files: a.files(o.images), ReleaseFiles: a.files(o.releaseFiles), MirrorFiles: a.files(o.mirrors), SignatureFiles: o.signatures,
-		Releases: o.releases, Filter: filter, Resolve: resolve, Progress: a.progress(),
+		ImageSets: a.files(o.imageSets),
+		Releases:  o.releases, Filter: filter, Resolve: resolve, Progress: a.progress(),
 	}
 	for _, spec := range o.layouts {
 		f, err := imagefile.Open(ctx, spec)

@@ -87,6 +87,7 @@ func runScripts(t *testing.T, dir string) {
 			"artifacts": serveArtifacts, "lostlayers": serveLost, "artifactblob": artifactBlob,
 			"told": serveTold, "toldparts": serveToldParts,
 			"walk":     walkPage,
+			"catalog":  serveCatalog,
 			"hint":     runHint,
 			"receiver": serveReceiver, "mirrorconf": mirrorConf, "trouble": makeTrouble, "received": countReceived,
 			"cluster":   serveCluster,

@@ -55,6 +55,8 @@ type Sources struct {
 	Releases     []string
 	ReleaseFiles []File
 	Stores       []*nodestore.Store
+	// ImageSets hold oc-mirror's ImageSetConfigurations.
+	ImageSets []File
 	// ImageFiles are layouts and archives with images; Connect gives their bytes.
 	ImageFiles []*imagefile.File
 	// MirrorFiles hold mirror objects as YAML or JSON.
@@ -118,6 +120,9 @@ func (s Sources) Gather(ctx context.Context) (*Result, error) {
 	if err := g.releases(ctx); err != nil {
 		return nil, err
 	}
+	if err := g.imageSets(ctx); err != nil {
+		return nil, err
+	}
 	for _, pattern := range s.Filter.Unmatched(g.res.List.Entries()) {
 		g.Progress.Warn(fmt.Sprintf("no image matches %s, which the list was to be filtered by", pattern))
 	}
@@ -138,6 +143,7 @@ type gatherer struct {
 	collector objects.Collector
 	// payloads are the releases that the cluster needs.
 	payloads []bundle.Release
+	sets     []namedSet
 }
 
 // add takes what an object says.
@@ -180,6 +186,11 @@ func (g *gatherer) files() error {
 	}
 	for _, f := range g.ReleaseFiles {
 		if err := g.releaseFile(f); err != nil {
+			failed = errors.Join(failed, err)
+		}
+	}
+	for _, f := range g.ImageSets {
+		if err := g.imageSetFile(f); err != nil {
 			failed = errors.Join(failed, err)
 		}
 	}
