@@ -79,7 +79,7 @@ race: ## Run unit tests with the race detector (needs gcc; RUN and RACED select)
 lint: ## Check formatting, vet, and the linters of .golangci.yml
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	  test -z "$$unformatted" || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
-	go vet -tags "$(TAGS) e2e e2evm" ./...
+	go vet -tags "$(TAGS) e2e e2evm bench attacks deaths corpus" ./...
 	@test -x "$(GOLANGCI)" || GOBIN="$(TOOLS)" go install \
 	  github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
 	"$(GOLANGCI)" run

@@ -16,6 +16,7 @@ const lookBack = 32
 // built again differ mostly in the addresses of what moved.
 type addresses struct {
 	pieces   []piece // by old
+	back     []uint8 // for each piece, how many of those before it are to be looked at for what it has
 	old, now []Range
 }
 
@@ -34,6 +35,15 @@ func (a *addresses) set(ops []Op, at int64) {
 		}
 		return sign(x.now - y.now)
 	})
+	a.back = slices.Grow(a.back[:0], len(a.pieces))[:len(a.pieces)]
+	for i := range a.pieces {
+		a.back[i] = 0
+		for n := 1; n < lookBack && n <= i; n++ {
+			if p := a.pieces[i-n]; p.old+p.len > a.pieces[i].old {
+				a.back[i] = uint8(n)
+			}
+		}
+	}
 }
 
 func sign(n int64) int {
@@ -57,7 +67,7 @@ func (a *addresses) move(addr int64) (int64, bool) {
 		return 0, false
 	}
 	best := -1
-	for i := last; i >= max(0, last-lookBack+1); i-- {
+	for i := last; i >= last-int(a.back[last]); i-- {
 		if p := a.pieces[i]; off < p.old+p.len && (best < 0 || p.len > a.pieces[best].len) {
 			best = i
 		}

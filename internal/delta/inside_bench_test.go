@@ -214,8 +214,9 @@ func gzipped(t *testing.T, data []byte) int {
 type shelf struct {
 	t        *testing.T
 	olds     Olds
+	files    []OldFile // of all layers, in their order
 	all      onDisk
-	sketches []sketch // of olds.files; those of short files are nil
+	sketches []sketch // of files; those of short files are nil
 	held     []*held
 }
 
@@ -223,17 +224,28 @@ func (s *shelf) add(h *held, file string, data []byte) {
 	s.held = append(s.held, h)
 	s.all[h.DiffID] = file
 	scan(s.t, &s.olds, data)
+	files := s.olds.layers[h.DiffID].files
+	s.files = append(s.files, files...)
 	if h.Sketches == nil {
-		for _, f := range s.olds.files[len(s.sketches):] {
+		for _, f := range files {
 			h.Sketches = append(h.Sketches, sketchOf(data[f.Offset:f.Offset+f.Size]))
 		}
 	}
 	s.sketches = append(s.sketches, h.Sketches...)
 }
 
+// layers are the digests of those so far.
+func (s *shelf) layers() []digest.Digest {
+	var out []digest.Digest
+	for _, h := range s.held {
+		out = append(out, h.DiffID)
+	}
+	return out
+}
+
 // told writes a delta, with the choice of Plan where c does not know better.
 func (s *shelf) told(data []byte, c *chosen) ([]byte, []digest.Digest) {
-	p, err := s.olds.Plan(s.t.Context(), bytes.NewReader(data), nil)
+	p, err := s.olds.Plan(s.t.Context(), bytes.NewReader(data), s.layers())
 	if err != nil {
 		s.t.Fatal(err)
 	}

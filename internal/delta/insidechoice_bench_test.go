@@ -65,8 +65,7 @@ func (s sketch) common(o sketch) (n int) {
 
 // chosen is by which old files those of a layer are told: the ones that most of their sketch is in.
 type chosen struct {
-	olds    *Olds
-	choices []choice // old is -1 where the choice of Plan stays
+	choices []choice // old is nil where the choice of Plan stays
 	most    string   // by what the largest file is told
 	best    float64  // how much of all sketches is in the file that was chosen,
 	any     float64  // and in any file of the layers before
@@ -76,11 +75,11 @@ type chosen struct {
 func (c *chosen) into(p *Plan) {
 	from := make(map[digest.Digest]bool)
 	for i, o := range c.choices {
-		if o.old >= 0 && !p.choices[i].equal {
+		if o.old != nil && !p.choices[i].equal {
 			p.choices[i] = o
 		}
-		if o := p.choices[i].old; o >= 0 {
-			from[c.olds.files[o].Layer] = true
+		if o := p.choices[i].old; o != nil {
+			from[o.Layer] = true
 		}
 	}
 	p.From = slices.Sorted(maps.Keys(from))
@@ -88,7 +87,7 @@ func (c *chosen) into(p *Plan) {
 
 // resembling chooses for each long file of the layer.
 func (s *shelf) resembling(layer []byte) *chosen {
-	c := &chosen{olds: &s.olds, most: "-"}
+	c := &chosen{most: "-"}
 	var all sketch
 	for _, o := range s.sketches {
 		all = append(all, o...)
@@ -111,19 +110,19 @@ func (s *shelf) resembling(layer []byte) *chosen {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		pick, most := choice{old: -1}, 0
+		pick, most := choice{}, 0
 		now := sketchOf(data)
-		if _, equal := s.olds.byContent[sha256.Sum256(data)]; !equal && len(data) <= MaxCompared {
+		if equal(s.olds.of(s.layers()), sha256.Sum256(data)) == nil && len(data) <= MaxCompared {
 			for i, o := range s.sketches {
-				if n := now.common(o); n > most && s.olds.files[i].Size <= MaxCompared {
-					pick, most = choice{old: int32(i)}, n
+				if n := now.common(o); n > most && s.files[i].Size <= MaxCompared {
+					pick, most = choice{old: &s.files[i]}, n
 				}
 			}
 		}
 		c.choices = append(c.choices, pick)
 		places, best, anywhere = places+len(now), best+most, anywhere+now.common(all)
-		if pick.old >= 0 && len(data) > longest {
-			longest, c.most = len(data), path.Base(s.olds.files[pick.old].Path)
+		if pick.old != nil && len(data) > longest {
+			longest, c.most = len(data), path.Base(pick.old.Path)
 		}
 	}
 	if places > 0 {
