@@ -21,6 +21,9 @@ import (
 // withFixtures runs the tests with a directory for what several of them read.
 type withFixtures struct{ *testing.M }
 
+// commandGC is GOGC of the commands that tests run: most end before it would begin.
+const commandGC = "400"
+
 // fixtures is the directory while tests run.
 var fixtures string
 
@@ -33,6 +36,10 @@ func (w withFixtures) Run() int {
 	}
 	fixtures = dir
 	defer os.RemoveAll(dir)
+	if err := os.Setenv("GOGC", commandGC); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return w.M.Run()
 }
 
