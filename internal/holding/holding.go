@@ -203,7 +203,13 @@ func (h *Holding) readList(r io.Reader) error {
 	}
 	found := collector.Result()
 	if list == nil {
-		list = found.List
+		list = new(imagelist.List)
+	}
+	list.Merge(found.List)
+	if doc != nil && doc.Format == "" { // a file of another tool, with images that it only hints at
+		for _, p := range doc.Problems {
+			err = errors.Join(err, errors.New(p))
+		}
 	}
 	for _, p := range found.Problems {
 		err = errors.Join(err, p)

@@ -121,10 +121,10 @@ func (s *Set) operators(items []operatorItem) {
 func (s *Set) helm(h *helm) {
 	for _, r := range h.Repositories {
 		if len(r.Charts) == 0 {
-			s.open("helm repository %s (%s), all of its charts, is left out: fetch those that you need (helm pull) and name each archive with --images", r.Name, r.URL)
+			s.open("helm repository %s (%s), all of its charts, is left out: list the images of those that you need with helm template CHART --repo %s | nodeseal list --images -", r.Name, r.URL, r.URL)
 		}
 		for _, c := range r.Charts {
-			s.open("helm chart %s %s of %s is left out: fetch it (helm pull %s --repo %s --version %s) and name the archive with --images", c.Name, c.Version, r.URL, c.Name, r.URL, c.Version)
+			s.open("helm chart %s %s of %s is left out: list its images with helm template %s --repo %s --version %s | nodeseal list --images -", c.Name, c.Version, r.URL, c.Name, r.URL, c.Version)
 		}
 	}
 	for _, c := range h.Local {

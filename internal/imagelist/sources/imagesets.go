@@ -65,7 +65,7 @@ func (g *gatherer) imageSets(ctx context.Context) error {
 			list.Put(e)
 		}
 		for _, c := range s.Charts {
-			g.problem(fmt.Errorf("%s: helm chart %s (%s) is left out: name the images of its objects with --images (helm template %s | nodeseal list --images -)", s.name, c.Name, c.Path, c.Path))
+			g.problem(fmt.Errorf("%s: helm chart %s (%s) is left out: list its images with helm template %s | nodeseal list --images -", s.name, c.Name, c.Path, c.Path))
 		}
 		if err := g.setOperators(ctx, src, s, list); err != nil {
 			return err

@@ -16,13 +16,18 @@ func ReadLists(files []File) (*imagelist.List, error) {
 	var collector objects.Collector
 	var failed error
 	for _, f := range files {
-		_, list, err := ReadFile(f, collector.Add)
+		doc, list, err := ReadFile(f, collector.Add)
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue
 		}
 		if list != nil {
 			all.Merge(list)
+		}
+		if doc != nil && doc.Format == "" { // of no list that `nodeseal list` made: those tell their problems elsewhere
+			for _, p := range doc.Problems {
+				failed = errors.Join(failed, errors.New(p))
+			}
 		}
 	}
 	found := collector.Result()

@@ -3,12 +3,14 @@ package sources
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/file"
+	"github.com/nodeseal/nodeseal/internal/imagelist/neighbours"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
@@ -17,7 +19,8 @@ const headLen = 4096
 
 // ReadFile reads one file, whatever its form: references one a line or the JSON
 // that `nodeseal list` printed (doc then has what they say besides references), or
-// objects as `oc get -o json` and `-o yaml` print them, each of which goes to add.
+// objects as `oc get -o json` and `-o yaml` print them, each of which goes to add. Files of
+// Hauler and Zarf are lists, too; doc has as problems what of them is in none.
 // Errors name the file.
 func ReadFile(f File, add func(kubeobject.Object)) (doc *imagelist.Document, list *imagelist.List, err error) {
 	r, err := f.Open()
@@ -40,7 +43,33 @@ func ReadFile(f File, add func(kubeobject.Object)) (doc *imagelist.Document, lis
 		}
 		return doc, doc.List(), nil
 	}
-	return nil, nil, collect(br, f.Name, add)
+	return collectAll(br, f.Name, add)
+}
+
+// collectAll reads objects. Those of other tools that say which images they carry are a list of their own.
+func collectAll(r io.Reader, name string, add func(kubeobject.Object)) (*imagelist.Document, *imagelist.List, error) {
+	other, only := neighbours.Reader{Name: name}, error(nil)
+	err := collect(r, name, func(o kubeobject.Object) {
+		is, err := other.Read(o)
+		if !is {
+			add(o)
+		}
+		if err == nil {
+			err = other.List.Check()
+		}
+		only = cmp.Or(only, err)
+	})
+	if err := cmp.Or(err, only); err != nil {
+		return nil, nil, err
+	}
+	if other.List.Len()+len(other.Open) == 0 {
+		return nil, nil, nil
+	}
+	doc := new(imagelist.Document)
+	for _, open := range other.Open {
+		doc.Problems = append(doc.Problems, open.Error())
+	}
+	return doc, &other.List, nil
 }
 
 // readObjects reads a file that must hold objects.
