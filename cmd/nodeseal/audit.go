@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +10,11 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
-	"github.com/nodeseal/nodeseal/internal/atomicfile"
 	"github.com/nodeseal/nodeseal/internal/audit"
 	"github.com/nodeseal/nodeseal/internal/audit/report"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 	"github.com/nodeseal/nodeseal/internal/madeby"
+	"github.com/nodeseal/nodeseal/internal/page"
 	"github.com/nodeseal/nodeseal/internal/store"
 )
 
@@ -100,12 +99,8 @@ func runAudit(ctx context.Context, a *app, o *auditOptions) error {
 	made := a.mark(o.from()...)
 	rep.Made = &made
 	if o.html != "" {
-		var page bytes.Buffer
-		if err := report.HTML(&page, rep); err != nil {
+		if err := page.WriteFile(o.html, func(w io.Writer) error { return report.HTML(w, rep) }); err != nil {
 			return err
-		}
-		if err := atomicfile.WriteBytes(o.html, 0o644, page.Bytes()); err != nil {
-			return fmt.Errorf("writing %s: %w", o.html, err)
 		}
 	}
 	return a.showAudit(rep)

@@ -2,15 +2,18 @@ package main
 
 import (
 	"errors"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/internal/difference"
+	"github.com/nodeseal/nodeseal/internal/page"
 	"github.com/nodeseal/nodeseal/internal/result"
 )
 
 func newDiffCommand(a *app) *cobra.Command {
 	var key keyOptions
+	var html string
 	cmd := &cobra.Command{
 		Use:   "diff FROM TO",
 		Short: "Show how the images of two bundles, stores, lists or releases differ",
@@ -28,9 +31,11 @@ bundle of TO carries with --since FROM, as bundle --dry-run does. Of a release i
 make a list first: nodeseal list --release IMAGE --json > release.json.
 
 Only heads and records are read; nodeseal verify proves the rest. The exit code is 0 whether
-there are differences or not, and 4 if FROM or TO is damaged.`,
+there are differences or not, and 4 if FROM or TO is damaged. With --html, diff also writes a
+page with the same: what a stick carries, and each change with its versions and bytes.`,
 		Example: `  nodeseal diff 4.17.8.tar.zst 4.17.9.tar.zst
   nodeseal diff /var/lib/shared/nodeseal/a /var/lib/shared/nodeseal/b
+  nodeseal diff 4.17.8.tar.zst 4.17.9.tar.zst --html changes.html
   nodeseal list --cluster --json | nodeseal diff release.tar.zst - --json`,
 		Args: exactArgs("FROM", "TO"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,9 +46,16 @@ there are differences or not, and 4 if FROM or TO is damaged.`,
 			if err != nil {
 				return err
 			}
-			return a.show(result.NewDiff(report))
+			d := result.NewDiff(report)
+			if html != "" {
+				if err := page.WriteFile(html, func(w io.Writer) error { return d.WriteHTML(w, a.mark()) }); err != nil {
+					return err
+				}
+			}
+			return a.show(d)
 		},
 	}
 	key.addFlags(cmd.Flags())
+	cmd.Flags().StringVar(&html, "html", "", "also write the differences to `FILE`, as one HTML page")
 	return cmd
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/nodeseal/nodeseal/internal/difference"
 	"github.com/nodeseal/nodeseal/internal/holding"
 	"github.com/nodeseal/nodeseal/internal/longjson"
+	"github.com/nodeseal/nodeseal/internal/madeby"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
+	"github.com/nodeseal/nodeseal/internal/page/diffpage"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -136,6 +138,11 @@ func (r Diff) changes() iter.Seq[DiffChange] {
 
 // WriteJSON writes it as JSON.
 func (r Diff) WriteJSON(w io.Writer) error { return longjson.Write(w, r, "changes", r.changes()) }
+
+// WriteHTML writes it as a page.
+func (r Diff) WriteHTML(w io.Writer, made madeby.Mark) error {
+	return diffpage.Write(w, r.report, made)
+}
 
 // WriteText shows it to people: what it comes to, and then each change.
 func (r Diff) WriteText(w io.Writer) error {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
+	"github.com/nodeseal/nodeseal/internal/madeby"
+	"github.com/nodeseal/nodeseal/internal/page/contents"
 	"github.com/nodeseal/nodeseal/internal/ui"
 )
 
@@ -34,6 +36,11 @@ func NewInspect(path string, size int64, inv *bundle.Inventory, attached *Attach
 	return Inspect{
 		Bundle: path, Size: size, Usage: inv.Whole().Usage(), Base: NewBase(inv), Attached: attached, Originals: NewOriginals(inv), inventory: inv, Inventory: raw,
 	}
+}
+
+// WriteHTML writes it as a page with a picture.
+func (r Inspect) WriteHTML(w io.Writer, made madeby.Mark) error {
+	return contents.Write(w, contents.Subject{Path: r.Bundle, Size: r.Size, Inventory: r.inventory, Made: made})
 }
 
 // WriteText shows it to people.

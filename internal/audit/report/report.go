@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/audit"
+	"github.com/nodeseal/nodeseal/internal/page"
 	"github.com/nodeseal/nodeseal/internal/visible"
 )
 
@@ -78,8 +79,11 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-//go:embed page.html
-var page string
+//go:embed body.html
+var body string
+
+//go:embed page.css
+var style string
 
 // view is what the page shows.
 type view struct {
@@ -91,13 +95,11 @@ type view struct {
 // HTML writes the page. It loads nothing and runs no script: it can be read from
 // a stick, printed, and sent.
 func HTML(w io.Writer, r audit.Report) error {
-	t, err := template.New("page").Funcs(template.FuncMap{"join": strings.Join}).Parse(page)
-	if err != nil {
-		return fmt.Errorf("writing page: %w", err)
-	}
 	v := view{r, verdict(r), r.Count(audit.Breaks), r.Count(audit.Warning), r.Count(audit.Note)}
-	if err := t.Execute(w, v); err != nil {
-		return fmt.Errorf("writing page: %w", err)
+	title := "nodeseal audit"
+	if r.Cluster.Version != "" {
+		title += " of OpenShift " + r.Cluster.Version
 	}
-	return nil
+	p := page.Page{Title: title, Style: style, Body: body, Funcs: template.FuncMap{"join": strings.Join}}
+	return p.Write(w, v)
 }
