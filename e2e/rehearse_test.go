@@ -3,26 +3,16 @@
 package e2e
 
 import (
-	"archive/tar"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/registry"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -31,109 +21,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/rehearse"
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
-
-// The network around the node: an API server and a mirror on one host of the cluster's
-// subnet, and the registry outside.
-const (
-	subnetHost = "198.51.100.1"
-	outside    = "203.0.113.7"
-	rehearsed  = crioRepo + "/app:v1"
-)
-
-// jobUnit stands for another service that reaches out, also before its program: it wants the API server, and not the mirror.
-const jobUnit = `[Service]
-Type=oneshot
-ExecStartPre=/bin/bash -c '! exec 3<>/dev/tcp/` + subnetHost + `/5000'
-ExecStart=/bin/bash -c 'exec 3<>/dev/tcp/` + subnetHost + `/6443'
-ExecStart=/bin/bash -c '! exec 3<>/dev/tcp/` + subnetHost + `/5000'
-`
-
-// rehearsal is a machine with CRI-O as systemd's service, and a network.
-type rehearsal struct {
-	*machine
-	netns string
-}
-
-func newRehearsal(t *testing.T) *rehearsal {
-	t.Helper()
-	for _, tool := range []string{"nft", "ip", "runc", "conmon"} {
-		testenv.NeedTool(t, tool)
-	}
-	r := &rehearsal{machine: newMachine(t), netns: fmt.Sprintf("nodeseal-out-%d", time.Now().UnixNano())}
-	r.containers = filepath.Join(filepath.Dir(r.slots), "containers")
-	if err := os.Mkdir(r.containers, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	r.addCRIO(t, "")
-	r.write(t, "etc/containers/storage.conf", "[storage]\ndriver = \"overlay\"\ngraphroot = \"/var/lib/containers/storage\"\nrunroot = \"/run/containers/storage\"\n")
-	r.write(t, "etc/containers/registries.conf", fmt.Sprintf("[[registry]]\nprefix = %q\nlocation = %q\ninsecure = true\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n",
-		crioRepo, outside+":5000/nodeseal-e2e", subnetHost+":5000/nodeseal-e2e"))
-	r.write(t, "etc/hosts", "127.0.0.1 localhost\n"+outside+" quay.io\n") // CRI-O looks it up
-	r.write(t, "etc/systemd/system/job.service", jobUnit)
-	r.write(t, "var/lib/kubelet/kubeconfig", "clusters:\n- name: local\n  cluster:\n    server: https://"+subnetHost+":6443\n")
-	r.serveOutside(t)
-	return r
-}
-
-// serveOutside serves the image on the mirror and outside, and listens as an API server does.
-func (r *rehearsal) serveOutside(t *testing.T) {
-	t.Helper()
-	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	m := &imageMaker{t: t, addr: strings.TrimPrefix(server.URL, "http://"), label: "rehearsal"}
-	m.push("app", "v1", m.image([]string{"/bin/true"}, m.layer(gzipDefault, []entryOf{{tar.Header{Typeflag: tar.TypeReg, Name: "data", Mode: 0o644}, "rehearsal\n"}})))
-	harness.Must(t, "ip", "netns", "add", r.netns)
-	t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", r.netns).Run() })
-	for _, addr := range []string{subnetHost + "/32", outside + "/32"} {
-		harness.Must(t, "ip", "-n", r.netns, "addr", "add", addr, "dev", "lo")
-	}
-	harness.Must(t, "ip", "-n", r.netns, "link", "set", "lo", "up")
-	for _, addr := range []string{subnetHost + ":5000", outside + ":5000", subnetHost + ":6443"} {
-		l := r.listen(t, addr)
-		s := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
-		t.Cleanup(func() { _ = s.Close() })
-		go func() { _ = s.Serve(l) }()
-	}
-}
-
-// listen listens outside of the node.
-func (r *rehearsal) listen(t *testing.T, addr string) (l net.Listener) {
-	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the thread ends with this function
-		there, err := os.Open("/run/netns/" + r.netns)
-		if err == nil {
-			defer there.Close()
-			err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			l, err = net.Listen("tcp", addr)
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-// up boots the machine and connects it.
-func (r *rehearsal) up(t *testing.T) *booted {
-	t.Helper()
-	b := r.boot(t)
-	_ = harness.Run(t, "ip", "-n", r.netns, "link", "delete", "out") // that of the last boot
-	harness.Must(t, "ip", "link", "add", "out", "netns", r.netns, "type", "veth", "peer", "name", "eth0", "netns", b.pid)
-	harness.Must(t, "ip", "-n", r.netns, "addr", "add", "198.51.100.254/24", "dev", "out")
-	harness.Must(t, "ip", "-n", r.netns, "link", "set", "out", "up")
-	for _, words := range []string{"addr add 198.51.100.2/24 dev eth0", "link set eth0 up", "route add default via 198.51.100.254"} {
-		if out := b.run(t, append([]string{"ip"}, strings.Fields(words)...)...); out.Code != 0 {
-			t.Fatalf("ip %s: %s", words, out.Stderr)
-		}
-	}
-	return b
-}
 
 // pull asks CRI-O for the image.
 func (b *booted) pull(t *testing.T) error {
@@ -298,7 +185,9 @@ func TestRehearse(t *testing.T) {
 	b.undone(t)
 
 	t.Log("the timer ends it, nodeseal was killed")
-	p := b.begin(t, "--minutes", "5", "--restart-crio", "--unit", "job.service")
+	local := listenIn(t, "/proc/"+b.pid+"/ns/net", "[::1]:5000")
+	defer local.Close()
+	p := b.begin(t, "--minutes", "5", "--restart-crio", "--unit", "job.service", "--unit", "six.service")
 	// The drop-in runs before the new CRI-O: its group is another one.
 	for deadline := time.Now().Add(2 * time.Minute); b.systemctl(t, "show", "crio", "--property=ExecCondition", "--value") == "" || !b.restarted(t); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -308,9 +197,14 @@ func TestRehearse(t *testing.T) {
 	_ = p.Kill(t)
 	b.isCut(t, true)
 	b.isCut(t, true)
-	b.systemctl(t, "start", "job.service")
-	if b.systemctl(t, "is-failed", "job.service") == "failed" {
-		t.Errorf("the other service:\n%s", b.journal(t))
+	for _, host := range []string{subnetSix, outsideSix} {
+		b.reaches(t, host, "5000")
+	}
+	for _, unit := range []string{"job.service", "six.service"} {
+		b.systemctl(t, "start", unit)
+		if b.systemctl(t, "is-failed", unit) == "failed" {
+			t.Errorf("%s:\n%s", unit, b.journal(t))
+		}
 	}
 	if timer := b.systemctl(t, "show", "nodeseal-rehearse-end.timer", "--property=TimersMonotonic"); !strings.Contains(timer, "OnActiveUSec=5min") {
 		t.Errorf("the timer: %s", timer)
@@ -332,6 +226,9 @@ func TestRehearse(t *testing.T) {
 	}
 	if got := cutNames(got, "job.service"); !slices.Equal(got, []string{subnetHost + ":5000/tcp"}) {
 		t.Errorf("the other service reached for %q", got)
+	}
+	if got := cutNames(got, "six.service"); !slices.Equal(got, []string{subnetSix + ":5000/tcp", outsideSix + ":5000/tcp"}) {
+		t.Errorf("the service with IPv6 reached for %q", got)
 	}
 
 	t.Log("--stop ends it, CRI-O was not restarted")
