@@ -285,10 +285,16 @@ func (k *kubeNode) kubeletGet(path string) []byte {
 	return body
 }
 
-// static writes the manifest of a static pod.
+// static writes the manifest of a static pod in the node's network.
 func (k *kubeNode) static(name, spec string) {
 	k.t.Helper()
-	k.write("manifests/."+name, podText(name, spec))
+	k.manifest(name, podText(name, spec))
+}
+
+// manifest writes the manifest of a static pod.
+func (k *kubeNode) manifest(name, text string) {
+	k.t.Helper()
+	k.write("manifests/."+name, text)
 	if err := os.Rename(k.path("manifests/."+name), k.path("manifests/"+name+".yaml")); err != nil {
 		k.t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ func TestKubelet(t *testing.T) {
 			t.Run("Static", func(t *testing.T) { c.testStatic(t, next) })
 			t.Run("Volume", c.testVolume)
 			t.Run("Pressure", c.testPressure)
+			t.Run("HostUsers", c.testUsers)
 			if format == formatDir {
 				t.Run("NoDNS", c.testNoDNS)
 			} else {

@@ -65,13 +65,17 @@ func (c *crioProof) withRuntime(t *testing.T) *node {
 	n := newNode(t, c.images.pause)
 	n.runtime = c.runtime
 	c.fill(n, c.images.bundle)
-	// Where version 2 of control groups has a controller beside version 1, as on no node of
-	// OpenShift, crun gives up.
+	n.withoutUnified()
+	return n
+}
+
+// withoutUnified takes version 2 of control groups away where it has a controller beside
+// version 1, as on no node of OpenShift: crun gives up there.
+func (n *node) withoutUnified() {
 	const unified = "/sys/fs/cgroup/unified"
 	if _, err := os.Stat(unified); err == nil {
 		n.must("umount", "--lazy", unified)
 	}
-	return n
 }
 
 // execs holds what a command prints in a running container.
