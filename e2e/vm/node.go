@@ -68,8 +68,10 @@ func configure(t *testing.T, disk string) {
 	harness.Must(t, "mount", "-o", "loop", disk, root)
 	defer testenv.Unmount(t, root)
 	harness.Must(t, "cp", harness.Binary(t), root+program)
-	harness.MustNodeseal(t, "config", "units", "--pin", "example.com/*", "-o", root)
-	for _, unit := range []string{"nodeseal-slots.service", "nodeseal-import.service", "nodeseal-serve.service", "var-lib-shared-nodeseal-a.mount", "var-lib-shared-nodeseal-b.mount"} {
+	release := filepath.Join(t.TempDir(), "release.tar.zst")
+	makeRelease(t, release, 1)
+	harness.MustNodeseal(t, "config", "units", "--pin", "example.com/*", "--bundle", release, "--no-registries", "-o", root)
+	for _, unit := range []string{"nodeseal-slots.service", "nodeseal-import.service", "nodeseal-serve.service", "nodeseal-hosts.service", "var-lib-shared-nodeseal-a.mount", "var-lib-shared-nodeseal-b.mount"} {
 		harness.Must(t, "systemctl", "--quiet", "--root="+root, "enable", unit)
 	}
 	from := harness.WriteFile(t, "storage.conf", "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n")

@@ -69,8 +69,14 @@ func (m *machine) awaitMigration(t *testing.T) {
 // plugIn puts a stick into a USB port of the machine that runs.
 func (m *machine) plugIn(t *testing.T, image string) {
 	t.Helper()
-	m.addDisk(t, "stick", image)
-	m.ask(t, "device_add", map[string]any{"driver": "usb-storage", "id": "stick", "bus": "usb.0", "drive": "stick"})
+	m.plugAs(t, "stick", image)
+}
+
+// plugAs is plugIn for one of several sticks.
+func (m *machine) plugAs(t *testing.T, name, image string) {
+	t.Helper()
+	m.addDisk(t, name, image)
+	m.ask(t, "device_add", map[string]any{"driver": "usb-storage", "id": name, "bus": "usb.0", "drive": name})
 }
 
 // plugDisks gives a machine its data disks.

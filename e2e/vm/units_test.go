@@ -86,7 +86,7 @@ func cutUnits(t *testing.T, form string, n *node) {
 func (m *machine) wrap(t *testing.T, unit, form, moment string) {
 	t.Helper()
 	call, about, _ := strings.Cut(moment, " ")
-	filter := "--seccomp-bpf"
+	filter := ""
 	if about != "" {
 		filter = "-P /var/lib/shared/nodeseal/a"
 	}
