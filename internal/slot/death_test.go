@@ -19,23 +19,31 @@ import (
 // that leaves beside the slots, in words of docs/crash.md.
 type death struct {
 	command, step, left string
+	// again is the step of the sweep at which the command is killed a second time: it was
+	// putting back what the first death had left out of its slot.
+	again string
 }
 
 // deaths are the states that a command which changes slots can leave.
 func deaths() []death {
 	return []death{
-		{"fill", "seal", "a finished store in .work/new-b"},
-		{"fill", "swap", "a sealed store in .work/new-b, its time in state.json"},
-		{"fill", "unmount", "the new store in .work/swap-b"},
-		{"fill", "exchange", "the same, and slot b not mounted"},
-		{"fill", "exchanged", "the new store in slot b, not mounted; the old one in .work/swap-b"},
-		{"fill", "discard", "the old store in .work/swap-b"},
-		{"retire", "swap", "an empty store in .work/empty-a"},
-		{"retire", "unmount", "an empty store in .work/retire-a"},
-		{"retire", "exchange", "the same, and slot a not mounted"},
-		{"retire", "exchanged", "slot a empty and not mounted; the old store in .work/retire-a"},
-		{"retire", "look again", "slot a empty; the old store in .work/retire-a"},
-		{"retire", "give up", "the same"},
+		{command: "fill", step: "seal", left: "a finished store in .work/new-b"},
+		{command: "fill", step: "swap", left: "a sealed store in .work/new-b, its time in state.json"},
+		{command: "fill", step: "unmount", left: "the new store in .work/swap-b"},
+		{command: "fill", step: "exchange", left: "the same, and slot b not mounted"},
+		{command: "fill", step: "exchanged", left: "the new store in slot b, not mounted; the old one in .work/swap-b"},
+		{command: "fill", step: "discard", left: "the old store in .work/swap-b"},
+		{command: "retire", step: "swap", left: "an empty store in .work/empty-a"},
+		{command: "retire", step: "unmount", left: "an empty store in .work/retire-a"},
+		{command: "retire", step: "exchange", left: "the same, and slot a not mounted"},
+		{command: "retire", step: "exchanged", left: "slot a empty and not mounted; the old store in .work/retire-a"},
+		{command: "retire", step: "look again", left: "slot a empty; the old store in .work/retire-a"},
+		{command: "retire", step: "give up", left: "the same"},
+		{command: "retire", step: "give up", again: "swap", left: "slot a empty; the old store in .work/retire-a"},
+		{command: "retire", step: "give up", again: "unmount", left: "the same"},
+		{command: "retire", step: "give up", again: "exchange", left: "the same, and slot a not mounted"},
+		{command: "retire", step: "give up", again: "exchanged", left: "the old store in slot a, not mounted; an empty one in .work/retire-a"},
+		{command: "retire", step: "give up", again: "put back", left: "an empty store in .work/retire-a; of an image, slot a is not mounted"},
 	}
 }
 
@@ -128,14 +136,18 @@ func next() map[string]func(ctx context.Context, t *testing.T, r *Root, asImage 
 func TestDeaths(t *testing.T) {
 	for _, asImage := range []bool{false, true} {
 		for _, d := range deaths() {
-			if asImage && d.command == "retire" && d.step == "swap" {
+			if asImage && (d.command == "retire" && d.step == "swap" || d.again != "" && d.again != "put back") {
 				continue // an image has no such step
 			}
 			form := "directory"
 			if asImage {
 				form = "image"
 			}
-			t.Run(form+"/"+d.command+" before "+d.step, func(t *testing.T) { testDeath(t, d, asImage) })
+			name := form + "/" + d.command + " before " + d.step
+			if d.again != "" {
+				name += " and again before " + d.again
+			}
+			t.Run(name, func(t *testing.T) { testDeath(t, d, asImage) })
 		}
 	}
 }
@@ -157,7 +169,10 @@ func testDeath(t *testing.T, d death, asImage bool) {
 			if d.command == "retire" {
 				fillAs(t, r, 2, asImage)
 			}
-			die(t, r, d, asImage)
+			die(t, r, d, d.step, asImage)
+			if d.again != "" {
+				die(t, r, d, d.again, asImage)
+			}
 			for _, path := range strays(r) {
 				if err := os.WriteFile(path, nil, 0o600); err != nil {
 					t.Fatal(err)
@@ -173,18 +188,18 @@ func testDeath(t *testing.T, d death, asImage bool) {
 	}
 }
 
-// die runs the command of d until it is killed.
-func die(t *testing.T, r *Root, d death, asImage bool) {
+// die runs the command of d until it is killed, when it comes to the step first.
+func die(t *testing.T, r *Root, d death, step string, asImage bool) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDie$")
-	cmd.Env = append(os.Environ(), envDeath+"="+d.command+"/"+d.step, envRoot+"="+r.Dir())
+	cmd.Env = append(os.Environ(), envDeath+"="+d.command+"/"+step, envRoot+"="+r.Dir())
 	if asImage {
 		cmd.Env = append(cmd.Env, envImage+"=1")
 	}
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Sys() == nil || !strings.Contains(err.Error(), "killed") {
-		t.Fatalf("%s until %s: %v\n%s", d.command, d.step, err, out)
+		t.Fatalf("%s until %s: %v\n%s", d.command, step, err, out)
 	}
 }
 

@@ -272,6 +272,9 @@ func (r *Root) putImageBack(n Name) error {
 	if err := unix.Renameat2(unix.AT_FDCWD, r.retiringImage(n), unix.AT_FDCWD, at.file(), unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("putting the image of slot %s back: %w", n, os.NewSyscallError("renameat2", err))
 	}
+	if err := r.step("put back"); err != nil {
+		return err
+	}
 	if err := errors.Join(atomicfile.SyncDir(r.dir), r.mountImages(n)); err != nil {
 		return err
 	}

@@ -138,6 +138,9 @@ func (r *Root) putBack(ctx context.Context, n Name) error {
 	if err := r.settled(n); err != nil {
 		return err
 	}
+	if err := r.step("put back"); err != nil {
+		return err
+	}
 	return discard(ctx, r.retiring(n))
 }
 
