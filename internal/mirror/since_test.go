@@ -17,6 +17,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/plan"
 	"github.com/nodeseal/nodeseal/internal/safefile"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // sinceOf is a bundle as one to build on.

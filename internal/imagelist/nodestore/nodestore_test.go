@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -20,9 +21,14 @@ import (
 	"github.com/nodeseal/nodeseal/internal/testenv"
 )
 
-// fill copies the sample release into a new graph root with skopeo, and returns
+// release is the made-up release, which the tests share.
+var release = sync.OnceValues(func() (*samplerelease.Release, error) {
+	return samplerelease.Build(samplerelease.Options{})
+})
+
+// fill copies images of the sample release into a new graph root with skopeo, and returns
 // the root. One image is named by its tag only.
-func fill(t *testing.T, sample *samplerelease.Release, byTag string) string {
+func fill(t *testing.T, sample *samplerelease.Release, images []samplerelease.Image, byTag string) string {
 	t.Helper()
 	testenv.NeedRoot(t)
 	skopeo := testenv.NeedTool(t, "skopeo")
@@ -34,7 +40,7 @@ func fill(t *testing.T, sample *samplerelease.Release, byTag string) string {
 	dir := t.TempDir()
 	root := filepath.Join(dir, "root")
 	t.Cleanup(func() { _ = exec.Command("umount", filepath.Join(root, "overlay")).Run() })
-	for _, img := range sample.Images {
+	for _, img := range images {
 		name := img.Ref
 		if img.Name == byTag {
 			name = samplerelease.Prefix + "/" + img.Name + ":" + img.Name
@@ -51,12 +57,12 @@ func fill(t *testing.T, sample *samplerelease.Release, byTag string) string {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	sample, err := samplerelease.Build(samplerelease.Options{})
+	sample, err := release()
 	if err != nil {
 		t.Fatal(err)
 	}
 	tagged := sample.Images[0]
-	root := fill(t, sample, tagged.Name)
+	root := fill(t, sample, sample.Images, tagged.Name)
 	before := names(t, root)
 	s, err := Open(root)
 	if err != nil {
@@ -145,11 +151,11 @@ func names(t *testing.T, dir string) []string {
 // A file that was changed in the store gives another tar, which its reader finds.
 func TestChangedStore(t *testing.T) {
 	t.Parallel()
-	sample, err := samplerelease.Build(samplerelease.Options{})
+	sample, err := release()
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := fill(t, sample, "")
+	root := fill(t, sample, sample.Images[:4], "")
 	s, err := Open(root)
 	if err != nil {
 		t.Fatal(err)
