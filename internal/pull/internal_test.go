@@ -12,6 +12,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"go.podman.io/image/v5/docker/reference"
+
+	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
 func TestTemporary(t *testing.T) {
@@ -209,6 +213,30 @@ func FuzzMediaType(f *testing.F) {
 			t.Fatalf("mediaType = %q, %v", got, err)
 		}
 	})
+}
+
+// An upload goes to no other address in clear if the registry is not so.
+func TestUploadNotInClear(t *testing.T) {
+	t.Parallel()
+	named, err := reference.ParseNamed("registry.example:5000/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ep, c := mirrors.Endpoint{Ref: named}, &Client{}
+	for to, want := range map[string]bool{
+		"http://registry.example:5000/up": false, // the transport has its scheme
+		"http://registry.example/up":      true,
+		"http://other.example/up":         true,
+		"https://other.example/up":        false,
+	} {
+		u, err := url.Parse(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.leads(ep, "https", u); errors.Is(got, ErrAddress) != want {
+			t.Errorf("%s: %v", to, got)
+		}
+	}
 }
 
 // TestDowngrades: an https address does not send to another scheme.

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"go.podman.io/image/v5/docker/reference"
 
 	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
+	"github.com/nodeseal/nodeseal/internal/pull/session"
 )
 
 // Repository is one repository of one registry, to write to: no mirror is asked. It is
@@ -71,7 +73,10 @@ func (r *Repository) Blob(ctx context.Context, d digest.Digest, size int64) (io.
 type Request struct {
 	Method string
 	// Path is below that of the repository: blobs/uploads/. Location, where it is set, is
-	// the whole address: an answer gave it.
+	// the whole address: an answer gave it. It may be at another host, which gets no
+	// credentials. One of this machine or of a private network, written as a number, must be the
+	// registry's own, with any port, or one that registries.conf names, and none may be in
+	// clear if the registry is not: else the error wraps ErrAddress.
 	Path     string
 	Location *url.URL
 	Query    url.Values
@@ -97,6 +102,29 @@ type Answer struct {
 	Body []byte
 	// Location is where to go on, nil if the answer does not say.
 	Location *url.URL
+}
+
+// leads refuses addresses to which the registry at ep may not have its clients send.
+func (c *Client) leads(ep mirrors.Endpoint, scheme string, to *url.URL) error {
+	if to.Host == ep.Host() {
+		return nil
+	}
+	elsewhere := fmt.Sprintf("registry %s sends uploads to %.200q", ep.Host(), shown(to.String()))
+	if to.Scheme != "http" && to.Scheme != "https" || to.Host == "" || to.User != nil {
+		return fmt.Errorf("%s: %w: it is no http or https address", elsewhere, ErrAddress)
+	}
+	if err := downgrades(&url.URL{Scheme: scheme}, to); err != nil {
+		return fmt.Errorf("registry %s: %w", ep.Host(), err)
+	}
+	if !session.Private(to.Hostname()) || to.Hostname() == hostOf(ep.Host()) {
+		return nil
+	}
+	named, err := c.pool.Named(to.Host)
+	if err != nil || !named {
+		return errors.Join(fmt.Errorf("%s: %w: it is a private address; to allow it, add [[registry]] location = %q to registries.conf",
+			elsewhere, ErrAddress, to.Host), err)
+	}
+	return nil
 }
 
 // Send sends one request. It is not tried again: see Try.

@@ -86,6 +86,8 @@ func (c *Client) send(ctx context.Context, ep mirrors.Endpoint, o *outgoing) (_ 
 	dog.feed()
 	if o.address.Scheme == "" {
 		o.address.Scheme = scheme
+	} else if err := c.leads(ep, scheme, &o.address); err != nil {
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, o.method, o.address.String(), http.NoBody)
 	if err != nil {

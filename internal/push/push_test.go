@@ -42,13 +42,20 @@ func receive(t *testing.T, referrers bool) (*testregistry.Receiver, string) {
 // options push s to addr/x, by one connection.
 func options(t *testing.T, s push.Source, addr string) push.Options {
 	t.Helper()
-	dir := t.TempDir()
-	conf, auth := filepath.Join(dir, "registries.conf"), filepath.Join(dir, "auth.json")
+	conf := filepath.Join(t.TempDir(), "registries.conf")
+	if err := os.WriteFile(conf, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return optionsWith(t, s, addr, conf)
+}
+
+// optionsWith is options with a registries.conf.
+func optionsWith(t *testing.T, s push.Source, addr, conf string) push.Options {
+	t.Helper()
+	auth := filepath.Join(t.TempDir(), "auth.json")
 	login := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, addr, base64.StdEncoding.EncodeToString([]byte("eng:s3cret")))
-	for path, text := range map[string]string{conf: "", auth: login} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(auth, []byte(login), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	c, err := pull.New(pull.Options{
 		RegistriesConf: conf, AuthFile: auth, Write: true, MaxPerHost: 1, Retries: 1,

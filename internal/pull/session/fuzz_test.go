@@ -28,7 +28,7 @@ func FuzzHeaders(f *testing.F) {
 				t.Errorf("%q: %v", challenge, err)
 			}
 			if at := realmParameter.FindStringSubmatch(changed); err == nil && at != nil {
-				if u, err := url.Parse(at[1]); err == nil && private(u.Hostname()) && u.Host != r.registry {
+				if u, err := url.Parse(at[1]); err == nil && Private(u.Hostname()) && u.Host != r.registry {
 					t.Errorf("%q sends to %s", challenge, u.Host)
 				}
 			}

@@ -91,7 +91,7 @@ func (r *realms) challenge(text string) (string, error) {
 	if err == nil {
 		r.remember(u)
 	}
-	if err != nil || u.Host == r.registry || !private(u.Hostname()) {
+	if err != nil || u.Host == r.registry || !Private(u.Hostname()) {
 		return text, nil // the library judges the rest
 	}
 	allowed := u.Hostname() == hostname(r.registry)
@@ -140,14 +140,15 @@ func (r *realms) alias(host string) string {
 	return name
 }
 
-// private reports whether host is an address of this machine or of a private network.
-func private(host string) bool {
+// Private reports whether host is an address of this machine, of its link or of a private
+// network, written as a number. Names are not judged.
+func Private(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
 		return false
 	}
 	addr = addr.Unmap()
-	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast()
+	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsUnspecified()
 }
 
 func hostname(hostport string) string {
