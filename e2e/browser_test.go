@@ -80,7 +80,7 @@ func openBrowser(t *testing.T) *browser {
 
 // listen reads what the browser says until it ends.
 func (b *browser) listen(from io.ReadCloser) {
-	defer from.Close() //nolint:errcheck // read only
+	defer from.Close()
 	r := bufio.NewReader(from)
 	for {
 		line, err := r.ReadBytes(0)

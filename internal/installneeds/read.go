@@ -64,7 +64,7 @@ func Read(ctx context.Context, b Bundle, v ocp.Version) (*release.Payload, error
 	if err != nil {
 		return nil, fmt.Errorf("release image %s: layer %s: %w", img.Ref, layer, err)
 	}
-	defer r.Close() //nolint:errcheck // read to its end, which proved it
+	defer r.Close()
 	p, err := release.FromLayer(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("release image %s: layer %s: %w", img.Ref, layer, err)

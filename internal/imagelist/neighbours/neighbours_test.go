@@ -14,7 +14,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
-var update = flag.Bool("update", false, "write the golden files") //nolint:gochecknoglobals // the flag of a test
+var update = flag.Bool("update", false, "write the golden files")
 
 // read reads a file, and returns what is in none of the lists of this package.
 func read(r *Reader, data []byte) (others int, err error) {

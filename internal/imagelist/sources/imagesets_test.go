@@ -26,7 +26,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/pull/mirrors"
 )
 
-var update = flag.Bool("update", false, "write the golden files") //nolint:gochecknoglobals // the flag of a test
+var update = flag.Bool("update", false, "write the golden files")
 
 // published is a registry with every release of OpenShift, and one catalog under every name: made up.
 type published struct{ blobs map[digest.Digest][]byte }

@@ -142,7 +142,8 @@ func (c *counter) Write(p []byte) (int, error) {
 // The same inventory gives the same page.
 func TestSame(t *testing.T) {
 	t.Parallel()
-	if write(t, pagetest.Inventory(50, 6, 1)) != write(t, pagetest.Inventory(50, 6, 1)) {
+	first, second := write(t, pagetest.Inventory(50, 6, 1)), write(t, pagetest.Inventory(50, 6, 1))
+	if first != second {
 		t.Error("two pages of one inventory differ")
 	}
 }

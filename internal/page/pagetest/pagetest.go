@@ -4,8 +4,8 @@ package pagetest
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,10 +18,15 @@ import (
 // Hostile is a name that would be more than text in a page that did not escape it.
 const Hostile = `a"><script>alert(1)</script><img src=x onerror=alert(1)>&lt;` + "\x1b[31m\u202eevil"
 
+// below returns a number from 0 to n-1 that nothing but its arguments chooses.
+func below(n int64, by ...any) int64 {
+	sum := sha256.Sum256(fmt.Append(nil, by...))
+	return int64(binary.BigEndian.Uint64(sum[:])>>1) % n
+}
+
 // Inventory has images with some layers each, of sizes as real ones have them: half of the layers are shared. The same
 // numbers give the same inventory.
 func Inventory(images, layers int, seed uint64) *bundle.Inventory {
-	random := rand.New(rand.NewPCG(seed, 1)) // deterministic
 	inv := &bundle.Inventory{Layers: bundle.Expanded, Release: &bundle.Release{Version: fmt.Sprintf("4.18.%d", seed)}}
 	sizes := make(map[digest.Digest]int64)
 	add := func(img *bundle.Image, name string, size int64) {
@@ -44,10 +49,10 @@ func Inventory(images, layers int, seed uint64) *bundle.Inventory {
 		}
 		for j := range layers {
 			if j < layers/2 {
-				add(&img, fmt.Sprint("base ", j, i%(3*j+1)), 1<<20*(200/int64(j+1))+random.Int64N(1<<20))
+				add(&img, fmt.Sprint("base ", j, i%(3*j+1)), 1<<20*(200/int64(j+1))+below(1<<20, seed, i, j))
 				continue
 			}
-			size := random.Int64N(1 << (16 + random.Int64N(12)))
+			size := below(1<<(16+below(12, seed, j, i)), seed, i, j)
 			if i == 1 {
 				size += 900 << 20 / int64(layers)
 			}
