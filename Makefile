@@ -68,7 +68,7 @@ slow: ## Run the slow tests: a process killed at every step, very many files, lo
 # RACED=./... runs all. cmd/nodeseal runs itself again for each command of its tests,
 # which takes longer than all else together, for code that the other packages test.
 RACED := ./bundle/archive ./bundle/seekable ./internal/answer ./internal/base ./internal/budget ./internal/imagelist/sources ./internal/install \
-	./internal/pull ./internal/slot ./internal/store/build ./internal/store/dir ./internal/store/extract ./internal/store/image \
+	./internal/mirror/deltas ./internal/pull ./internal/push ./internal/slot ./internal/store/build ./internal/store/dir ./internal/store/extract ./internal/store/image \
 	./internal/store/verify
 
 race: export CGO_ENABLED := 1
