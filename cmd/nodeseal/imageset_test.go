@@ -3,10 +3,14 @@ package main
 import (
 	"archive/tar"
 	"encoding/json"
+	"errors"
 	"io"
+	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -57,6 +61,39 @@ func serveCatalog(ts *testscript.TestScript, _ bool, args []string) {
 	addr, stop, err := (&testregistry.Registry{Content: content}).Serve()
 	ts.Check(err)
 	ts.Defer(stop)
+	storeAsRegistry(ts, dir, addr, "redhat/index:v4.20", "acme/operator:1", "acme/operator:2", "acme/bundle:1", "acme/bundle:2")
 	conf := ts.ReadFile("registries.conf") + testregistry.RegistriesConf("registry.redhat.io", addr)
 	ts.Check(os.WriteFile(ts.MkAbs("registries.conf"), []byte(conf), 0o600))
+}
+
+// storeAsRegistry writes the blobs below dir, and the images by their tags, to stored as the registry of the
+// distribution project stores them, which oc-mirror runs for its cache and puts into its archives.
+func storeAsRegistry(ts *testscript.TestScript, dir, addr string, images ...string) {
+	root := ts.MkAbs("stored/docker/registry/v2")
+	write := func(path string, data []byte) {
+		ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+		ts.Check(os.WriteFile(path, data, 0o600))
+	}
+	blob := func(data []byte) digest.Digest {
+		d := digest.FromBytes(data)
+		write(filepath.Join(root, "blobs/sha256", d.Encoded()[:2], d.Encoded(), "data"), data)
+		return d
+	}
+	blobs, err := os.ReadDir(dir)
+	ts.Check(err)
+	for _, b := range blobs {
+		data, err := os.ReadFile(filepath.Join(dir, b.Name()))
+		ts.Check(err)
+		blob(data)
+	}
+	for _, image := range images {
+		repository, tag, _ := strings.Cut(image, ":")
+		resp, err := http.Get("http://" + addr + "/v2/" + repository + "/manifests/" + tag) //nolint:noctx // of a test's own server
+		ts.Check(err)
+		data, err := io.ReadAll(resp.Body)
+		ts.Check(errors.Join(err, resp.Body.Close()))
+		d := blob(data)
+		write(filepath.Join(root, "repositories", repository, "_manifests/tags", tag, "current/link"), []byte(d.String()))
+		write(filepath.Join(root, "repositories", repository, "_manifests/revisions/sha256", d.Encoded(), "link"), []byte(d.String()))
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -40,7 +41,7 @@ func (o *listOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.releases, "release", nil, "a release `IMAGE`: it and all of its payload; may be repeated")
 	flags.StringArrayVar(&o.releaseFiles, "release-file", nil, "an image-references `FILE` taken out of a release image; may be repeated")
 	flags.StringArrayVar(&o.stores, "store", nil, "containers-storage `DIR` of a node (/var/lib/containers/storage): all images in it, and their bytes; may be repeated")
-	flags.StringArrayVar(&o.layouts, "from-layout", nil, "images in a file, and their bytes: an OCI layout `DIR`, oci-archive:FILE or docker-archive:FILE; may be repeated")
+	flags.StringArrayVar(&o.layouts, "from-layout", nil, "images in a file, and their bytes: an OCI layout `DIR`, oci-archive:FILE, docker-archive:FILE, or what oc-mirror wrote; may be repeated")
 	flags.StringArrayVar(&o.imageSets, "imageset", nil, "what an ImageSetConfiguration of oc-mirror in a `FILE` asks for; may be repeated")
 	flags.StringArrayVar(&o.mirrors, "mirrors", nil, "`FILE` with ImageDigestMirrorSets, ImageTagMirrorSets, ImageContentSourcePolicies: where the bytes are; may be repeated")
 	flags.StringArrayVar(&o.include, "include", nil, "keep only references that match a `PATTERN` (* stands for anything); may be repeated")
@@ -98,6 +99,8 @@ func (o *listOptions) gather(ctx context.Context, a *app, registry *registryOpti
 	switch {
 	case err != nil:
 		return nil, nil, err
+	case res.List.Len() == 0 && slices.ContainsFunc(s.ImageFiles, (*imagefile.File).NamesNone):
+		return nil, nil, usageError{errors.New("the list of images is empty: what a registry or oc-mirror stored does not say of which registries its images are: name them with --imageset or --images")}
 	case res.List.Len() == 0 && len(res.Problems) == 0:
 		return nil, nil, fmt.Errorf("the list of images is empty")
 	}

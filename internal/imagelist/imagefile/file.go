@@ -100,7 +100,7 @@ type attached struct {
 }
 
 // Open opens what spec says: [REFERENCE=][oci:|oci-archive:|docker-archive:]PATH. Without a
-// transport a directory is a layout, and of a file its members decide. REFERENCE is the name
+// transport a directory is a layout, or what a registry or oc-mirror stored, and of a file its members decide. REFERENCE is the name
 // of the only image in it. The error is a *whatis.Error for something else, or wraps
 // ErrDamaged, ErrName, ErrTransport, safefile.ErrNotRegular or fs.ErrNotExist.
 func Open(ctx context.Context, spec string) (*File, error) {
@@ -111,10 +111,18 @@ func Open(ctx context.Context, spec string) (*File, error) {
 			transport, path = t, rest
 		}
 	}
+	f := &File{Path: path, rejected: make(map[digest.Digest]bool)}
+	if transport == "" {
+		if s, err := openStorage(ctx, path); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		} else if s != nil && name == "" {
+			f.content = s
+			return f, nil
+		}
+	}
 	if err := whatis.NoImages(path); err != nil {
 		return nil, err
 	}
-	f := &File{Path: path, rejected: make(map[digest.Digest]bool)}
 	if err := f.open(ctx, transport); errors.As(err, new(*whatis.Error)) {
 		return nil, err
 	} else if err != nil {
@@ -156,6 +164,10 @@ func (f *File) open(ctx context.Context, transport string) (err error) {
 	if err != nil {
 		return err
 	}
+	if transport == "" && tar.storage {
+		f.content = &storage{tar}
+		return nil
+	}
 	if !tar.has(v1.ImageIndexFile) && !tar.has(dockerIndex) {
 		return &whatis.Error{Path: f.Path, Kind: whatis.Tar, Want: whatis.Images}
 	}
@@ -193,6 +205,13 @@ func (f *File) rename(name string) error {
 	return nil
 }
 
+// NamesNone reports whether the file is what a registry or oc-mirror stored: it has images, but does not say of which
+// registries they are.
+func (f *File) NamesNone() bool {
+	_, is := f.content.(*storage)
+	return is
+}
+
 // List returns every image by the references that name it. Images without one are
 // *UnnamedErrors among the problems; the list has the rest.
 func (f *File) List() (l *imagelist.List, problems []error) {
@@ -225,6 +244,9 @@ func (f *File) List() (l *imagelist.List, problems []error) {
 func (f *File) digestOf(ref string) digest.Digest {
 	if _, d := imagelist.Split(ref); d != "" {
 		return d
+	}
+	if s, ok := f.content.(*storage); ok {
+		return s.tagged(ref)
 	}
 	for _, img := range f.images {
 		for _, n := range img.names {

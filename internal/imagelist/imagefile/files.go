@@ -19,6 +19,9 @@ const (
 	// that is looked at: no file of an image has a longer one.
 	maxMembers = 1 << 15
 	maxName    = 256
+	// maxStored bounds the blobs and tags in an archive of a registry, maxHeaders all that it has besides.
+	maxStored  = 1 << 17
+	maxHeaders = 1 << 22
 )
 
 // files are the files of a layout, or of an archive.
@@ -73,6 +76,8 @@ func (d dirFiles) has(name string) bool {
 type tarFiles struct {
 	file    *os.File
 	members map[string]member
+	storage bool // of a registry
+	stored  int  // of its members
 }
 
 // member is a regular file, or what another member is a link to.
@@ -101,7 +106,7 @@ func (t *tarFiles) index(ctx context.Context) error {
 		return err
 	}
 	r := tar.NewReader(t.file) // which seeks over contents
-	for n := 0; ; n++ {
+	for n := 0; ; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -112,7 +117,15 @@ func (t *tarFiles) index(ctx context.Context) error {
 		if err != nil {
 			return damaged("reading its members: %w", err)
 		}
-		if n == maxMembers {
+		if is, read := isStorage(path.Clean(h.Name)); is {
+			t.storage = true
+			if t.stored++; t.stored > maxHeaders || len(t.members) > maxStored {
+				return damaged("it has more than %d members, or %d blobs and tags", maxHeaders, maxStored)
+			}
+			if !read {
+				continue
+			}
+		} else if n++; n > maxMembers {
 			return damaged("it has more than %d members", maxMembers)
 		}
 		at, err := t.file.Seek(0, io.SeekCurrent)

@@ -184,6 +184,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(docker(f, `"b:1"`, "x", "x"))
 	f.Add(docker(f, `"b:1"`, "->c.json", "x"))
 	f.Add(oci(f, `{"digest":"`+digest.FromString(manifest).String()+`","annotations":{"io.containerd.image.name":"quay.io/a/b:1"}}`, blobName(manifest), manifest))
+	f.Add(archive(f, storageFiles()...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<20 {
 			return
@@ -197,6 +198,7 @@ func FuzzOpen(f *testing.F) {
 			if err != nil {
 				return
 			}
+			_ = file.digestOf("quay.io/acme/app:1.2")
 			l, _ := file.List()
 			for _, e := range l.Entries() {
 				if e.Digest == "" || !strings.HasSuffix(e.Ref, "@"+e.Digest.String()) {

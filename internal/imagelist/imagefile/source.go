@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/pull"
 )
 
@@ -42,14 +43,17 @@ func (s *Source) having(ref string) (*File, pull.Manifest, error) {
 		if d == "" {
 			continue
 		}
-		m, err := f.content.manifest(d)
-		if isAbsent(err) {
-			continue
+		// An archive of oc-mirror can have the tag, and another one the image.
+		for _, in := range append([]*File{f}, s.Files...) {
+			m, err := in.content.manifest(d)
+			if isAbsent(err) {
+				continue
+			}
+			if err != nil {
+				err = fmt.Errorf("%s: %w", in.Path, err)
+			}
+			return in, m, err
 		}
-		if err != nil {
-			err = fmt.Errorf("%s: %w", f.Path, err)
-		}
-		return f, m, err
 	}
 	return nil, pull.Manifest{}, nil
 }
@@ -91,6 +95,9 @@ func (s *Source) Blob(ctx context.Context, ref string, d digest.Digest, size, of
 		return r, nil
 	}
 	if f, _, _ := s.having(ref); f != nil {
+		if f.NamesNone() {
+			return nil, fmt.Errorf("%s: %w", f.Path, damaged("%w: %s: archives of earlier runs of oc-mirror may have it: name their directory, too", errAbsent, d))
+		}
 		return nil, fmt.Errorf("%s: %w", f.Path, damaged("%w: %s", errAbsent, d))
 	}
 	return s.Registry.Blob(ctx, ref, d, size, offset)
@@ -133,6 +140,12 @@ func (s *Source) Attached(ctx context.Context, ref, tag string) (pull.Manifest, 
 	f, _, err := s.having(ref)
 	if f == nil {
 		return s.Registry.Attached(ctx, ref, tag)
+	}
+	if f.NamesNone() && err == nil {
+		name, _ := imagelist.Split(ref)
+		if in, m, err := s.having(imagelist.Repository(name) + ":" + tag); in != nil {
+			return m, err
+		}
 	}
 	for _, a := range f.content.attached() {
 		if a.tag == tag && err == nil {
