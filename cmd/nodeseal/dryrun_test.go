@@ -22,7 +22,7 @@ import (
 func harmless() []string {
 	return []string{
 		"nodeseal", "audit", "completion", "completion bash", "completion fish", "completion powershell", "completion zsh",
-		"config", "demo", "help", "diff", "inspect", "list", "man", "serve", "status", "version",
+		"config", "demo", "help", "diff", "inspect", "list", "man", "report", "serve", "status", "version",
 	}
 }
 

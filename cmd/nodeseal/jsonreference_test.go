@@ -60,6 +60,7 @@ program's types.
 		{"reseal", "", result.Reseal{}},
 		{"retire", "", result.Retire{}},
 		{"status", "Also where a reboot would fail (exit code 4).", result.Status{}},
+		{"report", "Also where something could not be read (exit code 3). With --list, members have no more than names and origins.", result.Report{}},
 		{"rehearse", "Also where something reached out (exit code 4), and where the rehearsal proves nothing (exit code 1).", result.Rehearsal{}},
 		{"rehearse --dry-run", "", result.RehearsalPlan{}},
 		{"version", "", result.Version{}},

@@ -73,7 +73,7 @@ func newRootCommand(a *app) *cobra.Command {
 		newInspectCommand(a), newDiffCommand(a), newVerifyCommand(a), newCleanCommand(a), newDemoCommand(a), newVersionCommand(a))
 	addGroup(cmd, "node", "On a node:",
 		newImportCommand(a), newImportStickCommand(a), newResealCommand(a), newRetireCommand(a), newStatusCommand(a),
-		newServeCommand(a), newRehearseCommand(a), newSealCommand(a), newUnsealCommand(a), newMountCommand(a), newUmountCommand(a))
+		newServeCommand(a), newRehearseCommand(a), newReportCommand(a), newSealCommand(a), newUnsealCommand(a), newMountCommand(a), newUmountCommand(a))
 	addGroup(cmd, "cluster", "For a cluster:",
 		newConfigCommand(a), newAuditCommand(a))
 	cmd.AddCommand(newDemoContainerCommand(a), newManCommand())

@@ -45,7 +45,7 @@ var takenEnds = map[string]int{"push": exitPrecondition, "config signatures": ex
 // readsNone are the commands that read no bundle, or one that they made (demo) or sign (sign).
 var readsNone = []string{
 	"clean", "completion bash", "completion fish", "completion powershell", "completion zsh", "config containerruntimeconfig", "config daemonset",
-	"config nodedisruptionpolicy", "config storage.conf", "demo", "help", "list", "man", "mount", "rehearse", "retire", "seal", "serve", "sign", "status",
+	"config nodedisruptionpolicy", "config storage.conf", "demo", "help", "list", "man", "mount", "rehearse", "report", "retire", "seal", "serve", "sign", "status",
 	"umount", "unseal", "version",
 }
 
