@@ -32,6 +32,7 @@ func newConfigCommand(a *app) *cobra.Command {
 		newConfigSignaturesCommand(a),
 		newConfigUnitsCommand(a),
 		newConfigBakedCommand(a),
+		newConfigInstallCommand(a),
 		newConfigStorageCommand(a),
 		newConfigRegistriesCommand(a),
 	)

@@ -29,6 +29,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/deltas"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/site"
 	"github.com/nodeseal/nodeseal/internal/own"
 	"github.com/nodeseal/nodeseal/internal/parts"
 	"github.com/nodeseal/nodeseal/internal/pull"
@@ -155,7 +156,7 @@ func isPrecondition(err error) bool {
 	}
 	return push.IsPrecondition(err) || errors.As(err, &pre) || errors.As(err, &unsupported) || errors.As(err, &privilege) || errors.As(err, &overlap) ||
 		is(err, carry.ErrNoBundle, carry.ErrBundles, base.ErrNone, store.ErrPrecondition, store.ErrExists, filelock.ErrBusy, mirror.ErrNoSpace, diskbudget.ErrTooSmall, own.ErrForeign,
-			parts.ErrDir, rehearse.ErrPrecondition, installneeds.ErrBase, syscall.ENOSPC, syscall.EDQUOT)
+			parts.ErrDir, rehearse.ErrPrecondition, installneeds.ErrBase, site.ErrLacks, syscall.ENOSPC, syscall.EDQUOT)
 }
 
 func is(err error, targets ...error) bool {
@@ -202,6 +203,8 @@ func hint(err error) string {
 		return "nodeseal verify " + visible.ShellWord(badBase.Path) + " names all that is damaged there; repair it, name another base with --base, or take a bundle that was made without --since"
 	case errors.Is(err, installneeds.ErrNoRelease):
 		return "bundle the release that is to be installed: nodeseal bundle --release IMAGE -o NAME.tar.zst"
+	case errors.Is(err, site.ErrLacks):
+		return "nodeseal verify BUNDLE --install VERSION names all of them, with what to do"
 	case errors.Is(err, installneeds.ErrSeveral):
 		return "name one of them with its patch level: --install 4.18.3"
 	case errors.Is(err, installneeds.ErrBase):

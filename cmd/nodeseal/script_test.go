@@ -114,14 +114,18 @@ func pageCommands(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // serveRelease serves the made-up release until the script ends, and writes
-// images.lst and registries.conf: release [OS-LAYERS OS-BUILD]. With an operating system
+// images.lst and registries.conf: release [OS-LAYERS OS-BUILD [VERSION]]. With an operating system
 // it sets RELEASE, OSIMAGE and ETCD to their references.
 func serveRelease(ts *testscript.TestScript, _ bool, args []string) {
 	r, err := release()
-	if len(args) == 2 {
+	if len(args) >= 2 {
 		n, aerr := strconv.Atoi(args[0])
 		ts.Check(aerr)
-		r, err = samplerelease.Build(samplerelease.Options{OS: samplerelease.OS{Layers: n, Build: args[1]}})
+		o := samplerelease.Options{OS: samplerelease.OS{Layers: n, Build: args[1]}}
+		if len(args) > 2 {
+			o.Version = args[2]
+		}
+		r, err = samplerelease.Build(o)
 	}
 	ts.Check(err)
 	for name, image := range map[string]string{"RELEASE": samplerelease.ReleaseImage, "OSIMAGE": samplerelease.OSImage, "ETCD": "etcd"} {

@@ -57,15 +57,15 @@ func payload() []imageSpec {
 }
 
 // releaseSpec is the release image. Its last layer is the release's manifests.
-func releaseSpec(imageReferences []byte) imageSpec {
+func releaseSpec(imageReferences []byte, version string) imageSpec {
 	var t tree
 	t.dir("release-manifests", 0o755)
 	t.file("release-manifests/image-references", 0o644, imageReferences)
-	t.file("release-manifests/release-metadata", 0o644, releaseMetadata())
+	t.file("release-manifests/release-metadata", 0o644, releaseMetadata(version))
 	return imageSpec{
 		name: ReleaseImage, repo: ReleaseImage,
 		layers: []tree{baseLayer(), programLayer("cluster-version-operator", 500_000), t},
-		labels: map[string]string{"io.openshift.release": Version},
+		labels: map[string]string{"io.openshift.release": version},
 	}
 }
 

@@ -45,16 +45,16 @@ type (
 )
 
 // imageReferences is the file of that name in a release image.
-func imageReferences(images []Image) ([]byte, error) {
+func imageReferences(images []Image, version string) ([]byte, error) {
 	stream := imageStream{
 		Kind:       "ImageStream",
 		APIVersion: "image.openshift.io/v1",
 		Metadata: streamMetadata{
-			Name:              Version,
+			Name:              version,
 			CreationTimestamp: "2023-11-14T22:13:20Z", // epoch
 			Annotations: map[string]string{
-				"release.openshift.io/from-image-stream": "nodeseal-demo/" + Version,
-				"release.openshift.io/from-release":      Prefix + "/" + ReleaseImage + ":" + Version,
+				"release.openshift.io/from-image-stream": "nodeseal-demo/" + version,
+				"release.openshift.io/from-release":      Prefix + "/" + ReleaseImage + ":" + version,
 			},
 		},
 	}
@@ -77,16 +77,16 @@ func imageReferences(images []Image) ([]byte, error) {
 }
 
 // releaseMetadata is the file of that name in a release image.
-func releaseMetadata() []byte {
+func releaseMetadata(version string) []byte {
 	return []byte(`{
   "kind": "cincinnati-metadata-v0",
-  "version": "` + Version + `",
+  "version": "` + version + `",
   "previous": [
     "4.98.7",
     "4.99.0-rc.0"
   ],
   "metadata": {
-    "url": "https://example.com/errata/` + Version + `"
+    "url": "https://example.com/errata/` + version + `"
   }
 }
 `)

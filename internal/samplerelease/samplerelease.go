@@ -5,6 +5,7 @@
 package samplerelease
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -52,6 +53,8 @@ type Program struct {
 type Options struct {
 	// OS is the operating system's image.
 	OS OS
+	// Version is what the release image says of itself, "" is the constant Version.
+	Version string
 	// Writer is the program of the writer image; nil leaves that image out.
 	Writer *Program
 	// SingleUID leaves out owners other than root and device nodes: a user
@@ -97,11 +100,12 @@ func Build(opts Options) (*Release, error) {
 			return nil, fmt.Errorf("building sample image %s: %w", spec.name, err)
 		}
 	}
-	references, err := imageReferences(b.release.Images)
+	version := cmp.Or(opts.Version, Version)
+	references, err := imageReferences(b.release.Images, version)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.add(releaseSpec(references)); err != nil {
+	if err := b.add(releaseSpec(references, version)); err != nil {
 		return nil, fmt.Errorf("building sample image %s: %w", ReleaseImage, err)
 	}
 	if opts.Writer != nil {

@@ -209,7 +209,7 @@ func TestReleaseImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers := releaseSpec(references).layers
+	layers := releaseSpec(references, Version).layers
 	data, err := layers[len(layers)-1].tar(false)
 	if err != nil {
 		t.Fatal(err)

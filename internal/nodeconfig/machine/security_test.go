@@ -18,11 +18,16 @@ import (
 func TestSecurity(t *testing.T) {
 	t.Parallel()
 	analyze := testenv.NeedTool(t, "systemd-analyze")
-	most := map[string]float64{InstallUnit: 40, SlotsUnit: 50, ImportUnit: 50, HostsUnit: 30, nodeconfig.ServeUnitName: 30}
+	most := map[string]float64{InstallUnit: 40, SlotsUnit: 50, ImportUnit: 50, MediumUnit: 50, HostsUnit: 30, nodeconfig.ServeUnitName: 30}
 	units, err := settings().Units()
 	if err != nil {
 		t.Fatal(err)
 	}
+	lives, err := live().Units()
+	if err != nil {
+		t.Fatal(err)
+	}
+	units = append(units, lives...)
 	dir := t.TempDir()
 	for _, u := range units {
 		limit, service := most[u.Name]

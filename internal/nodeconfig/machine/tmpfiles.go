@@ -13,7 +13,10 @@ import (
 // node yet: a configured path that is missing stops CRI-O and podman. What is made
 // has the modes that verify wants. What is there is not touched, neither content nor
 // mode: that is what the colon says, which systemd knows from version 250 on (RHEL 9).
-func (s Settings) tmpfiles() []byte {
+func (s Settings) tmpfiles() []byte { return emptyStores(s.Root, s.Stores()) }
+
+// emptyStores is tmpfiles for stores below root, which is made too.
+func emptyStores(root string, stores []string) []byte {
 	var out bytes.Buffer
 	out.WriteString("# Empty image stores, before storage.conf names them. Made by nodeseal config.\n")
 	line := func(kind, name, mode, content string) {
@@ -23,8 +26,8 @@ func (s Settings) tmpfiles() []byte {
 		}
 		out.WriteByte('\n')
 	}
-	line("d", s.Root, "-", "")
-	for _, slot := range s.Stores() {
+	line("d", root, "-", "")
+	for _, slot := range stores {
 		line("d", slot, newOnly(slotMode), "")
 		for _, f := range store.EmptyFiles() {
 			if f.Dir {

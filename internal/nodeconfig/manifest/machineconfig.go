@@ -46,8 +46,6 @@ func MachineConfig(pool string, s machine.Settings) ([]byte, error) {
 	return out, nil
 }
 
-// ignitionConfig returns what Ignition itself has found valid. Version 3.2 is
-// what every release reads.
 func ignitionConfig(s machine.Settings) (types.Config, error) {
 	files, err := s.Files()
 	if err != nil {
@@ -57,6 +55,12 @@ func ignitionConfig(s machine.Settings) (types.Config, error) {
 	if err != nil {
 		return types.Config{}, err
 	}
+	return Ignition(files, units)
+}
+
+// Ignition returns what Ignition itself has found valid. Version 3.2 is what every release
+// reads.
+func Ignition(files []machine.File, units []machine.Unit) (types.Config, error) {
 	config := types.Config{Ignition: types.Ignition{Version: types.MaxVersion.String()}}
 	for _, f := range files {
 		config.Storage.Files = append(config.Storage.Files, types.File{
