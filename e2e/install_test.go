@@ -89,7 +89,7 @@ func TestInstallMedium(t *testing.T) {
 		m.want(t, name+".service")
 	}
 	b := m.boot(t)
-	after := max(b.active(t, "nodeseal-install.service"), b.active(t, "nodeseal-medium.service"), b.active(t, "nodeseal-serve.service"))
+	after := max(b.ended(t, "nodeseal-install.service"), b.active(t, "nodeseal-medium.service"), b.active(t, "nodeseal-serve.service"))
 	readers := []string{"agent.service", "crio.service"}
 	for name := range asksLive() {
 		readers = append(readers, name+".service")
