@@ -88,7 +88,7 @@ func storeAsRegistry(ts *testscript.TestScript, dir, addr string, images ...stri
 	}
 	for _, image := range images {
 		repository, tag, _ := strings.Cut(image, ":")
-		resp, err := http.Get("http://" + addr + "/v2/" + repository + "/manifests/" + tag) //nolint:noctx // of a test's own server
+		resp, err := http.Get("http://" + addr + "/v2/" + repository + "/manifests/" + tag)
 		ts.Check(err)
 		data, err := io.ReadAll(resp.Body)
 		ts.Check(errors.Join(err, resp.Body.Close()))
