@@ -205,7 +205,7 @@ func TestReleaseImage(t *testing.T) {
 	if !ok {
 		t.Fatal("no release image")
 	}
-	references, err := imageReferences(r.Images[:len(r.Images)-1])
+	references, err := imageReferences(r.Images[:len(r.Images)-1], Version)
 	if err != nil {
 		t.Fatal(err)
 	}
