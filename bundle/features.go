@@ -3,6 +3,7 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,6 +23,8 @@ const (
 
 // The features that an inventory can require of its readers. A new feature is added here and to
 // knownFeatures. A reader that does not know a feature refuses the bundle, and names the feature.
+// Every release knows these. Writers of a later one say in the inventory's field "needs" in which
+// release it came.
 const (
 	// FeatureOriginalLayers is of bundles with an Image that is Original: a node keeps the
 	// registry's own bytes of its layers.
@@ -45,7 +48,13 @@ type UnsupportedError struct {
 	Format string
 	// Features are those that are not known, sorted; none if the format itself is not.
 	Features []string
+	// Needs is the first release of nodeseal that reads the bundle, "" if the inventory
+	// does not say so.
+	Needs string
 }
+
+// release is what "needs" of an inventory may say.
+var release = regexp.MustCompile(`^v[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$`)
 
 // maxFeatures and maxFeature bound what Error repeats of an inventory.
 const (
@@ -56,7 +65,7 @@ const (
 // Error names what is not known.
 func (e *UnsupportedError) Error() string {
 	if len(e.Features) == 0 {
-		return fmt.Sprintf("format %.60q is not known, only %q and %q: %v", e.Format, FormatV1, FormatV2, ErrUnsupported)
+		return fmt.Sprintf("format %.60q is not known, only %q and %q: %s", e.Format, FormatV1, FormatV2, e.needed())
 	}
 	names := make([]string, 0, maxFeatures)
 	for _, f := range e.Features[:min(len(e.Features), maxFeatures)] {
@@ -66,7 +75,15 @@ func (e *UnsupportedError) Error() string {
 	if more := len(e.Features) - len(names); more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("it requires %s, not known here: %v", text, ErrUnsupported)
+	return fmt.Sprintf("it requires %s, not known here: %s", text, e.needed())
+}
+
+// needed says which version reads the bundle.
+func (e *UnsupportedError) needed() string {
+	if e.Needs == "" {
+		return ErrUnsupported.Error()
+	}
+	return "nodeseal " + e.Needs + " or later is needed"
 }
 
 // Unwrap returns ErrUnsupported.
@@ -116,9 +133,13 @@ func checkSupported(data []byte) error {
 	var head struct {
 		Format   string   `json:"format"`
 		Requires []string `json:"requires"`
+		Needs    string   `json:"needs"`
 	}
 	if err := jsonbound.Unmarshal(data, &head); err != nil {
 		return fmt.Errorf("%w: %w", ErrInventory, err)
+	}
+	if !release.MatchString(head.Needs) {
+		head.Needs = "" // it is shown only
 	}
 	var unknown []string
 	for _, f := range head.Requires {
@@ -129,7 +150,7 @@ func checkSupported(data []byte) error {
 	slices.Sort(unknown)
 	later := head.Format != FormatV1 && head.Format != FormatV2 && strings.HasPrefix(head.Format, formatPrefix)
 	if later || len(unknown) > 0 {
-		return &UnsupportedError{Format: head.Format, Features: slices.Compact(unknown)}
+		return &UnsupportedError{Format: head.Format, Features: slices.Compact(unknown), Needs: head.Needs}
 	}
 	return nil
 }

@@ -106,3 +106,34 @@ func TestUnsupported(t *testing.T) {
 		t.Errorf("the text of an error has %d bytes", n)
 	}
 }
+
+// An inventory says which release reads it; anything but a release is not shown.
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	for needs, want := range map[string]string{
+		"v1.4.0":                        "not known here: nodeseal v1.4.0 or later is needed",
+		"":                              "not known here: a later version of nodeseal is needed",
+		"v1.4":                          "not known here: a later version of nodeseal is needed",
+		"v1.4.0; rm -r /":               "not known here: a later version of nodeseal is needed",
+		"v1." + strings.Repeat("4", 99): "not known here: a later version of nodeseal is needed",
+	} {
+		data := inventoryBytes(t, func(inv *bundle.Inventory) { inv.Format, inv.Requires = bundle.FormatV2, []string{"time-travel"} })
+		data = bytes.Replace(data, []byte("{"), []byte(`{"needs": "`+needs+`",`), 1)
+		_, err := bundle.ParseInventory(bytes.NewReader(data))
+		if !errors.Is(err, bundle.ErrUnsupported) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", needs, err, want)
+		}
+	}
+}
+
+// TestFirstFeatures: all releases know these. A feature that is added has the writer say
+// which release it came in: see docs/bundle-format.md, "needs".
+func TestFirstFeatures(t *testing.T) {
+	t.Parallel()
+	data := inventoryBytes(t, func(inv *bundle.Inventory) {
+		inv.Requires = []string{bundle.FeatureArtifacts, bundle.FeatureContentDeltas, bundle.FeatureOriginalLayers}
+	})
+	if _, err := bundle.ParseInventory(bytes.NewReader(data)); errors.Is(err, bundle.ErrUnsupported) {
+		t.Error(err)
+	}
+}

@@ -29,6 +29,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/mirror/deltas"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig"
+	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/site"
 	"github.com/nodeseal/nodeseal/internal/own"
 	"github.com/nodeseal/nodeseal/internal/parts"
@@ -41,6 +42,7 @@ import (
 	"github.com/nodeseal/nodeseal/internal/seal"
 	"github.com/nodeseal/nodeseal/internal/slot"
 	"github.com/nodeseal/nodeseal/internal/store"
+	"github.com/nodeseal/nodeseal/internal/successor"
 	"github.com/nodeseal/nodeseal/internal/trust"
 	"github.com/nodeseal/nodeseal/internal/ui"
 	"github.com/nodeseal/nodeseal/internal/visible"
@@ -192,11 +194,16 @@ func hint(err error) string {
 	var unsigned *trust.UnsignedError
 	var earlier *deltas.EarlierError
 	var refused *layerrules.Error
+	var tooOld *successor.TooOldError
 	switch {
 	case errors.As(err, &other):
 		return other.Next()
 	case push.Next(err) != "":
 		return push.Next(err)
+	case errors.As(err, &tooOld):
+		return tooOld.Next()
+	case errors.Is(err, bundle.ErrUnsupported):
+		return "nodeseal version says which this one is; install a later one: the stick has it, and sh " + machine.InstallFile + " STICK installs it (docs/versions.md)"
 	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase) && badBase.Path != "":

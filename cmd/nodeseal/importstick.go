@@ -13,10 +13,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/result"
 	"github.com/nodeseal/nodeseal/internal/stick"
+	"github.com/nodeseal/nodeseal/internal/successor"
 )
 
 type importStickOptions struct {
@@ -39,7 +41,10 @@ With --device a block device is mounted at the directory while the command runs:
 with one of the file systems that sticks have, and read-only but for the result.
 
 A bundle of bundle --since may have the bundles that it builds on beside it; they
-give the layers that no slot has.`,
+give the layers that no slot has.
+
+If this program is too old for the bundle, the program of the stick takes over, if it is
+a later release and a key of the node signed it. The installed program stays.`,
 		Example: `  nodeseal import-stick /run/media/stick --key /etc/nodeseal/bundle.pub`,
 		Args:    exactArgs("the directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,7 +87,11 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 		writable = mounted.Writable
 	}
 	began := time.Now()
-	out := result.Stick{Node: node, Program: programVersion()}
+	place := successor.Place{Dir: dir, Device: o.device}
+	out := result.Stick{Node: node, Program: programVersion(), Installed: a.lookup(successor.Installed)}
+	if out.Installed != "" {
+		out.Install = place.Install()
+	}
 	path, err := carry.Find(ctx, dir)
 	if err == nil {
 		out.Bundle = filepath.Base(path)
@@ -93,6 +102,9 @@ func runImportStick(ctx context.Context, a *app, dir string, o *importStickOptio
 	}
 	if err == nil {
 		err = o.importFrom(ctx, a, path, &out)
+	}
+	if errors.Is(err, bundle.ErrUnsupported) {
+		err = o.handOver(ctx, a, place, err)
 	}
 	if err = named(err); err != nil {
 		out.Error, out.Next = err.Error(), strings.ReplaceAll(hint(err), "nodeseal COMMAND", "nodeseal import-stick")
@@ -149,6 +161,26 @@ func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string
 	imported := result.NewImport(res, o.slots.sysroot != "").Step(o.slots.configured)
 	out.Import = &imported
 	return nil
+}
+
+// handOver goes on as the program of the stick, which must be a later one that a key of the node
+// signed, if this one is too old for the bundle. It returns only an error.
+func (o *importStickOptions) handOver(ctx context.Context, a *app, stick successor.Place, tooOld error) error {
+	fail := func(why error) error {
+		return &successor.TooOldError{Err: tooOld, Why: why, Version: programVersion(), Stick: stick}
+	}
+	keys, err := o.key.read(o.slots.sysroot)
+	if err != nil {
+		return fail(err)
+	}
+	p, err := successor.Find(ctx, stick.Dir, programVersion(), keys)
+	if err != nil {
+		return fail(err)
+	}
+	defer p.Close()
+	a.progress().Warn(fmt.Sprintf("%v: this is nodeseal %s, nodeseal %s of the stick takes over", tooOld, programVersion(), p.Version))
+	a.closeProgress()
+	return fail(p.Run())
 }
 
 // leaveOn adds the result to those on the stick.

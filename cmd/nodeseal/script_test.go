@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 }
 
 func mainWithShortWaits() {
+	version = appendedVersion()
 	os.Exit(start(func(ctx context.Context, d time.Duration) error {
 		select {
 		case <-time.After(d / 1000):
@@ -89,7 +90,8 @@ func runScripts(t *testing.T, dir string) {
 			"exits":     expectExit,
 			"page":      pageCommands,
 			"artifacts": serveArtifacts, "lostlayers": serveLost, "artifactblob": artifactBlob,
-			"told": serveTold, "toldparts": serveToldParts,
+			"program": otherProgram,
+			"told":    serveTold, "toldparts": serveToldParts,
 			"walk":     walkPage,
 			"catalog":  serveCatalog,
 			"hint":     runHint,

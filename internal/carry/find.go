@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/archive"
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/safefile"
@@ -34,14 +35,17 @@ var (
 
 // Find returns the path of the one bundle in a directory, also one in parts.
 // Bundles that it builds on may lie beside it. The error wraps ErrNoBundle or
-// ErrBundles.
+// ErrBundles, or bundle.ErrUnsupported if which one is meant cannot be known because a later
+// version is needed to read one.
 func Find(ctx context.Context, dir string) (string, error) {
 	names, err := Bundles(dir)
 	if len(names) > maxBundles {
 		return "", fmt.Errorf("%s: %w: %d, at most %d are looked at", dir, ErrBundles, len(names), maxBundles)
 	}
+	var tooNew error
 	if len(names) > 1 {
-		all := lineage(ctx, dir, names)
+		var all map[string]origin
+		all, tooNew = lineage(ctx, dir, names)
 		names = slices.DeleteFunc(names, func(n string) bool {
 			return slices.ContainsFunc(names, func(o string) bool { return all[n].id != "" && all[o].base == all[n].id })
 		})
@@ -51,6 +55,8 @@ func Find(ctx context.Context, dir string) (string, error) {
 		return "", err
 	case len(names) == 0:
 		return "", fmt.Errorf("%s: %w", dir, ErrNoBundle)
+	case len(names) > 1 && tooNew != nil:
+		return "", tooNew
 	case len(names) > 1:
 		return "", fmt.Errorf("%s: %w: %s", dir, ErrBundles, strings.Join(names, ", "))
 	}
@@ -62,11 +68,14 @@ func Find(ctx context.Context, dir string) (string, error) {
 type origin struct{ id, base digest.Digest }
 
 // lineage reads the inventories of bundles. One that cannot be read is nobody's
-// base.
-func lineage(ctx context.Context, dir string, names []string) map[string]origin {
-	all := make(map[string]origin, len(names))
+// base. tooNew is the error of one that a later version is needed for.
+func lineage(ctx context.Context, dir string, names []string) (all map[string]origin, tooNew error) {
+	all = make(map[string]origin, len(names))
 	for _, n := range names {
 		f, err := archive.OpenFile(ctx, filepath.Join(dir, n))
+		if errors.Is(err, bundle.ErrUnsupported) {
+			tooNew = err
+		}
 		if err != nil {
 			continue // who imports it says why
 		}
@@ -80,7 +89,7 @@ func lineage(ctx context.Context, dir string, names []string) map[string]origin 
 		}
 		f.Close() //nolint:errcheck // read only
 	}
-	return all
+	return all, tooNew
 }
 
 // Bundles returns the names of the bundles in a directory, without those of

@@ -59,7 +59,7 @@ func (f *filler) checkForeign(ctx context.Context, name string, base *bundle.Bas
 		return false, err
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return n == name })
-	all := lineage(ctx, f.dir, names)
+	all, _ := lineage(ctx, f.dir, names) // one that cannot be read is foreign
 	there := false
 	for next := base.ID(); next != ""; {
 		i := slices.IndexFunc(names, func(n string) bool { return all[n].id == next })

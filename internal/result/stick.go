@@ -14,6 +14,10 @@ type Stick struct {
 	Time    time.Time `json:"time"`
 	Seconds int64     `json:"seconds"`
 	Program string    `json:"program"`
+	// Installed is the node's own program if that was too old for the bundle, and Program,
+	// which is the stick's, took over. Install is the command that installs Program.
+	Installed string `json:"installed,omitempty"`
+	Install   string `json:"install,omitempty"`
 	// Bundle is "" where there was none. Release and Inventory, the digest of its
 	// inventory, are "" if they are not known.
 	Bundle    string        `json:"bundle,omitempty"`
@@ -38,6 +42,10 @@ func (r Stick) WriteText(w io.Writer) error {
 			about += ", " + r.Inventory.String()
 		}
 		p.line("node %s: bundle %s%s", r.Node, r.Bundle, about)
+	}
+	if r.Installed != "" {
+		p.line("node %s: nodeseal %s, which is installed, is too old for this bundle: %s of the stick took over", r.Node, r.Installed, r.Program)
+		p.line("  -> install it, so that the node's other commands know such bundles too: %s", r.Install)
 	}
 	switch {
 	case r.Error != "":
