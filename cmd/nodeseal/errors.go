@@ -203,7 +203,7 @@ func hint(err error) string {
 	case errors.As(err, &tooOld):
 		return tooOld.Next()
 	case errors.Is(err, bundle.ErrUnsupported):
-		return "nodeseal version says which this one is; install a later one: the stick has it, and sh " + machine.InstallFile + " STICK installs it (docs/versions.md)"
+		return "install a later nodeseal: the stick has one, and sh " + machine.InstallFile + " STICK installs it (docs/versions.md)"
 	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase) && badBase.Path != "":
