@@ -88,7 +88,11 @@ func asUser(t *testing.T, role string) (stdout string, code int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(program, data, 0o755); err != nil {
+	// Another test's child that is born while this is open for writing would keep it busy.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(program, data, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
