@@ -105,7 +105,11 @@ func (s *tokens) wrapFor(realm string, next http.Handler) http.Handler {
 		s.valid[token]--
 		s.mu.Unlock()
 		if !ok {
-			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="lab"`, cmp.Or(realm, r.Host)))
+			scheme := "http"
+			if r.TLS != nil && realm == "" {
+				scheme = "https"
+			}
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s://%s/token",service="lab"`, scheme, cmp.Or(realm, r.Host)))
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -233,7 +237,8 @@ func TestTokenServiceFails(t *testing.T) {
 	}
 }
 
-// An object storage that a registry sends us to learns no credentials.
+// An object storage that a registry sends us to learns no credentials, and
+// one in clear neither if the registry is not; the registry itself is asked as it was before.
 func TestRedirectLeaksNoCredentials(t *testing.T) {
 	t.Parallel()
 	for name, wrap := range map[string]func(http.Handler) http.Handler{
@@ -243,7 +248,7 @@ func TestRedirectLeaksNoCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			storage := plain(t)
-			r := newRegistry(t, httptest.NewServer, wrap)
+			r := newRegistry(t, httptest.NewTLSServer, wrap)
 			img := push(t, "acme/app", "v1", layerSize, r, storage)
 			r.fail("GET /v2/acme/app/blobs", always, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 				rec := answer(req, next)
@@ -252,10 +257,14 @@ func TestRedirectLeaksNoCredentials(t *testing.T) {
 					w.WriteHeader(rec.Code)
 					return
 				}
+				if !req.URL.Query().Has("again") {
+					http.Redirect(w, req, "http://"+r.host+req.URL.Path+"?again", http.StatusTemporaryRedirect)
+					return
+				}
 				http.Redirect(w, req, storage.URL+req.URL.Path+"?signature=hush", http.StatusTemporaryRedirect)
 			})
 			storage.fail("blobs", 1, breakAfter(70_000, abort))
-			c, _ := newClient(t, pull.Options{AuthFile: testenv.AuthFile(t, map[string]string{r.host: "eng:s3cret"})})
+			c, _ := newClient(t, pull.Options{TLSVerify: new(bool), AuthFile: testenv.AuthFile(t, map[string]string{r.host: "eng:s3cret"})})
 			if err := readBlob(t, c, r.host+"/acme/app:v1", img, 0); err != nil {
 				t.Fatal(err)
 			}

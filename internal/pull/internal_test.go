@@ -236,6 +236,11 @@ func TestUploadNotInClear(t *testing.T) {
 		if got := c.leads(ep, "https", u); errors.Is(got, ErrAddress) != want {
 			t.Errorf("%s: %v", to, got)
 		}
+		from := &http.Request{URL: &url.URL{Scheme: "http", Host: ep.Host()}} // as a Location may say
+		client := c.led(&http.Client{}, ep, "https")
+		if got := client.CheckRedirect(&http.Request{URL: u}, []*http.Request{from}); errors.Is(got, ErrAddress) != want {
+			t.Errorf("a redirect to %s: %v", to, got)
+		}
 	}
 }
 

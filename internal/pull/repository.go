@@ -127,6 +127,22 @@ func (c *Client) leads(ep mirrors.Endpoint, scheme string, to *url.URL) error {
 	return nil
 }
 
+// led returns a client that leads judges each redirect of: what is written goes nowhere else.
+func (c *Client) led(client *http.Client, ep mirrors.Endpoint, scheme string) *http.Client {
+	judged := *client
+	judged.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		if len(via) > maxRedirects {
+			return fmt.Errorf("registry %s sends uploads elsewhere more than %d times", ep.Host(), maxRedirects)
+		}
+		last := via[len(via)-1].URL
+		if last.Host == ep.Host() {
+			last = &url.URL{Scheme: scheme} // whatever it says: the transport has its own
+		}
+		return c.leads(ep, last.Scheme, req.URL)
+	}
+	return &judged
+}
+
 // Send sends one request. It is not tried again: see Try.
 func (r *Repository) Send(ctx context.Context, q Request) (*Answer, error) {
 	if r.ep.Blocked != nil {

@@ -95,6 +95,9 @@ func (c *Client) send(ctx context.Context, ep mirrors.Endpoint, o *outgoing) (_ 
 	}
 	req.Header = o.header
 	o.body.attach(req, dog)
+	if o.method != http.MethodGet && o.method != http.MethodHead {
+		client = c.led(client, ep, scheme)
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		// A status here is a token server's: the registry's own are no errors.

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/nodeseal/nodeseal/internal/pull/session"
 )
 
 // answerPatience is how many times StallTimeout a registry has to answer once it has all
@@ -40,7 +42,7 @@ func (u *upload) attach(req *http.Request, dog *watchdog) {
 	if u.size == 0 {
 		return
 	}
-	req.GetBody = func() (io.ReadCloser, error) {
+	body := session.Unopened(func() (io.ReadCloser, error) {
 		dog.hold() // it may wait for memory, and not for the network
 		body, err := u.open()
 		dog.feed()
@@ -48,8 +50,9 @@ func (u *upload) attach(req *http.Request, dog *watchdog) {
 			return nil, u.failed(err)
 		}
 		return &watched{ReadCloser: body, upload: u, dog: dog}, nil
-	}
-	req.Body = unopened{}
+	})
+	req.Body = body
+	req.GetBody = func() (io.ReadCloser, error) { return body, nil } // of a redirect
 }
 
 // failed keeps the first failure of the body.
@@ -98,15 +101,6 @@ func (w *watched) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// unopened stands for a body that ownBody opens.
-type unopened struct{}
-
-// Read implements io.Reader.
-func (unopened) Read([]byte) (int, error) { return 0, errors.New("the body is not open") }
-
-// Close implements io.Closer.
-func (unopened) Close() error { return nil }
 
 // feedFor is feed for another time than the limit.
 func (w *watchdog) feedFor(d time.Duration) { w.timer.Reset(d) }

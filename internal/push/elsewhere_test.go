@@ -66,6 +66,8 @@ func TestUploadElsewhere(t *testing.T) {
 	for _, c := range []struct {
 		name, host, location string // %s stands for the other address
 		signIn               func(http.ResponseWriter, *http.Request) bool
+		status               int    // of a redirect of an upload's methods; 0 is a Location where it begins
+		methods              string // which are redirected
 		named                bool
 		refused              string
 	}{
@@ -75,6 +77,17 @@ func TestUploadElsewhere(t *testing.T) {
 		{name: "another host", host: "127.0.0.2", location: "http://%s/up", signIn: basic, refused: "add [[registry]] location = "},
 		{name: "a user in it", host: "127.0.0.1", location: "http://a:b@%s/up", signIn: basic, refused: "no http or https address"},
 		{name: "another scheme", host: "127.0.0.1", location: "ftp://%s/up", signIn: basic, refused: "no http or https address"},
+		{name: "307 to another port", host: "127.0.0.1", location: "http://%s/up", signIn: basic, status: http.StatusTemporaryRedirect, methods: "PATCH PUT"},
+		{name: "308 to another port", host: "127.0.0.1", location: "http://%s/up", signIn: (&checked{}).handle, status: http.StatusPermanentRedirect, methods: "PATCH PUT"},
+		{name: "307 to another host, named", host: "127.0.0.2", location: "http://%s/up", signIn: basic, status: http.StatusTemporaryRedirect, methods: "PATCH PUT", named: true},
+		{name: "307 of a POST to another host", host: "127.0.0.2", location: "http://%s/up", signIn: basic, status: http.StatusTemporaryRedirect, methods: "POST", refused: "add [[registry]] location = "},
+		{name: "308 of a POST to another host", host: "127.0.0.2", location: "http://%s/up", signIn: basic, status: http.StatusPermanentRedirect, methods: "POST", refused: "add [[registry]] location = "},
+		{name: "307 of a PATCH to another host", host: "127.0.0.2", location: "http://%s/up", signIn: basic, status: http.StatusTemporaryRedirect, methods: "PATCH", refused: "add [[registry]] location = "},
+		{name: "308 of a PATCH to another host", host: "127.0.0.2", location: "http://%s/up", signIn: basic, status: http.StatusPermanentRedirect, methods: "PATCH", refused: "add [[registry]] location = "},
+		{name: "307 of a PUT to another host", host: "127.0.0.2", location: "http://%s/up", signIn: basic, status: http.StatusTemporaryRedirect, methods: "PUT", refused: "add [[registry]] location = "},
+		{name: "308 of a PUT to another host", host: "127.0.0.2", location: "http://%s/up", signIn: basic, status: http.StatusPermanentRedirect, methods: "PUT", refused: "add [[registry]] location = "},
+		{name: "302 to another host", host: "127.0.0.2", location: "http://%s/up", signIn: basic, status: http.StatusFound, methods: "PATCH", refused: "add [[registry]] location = "},
+		{name: "307 to a user in it", host: "127.0.0.1", location: "http://a:b@%s/up", signIn: basic, status: http.StatusTemporaryRedirect, methods: "PATCH", refused: "no http or https address"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -85,11 +98,15 @@ func TestUploadElsewhere(t *testing.T) {
 				if c.signIn(w, req) {
 					return true
 				}
-				if req.Method != http.MethodPost {
+				status, methods := http.StatusAccepted, http.MethodPost
+				if c.status != 0 {
+					status, methods = c.status, c.methods
+				}
+				if !strings.Contains(methods, req.Method) || !strings.Contains(req.URL.Path, "/blobs/uploads/") {
 					return false
 				}
 				w.Header().Set("Location", fmt.Sprintf(c.location, at))
-				w.WriteHeader(http.StatusAccepted)
+				w.WriteHeader(status)
 				return true
 			})
 			s := newSource()

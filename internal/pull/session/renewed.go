@@ -1,6 +1,8 @@
 package session
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"sync/atomic"
 )
@@ -31,20 +33,31 @@ func (r *renewed) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// ownBody sends a request that can open its body with a body of its own: those above it
+// Unopened is the body of a request that a session opens each time that it sends the request:
+// not before, and a redirect (http.Request.GetBody) does not either.
+type Unopened func() (io.ReadCloser, error)
+
+// Read implements io.Reader. A session does not call it.
+func (Unopened) Read([]byte) (int, error) { return 0, errors.New("the body is not open") }
+
+// Close implements io.Closer.
+func (Unopened) Close() error { return nil }
+
+// ownBody sends a request with an Unopened body with one of its own: those above it
 // send a request once more when a token ended, and its first body was read by then.
 type ownBody struct{ inner http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (o ownBody) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.GetBody == nil {
+	open, ok := req.Body.(Unopened)
+	if !ok {
 		return o.inner.RoundTrip(req)
 	}
-	body, err := req.GetBody()
+	body, err := open()
 	if err != nil {
 		return nil, err
 	}
 	next := req.Clone(req.Context())
-	next.Body = body
+	next.Body, next.GetBody = body, open
 	return o.inner.RoundTrip(next)
 }
