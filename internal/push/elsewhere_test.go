@@ -41,11 +41,11 @@ func (e *elsewhere) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // serve serves it at an address of this machine.
 func (e *elsewhere) serve(t *testing.T, host string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0")) //nolint:noctx // it does not wait
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: e}} //nolint:gosec // of a test
+	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: e}}
 	s.Start()
 	t.Cleanup(s.Close)
 	return l.Addr().String()

@@ -21,9 +21,9 @@ const (
 	// secretKey is a name whose value is secret, as of a field, a setting, or a variable.
 	secretKey = `[A-Za-z0-9_.\-]*(?:passw|passphrase|passwd|secret|token|credential|api[_\-]?key|access[_\-]?key|private[_\-]?key|dockercfg|dockerconfig|cookie|session[_\-]?(?:id|key))[A-Za-z0-9_.\-]*` +
 		`|(?:[A-Za-z0-9_.\-]*[_.\-])?(?:auths?|pass|pwd|psk|creds?)`
-	// secretValue is what stands behind it: strings over several lines, lists, blocks of YAML, quoted text, or the rest of
+	// valueBehind is what stands behind it: strings over several lines, lists, blocks of YAML, quoted text, or the rest of
 	// the line.
-	secretValue = `(?:"""(?s:.*?)(?:"""|\z)|'''(?s:.*?)(?:'''|\z)|\[[^\]]*(?:\]|\z)|[|>][+\-0-9]*[ \t]*(?:\n[ \t]+[^\n]*)+|\\"(?:\\[^"]|[^"\\])*\\"|"(?:\\.|[^"\\])*"|'[^']*'|[^\s{\[][^\n]*)`
+	valueBehind = `(?:"""(?s:.*?)(?:"""|\z)|'''(?s:.*?)(?:'''|\z)|\[[^\]]*(?:\]|\z)|[|>][+\-0-9]*[ \t]*(?:\n[ \t]+[^\n]*)+|\\"(?:\\[^"]|[^"\\])*\\"|"(?:\\.|[^"\\])*"|'[^']*'|[^\s{\[][^\n]*)`
 )
 
 // rules are all forms, in the order in which they are looked for.
@@ -34,7 +34,7 @@ func rules() []rule {
 		{form: form(`(default_env\s*=\s*\[)[^\]]*`), words: []string{"default_env"}},
 		{form: form(`((?m:^)\s*Environment=)(?:[^\n\\]|\\(?s:.))*`), keep: proxies, words: []string{"environment="}},
 		{form: form(`((?i:\b(?:proxy-)?authorization|\b(?:set-)?cookie|\bx-[a-z\-]*(?:token|key|auth))["']?\s*[:=]\s*)[^\n]*`), words: []string{"auth", "cookie", "token", "key"}},
-		{form: form(`((?i:"?\b(?:` + secretKey + `))\\?["']?\]?[ \t]*(?:=>|[:=])\s*)` + secretValue), keep: file, words: keyWords()},
+		{form: form(`((?i:"?\b(?:` + secretKey + `))\\?["']?\]?[ \t]*(?:=>|[:=])\s*)` + valueBehind), keep: file, words: keyWords()},
 		{form: form(`((?i:--?(?:[a-z\-]*(?:password|passphrase|token|secret|creds)))[= ]\s*)("[^"]*"|'[^']*'|\S+)`), words: []string{"password", "passphrase", "token", "secret", "creds"}},
 		{form: form(`(\s-u\s+)[^\s:]+:\S+`), words: []string{"-u"}},
 		{form: form(`(\blogin\s)[^\n]*`), words: []string{"login"}},

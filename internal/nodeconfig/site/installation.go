@@ -27,12 +27,14 @@ import (
 const (
 	// ManifestDir is where openshift-install looks for more manifests.
 	ManifestDir = "openshift/"
-	// LiveConfig is the Ignition configuration of the live system, MergedConfig that of the
-	// installation with it.
-	LiveConfig, MergedConfig = "ignition/live.ign", "ignition/merged.ign"
-	// InstallReadme is the page of steps; it begins with InstallTitle.
+	// LiveConfig is the Ignition configuration of the live system.
+	LiveConfig = "ignition/live.ign"
+	// MergedConfig is that of the installation with LiveConfig in it.
+	MergedConfig = "ignition/merged.ign"
+	// InstallReadme is the page of steps.
 	InstallReadme = "README.md"
-	InstallTitle  = "# Installing OpenShift "
+	// InstallTitle is how InstallReadme begins.
+	InstallTitle = "# Installing OpenShift "
 )
 
 //go:embed installation.md.tmpl
