@@ -140,7 +140,7 @@ func exitCode(err error) int {
 	case errors.Is(err, bundle.ErrUnsupported):
 		return exitPrecondition
 	case is(err, errFound, install.ErrLacks, base.ErrIncomplete, bundle.ErrDamaged, bundle.ErrInventory, bundle.ErrChain, signature.ErrMismatch, store.ErrDamaged,
-		policy.ErrRefused, imagefile.ErrDamaged, layout.ErrDigest, layout.ErrSize, seal.ErrLockFile, installneeds.ErrNoRelease):
+		policy.ErrRefused, imagefile.ErrDamaged, layout.ErrDigest, layout.ErrSize, seal.ErrLockFile, installneeds.ErrNoRelease, installneeds.ErrContradicts):
 		return exitDamaged
 	case isPrecondition(err):
 		return exitPrecondition
@@ -210,6 +210,8 @@ func hint(err error) string {
 		return "nodeseal verify " + visible.ShellWord(badBase.Path) + " names all that is damaged there; repair it, name another base with --base, or take a bundle that was made without --since"
 	case errors.Is(err, installneeds.ErrNoRelease):
 		return "bundle the release that is to be installed: nodeseal bundle --release IMAGE -o NAME.tar.zst"
+	case errors.Is(err, installneeds.ErrContradicts):
+		return "do not install from it: bundle the release from where it is published, with nodeseal bundle --release IMAGE -o NAME.tar.zst"
 	case errors.Is(err, site.ErrLacks):
 		return "nodeseal verify BUNDLE --install VERSION names all of them, with what to do"
 	case errors.Is(err, installneeds.ErrSeveral):

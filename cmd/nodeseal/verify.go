@@ -102,6 +102,10 @@ func runVerify(ctx context.Context, a *app, path string, o *verifyOptions) error
 			return err
 		}
 	}
+	checkInstall, err := o.install.read(ctx, path, keys)
+	if err != nil {
+		return err
+	}
 	report := a.progress()
 	report.Begin(phaseVerify, size, progress.Bytes)
 	rep, err := archive.Verify(ctx, f, size, archive.VerifyOptions{
@@ -139,14 +143,18 @@ func runVerify(ctx context.Context, a *app, path string, o *verifyOptions) error
 		out.Missing = install.Missing(rep.Inventory, wanted)
 		out.OK = out.OK && len(out.Missing) == 0
 	}
-	if out.Install, err = o.install.check(ctx, path, rep); err != nil {
-		return err
-	}
-	out.OK = out.OK && (out.Install == nil || len(out.Install.Missing) == 0)
+	wasOK := out.OK
+	inst, instErr := checkInstall(rep)
+	out.AddInstall(inst)
 	if err := a.show(out); err != nil {
 		return err
 	}
-	if !out.OK {
+	switch {
+	case !wasOK:
+		return errFound
+	case instErr != nil:
+		return instErr
+	case !out.OK:
 		return errFound
 	}
 	return nil

@@ -8,11 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nodeseal/nodeseal/bundle/archive"
+	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/form"
+	payload "github.com/nodeseal/nodeseal/internal/imagelist/release"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/installneeds"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/ocp"
 	"github.com/nodeseal/nodeseal/internal/result"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
 // verifyInstallOptions are the flags of verify about an installation.
@@ -52,19 +55,41 @@ func (o *verifyInstallOptions) parse(path string) (err error) {
 	return nil
 }
 
-// check tells what the bundle at path, which was verified, lacks; nil without --install.
-func (o *verifyInstallOptions) check(ctx context.Context, path string, rep *archive.Report) (*result.Install, error) {
-	if o.version == "" || len(rep.Damage) > 0 {
-		return nil, nil
+// verifyInstall tells what a bundle lacks, once all of it was read; nil of a damaged one. The error is
+// why that cannot be told, and is in the result too.
+type verifyInstall func(*archive.Report) (*result.Install, error)
+
+// read reads the release of the bundle at path, which must have a signature of keys. Its error is one
+// that nobody has to wait for; damage is for those to tell who read everything.
+func (o *verifyInstallOptions) read(ctx context.Context, path string, keys signature.Keys) (verifyInstall, error) {
+	if o.version == "" {
+		return func(*archive.Report) (*result.Install, error) { return nil, nil }, nil
 	}
-	f, err := archive.OpenFile(ctx, path, archive.WithTrust(rep.Same))
-	if err != nil {
+	raw, p, err := o.payload(ctx, path, keys)
+	if is(err, installneeds.ErrBase, installneeds.ErrSeveral) {
 		return nil, err
+	}
+	return func(rep *archive.Report) (*result.Install, error) {
+		if len(rep.Damage) > 0 {
+			return nil, nil
+		}
+		if err == nil {
+			err = rep.Same(raw)
+		}
+		if err != nil {
+			return result.InstallError(o.flavor, err), err
+		}
+		return &result.Install{Release: p.Version, Image: p.Image, Flavor: o.flavor, Report: installneeds.Check(rep.Inventory, p, o.how)}, nil
+	}, nil
+}
+
+// payload reads the release of the bundle, and the bundle's inventory.
+func (o *verifyInstallOptions) payload(ctx context.Context, path string, keys signature.Keys) ([]byte, *payload.Payload, error) {
+	f, err := archive.OpenFile(ctx, path, archive.WithTrust(trust.Signed(path, keys)))
+	if err != nil {
+		return nil, nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	p, err := installneeds.Read(ctx, f, o.want)
-	if err != nil {
-		return nil, err
-	}
-	return &result.Install{Release: p.Version, Image: p.Image, Flavor: o.flavor, Report: installneeds.Check(f.Inventory(), p, o.how)}, nil
+	return f.RawInventory(), p, err
 }

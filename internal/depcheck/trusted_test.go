@@ -19,7 +19,7 @@ func TestBundlesAreTrusted(t *testing.T) {
 	may := map[string]string{
 		"cmd/nodeseal/verify.go":        "the check comes with archive.VerifyOptions.Trust",
 		"cmd/nodeseal/verifybase.go":    "archive.WithTrust holds it to what was verified",
-		"cmd/nodeseal/verifyinstall.go": "archive.WithTrust holds it to what was verified",
+		"cmd/nodeseal/verifyinstall.go": "archive.WithTrust, and it must be what was verified",
 		"internal/audit/refused.go":     "archive.VerifyOptions.Trust holds it to what was opened",
 		"internal/base/place.go":        "a base: each of its layers is proven by its diff ID",
 		"internal/carry/fill.go":        "archive.WithTrust with the keys of the nodes that the stick is for",

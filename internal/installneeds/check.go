@@ -22,6 +22,9 @@ type Missing struct {
 	Component string `json:"component"`
 	// Ref is the reference by digest.
 	Ref string `json:"ref"`
+	// Platform is that of the machines that ask, as linux/arm64: a reference to a list means
+	// another image on each.
+	Platform string `json:"platform,omitempty"`
 	// What is "image" or "original layers": the bundle has the image, but not the registry's
 	// own bytes of its layers.
 	What string `json:"what"`
@@ -31,61 +34,112 @@ type Missing struct {
 
 // Report is what Check found.
 type Report struct {
-	// Needed is how many images of the release an installation asks for.
+	// Needed is how many images of the release an installation asks for, those of each of
+	// Platforms counted.
 	Needed int `json:"needed"`
+	// Platforms are those of machines that the bundle has the release image for, as linux/amd64.
+	Platforms []string `json:"platforms,omitempty"`
+	// ClusterPlatforms are the values of platform in install-config.yaml that this is told for.
+	ClusterPlatforms []string `json:"clusterPlatforms,omitempty"`
 	// Missing are those of them that the bundle lacks, in the order in which they are asked for.
 	Missing []Missing `json:"missing"`
-	// OtherPlatforms are components that the bundle lacks and that only clusters on a
-	// platform of their own ask for, as aws-ebs-csi-driver.
+	// OtherPlatforms are components that the bundle lacks and that only clusters on another
+	// of the ClusterPlatforms ask for, as aws-ebs-csi-driver.
 	OtherPlatforms []string `json:"otherPlatforms,omitempty"`
 }
 
-// Check tells what an installation of the release p would miss in the bundle.
+// Check tells what an installation of the release p would miss in the bundle, on each of the
+// platforms that it has the release image for.
 func Check(inv *bundle.Inventory, p *release.Payload, f Flavor) Report {
-	held := make(map[string]*bundle.Image, len(inv.Images))
-	for i := range inv.Images {
-		img := &inv.Images[i]
-		held[img.Ref] = img
-		for _, name := range img.Names {
-			held[name] = img
+	held := byName(inv)
+	rep := Report{Missing: []Missing{}, ClusterPlatforms: clusterPlatforms()}
+	for _, img := range held[p.Image] {
+		if name := platformOf(img); name != "" && !slices.Contains(rep.Platforms, name) {
+			rep.Platforms = append(rep.Platforms, name)
 		}
 	}
+	slices.Sort(rep.Platforms)
+	for _, platform := range rep.Platforms {
+		rep.check(held, platform, p, f)
+	}
+	if len(rep.Platforms) == 0 {
+		rep.check(held, "", p, f)
+	}
+	slices.Sort(rep.OtherPlatforms)
+	rep.OtherPlatforms = slices.Compact(rep.OtherPlatforms)
+	return rep
+}
+
+// check adds what machines of a platform would miss.
+func (r *Report) check(held holdings, platform string, p *release.Payload, f Flavor) {
 	refs := map[string]string{releaseImage: p.Image}
 	for _, c := range p.Components {
 		refs[c.Name] = c.Ref
 	}
-	rep := Report{Missing: []Missing{}}
 	counted := make(map[string]bool)
 	for _, n := range needs(f, p.Components) {
 		if !counted[n.component] {
 			counted[n.component] = true
-			rep.Needed++
+			r.Needed++
 		}
 		ref := refs[n.component]
-		img := held[ref]
+		img := held.image(ref, platform)
 		switch {
 		case img == nil:
-			rep.add(n, ref, MissingImage)
+			r.add(n, Missing{Ref: ref, Platform: platform, What: MissingImage})
 		case n.original && !img.Original:
-			rep.add(n, ref, MissingOriginals)
+			r.add(n, Missing{Ref: ref, Platform: platform, What: MissingOriginals})
 		}
 	}
 	for _, c := range p.Components {
-		if held[c.Ref] == nil && !counted[c.Name] {
-			rep.OtherPlatforms = append(rep.OtherPlatforms, c.Name)
+		if held.image(c.Ref, platform) == nil && !counted[c.Name] {
+			r.OtherPlatforms = append(r.OtherPlatforms, c.Name)
 		}
 	}
-	slices.Sort(rep.OtherPlatforms)
-	return rep
+}
+
+// holdings are the images of a bundle by each of their names. One name may stand on an image of each platform.
+type holdings map[string][]*bundle.Image
+
+func byName(inv *bundle.Inventory) holdings {
+	held := make(holdings, len(inv.Images))
+	for i := range inv.Images {
+		img := &inv.Images[i]
+		for _, name := range append([]string{img.Ref}, img.Names...) {
+			held[name] = append(held[name], img)
+		}
+	}
+	return held
+}
+
+// image returns what a machine of the platform gets for a name, nil for nothing. Only a list has
+// an image for each platform: a name of one image means that one on all of them.
+func (h holdings) image(name, platform string) *bundle.Image {
+	for _, img := range h[name] {
+		if img.Index == "" || platformOf(img) == platform {
+			return img
+		}
+	}
+	return nil
+}
+
+// platformOf is an image's platform as os/architecture: its variant is written in some images of a
+// release and not in others.
+func platformOf(img *bundle.Image) string {
+	if img.Platform == nil {
+		return ""
+	}
+	return img.Platform.OS + "/" + img.Platform.Architecture
 }
 
 // add puts a need down as missing: once for what is missing of a component, with all that ask for it.
-func (r *Report) add(n need, ref, what string) {
+func (r *Report) add(n need, missing Missing) {
 	for i := range r.Missing {
-		if m := &r.Missing[i]; m.Component == n.component && m.What == what {
+		if m := &r.Missing[i]; m.Component == n.component && m.Platform == missing.Platform && m.What == missing.What {
 			m.AskedBy = append(m.AskedBy, n.asks...)
 			return
 		}
 	}
-	r.Missing = append(r.Missing, Missing{Component: n.component, Ref: ref, What: what, AskedBy: slices.Clone(n.asks)})
+	missing.Component, missing.AskedBy = n.component, slices.Clone(n.asks)
+	r.Missing = append(r.Missing, missing)
 }

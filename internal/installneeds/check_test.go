@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/release"
@@ -76,6 +79,64 @@ func TestEachComponent(t *testing.T) {
 	}
 	if other < 40 || other > 70 {
 		t.Errorf("%d of %d components are of other platforms", other, len(p.Components))
+	}
+}
+
+// TestEachPlatform has a release for several platforms, each of whose references is a list.
+func TestEachPlatform(t *testing.T) {
+	t.Parallel()
+	p := realRelease(t)
+	of := func(architecture string, without, kept []string) []bundle.Image {
+		images := holding(p, without, kept).Images
+		for i := range images {
+			images[i].Index = digest.FromString("list")
+			images[i].Platform = &v1.Platform{OS: "linux", Architecture: architecture}
+			if i%2 == 1 && architecture == "arm64" {
+				images[i].Platform.Variant = "v8"
+			}
+		}
+		return images
+	}
+	inv := func(images ...[]bundle.Image) *bundle.Inventory {
+		return &bundle.Inventory{Images: slices.Concat(images...)}
+	}
+	one := Check(inv(of("amd64", nil, keptForAgent)), p, Agent)
+	both := Check(inv(of("amd64", nil, keptForAgent), of("arm64", nil, keptForAgent)), p, Agent)
+	if len(both.Missing)+len(one.Missing) > 0 || both.Needed != 2*one.Needed || !slices.Equal(both.Platforms, []string{"linux/amd64", "linux/arm64"}) {
+		t.Errorf("with all images: %+v", both)
+	}
+	for _, lacks := range []string{"linux/amd64", "linux/arm64"} {
+		all, some := "arm64", "amd64"
+		if lacks == "linux/arm64" {
+			all, some = some, all
+		}
+		for name, rest := range map[string][]bundle.Image{
+			MissingImage:     of(some, []string{"etcd", "rhel-coreos-8"}, keptForAgent),
+			MissingOriginals: of(some, nil, []string{releaseImage, "installer"}),
+		} {
+			for _, b := range []*bundle.Inventory{inv(of(all, nil, keptForAgent), rest), inv(rest, of(all, nil, keptForAgent))} {
+				var got []string
+				for _, m := range Check(b, p, Agent).Missing {
+					if m.Platform != lacks || m.What != name {
+						t.Errorf("%s lacks: %+v", lacks, m)
+					}
+					got = append(got, m.Component)
+				}
+				want := map[string][]string{MissingImage: {"etcd", "rhel-coreos-8"}, MissingOriginals: {"baremetal-installer", "rhel-coreos-8"}}[name]
+				if slices.Sort(got); !slices.Equal(got, want) {
+					t.Errorf("%s lacks %s of %q, want %q", lacks, name, got, want)
+				}
+			}
+		}
+	}
+	// What is no list is the same image for all machines, whatever its configuration says.
+	single := of("amd64", nil, keptForAgent)
+	for i := range single {
+		single[i].Index = ""
+	}
+	single[1].Platform.Architecture = "s390x"
+	if rep := Check(inv(single), p, Agent); len(rep.Missing) > 0 || rep.Needed != one.Needed {
+		t.Errorf("a release for one platform: %+v", rep)
 	}
 }
 

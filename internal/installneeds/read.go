@@ -24,6 +24,9 @@ var (
 	ErrNoRelease = errors.New("the bundle has no release image of this version")
 	// ErrSeveral is wrapped where it has several.
 	ErrSeveral = errors.New("the bundle has several releases of this version")
+	// ErrContradicts is wrapped where a release image says that it is of one version, and the
+	// list of images in it of another one.
+	ErrContradicts = errors.New("the release image contradicts itself")
 	// ErrBase is wrapped where the bundle leaves layers to a base.
 	ErrBase = errors.New("it leaves layers to its base, and a machine before its installation has no base")
 )
@@ -37,8 +40,9 @@ type Bundle interface {
 
 // Read returns the release of version v that the bundle has: of any patch level, if v says none.
 // Which image is a release it says itself, by a label; the list of its images is in its last layer.
-// Both are verified. Errors wrap ErrNoRelease, ErrSeveral, ErrBase, or are those of the
-// bundle and of release.FromLayer.
+// Both are verified. Where the release image is a list, the list of images is that of its first
+// instance in the bundle: it is the same in each. Errors wrap ErrNoRelease, ErrSeveral, ErrContradicts,
+// ErrBase, or are those of the bundle and of release.FromLayer.
 func Read(ctx context.Context, b Bundle, v ocp.Version) (*release.Payload, error) {
 	if b.Inventory().Base != nil {
 		return nil, fmt.Errorf("the bundle: %w", ErrBase)
@@ -55,7 +59,7 @@ func Read(ctx context.Context, b Bundle, v ocp.Version) (*release.Payload, error
 	case len(found) > 1:
 		return nil, fmt.Errorf("%w: %s; it has %s", ErrSeveral, v, strings.Join(others, ", "))
 	}
-	img := found[0]
+	img := found[0].image
 	if len(img.Layers) == 0 {
 		return nil, fmt.Errorf("image %s: %w: it has no layers", img.Ref, release.ErrNotRelease)
 	}
@@ -69,13 +73,22 @@ func Read(ctx context.Context, b Bundle, v ocp.Version) (*release.Payload, error
 	if err != nil {
 		return nil, fmt.Errorf("release image %s: layer %s: %w", img.Ref, layer, err)
 	}
+	if p.Version != found[0].version {
+		return nil, fmt.Errorf("release image %s: %w: its label says %s, its list of images is of %s", img.Ref, ErrContradicts, found[0].version, p.Version)
+	}
 	p.Image = img.Ref
 	return p, nil
 }
 
+// labelled is a release image with the version that its label says.
+type labelled struct {
+	image   *bundle.Image
+	version string
+}
+
 // find returns the release images of version v, one of each reference, and the versions of all
 // release images, sorted.
-func find(ctx context.Context, b Bundle, v ocp.Version) (found []*bundle.Image, versions []string, err error) {
+func find(ctx context.Context, b Bundle, v ocp.Version) (found []labelled, versions []string, err error) {
 	inv := b.Inventory()
 	seen := make(map[string]bool)
 	for i := range inv.Images {
@@ -94,7 +107,7 @@ func find(ctx context.Context, b Bundle, v ocp.Version) (found []*bundle.Image, 
 		seen[img.Ref] = true
 		versions = append(versions, version)
 		if is, ok := ocp.Read(version); ok && is.Major == v.Major && is.Minor == v.Minor && (v.Patch == ocp.AnyPatch || v.Patch == is.Patch) {
-			found = append(found, img)
+			found = append(found, labelled{img, version})
 		}
 	}
 	slices.Sort(versions)

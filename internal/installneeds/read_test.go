@@ -71,7 +71,7 @@ func newFake() *fake {
 	return &fake{inv: bundle.Inventory{Layers: bundle.Expanded}, blobs: make(map[digest.Digest][]byte)}
 }
 
-func labelled(version string) string {
+func label(version string) string {
 	return `{"config":{"Labels":{"` + versionLabel + `":"` + version + `"}}}`
 }
 
@@ -86,10 +86,12 @@ func TestRead(t *testing.T) {
 	t.Parallel()
 	b := newFake()
 	b.add(t, `{"config":{"Labels":["of","another","form"]}}`, nil)
-	b.add(t, labelled("4.18.3"), payloadOf("4.18.3"))
-	b.add(t, labelled("4.18.5"), payloadOf("4.18.5"))
-	b.add(t, labelled("4.20.1"), payloadOf("4.20.1"))
-	b.add(t, labelled("4.21.0"), nil)
+	b.add(t, label("4.18.3"), payloadOf("4.18.3"))
+	b.add(t, label("4.18.5"), payloadOf("4.18.5"))
+	b.add(t, label("4.20.1"), payloadOf("4.20.1"))
+	b.add(t, label("4.21.0"), nil)
+	b.add(t, label("4.22.3"), payloadOf("4.17.9"))
+	b.add(t, label("4.23.0-rc.1"), payloadOf("4.23.0-rc.2"))
 	for version, want := range map[string]string{"4.18.5": "4.18.5", "4.20": "4.20.1", "4.20.1": "4.20.1"} {
 		v, _ := ocp.Read(version)
 		p, err := Read(t.Context(), b, v)
@@ -99,6 +101,7 @@ func TestRead(t *testing.T) {
 	}
 	for version, want := range map[string]error{
 		"4.18": ErrSeveral, "4.18.4": ErrNoRelease, "4.19": ErrNoRelease, "5.20": ErrNoRelease, "4.21": release.ErrNotRelease,
+		"4.22": ErrContradicts, "4.22.3": ErrContradicts, "4.23": ErrContradicts,
 	} {
 		v, _ := ocp.Read(version)
 		if p, err := Read(t.Context(), b, v); !errors.Is(err, want) {

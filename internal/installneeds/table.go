@@ -91,6 +91,9 @@ var extensions = regexp.MustCompile(`-coreos(-[0-9.]+)?-extensions$`)
 // not ask for them.
 var platforms = regexp.MustCompile(`^(alibaba|aws|azure|gcp|ibm|ibmcloud|kubevirt|kuryr|libvirt|nutanix|openstack|ovirt|powervs|vsphere)-|^csi-driver-manila`)
 
+// clusterPlatforms are the values of platform in install-config.yaml of clusters that ask for none of those.
+func clusterPlatforms() []string { return []string{"none", "baremetal"} }
+
 // needs are those of a flavor, for a release with components: first what is asked for by name, then
 // all other components, but for those of other platforms.
 func needs(f Flavor, components []release.Component) []need {

@@ -112,7 +112,7 @@ func (r Bundle) WriteText(w io.Writer) error {
 		return p.err
 	}
 	if r.onlyInstall() {
-		p.line("NOT OK: every digest is right, but an installation would end without what is missing")
+		p.line("NOT OK: every digest is right, but %s", r.Install.fault())
 		return p.err
 	}
 	bad := len(r.Damage)
@@ -137,8 +137,13 @@ func (r Bundle) WriteText(w io.Writer) error {
 	return p.err
 }
 
+// AddInstall adds what an installation would miss; nil is for nobody who asked.
+func (r *Bundle) AddInstall(i *Install) {
+	r.Install = i
+	r.OK = r.OK && i.ok()
+}
+
 // onlyInstall reports whether all that is wrong is what an installation would miss.
 func (r Bundle) onlyInstall() bool {
-	return r.Install != nil && len(r.Install.Missing) > 0 && len(r.Damage)+len(r.Parts)+len(r.Refused)+len(r.Missing) == 0 &&
-		(r.Base == nil || r.Base.Right())
+	return !r.Install.ok() && len(r.Damage)+len(r.Parts)+len(r.Refused)+len(r.Missing) == 0 && (r.Base == nil || r.Base.Right())
 }

@@ -121,8 +121,12 @@ func (o *Installation) release(ctx context.Context) (*release.Payload, error) {
 	if err != nil {
 		return nil, err
 	}
-	if missing := installneeds.Check(f.Inventory(), p, o.Flavor).Missing; len(missing) > 0 {
-		return nil, fmt.Errorf("%w: %d, among them %s (%s)", ErrLacks, len(missing), missing[0].Component, missing[0].What)
+	if rep := installneeds.Check(f.Inventory(), p, o.Flavor); len(rep.Missing) > 0 {
+		what := rep.Missing[0].What
+		if len(rep.Platforms) > 1 {
+			what += " for " + rep.Missing[0].Platform
+		}
+		return nil, fmt.Errorf("%w: %d, among them %s (%s)", ErrLacks, len(rep.Missing), rep.Missing[0].Component, what)
 	}
 	return p, nil
 }
