@@ -23,8 +23,8 @@ export NODESEAL_BIN ?= $(CURDIR)/bin/nodeseal
 # Tests that end a process at each of its steps, change every byte in turn, make very
 # many files, or read inputs of the largest size, and scripts that walk through all of a
 # release's life: minutes, for what few changes touch. They have a target of their own.
-SLOW := TestDeaths|TestManyFindings|TestLayerMemory|TestKill|TestPowerCut|TestFailureAtEveryStep|TestBundleKilled|TestBundleSinceKilled|TestResume|TestManyEntries|TestManyEntriesInOneDirectory|TestThousandLayers|TestMostLayers|TestVerifyFindsFlippedBytes|TestUnsureRetireIsUndone|TestFailingSteps|TestReuseDamaged|TestWalk|TestBundleNoSpace|TestManyLaterEntries|TestBundleAttachments|TestAttachmentsToTheNode|TestOpenBombs|TestOpenInventoryBombs|TestOpenLarge|TestParseInventoryBombs|TestReadBombs|TestKeptOfACluster|TestBundleManyTags|TestBundleManyTagsSlowly|TestOtherForm
-SLOW_SCRIPTS := toldstick|stagingfaults|sinceimport|dryrun|osimage|nothingchanged|faults|tworeleases|artifacts|kept|hints|since|slotimages|split|page|carry|repair|fromlayout|repairpart|lostlayers|artifactnames
+SLOW := TestDeaths|TestManyFindings|TestLayerMemory|TestKill|TestPowerCut|TestFailureAtEveryStep|TestBundleKilled|TestBundleSinceKilled|TestResume|TestManyEntries|TestManyEntriesInOneDirectory|TestThousandLayers|TestMostLayers|TestVerifyFindsFlippedBytes|TestUnsureRetireIsUndone|TestFailingSteps|TestReuseDamaged|TestWalk|TestBundleNoSpace|TestManyLaterEntries|TestBundleAttachments|TestAttachmentsToTheNode|TestOpenBombs|TestOpenInventoryBombs|TestOpenLarge|TestParseInventoryBombs|TestReadBombs|TestKeptOfACluster|TestBundleManyTags|TestBundleManyTagsSlowly|TestOtherForm|TestReportBounds|TestLargeCatalog
+SLOW_SCRIPTS := toldstick|configinstall|verifyinstall|successor|keys|imageset|ocmirror|neighbours|report|stagingfaults|sinceimport|dryrun|osimage|nothingchanged|faults|tworeleases|artifacts|kept|hints|since|slotimages|split|page|carry|repair|fromlayout|repairpart|lostlayers|artifactnames
 SLOW_PATTERN := ^($(SLOW))$$|^TestScripts$$/^($(SLOW_SCRIPTS))$$
 
 # A limit that only a test that hangs runs into, also at a tenth of the speed.

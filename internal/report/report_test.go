@@ -186,7 +186,7 @@ func TestNothing(t *testing.T) {
 }
 
 // What is too long is cut, and the end of a journal is what stays. An item that fails is a problem, and hides its secret.
-func TestBounds(t *testing.T) {
+func TestReportBounds(t *testing.T) {
 	long := strings.Repeat("a line of the journal\n", 50_000)
 	items := []report.Item{
 		report.NewItem("long", func(context.Context) ([]byte, error) { return []byte("first\n" + long), nil }),

@@ -11,9 +11,9 @@ import (
 	"github.com/nodeseal/nodeseal/internal/memtest"
 )
 
-// TestLarge: a catalog of the size of OpenShift's takes memory for one of its bundles and for what is kept, not for
+// TestLargeCatalog: a catalog of the size of OpenShift's takes memory for one of its bundles and for what is kept, not for
 // all of it. NODESEAL_CATALOG_MIB makes it larger.
-func TestLarge(t *testing.T) {
+func TestLargeCatalog(t *testing.T) {
 	mib := 12
 	if n, err := strconv.Atoi(os.Getenv("NODESEAL_CATALOG_MIB")); err == nil {
 		mib = n
