@@ -195,7 +195,7 @@ func runBundle(ctx context.Context, a *app, o *bundleOptions) error {
 	if err != nil {
 		return err
 	}
-	key, err := readSignKey("--sign-key", o.signKey)
+	key, err := readSignKey(ctx, "--sign-key", o.signKey)
 	if err != nil {
 		return err
 	}

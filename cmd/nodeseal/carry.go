@@ -82,13 +82,13 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 			return fmt.Errorf("finding this program: %w", err)
 		}
 	}
-	if opts.SignKey, err = readSignKey("--sign-key", o.signKey); err != nil {
+	if opts.SignKey, err = readSignKey(ctx, "--sign-key", o.signKey); err != nil {
 		return err
 	}
 	if o.config.Key != "-" {
 		o.config.Trust.Key = o.config.Key
 	}
-	if opts.Keys, _, err = o.config.Trust.Keys(""); err != nil {
+	if opts.Keys, _, err = o.config.Trust.Keys(ctx, ""); err != nil {
 		return err
 	}
 	config, err := o.configuration(ctx, a)

@@ -104,7 +104,7 @@ func runImport(ctx context.Context, a *app, path string, o *importOptions) error
 	opts := o.options(a)
 	opts.NoSeal, opts.NoMount, opts.NoDevices = o.noSeal, o.noMount, o.noDevices
 	var err error
-	if opts.Sign, err = readSignKey("--sign-key", o.form.sign); err != nil {
+	if opts.Sign, err = readSignKey(ctx, "--sign-key", o.form.sign); err != nil {
 		return err
 	}
 	target := install.Target{Dir: o.store, File: o.form.out}

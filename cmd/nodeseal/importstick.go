@@ -169,7 +169,7 @@ func (o *importStickOptions) handOver(ctx context.Context, a *app, stick success
 	fail := func(why error) error {
 		return &successor.TooOldError{Err: tooOld, Why: why, Version: programVersion(), Stick: stick}
 	}
-	keys, err := o.key.read(o.slots.sysroot)
+	keys, err := o.key.read(ctx, o.slots.sysroot)
 	if err != nil {
 		return fail(err)
 	}

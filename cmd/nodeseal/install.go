@@ -59,7 +59,7 @@ func (o *installOptions) open(ctx context.Context, a *app, path string, images .
 	limitMemory(install.MemoryLimit(false, o.jobs)) // until the form is known
 	opts := install.OpenOptions{Bases: o.base.paths, Progress: a.progress()}
 	var err error
-	if opts.Keys, err = o.key.read(o.slots.sysroot); err != nil {
+	if opts.Keys, err = o.key.read(ctx, o.slots.sysroot); err != nil {
 		return nil, err
 	}
 	if opts.Stores, err = o.slots.stores(); err != nil {

@@ -37,7 +37,7 @@ func runSign(ctx context.Context, a *app, path string, keyFile trust.File, dryRu
 	if keyFile == "" {
 		return usageError{errors.New("sign: --key KEY is missing")}
 	}
-	key, err := readSignKey("--key", keyFile)
+	key, err := readSignKey(ctx, "--key", keyFile)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"errors"
 	"fmt"
@@ -23,13 +24,14 @@ func (o *keyOptions) addFlags(flags *pflag.FlagSet) {
 
 // insecureFlag is the one flag of keyOptions that commands have whose --key is another one.
 func insecureFlag(flags *pflag.FlagSet, o *trust.Bundle) {
+	o.Once = new(trust.Once)
 	flags.BoolVar(&o.Insecure, "insecure-no-key", false, "take the bundle without a look at its signature, also on a node that has a key")
 }
 
 // read returns the keys, nil if no signature is asked for. sysroot is the root of the
 // node, "" for this machine's.
-func (o *keyOptions) read(sysroot string) (signature.Keys, error) {
-	keys, _, err := o.Keys(sysroot)
+func (o *keyOptions) read(ctx context.Context, sysroot string) (signature.Keys, error) {
+	keys, _, err := o.Keys(ctx, sysroot)
 	return keys, keyError(err)
 }
 
@@ -48,11 +50,11 @@ func keyError(err error) error {
 }
 
 // readSignKey reads the private key of a flag; nil where none is named.
-func readSignKey(flag string, path trust.File) (crypto.Signer, error) {
+func readSignKey(ctx context.Context, flag string, path trust.File) (crypto.Signer, error) {
 	if path == "" {
 		return nil, nil
 	}
-	key, err := trust.PrivateKey(string(path))
+	key, err := trust.PrivateKey(ctx, string(path))
 	if err != nil {
 		return nil, usageError{fmt.Errorf("%s: %w", flag, err)}
 	}

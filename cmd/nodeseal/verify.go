@@ -87,7 +87,7 @@ of it is whole and the bundle, with the images that it had, exchanged in one ste
 }
 
 func runVerify(ctx context.Context, a *app, path string, o *verifyOptions) error {
-	keys, err := o.key.read("")
+	keys, err := o.key.read(ctx, "")
 	if err != nil {
 		return err
 	}

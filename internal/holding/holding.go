@@ -63,7 +63,7 @@ func Open(ctx context.Context, path string, by trust.Bundle, open func(name stri
 	case path != "-" && isBundle(path):
 		err = h.openBundle(ctx, by)
 	default:
-		err = h.openText(by, open)
+		err = h.openText(ctx, by, open)
 	}
 	if err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (h *Holding) take(inv *bundle.Inventory) {
 const headLen = 4096
 
 // openText reads an inventory, an image-references file, or a list.
-func (h *Holding) openText(by trust.Bundle, open func(string) (io.ReadCloser, error)) (err error) {
+func (h *Holding) openText(ctx context.Context, by trust.Bundle, open func(string) (io.ReadCloser, error)) (err error) {
 	r, err := open(h.Path)
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (h *Holding) openText(by trust.Bundle, open func(string) (io.ReadCloser, er
 	}
 	switch {
 	case inventoryHead.Match(head):
-		inv, err := parse(br, h.Path, by)
+		inv, err := parse(ctx, br, h.Path, by)
 		if err != nil {
 			return fmt.Errorf("%s: %w", h.Path, err)
 		}
@@ -183,10 +183,10 @@ func (h *Holding) openText(by trust.Bundle, open func(string) (io.ReadCloser, er
 }
 
 // parse reads the inventory.json at path, once its signature was looked at.
-func parse(r io.Reader, path string, by trust.Bundle) (*bundle.Inventory, error) {
+func parse(ctx context.Context, r io.Reader, path string, by trust.Bundle) (*bundle.Inventory, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, bundle.MaxInventory+1)) // which refuses one more
 	if err == nil {
-		err = by.Check(path, raw)
+		err = by.Check(ctx, path, raw)
 	}
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ import (
 // lies there alone; by says whose signature it must have.
 func ReadSince(ctx context.Context, path string, by trust.Bundle) (*Since, error) {
 	path = strings.TrimSuffix(path, split.Suffix)
-	inv, raw, err := readInventory(path, by)
+	inv, raw, err := readInventory(ctx, path, by)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func ReadSince(ctx context.Context, path string, by trust.Bundle) (*Since, error
 
 // readInventory reads a file that begins as JSON does; nil where there is none,
 // or another one.
-func readInventory(path string, by trust.Bundle) (*bundle.Inventory, []byte, error) {
+func readInventory(ctx context.Context, path string, by trust.Bundle) (*bundle.Inventory, []byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe that nobody writes is not waited for
 	if err != nil {
 		return nil, nil, nil // it may be in parts
@@ -58,7 +58,7 @@ func readInventory(path string, by trust.Bundle) (*bundle.Inventory, []byte, err
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading inventory: %w", err)
 	}
-	if err := by.Check(path, raw); err != nil {
+	if err := by.Check(ctx, path, raw); err != nil {
 		return nil, nil, err
 	}
 	inv, err := bundle.ParseInventory(strings.NewReader(string(raw)))

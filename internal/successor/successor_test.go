@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		os.Exit(7)
 	}
 	if file := os.Getenv(takeOver); file != "" {
-		keys, err := trust.PublicKeys(file)
+		keys, _, err := trust.Bundle{Key: trust.File(file)}.Keys(context.Background(), "")
 		if err == nil {
 			var p *Program
 			if p, err = Find(context.Background(), os.Args[1], "v1.0.0", keys); err == nil {

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,13 +19,15 @@ type Bundle struct {
 	Key File
 	// Insecure takes a bundle without a look at its signature.
 	Insecure bool
+	// Once, if it is not nil, has Key's file read only once.
+	Once *Once
 }
 
 // ErrBoth is returned if a key is named and no key is asked for.
 var ErrBoth = errors.New("a key, and no look at the signature, cannot both be asked for")
 
-// KeysError reports that the file of keys at Path cannot be used. Named says that it was
-// named, and is not the node's own.
+// KeysError reports that the file of keys at Path cannot be used; Err says which it is. Named says that
+// it was named, and is not the node's own.
 type KeysError struct {
 	Path  string
 	Named bool
@@ -36,7 +39,7 @@ func (e *KeysError) Error() string {
 	if e.Named {
 		return fmt.Sprintf("reading the key: %v", e.Err)
 	}
-	return fmt.Sprintf("the key of this node, %s: reading the key: %v", e.Path, e.Err)
+	return fmt.Sprintf("reading the key of this node: %v", e.Err)
 }
 
 // Unwrap returns the cause.
@@ -46,22 +49,30 @@ func (e *KeysError) Unwrap() error { return e.Err }
 // from; nil and "" if no signature is asked for. The node is the one whose root is at
 // sysroot, "" for this one. If its file of keys is there and cannot be read, that is an
 // error, a *KeysError: no bundle is taken.
-func (b Bundle) Keys(sysroot string) (signature.Keys, string, error) {
+func (b Bundle) Keys(ctx context.Context, sysroot string) (signature.Keys, string, error) {
 	if b.Insecure {
 		if b.Key != "" {
 			return nil, "", ErrBoth
 		}
 		return nil, "", nil
 	}
+	var data []byte
+	var err error
 	path := string(b.Key)
-	if path == "" {
+	if path != "" {
+		data, err = b.Once.ReadFile(ctx, path)
+	} else {
 		path = filepath.Join("/", sysroot, machine.KeyFile)
 		// A link that leads nowhere is there, and cannot be read.
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, "", nil
 		}
+		data, err = readNode(path)
 	}
-	keys, err := PublicKeys(path)
+	var keys signature.Keys
+	if err == nil {
+		keys, err = ParsePublicKeys(path, data)
+	}
 	if err != nil {
 		return nil, path, &KeysError{Path: path, Named: b.Key != "", Err: err}
 	}

@@ -21,7 +21,7 @@ xYIM0NOjYqU9yVZvDu+DxyQIRX3+l3lfTKoUddzkhRZKgtds5nJahH6PgQ==
 func TestNodeKeys(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	if keys, from, err := (trust.Bundle{}).Keys(root); keys != nil || from != "" || err != nil {
+	if keys, from, err := (trust.Bundle{}).Keys(t.Context(), root); keys != nil || from != "" || err != nil {
 		t.Errorf("a node without keys: %v, %q, %v", keys, from, err)
 	}
 	dir := filepath.Join(root, "etc", "nodeseal")
@@ -33,26 +33,26 @@ func TestNodeKeys(t *testing.T) {
 		}
 	}
 	write(publicKey)
-	if keys, from, err := (trust.Bundle{}).Keys(root); len(keys) != 1 || from != path || err != nil {
+	if keys, from, err := (trust.Bundle{}).Keys(t.Context(), root); len(keys) != 1 || from != path || err != nil {
 		t.Errorf("a node with a key: %v, %q, %v", keys, from, err)
 	}
-	if keys, _, err := (trust.Bundle{Insecure: true}).Keys(root); keys != nil || err != nil {
+	if keys, _, err := (trust.Bundle{Insecure: true}).Keys(t.Context(), root); keys != nil || err != nil {
 		t.Errorf("insecure: %v, %v", keys, err)
 	}
-	if _, _, err := (trust.Bundle{Insecure: true, Key: "k"}).Keys(root); !errors.Is(err, trust.ErrBoth) {
+	if _, _, err := (trust.Bundle{Insecure: true, Key: "k"}).Keys(t.Context(), root); !errors.Is(err, trust.ErrBoth) {
 		t.Errorf("both: %v", err)
 	}
-	if _, _, err := (trust.Bundle{Key: trust.File(filepath.Join(root, "none"))}).Keys(root); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := (trust.Bundle{Key: trust.File(filepath.Join(root, "none"))}).Keys(t.Context(), root); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a named file that is not there: %v", err)
 	}
 	write("")
-	if _, _, err := (trust.Bundle{}).Keys(root); !errors.Is(err, signature.ErrKey) {
+	if _, _, err := (trust.Bundle{}).Keys(t.Context(), root); !errors.Is(err, signature.ErrKey) {
 		t.Errorf("an empty file on the node: %v", err)
 	}
 	if err := errors.Join(os.Remove(path), os.Symlink("nowhere", path)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := (trust.Bundle{}).Keys(root); err == nil {
+	if _, _, err := (trust.Bundle{}).Keys(t.Context(), root); err == nil {
 		t.Error("a link that leads nowhere: no error")
 	}
 }

@@ -57,7 +57,7 @@ func Signed(path string, keys signature.Keys) func(raw []byte) error {
 // everything opens bundles that does not say why it needs no signature (TestBundlesAreTrusted). Errors
 // are those of Keys, of archive.OpenFile, or wrap signature.ErrMismatch. The caller closes it.
 func (b Bundle) Open(ctx context.Context, path string) (*archive.File, error) {
-	keys, _, err := b.Keys("")
+	keys, _, err := b.Keys(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +66,8 @@ func (b Bundle) Open(ctx context.Context, path string) (*archive.File, error) {
 
 // Check is Open's check for the inventory.json of a bundle that lies alone at path, with its
 // signature beside it.
-func (b Bundle) Check(path string, rawInventory []byte) error {
-	keys, _, err := b.Keys("")
+func (b Bundle) Check(ctx context.Context, path string, rawInventory []byte) error {
+	keys, _, err := b.Keys(ctx, "")
 	if err != nil || keys == nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -43,45 +42,22 @@ func (f *File) Set(s string) error {
 // Type implements pflag.Value.
 func (f *File) Type() string { return "string" }
 
-// PublicKeys reads a file of public keys. Errors are those of os.Open and
-// signature.ParsePublicKeys; in a *signature.KeyError, Fix names the file.
-func PublicKeys(path string) (signature.Keys, error) {
-	data, err := read(path)
-	if err != nil {
-		return nil, err
-	}
-	return ParsePublicKeys(path, data)
-}
-
-// ParsePublicKeys is PublicKeys for the content of the file at path.
+// ParsePublicKeys returns the public keys in data, the content of the file at path. Errors are those
+// of signature.ParsePublicKeys; in a *signature.KeyError, Fix names the file.
 func ParsePublicKeys(path string, data []byte) (signature.Keys, error) {
 	keys, err := signature.ParsePublicKeys(data)
 	return keys, named(path, err)
 }
 
-// PrivateKey reads a private key, as PublicKeys does public ones.
-func PrivateKey(path string) (crypto.Signer, error) {
-	data, err := read(path)
+// PrivateKey reads a private key from a file that somebody named. Errors are those of Once.ReadFile and
+// signature.ParsePrivateKey, as ParsePublicKeys returns them.
+func PrivateKey(ctx context.Context, path string) (crypto.Signer, error) {
+	data, err := readNamed(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	key, err := signature.ParsePrivateKey(data)
 	return key, named(path, err)
-}
-
-func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxKey+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	if len(data) > maxKey {
-		return nil, named(path, &signature.KeyError{Found: fmt.Sprintf("a file of more than %d bytes", maxKey), Want: "keys in PEM"})
-	}
-	return data, nil
 }
 
 // plain is a path that a shell takes as it is.

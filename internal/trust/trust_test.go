@@ -29,6 +29,12 @@ func TestFile(t *testing.T) {
 	}
 }
 
+func publicKeys(t *testing.T, path string) (signature.Keys, error) {
+	t.Helper()
+	keys, _, err := trust.Bundle{Key: trust.File(path)}.Keys(t.Context(), "")
+	return keys, err
+}
+
 // What a *signature.KeyError advises names the file, in a form that a shell takes.
 func TestFixNamesTheFile(t *testing.T) {
 	t.Parallel()
@@ -45,7 +51,7 @@ func TestFixNamesTheFile(t *testing.T) {
 		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := trust.PublicKeys(path)
+		_, err := publicKeys(t, path)
 		var bad *signature.KeyError
 		if !errors.As(err, &bad) || !errors.Is(err, signature.ErrKey) || !strings.Contains(err.Error(), path) {
 			t.Fatalf("%s: %v", name, err)
@@ -54,14 +60,14 @@ func TestFixNamesTheFile(t *testing.T) {
 		if !strings.Contains(bad.Fix, want) {
 			t.Errorf("%s: %q, want %q in it", name, bad.Fix, want)
 		}
-		if _, err := trust.PrivateKey(path); err != nil {
+		if _, err := trust.PrivateKey(t.Context(), path); err != nil {
 			t.Errorf("%s: to sign with: %v", name, err)
 		}
 	}
-	if _, err := trust.PublicKeys(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := publicKeys(t, filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := trust.PublicKeys("/dev/zero"); !errors.Is(err, signature.ErrKey) {
+	if _, err := publicKeys(t, "/dev/zero"); !errors.Is(err, signature.ErrKey) {
 		t.Errorf("a file without an end: %v", err)
 	}
 }

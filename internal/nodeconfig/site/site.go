@@ -115,7 +115,7 @@ func (o *Site) machine(ctx context.Context, in Inputs) (s machine.Settings, repo
 		}
 	}
 	if o.Key != "" {
-		if s.Key, err = in.publicKey(string(o.Key)); err != nil {
+		if s.Key, err = o.publicKey(ctx, in, string(o.Key)); err != nil {
 			return s, nil, err
 		}
 	}
@@ -258,14 +258,14 @@ func readAll(r io.ReadCloser, name string) ([]byte, error) {
 
 // publicKey reads a public key and refuses anything else: a private key would end up on
 // every node.
-func (in Inputs) publicKey(path string) ([]byte, error) {
-	r, err := in.Open(path)
+func (o *Sources) publicKey(ctx context.Context, in Inputs, path string) (data []byte, err error) {
+	if path == "-" {
+		data, err = in.read(path)
+	} else {
+		data, err = o.Trust.Once.ReadFile(ctx, path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--key: want a public key: %w", err)
-	}
-	data, err := readAll(r, path)
-	if err != nil {
-		return nil, err
 	}
 	if _, err := trust.ParsePublicKeys(path, data); err != nil {
 		return nil, refuse("--key: %w", err)

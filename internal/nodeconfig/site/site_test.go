@@ -40,11 +40,11 @@ func TestRefused(t *testing.T) {
 		{site.Site{Version: "4.18", NoRegistries: true}, "--no-registries: no --bundle names a registry", true},
 		{site.Site{Version: "4.18", Artifacts: true}, "--artifacts: CRI-O of OpenShift 4.18 reads no stores", true},
 		{site.Site{Version: "4.23", From: "f", RuntimeConfig: true}, "--from and --container-runtime-config", true},
-		{site.Site{Version: "4.18", Key: "private"}, "--key: ", true},
-		{site.Site{Version: "4.18", Key: "none"}, "--key: want a public key: there is no none", false},
+		{site.Site{Version: "4.18", Key: "site_test.go"}, "--key: ", true},
+		{site.Site{Version: "4.18", Key: "none"}, "--key: want a public key: open none: ", false},
 		{site.Site{Version: "4.18", From: "none"}, "there is no none", false},
 	} {
-		_, _, err := tc.ask.Settings(t.Context(), inputs(map[string]string{"private": "no PEM"}))
+		_, _, err := tc.ask.Settings(t.Context(), inputs(nil))
 		if err == nil || !strings.HasPrefix(err.Error(), tc.want) || errors.Is(err, machine.ErrSettings) != tc.refused {
 			t.Errorf("%+v: %v, refused %t", tc.ask, err, errors.Is(err, machine.ErrSettings))
 		}
