@@ -25,6 +25,8 @@ const Suffix = ".partial"
 var (
 	// ErrLength reports content that is not as long as WithSize says.
 	ErrLength = errors.New("unexpected length")
+	// ErrDevice reports a target that is a device, which a file would take the place of.
+	ErrDevice = errors.New("it is a device, whose place a file would take")
 )
 
 // Option changes how Create writes.
@@ -67,8 +69,12 @@ const ahead = 8 << 20
 
 // Create begins a file that Commit will put at path, in place of what is there.
 // perm is reduced by the umask, as with os.OpenFile. The directory must exist.
-// The caller must call Close, which does no harm after Commit.
+// The caller must call Close, which does no harm after Commit. A device, like /dev/null,
+// stays: the error wraps ErrDevice.
 func Create(path string, perm fs.FileMode, opts ...Option) (*File, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeDevice != 0 {
+		return nil, fmt.Errorf("creating %s: %w", path, ErrDevice)
+	}
 	c := config{size: -1, ops: ops{sync: (*os.File).Sync, rename: os.Rename, syncDir: SyncDir}}
 	for _, opt := range opts {
 		opt(&c)

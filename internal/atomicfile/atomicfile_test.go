@@ -72,6 +72,20 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// TestDevice: whoever writes to /dev/null as root still has one afterwards.
+func TestDevice(t *testing.T) {
+	t.Parallel()
+	for _, opts := range [][]Option{nil, {WithPartialName()}} {
+		f, err := Create(os.DevNull, 0o600, opts...)
+		if !errors.Is(err, ErrDevice) {
+			t.Errorf("Create gave %v", err)
+		}
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
 // TestFailure makes each step fail: the target keeps what it held and nothing
 // is left beside it.
 func TestFailure(t *testing.T) {
