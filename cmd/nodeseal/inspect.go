@@ -52,7 +52,7 @@ func inspect(ctx context.Context, path string, key *keyOptions) (r result.Inspec
 		}
 	}
 	if form.IsDir(path) || install.IsImage(path) {
-		c, err := form.ReadContents(path)
+		c, err := install.ReadContents(ctx, path, key.Bundle)
 		if err != nil {
 			return r, err
 		}

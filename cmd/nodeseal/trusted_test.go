@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -25,14 +26,16 @@ import (
 )
 
 // reads are the commands that read a bundle, and how: BUNDLE, or the bundle's INVENTORY alone,
-// or the directory STICK that it is in; in PARTS; STORE has its images, OUT is new. Each
+// or the directory STICK that it is in; in PARTS; IMAGE is the image file that was made of it, and
+// POINT the directory where that would be mounted; STORE has its images, OUT is new. Each
 // ends with exit code 0 for a bundle that is taken, but for those of takenEnds.
 var reads = map[string][]string{
-	"audit": {"--objects OBJECTS --bundle BUNDLE"}, "bundle": {"--store STORE -o OUT/b.tar.zst --since BUNDLE", "--store STORE -o OUT/b.tar.zst --since INVENTORY"},
-	"carry": {"OUT --bundle BUNDLE"}, "diff": {"BUNDLE STORE", "STORE BUNDLE", "STORE INVENTORY"}, "inspect": {"BUNDLE"},
-	"import": {"BUNDLE --no-seal --store OUT/s"}, "import-stick": {"STICK --node n --dry-run --root OUT/slots"}, "join": {"PARTS -o OUT"},
+	"audit": {"--objects OBJECTS --bundle BUNDLE"}, "bundle": {"--store STORE -o OUT/b.tar.zst --since BUNDLE", "--store STORE -o OUT/b.tar.zst --since INVENTORY", "--store STORE -o OUT/b.tar.zst --delta layers --since POINT"},
+	"carry": {"OUT --bundle BUNDLE"}, "diff": {"BUNDLE STORE", "STORE BUNDLE", "STORE INVENTORY", "IMAGE STORE", "STORE IMAGE"},
+	"inspect": {"BUNDLE", "IMAGE", "POINT"},
+	"import":  {"BUNDLE --no-seal --store OUT/s", "IMAGE --dry-run --root OUT/slots"}, "import-stick": {"STICK --node n --dry-run --root OUT/slots"}, "join": {"PARTS -o OUT"},
 	"push": {"BUNDLE 127.0.0.1:9 --recompress --exclude *"}, "reseal": {"BUNDLE --dry-run --root OUT/slots"}, "split": {"BUNDLE --size 64KiB -o OUT"},
-	"verify":     {"BUNDLE", "DAMAGED --dry-run --repair BUNDLE"},
+	"verify":     {"BUNDLE", "IMAGE", "POINT", "DAMAGED --dry-run --repair BUNDLE"},
 	"config all": {"--pool worker --ocp-version 4.18 -o OUT/c --bundle BUNDLE"}, "config baked": {"--image /x.erofs --bundle BUNDLE"},
 	"config install":        {"--flavor agent --ocp-version 4.20.4 --key /etc/nodeseal/bundle.pub -o OUT/d --bundle BUNDLE"},
 	"config machineconfig":  {"--pool worker --ocp-version 4.18 --bundle BUNDLE"},
@@ -111,7 +114,8 @@ func TestEveryBundleIsTrusted(t *testing.T) {
 	key, public := keyPair(t)
 	other, _ := keyPair(t)
 	n := trustedNode{dir: t.TempDir(), src: storetest.NewLies(t)}
-	n.bundles(t, map[string]*ecdsa.PrivateKey{"unsigned": nil, "another's": other, "signed": key})
+	n.bundles(t, map[string]*ecdsa.PrivateKey{"unsigned": nil, "another's": other, "signed": key, "altered": key})
+	n.alter(t, "altered")
 	if err := syscall.Mount("tmpfs", "/etc", "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +139,9 @@ func TestEveryBundleIsTrusted(t *testing.T) {
 					if code, said := n.run(t, of, name, line+" --insecure-no-key"); code != takenEnds[name] || strings.Contains(said, "signature does not match") {
 						t.Errorf("%s, with the flag: exit code %d\n%s", of, code, said)
 					}
+				}
+				if code, said := n.run(t, "altered", name, line); hasImage.MatchString(line) && name != "import" && (code != exitDamaged || !strings.Contains(said, "has the digest")) {
+					t.Errorf("an image with another content: exit code %d\n%s", code, said)
 				}
 				if code, said := n.run(t, "signed", name, line); code != takenEnds[name] || strings.Contains(said, "signature does not match") {
 					t.Errorf("signed: exit code %d\n%s", code, said)
@@ -185,12 +192,59 @@ func (n *trustedNode) bundles(t *testing.T, keys map[string]*ecdsa.PrivateKey) {
 			check(os.WriteFile(n.path(of, "b.tar.zst.sig"), sig, 0o600))
 			check(os.WriteFile(n.path(of, "inventory.json.sig"), sig, 0o600))
 		}
+		n.image(t, of, key)
 		_, err := parts.Split(t.Context(), parts.Options{Bundle: n.path(of, "b.tar.zst"), Dir: n.path(of, "parts"), Trust: trust.Bundle{Insecure: true}}, minSplit)
 		check(err)
 	}
 	check(os.WriteFile(filepath.Join(n.dir, "objects"), []byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n"}}`), 0o600))
 	if code, _, said := nodeseal("import", n.path("signed", "b.tar.zst"), "--no-seal", "--insecure-no-key", "--store", filepath.Join(n.dir, "store")); code != exitDone {
 		t.Fatal(said)
+	}
+}
+
+// hasImage matches the lines of reads with an image file.
+var hasImage = regexp.MustCompile(`IMAGE|POINT`)
+
+// image writes the image file of a bundle, with its digest and the signature of that.
+func (n *trustedNode) image(t *testing.T, of string, key *ecdsa.PrivateKey) {
+	t.Helper()
+	path := n.path(of, "image/x.erofs")
+	if err := os.MkdirAll(n.path(of, "image/x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, said := nodeseal("import", n.path(of, "b.tar.zst"), "--insecure-no-key", "--image-out", path); code != exitDone {
+		t.Fatal(said)
+	}
+	if key == nil {
+		return
+	}
+	sum, err := os.ReadFile(path + ".sha256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig, err := signature.Sign(sum, key)
+	if err == nil {
+		err = os.WriteFile(path+".sig", sig, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// alter changes a byte of an image file, and leaves its digest and signature as they are.
+func (n *trustedNode) alter(t *testing.T, of string) {
+	t.Helper()
+	path := n.path(of, "image/x.erofs")
+	data, err := os.ReadFile(path)
+	if err == nil {
+		data[len(data)/2] ^= 1
+		err = os.Remove(path)
+	}
+	if err == nil {
+		err = os.WriteFile(path, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -211,7 +265,7 @@ func (n *trustedNode) run(t *testing.T, of, name, line string) (code int, said s
 			t.Fatal(err)
 		}
 	}
-	stand := strings.NewReplacer("BUNDLE", n.path(of, "b.tar.zst"), "INVENTORY", n.path(of, "inventory.json"), "STICK", n.path(of, ""),
+	stand := strings.NewReplacer("BUNDLE", n.path(of, "b.tar.zst"), "INVENTORY", n.path(of, "inventory.json"), "STICK", n.path(of, ""), "IMAGE", n.path(of, "image/x.erofs"), "POINT", n.path(of, "image/x"),
 		"PARTS", n.path(of, "parts/b.tar.zst.000"), "STORE", filepath.Join(n.dir, "store"), "OBJECTS", filepath.Join(n.dir, "objects"),
 		"OUT", out, "DAMAGED", filepath.Join(out, "damaged"))
 	for i := range words {

@@ -24,6 +24,9 @@ func runVerifyStore(ctx context.Context, a *app, path string, o *verifyOptions) 
 			return err
 		}
 	}
+	if err := install.CheckImage(ctx, path, o.key.Bundle); err != nil {
+		return err
+	}
 	wanted, src, err := o.readFirst(ctx, a, path)
 	if err != nil {
 		return err

@@ -51,15 +51,15 @@ type Holding struct {
 }
 
 // Open reads what is at path. open opens a file by its name, "-" too, for what is read as a
-// list; by says whose signature a bundle, or its inventory.json, must have. Nothing stays
-// open. Of a bundle only the head is read. Errors are those of trust.Bundle.Open, form.ReadContents, bundle.ParseInventory and sources.ReadLists, or a
+// list; by says whose signature a bundle, its inventory.json, or an image file must have. Nothing stays
+// open. Of a bundle only the head is read. Errors are those of trust.Bundle.Open, install.ReadContents, bundle.ParseInventory and sources.ReadLists, or a
 // *whatis.Error.
 func Open(ctx context.Context, path string, by trust.Bundle, open func(name string) (io.ReadCloser, error)) (*Holding, error) {
 	h := &Holding{Path: path}
 	var err error
 	switch {
 	case form.IsDir(path), install.IsImage(path):
-		err = h.openStore()
+		err = h.openStore(ctx, by)
 	case path != "-" && isBundle(path):
 		err = h.openBundle(ctx, by)
 	default:
@@ -117,13 +117,13 @@ func (h *Holding) openBundle(ctx context.Context, by trust.Bundle) error {
 	return nil
 }
 
-func (h *Holding) openStore() error {
+func (h *Holding) openStore(ctx context.Context, by trust.Bundle) error {
 	if form.IsDir(h.Path) {
 		if err := whatis.NoStore(h.Path); err != nil {
 			return err
 		}
 	}
-	c, err := form.ReadContents(h.Path)
+	c, err := install.ReadContents(ctx, h.Path, by)
 	if err != nil {
 		return err
 	}

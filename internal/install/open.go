@@ -2,9 +2,7 @@ package install
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,7 +15,6 @@ import (
 	"github.com/nodeseal/nodeseal/internal/base"
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/progress"
-	"github.com/nodeseal/nodeseal/internal/safefile"
 	"github.com/nodeseal/nodeseal/internal/store"
 	"github.com/nodeseal/nodeseal/internal/store/image"
 	"github.com/nodeseal/nodeseal/internal/trust"
@@ -184,20 +181,7 @@ func Missing(inv *bundle.Inventory, list *imagelist.List) []string {
 }
 
 // openImage reads the digest that an image must have.
-func (s *Source) openImage() error {
-	recorded := s.path + image.DigestSuffix
-	sum, err := safefile.ReadFile(recorded, image.MaxDigest)
-	if errors.Is(err, fs.ErrNotExist) {
-		return precondition{fmt.Errorf("importing %s: %w: copy it from where the image was made", s.path, err)}
-	}
-	if err != nil {
-		return fmt.Errorf("importing %s: %w", s.path, err)
-	}
-	if check := trust.Signed(s.path, s.opts.Keys); check != nil {
-		if err := check(sum); err != nil {
-			return err
-		}
-	}
-	s.digest, err = image.ParseDigest(recorded, sum)
+func (s *Source) openImage() (err error) {
+	s.digest, err = signedDigest("importing", s.path, s.opts.Keys)
 	return err
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/base"
-	"github.com/nodeseal/nodeseal/internal/form"
+	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/trust"
 )
@@ -44,14 +44,14 @@ type Earlier struct {
 }
 
 // Open opens the earlier release at path. What is wanted of it is Content, Layers, or "": what it
-// can give. by says whose signature it must have, but for a store. Errors are those of mirror.ReadSince and base.Open, or wrap ErrNotThere or
+// can give. by says whose signature it must have, but for a store in a directory. Errors are those of mirror.ReadSince and base.Open, or wrap ErrNotThere or
 // ErrNoContent. The caller closes it.
 func Open(ctx context.Context, path, want string, by trust.Bundle) (*Earlier, error) {
 	info, err := os.Stat(path)
 	store := err == nil && info.IsDir()
 	var s *mirror.Since
 	if store {
-		s, err = ofStore(path)
+		s, err = ofStore(ctx, path, by)
 	} else {
 		s, err = mirror.ReadSince(ctx, path, by)
 	}
@@ -110,8 +110,8 @@ func (e *Earlier) files(ctx context.Context) (has, all int) {
 }
 
 // ofStore reads the inventory of the bundle that a store was made of.
-func ofStore(path string) (*mirror.Since, error) {
-	c, err := form.ReadContents(path)
+func ofStore(ctx context.Context, path string, by trust.Bundle) (*mirror.Since, error) {
+	c, err := install.ReadContents(ctx, path, by)
 	if err != nil {
 		return nil, err
 	}
