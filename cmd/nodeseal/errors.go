@@ -133,7 +133,7 @@ func exitCode(err error) int {
 		return int(child)
 	case errors.As(err, &stop), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName, imagefile.ErrName, imagefile.ErrTransport, rehearse.ErrUsage, installneeds.ErrSeveral):
+	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName, imagefile.ErrName, imagefile.ErrTransport, rehearse.ErrUsage, installneeds.ErrSeveral, sources.ErrUse):
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial

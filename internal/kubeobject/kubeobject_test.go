@@ -33,6 +33,8 @@ func TestRead(t *testing.T) {
 		"two documents":   {`{"kind":"Pod","metadata":{"name":"a"}}` + "\n" + `{"kind":"Pod","metadata":{"name":"b"}}`, "Pod a, Pod b"},
 		"YAML":            {"# c\napiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n", "Pod a"},
 		"YAML documents":  {"---\nkind: Pod\nmetadata: {name: a}\n---\n# nothing\n---\nkind: Node\nmetadata: {name: b}\n", "Pod a, Node b"},
+		"marks":           {"--- # one\nkind: Pod\nmetadata: {name: a}\n--- # two\nkind: Pod\nmetadata: {name: b}\n---\t\nkind: Pod\nmetadata: {name: c}\n--- {kind: Pod, metadata: {name: d}}\n...\nkind: Pod\nmetadata: {name: e}\n--- # of a list\nitems:\n- kind: Pod\n  metadata: {name: f}\n--- {kind: Pod, metadata: {name: g}}", "Pod a, Pod b, Pod c, Pod d, Pod e, Pod f, Pod g"},
+		"no marks":        {"kind: ConfigMap\nmetadata: {name: a}\n---x: b\n....: c\n", "ConfigMap a"},
 		"YAML list":       {"apiVersion: v1\nitems:\n- kind: Pod\n  metadata: {name: a}\nkind: List\n", "Pod a"},
 		"byte order mark": {"\xef\xbb\xbfkind: Pod\nmetadata: {name: a}\n", "Pod a"},
 		"block scalar":    {"kind: ConfigMap\nmetadata: {name: a}\ndata:\n  x: |\n    ---\n    text\n", "ConfigMap a"},
@@ -50,9 +52,36 @@ func TestRead(t *testing.T) {
 		"bad YAML":    "kind: Pod\n\tname: x\n",
 		"YAML scalar": "---\nhello\n",
 		"no object":   `{"kind":"List","items":["x"]}`,
+		"flow twice":  "---\n{kind: Pod}\n{kind: Pod}\n",
+		"odd breaks":  "kind: Pod\r---\rkind: Pod\r",
+		"items twice": "kind: List\nitems: []\nitems:\n- kind: Pod\n",
+		"items again": "items:\n- kind: Pod\nkind: List\nitems:\n- kind: Pod\n",
+		"spec twice":  `{"kind":"Pod","spec":{},"spec":{}}`,
+		"JSON items":  `{"kind":"List","items":[],"items":[{"kind":"Pod"}]}`,
 	} {
 		if _, err := names(t, text); !errors.Is(err, ErrObject) {
 			t.Errorf("%s: error %v, want ErrObject", name, err)
+		}
+	}
+}
+
+// TestReadStrict: a key that stands twice is refused at any depth, the same key in two objects is not.
+func TestReadStrict(t *testing.T) {
+	t.Parallel()
+	for text, ok := range map[string]bool{
+		`{"kind":"X","mirror":{"a":[1],"b":["a","a",{"a":1}],"c":{"a":"a"}},"other":[]}`: true,
+		"kind: X\nmirror: {a: [1], b: {a: a}}\n---\nkind: X\nmirror: {}\n":               true,
+		"kind: X\nmirror: {a: []}\nmirror: {b: []}\n":                                    false,
+		"kind: X\nmirror:\n  a: []\n  b: []\n  a: []\n":                                  false,
+		"kind: X\nmirror:\n  a: []\n  A: []\n":                                           false,
+		`{"kind":"X","mirror":{"a":[]},"mirror":{}}`:                                     false,
+		`{"kind":"X","mirror":{"a":[],"b":{},"A":[]}}`:                                   false,
+		`{"kind":"X","mirror":[{},{"a":"x","b":[1,{}],"a":"y"}]}`:                        false,
+		"{\"kind\":\"X\",\"mirror\":{\"links\":[],\"lin\u212as\":[]}}":                   false,
+	} {
+		err := ReadStrict(strings.NewReader(text), func(Object) error { return nil })
+		if (err == nil) != ok || err != nil && !errors.Is(err, ErrObject) {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }
@@ -111,6 +140,8 @@ func TestSniff(t *testing.T) {
 		"kind.example/a:1\n":               Plain,
 		"\n {\"kind\"":                     JSON,
 		"[]":                               JSON,
+		"--- # c\nquay: 1\n":               YAML,
+		"---\t{a: b}\n":                    YAML,
 		"---\n":                            YAML,
 		"apiVersion: v1\n":                 YAML,
 		"# from oc\nitems:\n":              YAML,

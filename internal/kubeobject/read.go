@@ -18,7 +18,20 @@ type ListHead struct {
 // Read calls found for every object of r: JSON documents one after the other,
 // or YAML documents, each an object or a List (also a List in a List), as oc and
 // kubectl print them. Errors wrap ErrObject and say which document is meant.
-func Read(r io.Reader, found func(Object) error) error {
+func Read(r io.Reader, found func(Object) error) error { return read(r, found, false) }
+
+// ReadStrict is Read for files in which a key that an object has twice, also in other case, is an error: who decodes
+// them would see the last one only.
+func ReadStrict(r io.Reader, found func(Object) error) error {
+	return read(r, func(o Object) error {
+		if err := noneTwice(o.Raw); err != nil {
+			return fmt.Errorf("%w: %w", ErrObject, err)
+		}
+		return found(o)
+	}, true)
+}
+
+func read(r io.Reader, found func(Object) error, strict bool) error {
 	br := bufio.NewReaderSize(r, 64<<10)
 	if head, err := br.Peek(len(byteOrderMark)); err == nil && string(head) == byteOrderMark {
 		if _, err := br.Discard(len(byteOrderMark)); err != nil {
@@ -32,7 +45,7 @@ func Read(r io.Reader, found func(Object) error) error {
 	if Sniff(head) == JSON {
 		return readJSON(br, found)
 	}
-	return readYAML(br, found)
+	return readYAML(br, found, strict)
 }
 
 // byteOrderMark is what some editors write first.

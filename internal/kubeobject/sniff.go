@@ -26,6 +26,7 @@ const sniffLen = 4096
 func Sniff(head []byte) Form {
 	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
 	for line := range strings.Lines(string(head)) {
+		isMark, _ := DocumentMark([]byte(line))
 		line = strings.TrimRight(strings.TrimPrefix(line, "- "), " \t\r\n")
 		trimmed := strings.TrimLeft(line, " \t")
 		switch {
@@ -33,7 +34,7 @@ func Sniff(head []byte) Form {
 			continue
 		case trimmed[0] == '{' || trimmed[0] == '[':
 			return JSON
-		case line == "---" || strings.HasPrefix(line, "%YAML"):
+		case isMark || strings.HasPrefix(line, "%YAML"):
 			return YAML
 		}
 		for _, key := range []string{"apiVersion", "kind", "items", "metadata"} {

@@ -212,7 +212,10 @@ func (s *splitter) document(item func(raw []byte) error) (ListHead, error) {
 		if err != nil {
 			return ListHead{}, err
 		}
-		if key == "items" && !isList {
+		if _, twice := rest[key]; twice || key == "items" && isList {
+			return ListHead{}, fmt.Errorf("%w: it has %q twice", ErrObject, key)
+		}
+		if key == "items" {
 			isList = true
 			if s.list != nil {
 				*s.list = true

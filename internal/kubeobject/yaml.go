@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	goyaml "go.yaml.in/yaml/v2"
 	"sigs.k8s.io/yaml"
 )
 
@@ -25,18 +26,20 @@ const (
 type yamlReader struct {
 	r       *bufio.Reader
 	found   func(Object) error
-	n       int // of the document
+	strict  bool // a key that a mapping has twice is an error
+	n       int  // of the document
 	pending []byte
 	nodes   int
 	scalar  int // a block scalar goes on in lines that are indented more; -1 outside of one
 
 	inItems bool // the lines are of the items of a List
 	behind  bool // they are of its other members, which say nothing of the items
+	listed  bool // the document has a member items
 	dash    int  // where an item's dash stands; -1 before the first
 }
 
-func readYAML(br *bufio.Reader, found func(Object) error) error {
-	y := &yamlReader{r: br, found: found, n: 1}
+func readYAML(br *bufio.Reader, found func(Object) error, strict bool) error {
+	y := &yamlReader{r: br, found: found, strict: strict, n: 1}
 	y.reset()
 	for {
 		line, err := y.line()
@@ -82,18 +85,23 @@ func (y *yamlReader) line() ([]byte, error) {
 
 // take adds a line to what is pending, and reads what is whole with it.
 func (y *yamlReader) take(line []byte) error {
+	if begins, more := DocumentMark(line); begins {
+		if err := y.flush(); err != nil {
+			return err
+		}
+		y.n++
+		y.inItems, y.behind, y.listed, y.dash = false, false, false, -1
+		if !more {
+			return nil
+		}
+	}
 	text := strings.TrimRight(string(line), " \r\n")
 	indent := len(text) - len(strings.TrimLeft(text, " "))
 	switch {
 	case text == "" && len(y.pending) == 0:
 		return nil
-	case text == "---":
-		if err := y.flush(); err != nil {
-			return err
-		}
-		y.n++
-		y.inItems, y.behind, y.dash = false, false, -1
-		return nil
+	case strings.HasPrefix(text, "items:") && y.listed:
+		return fmt.Errorf("%w: it has items twice", ErrObject)
 	case y.behind:
 		return nil
 	case y.inItems:
@@ -101,8 +109,10 @@ func (y *yamlReader) take(line []byte) error {
 	case text == "items:":
 		// What stands before it says nothing of the items.
 		y.reset()
-		y.inItems = true
+		y.inItems, y.listed = true, true
 		return nil
+	case strings.HasPrefix(text, "items:"):
+		y.listed = true
 	}
 	return y.add(line, text, indent)
 }
@@ -173,7 +183,14 @@ func (y *yamlReader) flush() error {
 	if len(bytes.TrimSpace(y.pending)) == 0 {
 		return nil
 	}
-	data, err := yaml.YAMLToJSON(y.pending)
+	if err := single(y.pending); err != nil {
+		return err
+	}
+	convert := yaml.YAMLToJSON
+	if y.strict {
+		convert = yaml.YAMLToJSONStrict
+	}
+	data, err := convert(y.pending)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrObject, err)
 	}
@@ -188,14 +205,59 @@ func (y *yamlReader) flush() error {
 	return err
 }
 
-// UnmarshalYAML decodes one YAML document, which is bounded as an object of Read is. Errors
+// DocumentMark reports whether a line begins or ends a YAML document, and whether it has more than the mark and a comment.
+func DocumentMark(line []byte) (is, more bool) {
+	if !bytes.HasPrefix(line, []byte("---")) && !bytes.HasPrefix(line, []byte("...")) {
+		return false, false
+	}
+	behind := line[len("---"):]
+	rest := bytes.TrimSpace(behind)
+	if len(rest) > 0 && behind[0] != ' ' && behind[0] != '\t' && behind[0] != '\r' {
+		return false, false
+	}
+	return true, len(rest) > 0 && rest[0] != '#'
+}
+
+// none takes any value of YAML, and keeps nothing of it.
+type none struct{}
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (none) UnmarshalYAML(func(any) error) error { return nil }
+
+// single refuses a text that goes on behind its first document: who decodes it would never see the rest.
+func single(text []byte) error {
+	dec := goyaml.NewDecoder(bytes.NewReader(text))
+	err := dec.Decode(&none{})
+	if err == nil {
+		err = dec.Decode(&none{})
+	}
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w: a second document begins in it, write --- on a line of its own before that", ErrObject)
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: %w", ErrObject, err)
+	}
+	return nil
+}
+
+// UnmarshalYAML decodes one YAML document, the first of text, which is bounded as an object of Read is. Errors
 // wrap ErrObject.
-func UnmarshalYAML(text string, into any) error {
+func UnmarshalYAML(text string, into any) error { return unmarshalYAML(text, into, false) }
+
+// UnmarshalSingleYAML is UnmarshalYAML for a text that must have no second document.
+func UnmarshalSingleYAML(text string, into any) error { return unmarshalYAML(text, into, true) }
+
+func unmarshalYAML(text string, into any, only bool) error {
 	y := &yamlReader{}
 	y.reset()
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
 		if err := y.add([]byte(line+"\n"), line, len(line)-len(strings.TrimLeft(line, " "))); err != nil {
+			return err
+		}
+	}
+	if only {
+		if err := single(y.pending); err != nil {
 			return err
 		}
 	}

@@ -67,6 +67,11 @@ func TestSelect(t *testing.T) {
 		"skipped needs skips": {Want{Packages: []Package{stable("1.2.1", "1.3.0")}}, "quay.v1.2.1 quay.v2.0.0", ""},
 		"exactly":             {Want{Packages: []Package{stable("1.2.1", "1.2.1")}}, "quay.v1.2.1", ""},
 		"exactly, prerelease": {Want{Packages: []Package{{Name: "nmstate", Range: Range{"4.20.0-202509", "4.20.0-202509"}}}}, "nmstate.v4.20.0-202509", ""},
+		"range, prereleases":  {Want{Packages: []Package{{Name: "nmstate", Range: Range{"4.19.0", ""}}}}, "nmstate.v4.20.0-202509 nmstate.v4.20.0-202510", ""},
+		"up to a prerelease":  {Want{Packages: []Package{{Name: "nmstate", Range: Range{"", "4.20.0-202509"}}}}, "nmstate.v4.20.0-202509", ""},
+		"one channel lacks it": {Want{Packages: []Package{{Name: "quay", Range: Range{"1.1.0", "1.2.0"}, Channels: []Channel{{Name: "stable"}, {Name: "old"}}}}},
+			"quay.v1.1.0 quay.v1.2.0", "operator quay: channel old has no version from 1.1.0 to 1.2.0"},
+		"of all channels one": {Want{Packages: []Package{{Name: "quay", Range: Range{"1.1.0", "1.2.0"}}}}, "quay.v1.1.0 quay.v1.2.0", ""},
 		"range of a package":  {Want{Packages: []Package{{Name: "quay", Range: Range{"1.0.0", "1.1.0"}}}}, "quay.v1.0.0 quay.v1.1.0", ""},
 		"bundles by name":     {Want{Packages: []Package{{Name: "quay", Bundles: []string{"quay.v1.1.0", "quay.v9"}}}}, "quay.v1.1.0", "the bundle quay.v9, which the catalog lacks"},
 		"no such package":     {Want{Packages: []Package{{Name: "qauy"}}}, "", "operator qauy is not in the catalog"},
@@ -89,6 +94,19 @@ func TestSelect(t *testing.T) {
 		if text := fmt.Sprint(errors.Join(problems...)); (len(problems) > 0) != (test.problems != "") || !strings.Contains(text, test.problems) {
 			t.Errorf("%s: problems %s, want %q", name, text, test.problems)
 		}
+	}
+}
+
+// TestNoVersion: a bundle of which nobody can say whether a range has it is named.
+func TestNoVersion(t *testing.T) {
+	t.Parallel()
+	var c Catalog
+	if err := c.ReadJSON(strings.NewReader(pack("p"))); err != nil {
+		t.Fatal(err)
+	}
+	_, problems := c.Select(Want{Packages: []Package{{Name: "p", Range: Range{Min: "1.0.0"}}}})
+	if len(problems) != 1 || !strings.Contains(problems[0].Error(), `bundle p.v1 has the version ""`) {
+		t.Errorf("%v", problems)
 	}
 }
 
@@ -120,6 +138,27 @@ func TestReadYAML(t *testing.T) {
 	}
 	if found, problems := c.Select(Want{}); len(problems) > 0 || len(found) != 1 || !slices.Equal(found[0].Images, []string{"quay.io/x/p:1"}) {
 		t.Errorf("%+v, %v", found, problems)
+	}
+}
+
+// TestReadYAMLMarks: what stands behind a mark of documents is read, and what no mark divides is refused.
+func TestReadYAMLMarks(t *testing.T) {
+	t.Parallel()
+	long := "--- #" + strings.Repeat(" long", 2000) + "\n"
+	var c Catalog
+	err := c.ReadYAML(strings.NewReader("schema: olm.package\nname: p\n--- # the channel\nschema: olm.channel\npackage: p\nname: c\nentries:\n- name: p.v1\n" +
+		"---\t\nschema: olm.package\nname: q\n" + long + "schema: olm.package\nname: r\n...\nschema: olm.package\nname: s\n" +
+		"--- {schema: olm.bundle, package: p, name: p.v1, image: \"quay.io/x/p:1\"}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, _ := c.Select(Want{}); len(found) != 1 || len(c.packages) != 4 {
+		t.Errorf("%+v of %d packages", found, len(c.packages))
+	}
+	for _, text := range []string{"# two\n{schema: olm.package, name: p}\n{schema: olm.package, name: q}\n", "schema: olm.package\nname: p\r---\rschema: olm.package\r"} {
+		if err := new(Catalog).ReadYAML(strings.NewReader(text)); !errors.Is(err, ErrCatalog) {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 

@@ -129,6 +129,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 func (c *Catalog) ReadYAML(r io.Reader) error {
 	lines := bufio.NewReader(r)
 	var doc strings.Builder
+	atStart := true // of a line
 	for n := 1; ; {
 		line, err := lines.ReadSlice('\n')
 		long := errors.Is(err, bufio.ErrBufferFull)
@@ -136,7 +137,13 @@ func (c *Catalog) ReadYAML(r io.Reader) error {
 			return err
 		}
 		end := err != nil && !long
-		if isNext := strings.TrimRight(string(line), " \r\n") == "---"; !isNext {
+		isNext, more := false, true
+		if atStart {
+			isNext, more = kubeobject.DocumentMark(line)
+			more = more || long
+		}
+		atStart = !long
+		if !isNext {
 			doc.Write(line)
 			if doc.Len() > maxObject {
 				return fmt.Errorf("%w: document %d has more than %d bytes", ErrTooLarge, n, maxObject)
@@ -148,11 +155,14 @@ func (c *Catalog) ReadYAML(r io.Reader) error {
 		if err := c.addYAML(doc.String()); err != nil {
 			return fmt.Errorf("document %d: %w", n, err)
 		}
-		if end {
-			return nil
-		}
 		doc.Reset()
 		n++
+		if isNext && more {
+			doc.Write(line)
+		}
+		if end && doc.Len() == 0 {
+			return nil
+		}
 	}
 }
 
@@ -161,7 +171,7 @@ func (c *Catalog) addYAML(text string) error {
 		return nil
 	}
 	var raw json.RawMessage
-	if err := kubeobject.UnmarshalYAML(text, &raw); err != nil {
+	if err := kubeobject.UnmarshalSingleYAML(text, &raw); err != nil {
 		return fmt.Errorf("%w: %w", ErrCatalog, err)
 	}
 	if len(raw) == 0 || string(raw) == "null" {

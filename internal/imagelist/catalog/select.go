@@ -117,7 +117,11 @@ func (c *contents) choose(p Package, full bool, names map[string]bool) (problems
 			problems = append(problems, fmt.Errorf("channel %s: %w", ch.Name, err))
 			continue
 		}
-		if len(chosen) == 0 && ch.Range.given() {
+		switch {
+		case len(chosen) > 0:
+		case !versions.given():
+			problems = append(problems, fmt.Errorf("channel %s is empty", ch.Name))
+		case len(p.Channels) > 0:
 			problems = append(problems, fmt.Errorf("channel %s has no version %s", ch.Name, versions))
 		}
 		for _, name := range chosen {
@@ -170,6 +174,12 @@ func (c *contents) ofChannel(entries []entry, versions Range, full bool) ([]stri
 	if err != nil {
 		return nil, err
 	}
+	for _, e := range entries {
+		b, ok := c.bundles[e.Name]
+		if _, err := semver.NewVersion(b.version); ok && err != nil {
+			return nil, fmt.Errorf("%w: bundle %s has the version %q, which is in no range: %w", ErrCatalog, e.Name, b.version, err)
+		}
+	}
 	return c.between(head, entries, constraint), nil
 }
 
@@ -185,6 +195,7 @@ func (r Range) constraint() (*semver.Constraints, error) {
 	if err != nil {
 		return nil, fmt.Errorf("versions %s: %w", r, err)
 	}
+	constraint.IncludePrerelease = true // 4.16.0-202404010000 is how Red Hat numbers builds
 	return constraint, nil
 }
 

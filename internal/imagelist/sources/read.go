@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist"
 	"github.com/nodeseal/nodeseal/internal/imagelist/file"
+	"github.com/nodeseal/nodeseal/internal/imagelist/imageset"
 	"github.com/nodeseal/nodeseal/internal/imagelist/neighbours"
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
@@ -46,10 +48,30 @@ func ReadFile(f File, add func(kubeobject.Object)) (doc *imagelist.Document, lis
 	return collectAll(br, f.Name, add)
 }
 
+// ErrUse is wrapped by the error about a file that another flag takes.
+var ErrUse = errors.New("it is no list of images")
+
+// misplaced refuses configurations of oc-mirror, which name images besides those that objects name.
+func misplaced(o kubeobject.Object) error {
+	switch {
+	case !strings.HasPrefix(o.APIVersion, "mirror.openshift.io/"):
+		return nil
+	case o.Kind == imageset.Kind:
+		return fmt.Errorf("%w but an %s: give it to --imageset", ErrUse, o.Kind)
+	case o.Kind == "DeleteImageSetConfiguration":
+		return fmt.Errorf("%w but a %s, which says what to delete of a mirror: leave it out", ErrUse, o.Kind)
+	}
+	return nil
+}
+
 // collectAll reads objects. Those of other tools that say which images they carry are a list of their own.
 func collectAll(r io.Reader, name string, add func(kubeobject.Object)) (*imagelist.Document, *imagelist.List, error) {
 	other, only := neighbours.Reader{Name: name}, error(nil)
 	err := collect(r, name, func(o kubeobject.Object) {
+		if err := misplaced(o); err != nil {
+			only = cmp.Or(only, fmt.Errorf("%s: %w", name, err))
+			return
+		}
 		is, err := other.Read(o)
 		if !is {
 			add(o)
