@@ -271,6 +271,26 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// TestHardLink: what a hard link has is not read, and that is named.
+func TestHardLink(t *testing.T) {
+	t.Parallel()
+	var layer bytes.Buffer
+	layer.Write(tarOf(t, "configs/a/catalog.json", pack("a"))[:1024])
+	w := tar.NewWriter(&layer)
+	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "configs/b/catalog.json", Linkname: "other/b.json", Typeflag: tar.TypeLink}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	m := make(images)
+	c, err := Fetch(t.Context(), m, m.image(t, map[string]string{configsLabel: "/configs"}, layer.Bytes()), "linux/amd64", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, problems := c.Select(Want{})
+	if len(found) != 1 || len(problems) != 1 || !strings.Contains(problems[0].Error(), "configs/b/catalog.json is a hard link to other/b.json") {
+		t.Errorf("%v, %v", found, problems)
+	}
+}
+
 // FuzzRead: whatever a catalog is, it is read in bounded memory, and choosing ends.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(sample()), false)

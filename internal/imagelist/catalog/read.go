@@ -41,6 +41,7 @@ type Catalog struct {
 	// Wanted, where not nil, says of which packages anything is kept.
 	Wanted   func(name string) bool
 	packages map[string]*contents
+	lost     []error // what could not be read of it
 	kept     int
 }
 

@@ -60,7 +60,7 @@ func (c *Catalog) Select(w Want) ([]Bundle, []error) {
 		}
 	}
 	names := make(map[string]map[string]bool) // of bundles, by package
-	var problems []error
+	problems := slices.Clone(c.lost)
 	for _, p := range packages {
 		all, ok := c.packages[p.Name]
 		if !ok {

@@ -77,12 +77,15 @@ func (u *union) tar(r *tar.Reader) error {
 		case strings.HasPrefix(base, whiteout):
 			gone = append(gone, path.Join(path.Dir(name), strings.TrimPrefix(base, whiteout)))
 			continue
-		case !within(name, u.dir) || h.Typeflag != tar.TypeReg:
+		case !within(name, u.dir) || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeLink:
 			continue
 		case u.isHidden(name):
 			continue
 		}
 		u.hidden[name] = true
+		if h.Typeflag == tar.TypeLink {
+			u.catalog.lost = append(u.catalog.lost, fmt.Errorf("%s is a hard link to %s, which is not followed: what it has is not in the list", name, h.Linkname))
+		}
 		if err := u.read(name, r); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -2,19 +2,19 @@ package imageset
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/nodeseal/nodeseal/internal/imagelist/catalog"
 )
 
-// word is a name or a version. People write some without quotes, and YAML makes numbers of those.
+// word is a name or a version. Some look like numbers, and the number 4.10 is 4.1: as oc-mirror, nothing but text is taken.
 type word string
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (w *word) UnmarshalJSON(data []byte) error {
 	var n json.Number
 	if err := json.Unmarshal(data, &n); err == nil && data[0] != '"' {
-		*w = word(n)
-		return nil
+		return fmt.Errorf("the number %s stands where text is wanted: write it in quotes, because the number 4.10 is 4.1", n)
 	}
 	return json.Unmarshal(data, (*string)(w))
 }

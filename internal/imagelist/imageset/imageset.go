@@ -77,7 +77,7 @@ func (s *Set) Blocked(names ...string) bool {
 // Parse reads all configurations of a file, as YAML or JSON. Errors wrap ErrImageSet or kubeobject.ErrObject, or are r's.
 func Parse(r io.Reader) (*Set, error) {
 	s, n := new(Set), 0
-	err := kubeobject.Read(r, func(o kubeobject.Object) error {
+	err := kubeobject.ReadStrict(r, func(o kubeobject.Object) error {
 		n++
 		return s.add(o)
 	})
@@ -112,7 +112,12 @@ func (s *Set) add(o kubeobject.Object) error {
 			return fmt.Errorf("%w: %w", ErrImageSet, err)
 		}
 	}
-	s.platform(&c.Mirror.Platform)
+	if err := s.platform(&c.Mirror.Platform); err != nil {
+		return err
+	}
+	if o.APIVersion == v1api && slices.ContainsFunc(c.Mirror.Operators, func(i operatorItem) bool { return !i.SkipDependencies && len(i.Packages) > 0 }) {
+		s.Notes = append(s.Notes, "operators: oc-mirror v1 adds the operators that the named ones depend on. They are not in the list: name them as packages, or say skipDependencies: true where there are none")
+	}
 	s.operators(c.Mirror.Operators)
 	for _, i := range c.Mirror.AdditionalImages {
 		s.Images = append(s.Images, Image{Name: string(i.Name), Platforms: platforms(i.Platforms)})
@@ -128,8 +133,13 @@ func (s *Set) add(o kubeobject.Object) error {
 	if len(c.Mirror.Samples) > 0 {
 		s.open("samples: oc-mirror does not mirror them, and they are not looked for here")
 	}
+	return s.room()
+}
+
+// room returns an error if the file asks for more than maxItems.
+func (s *Set) room() error {
 	if n := len(s.Releases) + len(s.Operators) + len(s.Images) + len(s.Charts) + len(s.Open) + len(s.blocked); n > maxItems {
-		return fmt.Errorf("%w: it asks for %d things, more than %d", ErrImageSet, n, maxItems)
+		return fmt.Errorf("%w: it asks for more than %d things", ErrImageSet, maxItems)
 	}
 	return nil
 }

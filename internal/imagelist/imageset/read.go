@@ -33,8 +33,8 @@ func platforms(list []instance) (out []string) {
 	return out
 }
 
-func (s *Set) platform(p *platform) {
-	archs := p.Architectures
+func (s *Set) platform(p *platform) error {
+	archs := slices.Compact(slices.Sorted(slices.Values(p.Architectures)))
 	for _, a := range archs {
 		switch {
 		case suffix(a) == "":
@@ -56,7 +56,14 @@ func (s *Set) platform(p *platform) {
 	if p.Release != "" {
 		s.Releases = append(s.Releases, Release{Ref: p.Release})
 	}
+	have := make(map[Release]bool, len(s.Releases))
+	for _, r := range s.Releases {
+		have[r] = true
+	}
 	for _, c := range p.Channels {
+		if err := s.room(); err != nil {
+			return err
+		}
 		if c.Full || c.Type == "okd" || c.MinVersion == "" || c.MinVersion != c.MaxVersion {
 			s.open("%s", c.why())
 			continue
@@ -69,7 +76,8 @@ func (s *Set) platform(p *platform) {
 			if a == multi {
 				r.Arch = ""
 			}
-			if !slices.Contains(s.Releases, r) {
+			if !have[r] {
+				have[r] = true
 				s.Releases = append(s.Releases, r)
 			}
 		}
@@ -77,6 +85,7 @@ func (s *Set) platform(p *platform) {
 	if p.Graph {
 		s.Notes = append(s.Notes, "platform.graph: oc-mirror makes the image with the update graph; none is published, so the list has none. If an UpdateService of the cluster uses one, add it with --images")
 	}
+	return s.room()
 }
 
 // why says why a channel is left out.

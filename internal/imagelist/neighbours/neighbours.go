@@ -14,7 +14,11 @@ import (
 	"github.com/nodeseal/nodeseal/internal/kubeobject"
 )
 
-const haulerGroup = "content.hauler.cattle.io/"
+// The groups of Hauler: of contents, and of collections, which it turns into contents.
+const (
+	haulerGroup       = "content.hauler.cattle.io/"
+	haulerCollections = "collection.hauler.cattle.io/"
+)
 
 // The annotations by which a manifest of Hauler says something of all of its images.
 const (
@@ -39,7 +43,15 @@ type Reader struct {
 func (r *Reader) Read(o kubeobject.Object) (bool, error) {
 	switch {
 	case strings.HasPrefix(o.APIVersion, haulerGroup):
-		return true, r.hauler(o)
+		switch o.Kind {
+		case "Images", "Files", "Charts":
+			return true, r.hauler(o)
+		}
+		r.haulerOther(o)
+		return true, nil
+	case strings.HasPrefix(o.APIVersion, haulerCollections):
+		r.haulerOther(o)
+		return true, nil
 	case o.Kind == "ZarfPackageConfig", o.Kind == "ZarfInitConfig":
 		return true, r.zarf(o)
 	}
@@ -84,6 +96,20 @@ func (r *Reader) hauler(o kubeobject.Object) error {
 		}
 	}
 	return nil
+}
+
+// haulerOther names an object whose images only Hauler finds.
+func (r *Reader) haulerOther(o kubeobject.Object) {
+	next := "write the names of its images to a file, one a line, and name that with --images"
+	switch o.Kind {
+	case "ImageTxts":
+		next = "fetch the lists of images that it names, and name them with --images"
+	case "ThickCharts":
+		next = "list them with helm template CHART | nodeseal list --images -"
+	case "K3s":
+		next = "fetch k3s-images.txt of that release of K3s, and name it with --images"
+	}
+	r.open("the images of %s (%s) are left out: %s", o, o.APIVersion, next)
 }
 
 // image is a name, or an object with one.

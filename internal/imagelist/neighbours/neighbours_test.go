@@ -63,6 +63,26 @@ func TestPublished(t *testing.T) {
 	}
 }
 
+// TestHaulerKinds: images that only Hauler finds are named.
+func TestHaulerKinds(t *testing.T) {
+	t.Parallel()
+	for object, want := range map[string]string{
+		"apiVersion: content.hauler.cattle.io/v1\nkind: ImageTxts\nmetadata: {name: x}\n":          "the images of ImageTxts x (content.hauler.cattle.io/v1) are left out: fetch",
+		"apiVersion: collection.hauler.cattle.io/v1\nkind: ThickCharts\nmetadata: {name: x}\n":     "helm template",
+		"apiVersion: collection.hauler.cattle.io/v1alpha1\nkind: K3s\nmetadata: {name: x}\n":       "k3s-images.txt",
+		"apiVersion: content.hauler.cattle.io/v1\nkind: Whatever\nmetadata: {name: x}\nspec: []\n": "one a line",
+	} {
+		r := Reader{Name: "h.yaml"}
+		if others, err := read(&r, []byte(object)); others != 0 || err != nil || len(r.Open) != 1 || !strings.Contains(r.Open[0].Error(), want) {
+			t.Errorf("%s: %d others, %v, %v", object, others, err, r.Open)
+		}
+	}
+	var r Reader
+	if _, err := read(&r, []byte("apiVersion: content.hauler.cattle.io/v1\nkind: Files\n")); err != nil || len(r.Open) > 0 {
+		t.Errorf("files: %v, %v", err, r.Open)
+	}
+}
+
 // TestOthers: objects of other kinds are left to others, and those of another shape are refused.
 func TestOthers(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,7 +52,7 @@ func (g *gatherer) imageSetFile(f File) (err error) {
 func (g *gatherer) imageSets(ctx context.Context) error {
 	src := &nodestore.Source{Stores: g.Stores, Registry: g.res.Registry}
 	for _, s := range g.sets {
-		list := new(imagelist.List)
+		list, narrow := new(imagelist.List), new(imagelist.List) // narrow: of images that say which platforms they want
 		if err := g.setReleases(ctx, src, s, list); err != nil {
 			return err
 		}
@@ -61,7 +62,10 @@ func (g *gatherer) imageSets(ctx context.Context) error {
 				g.problem(fmt.Errorf("%s: additionalImages: %w", s.name, err))
 				continue
 			}
-			e.Platforms = i.Platforms
+			if e.Platforms = i.Platforms; len(e.Platforms) > 0 {
+				narrow.Put(e)
+				continue
+			}
 			list.Put(e)
 		}
 		for _, c := range s.Charts {
@@ -70,20 +74,55 @@ func (g *gatherer) imageSets(ctx context.Context) error {
 		if err := g.setOperators(ctx, src, s, list); err != nil {
 			return err
 		}
-		for _, e := range list.Entries() {
-			if s.Blocked(append(e.Names, e.Ref)...) {
-				continue
-			}
-			for _, arch := range s.Architectures {
-				if len(e.Platforms) < len(s.Architectures) {
-					e.Platforms = append(e.Platforms, "linux/"+arch)
-				}
-			}
-			g.res.List.Put(e)
+		if err := g.unblocked(ctx, s, list, narrow); err != nil {
+			return err
 		}
 		if err := g.res.List.Check(); err != nil {
 			return fmt.Errorf("%s, with what was read before: %w", s.name, err)
 		}
+	}
+	return nil
+}
+
+// unblocked puts what a file asks for into the list, but what it blocks: the images of list for the file's architectures,
+// those of narrow for their own, and for both what is in both.
+func (g *gatherer) unblocked(ctx context.Context, s namedSet, list, narrow *imagelist.List) error {
+	blocked := make(map[string]bool)
+	put := func(e imagelist.Entry) {
+		if s.Blocked(append(slices.Clone(e.Names), e.Ref)...) {
+			blocked[e.Ref] = true
+			return
+		}
+		g.res.List.Put(e)
+	}
+	everywhere := make(map[string]bool)
+	for _, e := range list.Entries() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		everywhere[e.Ref] = true
+		for _, arch := range s.Architectures {
+			e.Platforms = append(e.Platforms, "linux/"+arch)
+		}
+		put(e)
+	}
+	for _, e := range narrow.Entries() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if everywhere[e.Ref] && len(s.Architectures) == 0 {
+			e.Platforms = append(slices.Clone(e.Platforms), "linux/amd64") // as oc-mirror, where nothing is said
+		}
+		put(e)
+	}
+	if len(blocked) > 0 {
+		const most = 20
+		names := slices.Sorted(maps.Keys(blocked))
+		more := ""
+		if len(names) > most {
+			more = fmt.Sprintf(" and %d more", len(names)-most)
+		}
+		g.Progress.Warn(fmt.Sprintf("%s: blockedImages leaves out %d that it asks for: %s%s", s.name, len(names), strings.Join(names[:min(len(names), most)], ", "), more))
 	}
 	return nil
 }

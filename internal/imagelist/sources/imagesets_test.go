@@ -205,6 +205,10 @@ func TestImageSetRefused(t *testing.T) {
 		"apiVersion: mirror.openshift.io/v2alpha1\nkind: ImageSetConfiguration\nmirror: [":                              "document 1",
 		"apiVersion: mirror.openshift.io/v2alpha1\nkind: ImageSetConfiguration\nmirror: {blockedImages: [{name: '('}]}": "blockedImages \"(\"",
 		"": "the file has no object",
+		"apiVersion: mirror.openshift.io/v2alpha1\nkind: ImageSetConfiguration\nmirror: {}\nmirror: {}\n":                                           `"mirror" already set`,
+		`{"apiVersion":"mirror.openshift.io/v2alpha1","kind":"ImageSetConfiguration","mirror":{"additionalImages":[],"additionalimages":[]}}`:       `"additionalimages" twice`,
+		"apiVersion: mirror.openshift.io/v2alpha1\nkind: ImageSetConfiguration\nmirror: {platform: {channels: [{name: stable, minVersion: 4.10}]}}": "the number 4.1 stands where text is wanted: write it in quotes",
+		"apiVersion: mirror.openshift.io/v2alpha1\nkind: ImageSetConfiguration\nmirror: {operators: [{packages: [{channels: [{name: 4.20}]}]}]}":    "write it in quotes",
 	} {
 		_, err := Sources{ImageSets: []File{text("x.yaml", content)}}.Gather(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "x.yaml: ") || !strings.Contains(err.Error(), want) {
@@ -227,6 +231,36 @@ func TestImageSetRefused(t *testing.T) {
 		}.Gather(t.Context())
 		if err != nil || len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Error(), want) {
 			t.Errorf("%q: %v, %v, want %s", content, r, errors.Join(err), want)
+		}
+	}
+}
+
+// TestImageSetPlatforms: an image keeps what it asks for itself, else the file's architectures; blocked ones are named.
+func TestImageSetPlatforms(t *testing.T) {
+	t.Parallel()
+	images := "  additionalImages:\n  - {name: quay.io/a/own:1, platforms: [{os: linux, architecture: arm64}]}\n  - {name: quay.io/a/none:1}\n" +
+		"  - {name: quay.io/a/both:1}\n  - {name: quay.io/a/both:1, platforms: [{os: linux, architecture: arm64}]}\n  - {name: quay.io/a/blocked:1}\n  blockedImages: [{name: blocked}]\n"
+	for archs, want := range map[string]string{
+		"[amd64, s390x]": "quay.io/a/both:1 [linux/amd64 linux/arm64 linux/s390x] quay.io/a/none:1 [linux/amd64 linux/s390x] quay.io/a/own:1 [linux/arm64] ",
+		"[]":             "quay.io/a/both:1 [linux/amd64 linux/arm64] quay.io/a/none:1 [] quay.io/a/own:1 [linux/arm64] ",
+	} {
+		notes, got := "", ""
+		r, err := Sources{
+			ImageSets: []File{text("x.yaml", "apiVersion: mirror.openshift.io/v2alpha1\nkind: ImageSetConfiguration\nmirror:\n  platform: {architectures: "+archs+"}\n"+images)},
+			Progress: func(e progress.Event) {
+				if e.Kind == progress.Warning {
+					notes += e.Message
+				}
+			},
+		}.Gather(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range r.Images {
+			got += fmt.Sprint(e.Ref, " ", e.Platforms, " ")
+		}
+		if got != want || !strings.Contains(notes, "blockedImages leaves out 1 that it asks for: quay.io/a/blocked:1") {
+			t.Errorf("%s: %s, notes %s", archs, got, notes)
 		}
 	}
 }
