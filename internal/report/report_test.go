@@ -47,6 +47,7 @@ func secrets() string {
 		`key-data: -----BEGIN PRIVATE KEY-----\n` + canary + `\n-----END PRIVATE KEY-----`,
 		`sha256~` + canary + `abcdef`, `ghp_` + canary, `eyJhbGciOiJSUzI1NiJ9.` + canary + `.` + canary,
 		`root:$6$salt$` + canary + `:1:`, `blob ` + b64 + `==`,
+		strings.ReplaceAll(strings.Join(moreSecrets(), "\n"), "CANARY", canary),
 		"-----BEGIN EC PRIVATE KEY-----\n" + canary, // cut off
 	}, "\n") + "\n"
 }
@@ -163,6 +164,8 @@ func TestKept(t *testing.T) {
 		"global_auth_file = \"/var/lib/kubelet/config.json\"", "/var/lib/containers/storage/overlay/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855/merged",
 		"unauthorized: authentication required", "ExecStart=/usr/local/bin/nodeseal import-stick /run/nodeseal/stick", "https://quay.io/v2/", "HTTPS_PROXY=http://proxy.example:3128",
 		"pull took longer than basic authentication allows", "Environment=HTTPS_PROXY=http://proxy.example:3128",
+		"docker://quay.io:443/a/b:v1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "image app:v1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+		"journalctl -u crio.service", "ExecStart=/usr/local/bin/nodeseal status --root=/slots", "EnvironmentFile=/etc/nodeseal/env",
 	} {
 		items := []report.Item{report.NewItem("x", func(context.Context) ([]byte, error) { return []byte(text), nil })}
 		if _, members, _ := archive(t, items, nil); members["x"] != text {
