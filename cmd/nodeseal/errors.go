@@ -195,6 +195,7 @@ func hint(err error) string {
 	var earlier *deltas.EarlierError
 	var refused *layerrules.Error
 	var tooOld *successor.TooOldError
+	var later *bundle.UnsupportedError
 	switch {
 	case errors.As(err, &other):
 		return other.Next()
@@ -203,7 +204,11 @@ func hint(err error) string {
 	case errors.As(err, &tooOld):
 		return tooOld.Next()
 	case errors.Is(err, bundle.ErrUnsupported):
-		return "install a later nodeseal: the stick has one, and sh " + machine.InstallFile + " STICK installs it (docs/versions.md)"
+		version := "the version of nodeseal that the message asks for"
+		if errors.As(err, &later) && later.Needs != "" {
+			version = "nodeseal " + later.Needs
+		}
+		return "get " + version + ", or a later one; on a node, a stick that has it installs it: sh " + machine.InstallFile + " STICK (docs/versions.md)"
 	case errors.As(err, &noBase), is(err, base.ErrNone, base.ErrIncomplete):
 		return "name a store or a bundle that has these layers with --base (it may be repeated), or take a bundle that was made without --since; nodeseal inspect BUNDLE says what the base is"
 	case errors.As(err, &badBase) && badBase.Path != "":

@@ -37,7 +37,7 @@ type Node struct {
 func (n Node) Items() []Item {
 	var items []Item
 	run := func(name string, tail bool, args ...string) {
-		items = append(items, Item{Name: name, What: strings.Join(args, " "), tail: tail, read: command(args)})
+		items = append(items, Item{Name: name, What: strings.Join(args, " "), tail: tail, read: command(args, tail)})
 	}
 	run("status.json", false, n.Program, "status", "--json", "--quiet", "--root", n.Slots)
 	if objects := n.objects(); len(objects) > 0 {
@@ -154,31 +154,43 @@ func (n Node) mounts(context.Context) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// command runs a program, in the words of no language, and keeps a bounded part of what it prints.
-func command(args []string) func(ctx context.Context) ([]byte, error) {
+// command runs a program, in the words of no language, and keeps the beginning or the end of what it prints: a byte more
+// than a member may have, if there is more.
+func command(args []string, tail bool) func(ctx context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=")
 		cmd.WaitDelay = leftBehind // for what it started and left behind
-		out, said := &kept{most: maxItem}, &kept{most: 4 << 10}
+		out, said := &kept{most: maxItem + 1, tail: tail}, &kept{most: 4 << 10}
 		cmd.Stdout, cmd.Stderr = out, said
 		err := cmd.Run()
 		if text := strings.TrimSpace(string(said.data)); err != nil && text != "" {
+			if said.cut {
+				text += " [cut here]"
+			}
 			err = fmt.Errorf("%w: %s", err, text)
 		}
 		return out.data, err
 	}
 }
 
-// kept keeps the last bytes that were written.
+// kept keeps the first bytes that were written, or the last ones.
 type kept struct {
-	most int
-	data []byte
+	most      int
+	tail, cut bool
+	data      []byte
 }
 
 func (k *kept) Write(p []byte) (int, error) {
+	if !k.tail {
+		room := min(k.most-len(k.data), len(p))
+		k.cut = k.cut || room < len(p)
+		k.data = append(k.data, p[:room]...)
+		return len(p), nil
+	}
 	k.data = append(k.data, p...)
 	if len(k.data) > 2*k.most {
+		k.cut = true
 		k.data = append(k.data[:0], k.data[len(k.data)-k.most:]...)
 	}
 	return len(p), nil

@@ -95,8 +95,14 @@ func (r rule) apply(text string) (clean string, n int) {
 			end, behind = at[4], text[at[6]:at[7]]
 		}
 		secret, stays := text[start:end], gone
-		if r.less != nil {
+		switch quote := strings.TrimLeft(secret, `\`); {
+		case r.less != nil:
 			stays = r.less(secret)
+		case r.end != nil && strings.HasPrefix(quote, `"`) && !strings.HasPrefix(quote, `""`): // JSON stays JSON
+			quote = secret[:len(secret)-len(quote)+1]
+			stays = quote + gone + quote
+		case r.end != nil && (secret[:min(1, len(secret))] == "[" || secret[:min(1, len(secret))] == "{") && !strings.Contains(text[at[0]:at[3]], `\`):
+			stays = `"` + gone + `"`
 		}
 		if secret != "" && secret != gone && secret != stays && (r.keep == nil || !r.keep(secret, text[at[0]:at[3]], behind)) {
 			b.WriteString(text[done:start])

@@ -55,7 +55,8 @@ type Member struct {
 	Missing bool   `json:"missing,omitempty"`
 	Problem string `json:"problem,omitempty"`
 
-	data []byte
+	data  []byte
+	named []string // hosts and registries, by its structure
 }
 
 // Report is what was collected.
@@ -63,6 +64,7 @@ type Report struct {
 	Members []Member
 	made    madeby.Mark
 	names   int
+	hidden  bool
 }
 
 // Collect reads the items one after the other. The error is that of the context; what cannot be read is in the members.
@@ -133,12 +135,39 @@ func collect(ctx context.Context, item Item, room int) Member {
 		m.Problem = visible.Line(text)
 	}
 	text := strings.ToValidUTF8(string(got.data), "\uFFFD")
+	whole, limit := strings.HasSuffix(item.Name, ".json"), min(maxItem, max(room, 0))
+	if whole && len(text) > limit {
+		m.Problem = fmt.Sprintf("it has more than %d bytes: left out, since a part of it is no JSON", limit)
+		return m
+	}
+	m.named = namesOf(item.Name, text)
 	text, m.Cut = cut(text, maxItem, item.tail)
 	text, m.Redacted = redact(text)
-	text, more := cut(text, max(room, 0), item.tail)
-	m.Cut = m.Cut || more
+	if whole && len(text) > limit {
+		m.Problem = fmt.Sprintf("it has more than %d bytes: left out, since a part of it is no JSON", limit)
+		return m
+	}
+	if m.Cut || len(text) > limit {
+		m.Cut = true
+		text = marked(text, limit, item.tail)
+	}
 	m.data = []byte(text)
 	return m
+}
+
+// marked returns at most limit bytes of text, with a line that says that there is more where it was cut.
+func marked(text string, limit int, tail bool) string {
+	const mark = "[nodeseal report: cut here]\n"
+	text, _ = cut(text, max(limit-len(mark)-1, 0), tail)
+	switch {
+	case limit <= len(mark):
+		return ""
+	case tail:
+		return mark + text
+	case text != "" && !strings.HasSuffix(text, "\n"):
+		text += "\n"
+	}
+	return text + mark
 }
 
 // cut returns at most limit bytes of text, its end or its beginning, in whole lines if it has any.
@@ -203,8 +232,9 @@ func (r *Report) readme() []byte {
 	for _, text := range LeftOut() {
 		fmt.Fprintf(&b, "  %s\n", text)
 	}
-	if r.names > 0 {
-		fmt.Fprintf(&b, "\n%d names of hosts and registries, and addresses, are replaced by digests with a secret that no one has: name-0123456789.\n", r.names)
+	if r.hidden {
+		fmt.Fprintf(&b, "\n%d names of hosts and registries, and addresses, are replaced by digests with a secret that no one has: name-0123456789.\n"+
+			"This is incomplete: only names at known places of files and messages are found. Look for your own names before you send it.\n", r.names)
 	}
 	b.WriteString("\nRead it before you pass it on: secrets are found by their form, and no list of forms is complete.\n")
 	return b.Bytes()

@@ -203,7 +203,7 @@ func TestReportBounds(t *testing.T) {
 	for _, text := range members {
 		total += len(text)
 	}
-	if total > 9<<20 || len(members["long"]) > 512<<10 || !strings.HasPrefix(members["long"], "first\n") || !r.Members[0].Cut {
+	if total > 9<<20 || len(members["long"]) > 512<<10 || !strings.HasPrefix(members["long"], "first\n") || !strings.HasSuffix(members["long"], "[nodeseal report: cut here]\n") || !r.Members[0].Cut {
 		t.Errorf("%d bytes in all, %d of the first", total, len(members["long"]))
 	}
 	if r.Problems() != 1 || !strings.Contains(r.Members[1].Problem, "REDACTED") || strings.Contains(r.Members[1].Problem, canary) {

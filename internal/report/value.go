@@ -73,7 +73,7 @@ func block(text string, i, deep int) int {
 	return end
 }
 
-// quoted returns the end of the string that begins at i, if one does.
+// quoted returns the end of the string that begins at i, or of the backslashes there if none does.
 func quoted(text string, i int) (end int, ok bool) {
 	for _, three := range []string{`"""`, `'''`} {
 		if strings.HasPrefix(text[i:], three) {
@@ -89,7 +89,7 @@ func quoted(text string, i int) (end int, ok bool) {
 	}
 	at := i + slashes
 	if at == len(text) || text[at] != '"' && text[at] != '\'' {
-		return 0, false
+		return at, false
 	}
 	quote, run := text[at], 0
 	for j := at + 1; j < len(text); j++ {
@@ -123,10 +123,9 @@ func bracketed(text string, i int) int {
 				j += n
 			}
 		case c == '"' || c == '\\' || c == '\'' && strings.IndexByte(" \t\n,:[{=", text[j-1]) >= 0:
-			if end, ok := quoted(text, j); ok {
-				j = end
-				continue
-			}
+			end, _ := quoted(text, j)
+			j = max(end, j+1)
+			continue
 		}
 		j++
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/visible"
@@ -41,10 +42,11 @@ func (e *TooOldError) Next() string {
 	case errors.Is(e.Why, ErrNoKey):
 		return "install the program of the stick, which a person checks by its sum: sh " + visible.ShellWord(e.Stick.Dir+"/"+carry.Script) + " " + visible.ShellWord(e.Stick.Dir) +
 			"; then run the same command again"
-	case errors.Is(e.Why, ErrUnknown):
-		return "install the program of the stick: " + e.Stick.Install() + "; then run the same command again"
+	case errors.Is(e.Why, ErrNoProgram), errors.Is(e.Why, ErrNotLater), errors.Is(e.Why, signature.ErrMismatch):
+		return "at staging, put a program on the stick that is later than this one and that the node's key signed: nodeseal carry STICK --bundle BUNDLE --program FILE --sign-key KEY"
 	}
-	return "at staging, put a program on the stick that is later than this one and that the node's key signed: nodeseal carry STICK --bundle BUNDLE --program FILE --sign-key KEY"
+	// Which is later is not known, the stick could not be read, or the system let no copy be made or run.
+	return "install the program of the stick: " + e.Stick.Install() + "; then run the same command again"
 }
 
 // Install is the command that installs the program of the stick on a node with a key.

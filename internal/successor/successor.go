@@ -185,8 +185,15 @@ func (p *Program) ask(ctx context.Context) (string, error) {
 	out := &bounded{left: maxAnswer}
 	cmd.Stdout = out
 	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("it did not answer within %s: %w", askTime, context.Cause(ctx))
+	}
+	if errors.As(err, new(*exec.ExitError)) || errors.Is(err, unix.ENOEXEC) {
 		return "", fmt.Errorf("%w: %w", ErrNoProgram, err)
+	}
+	if err != nil { // the system refused to start it
+		return "", err
 	}
 	m := answer.FindStringSubmatch(out.String())
 	if m == nil {

@@ -251,6 +251,12 @@ func TestNext(t *testing.T) {
 		{ErrUnknown, "", "sh /etc/nodeseal/install.sh /media/stick"},
 		{ErrUnknown, "/dev/sdx", "sh /etc/nodeseal/install.sh --device /dev/sdx"},
 		{ErrNotLater, "", "nodeseal carry STICK"},
+		{ErrNoProgram, "", "nodeseal carry STICK"},
+		{fmt.Errorf("nodeseal.sig: %w", signature.ErrMismatch), "", "nodeseal carry STICK"},
+		{os.NewSyscallError("memfd_create", unix.EPERM), "", "sh /etc/nodeseal/install.sh /media/stick"},
+		{os.NewSyscallError("execve", unix.EACCES), "/dev/sdx", "sh /etc/nodeseal/install.sh --device /dev/sdx"},
+		{unix.EIO, "", "sh /etc/nodeseal/install.sh /media/stick"},
+		{context.DeadlineExceeded, "", "sh /etc/nodeseal/install.sh /media/stick"},
 	} {
 		e := &TooOldError{Err: errors.New("too old"), Why: tt.why, Version: "v1.0.0", Stick: Place{Dir: "/media/stick", Device: tt.device}}
 		if got := e.Next(); !strings.Contains(got, tt.want) {
