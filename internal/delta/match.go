@@ -40,10 +40,7 @@ type index struct {
 }
 
 func newIndex(old []byte) *index {
-	stride := 4
-	for len(old)/stride >= maxSlots {
-		stride *= 2
-	}
+	stride := strideOf(len(old))
 	n := len(old)/stride + ways
 	log := max(bits.Len(uint(n-1)), 6)
 	log = min(log, placeBits)
@@ -55,6 +52,16 @@ func newIndex(old []byte) *index {
 		b[place%ways] = place<<8 | tag
 	}
 	return x
+}
+
+// strideOf returns the distance of the places in an old file of n bytes that the index has: the
+// last of them counts less than maxSlots, which is what a slot holds.
+func strideOf(n int) int {
+	stride := 4
+	for n/stride+1 >= maxSlots {
+		stride *= 2
+	}
+	return stride
 }
 
 // bucket returns the slots for what p begins with, and the bits that those of equal bytes have.

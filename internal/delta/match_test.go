@@ -171,3 +171,20 @@ func TestCompareMostPieces(t *testing.T) {
 		t.Errorf("%d pieces of %d bytes, want %d of %d", len(m.ops), sum, maxOps, at)
 	}
 }
+
+// TestStride holds that the place of every position fits into a slot, which has one more than the
+// position's number, also where the file is as long as a stride can be for.
+func TestStride(t *testing.T) {
+	t.Parallel()
+	for stride := 4; stride <= 256; stride *= 2 {
+		for n := maxSlots*stride - 4*stride; n <= maxSlots*stride+4*stride; n++ {
+			is := strideOf(n)
+			if last := (n-hashLen)/is + 1; last >= maxSlots {
+				t.Fatalf("%d bytes, in steps of %d: the last place is %d", n, is, last)
+			}
+			if is > 4 && n/(is/2)+1 < maxSlots {
+				t.Fatalf("%d bytes: steps of %d are longer than they must be", n, is)
+			}
+		}
+	}
+}
