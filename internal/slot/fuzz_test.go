@@ -71,9 +71,9 @@ func FuzzKept(f *testing.F) {
 			t.Fatal(err)
 		}
 		memtest.Hold(t, 16*int64(len(data))+16<<20, func() {
-			mounts, err := readKept(path)
-			if err == nil && (len(data) > maxKept || !json.Valid(data)) || err != nil && mounts != nil {
-				t.Errorf("%d bytes: %d mounts, %v", len(data), len(mounts), err)
+			mounts, err, rerr := readKept(path)
+			if rerr != nil || err == nil && (len(data) > maxKept || !json.Valid(data)) || err != nil && mounts != nil {
+				t.Errorf("%d bytes: %d mounts, %v, %v", len(data), len(mounts), err, rerr)
 			}
 		})
 	})

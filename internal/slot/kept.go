@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -134,7 +135,10 @@ func (r *Root) unread(n Name) (paths []string, err error) {
 		return nil, err
 	}
 	for _, list := range lists {
-		mounts, damage := readKept(list)
+		mounts, damage, rerr := readKept(list)
+		if rerr != nil {
+			return nil, fmt.Errorf("slot %s: reading the list of the containers that still read an old store: %w", n, rerr)
+		}
 		read := slices.ContainsFunc(live, func(m liveMount) bool {
 			// The old store had the slot's name: without its list, all readers of the slot may be its own.
 			return slices.Contains(mounts, m.upperLayer) || damage != nil && m.from(r.Path(n), false)
@@ -149,18 +153,21 @@ func (r *Root) unread(n Name) (paths []string, err error) {
 	return paths, err
 }
 
-// readKept reads the list of the mounts that an old store is kept for. Its error is about a
-// list that is damaged.
-func readKept(list string) (mounts []string, err error) {
+// readKept reads the list of the mounts that an old store is kept for. Damage is of a list that says
+// nothing, whoever reads it when; after err it may be read later.
+func readKept(list string) (mounts []string, damage, err error) {
 	data, err := safefile.ReadFile(list, maxKept)
-	if err != nil {
-		return nil, err
+	switch {
+	case errors.Is(err, safefile.ErrNotRegular), errors.Is(err, safefile.ErrTooLarge), errors.Is(err, fs.ErrNotExist):
+		return nil, err, nil
+	case err != nil:
+		return nil, nil, err
 	}
 	if err := jsonbound.Unmarshal(data, &mounts); err != nil {
-		return nil, err
+		return nil, err, nil
 	}
 	if len(mounts) == 0 {
-		return nil, errors.New("it names none")
+		return nil, errors.New("it names none"), nil
 	}
-	return mounts, nil
+	return mounts, nil, nil
 }
