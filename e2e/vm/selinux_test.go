@@ -55,6 +55,8 @@ func TestSELinux(t *testing.T) {
 	m.off(t)
 
 	m = n.boot(t)
+	m.plugIn(t, stick) // again: a slot has what is on it
+	m.imported(t)
 	m.up(t)
 	for _, name := range []string{"a", "b"} {
 		m.must(t, program+" verify "+slot.DefaultRoot+"/"+name)
@@ -64,6 +66,9 @@ func TestSELinux(t *testing.T) {
 	crio.confined(t, "image-again", other, 2)
 	m.noDenials(t)
 	m.off(t)
+	if text := readStick(t, stick); !strings.Contains(text, "nothing to do: slot a holds this bundle") {
+		t.Errorf("the results on the stick:\n%s", text)
+	}
 }
 
 // carry fills a stick with the bundle that lies on it, and imports that from the stick into
