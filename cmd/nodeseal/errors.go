@@ -204,7 +204,7 @@ func hint(err error) string {
 	case errors.As(err, &tooOld):
 		return tooOld.Next()
 	case errors.Is(err, bundle.ErrUnsupported):
-		version := "the version of nodeseal that the message asks for"
+		version := "the version that the message asks for"
 		if errors.As(err, &later) && later.Needs != "" {
 			version = "nodeseal " + later.Needs
 		}
