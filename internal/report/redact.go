@@ -27,8 +27,8 @@ const (
 	// of variables, and all environments, are among them.
 	secretKey = `[A-Za-z0-9_.\-]*(?:passw|passphrase|passwd|secret|token|credential|api[_\-]?key|access[_\-]?key|private[_\-]?key|dockercfg|dockerconfig|cookie|session[_\-]?(?:id|key))[A-Za-z0-9_.\-]*` +
 		`|[A-Za-z0-9_.\-]*keys?|(?:[A-Za-z0-9_.\-]*[_.\-])?(?:auths?|authorization|pass|pwd|psk|creds?|envs?|environ|environment|values?|sig|signature)`
-	// secretWord is a word of a command line, also in quotes.
-	secretWord = `(?:"(?:\\.|[^"\\])*"?|'[^']*'?|\\.|[^\s"'\\])+`
+	// wordBehind is a word of a command line, also in quotes.
+	wordBehind = `(?:"(?:\\.|[^"\\])*"?|'[^']*'?|\\.|[^\s"'\\])+`
 )
 
 // rules are all forms, in the order in which they are looked for.
@@ -39,10 +39,10 @@ func rules() []rule {
 		{form: form(`((?i:\b(?:environment|passenvironment|(?:set|load|import)credential(?:encrypted)?)[ \t]*=))`), end: settingEnd, keep: proxies, words: []string{"environment", "credential"}},
 		{form: form(`(\b(?:Exec[A-Za-z]*[ \t]*=|argv\[\]=))`), end: settingEnd, less: words(), words: []string{"exec", "argv"}},
 		{form: form(`((?i:environment assignment, ignoring:\s*))[^\n]*`), words: []string{"ignoring"}},
-		{form: form(`((?:^|[\s"'])(?:-e|-E|--env|--setenv)["',=\s]*[A-Za-z_][A-Za-z0-9_]*=)` + secretWord), words: []string{"-e", "-s"}},
+		{form: form(`((?:^|[\s"'])(?:-e|-E|--env|--setenv)["',=\s]*[A-Za-z_][A-Za-z0-9_]*=)` + wordBehind), words: []string{"-e", "-s"}},
 		{form: form(`((?i:"?\b(?:` + secretKey + `))\\*["']?\]?[ \t]*(?:=>|[:=]))`), end: valueEnd, keep: file, words: keyWords()},
 		{form: form(`((?i:\b(?:proxy-)?authorization|\b(?:set-)?cookie|\bx-[a-z\-]*(?:token|key|auth))\\*["']?\s*[:=]\s*)[^\n]*`), words: []string{"auth", "cookie", "token", "key"}},
-		{form: form(`((?i:--?(?:[a-z\-]*(?:password|passphrase|token|secret|creds)))(?:[=\s]|\\\n)+)` + secretWord), words: []string{"password", "passphrase", "token", "secret", "creds"}},
+		{form: form(`((?i:--?(?:[a-z\-]*(?:password|passphrase|token|secret|creds)))(?:[=\s]|\\\n)+)` + wordBehind), words: []string{"password", "passphrase", "token", "secret", "creds"}},
 		{form: form(`((?:^|[\s"'\[,=])(?:-u|-U|--user|--proxy-user)["']?(?:[=\s,\\]*))(?:"[^"]*:[^"]*"|'[^']*:[^']*'|["']?[^\s:"']+:[^\s]+)`), words: []string{"-u", "-proxy-user"}},
 		{form: form(`(\b(?:login|sshpass)\s)[^\n]*`), words: []string{"login", "sshpass"}},
 		{form: form(`([A-Za-z][A-Za-z0-9+.\-]*://)[^\s/"'<>]+(@)`), words: []string{"://"}},

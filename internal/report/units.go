@@ -39,7 +39,7 @@ func words() func(line string) string {
 	const name = `(?:-e)?[A-Za-z_][A-Za-z0-9_]*=)`
 	forms := []*regexp.Regexp{
 		regexp.MustCompile(`("` + name + `(?:\\(?s:.)|[^"\\])+`), regexp.MustCompile(`('` + name + `[^']+`),
-		regexp.MustCompile(`((?:^|[\s=;(&|])` + name + secretWord),
+		regexp.MustCompile(`((?:^|[\s=;(&|])` + name + wordBehind),
 	}
 	return func(line string) string {
 		for _, form := range forms {

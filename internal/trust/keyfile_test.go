@@ -74,7 +74,7 @@ func TestNamedPipe(t *testing.T) {
 	if path += "2"; syscall.Mkfifo(path, 0o600) != nil {
 		t.Fatal(path)
 	}
-	go os.WriteFile(path, []byte(publicKey), 0o600) //nolint:errcheck // what is read says so
+	go os.WriteFile(path, []byte(publicKey), 0o600)
 	by := trust.Bundle{Key: trust.File(path), Once: new(trust.Once)}
 	for range 2 {
 		if keys, _, err := by.Keys(t.Context(), ""); len(keys) != 1 || err != nil {
