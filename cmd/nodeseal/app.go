@@ -44,6 +44,19 @@ func (a *app) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&a.progressMode, "progress", "auto", "`HOW` to show progress: "+strings.Join(progressModes(), ", "))
 }
 
+// ofEnvironment is the annotation of flags that the environment set.
+const ofEnvironment = "environment"
+
+// typed reports whether the command line has the flag.
+func typed(flags *pflag.FlagSet, name string) bool {
+	f := flags.Lookup(name)
+	if f == nil || !f.Changed {
+		return false
+	}
+	_, set := f.Annotations[ofEnvironment]
+	return !set
+}
+
 // fromEnvironment sets every flag that the command line does not have from the
 // environment variable NODESEAL_<FLAG>, where that is not empty. An empty one that a
 // check depends on (trust.File) is an error.
@@ -63,7 +76,9 @@ func (a *app) fromEnvironment(flags *pflag.FlagSet) error {
 		}
 		if setErr := flags.Set(f.Name, v); setErr != nil {
 			err = usageError{fmt.Errorf("environment variable %s: %w", name, setErr)}
+			return
 		}
+		must(flags.SetAnnotation(f.Name, ofEnvironment, nil))
 	})
 	return err
 }

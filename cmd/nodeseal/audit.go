@@ -128,6 +128,12 @@ func (o *auditOptions) held(ctx context.Context, a *app) (*audit.Held, error) {
 	switch {
 	case given > 1:
 		return nil, usageError{errors.New("want one of --list, --bundle and --store")}
+	case o.bundle == "":
+		if err := o.key.unused("audit", "a list, a store or a cluster"); err != nil {
+			return nil, err
+		}
+	}
+	switch {
 	case o.list != "":
 		list, err := readLists(a, []string{o.list})
 		if err != nil {

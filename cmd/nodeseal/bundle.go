@@ -113,7 +113,8 @@ With --since OLD the bundle holds only what OLD lacks, and names OLD as its base
 nodes that have OLD's images, or get OLD's bundle too. A layer that has changed is
 written as what differs from the files of OLD's layers, if that is smaller. OLD may be
 a bundle that was made so itself. Its inventory.json is enough to leave out the layers
-that are equal: zstd -dc OLD.tar.zst | tar -xO inventory.json. --layers is OLD's then.`,
+that are equal: zstd -dc OLD.tar.zst | tar -xO inventory.json. On a machine that has a key,
+OLD.tar.zst.sig lies beside it as inventory.json.sig. --layers is OLD's then.`,
 		Example: `  nodeseal bundle --images images.lst -o release.tar.zst --dry-run
   nodeseal bundle --images images.lst -o release.tar.zst --dry-run --node-disk 120GB
   nodeseal bundle --images images.lst -o release.tar.zst

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/carry"
 	"github.com/nodeseal/nodeseal/internal/dryrun"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/site"
@@ -88,7 +89,11 @@ func runCarry(ctx context.Context, a *app, dir string, o *carryOptions) error {
 	if o.config.Key != "-" {
 		o.config.Trust.Key = o.config.Key
 	}
-	if opts.Keys, _, err = o.config.Trust.Keys(ctx, ""); err != nil {
+	if o.config.Trust.Key == "" && opts.SignKey != nil {
+		o.config.Trust.Public = signature.Keys{opts.SignKey.Public()}
+	}
+	opts.Insecure = o.config.Trust.Insecure
+	if opts.Keys, opts.KeysFile, err = o.config.Trust.Keys(ctx, ""); err != nil {
 		return err
 	}
 	config, err := o.configuration(ctx, a)

@@ -46,6 +46,11 @@ page with the same: what a stick carries, and each change with its versions and 
 			if err != nil {
 				return err
 			}
+			if !report.From.Signed && !report.To.Signed {
+				if err := key.unused("diff", "stores, lists and releases"); err != nil {
+					return err
+				}
+			}
 			d := result.NewDiff(report)
 			if html != "" {
 				if err := page.WriteFile(html, func(w io.Writer) error { return d.WriteHTML(w, a.mark()) }); err != nil {

@@ -133,7 +133,7 @@ func exitCode(err error) int {
 		return int(child)
 	case errors.As(err, &stop), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName, imagefile.ErrName, imagefile.ErrTransport, rehearse.ErrUsage, installneeds.ErrSeveral, sources.ErrUse):
+	case errors.As(err, &usage), errors.As(err, new(*whatis.Error)), is(err, nodeconfig.ErrStorePath, slot.ErrName, imagefile.ErrName, imagefile.ErrTransport, rehearse.ErrUsage, trust.ErrStdin, installneeds.ErrSeveral, sources.ErrUse):
 		return exitUsage
 	case errors.Is(err, errPartial):
 		return exitPartial
@@ -309,6 +309,8 @@ func hint(err error) string {
 		return "check the registry's name and port, and the mirrors that stand before it (--registries-conf, --mirrors)"
 	case errors.Is(err, bundle.ErrSchema1):
 		return "--keep-going bundles the other images"
+	case errors.As(err, &unsigned) && unsigned.Inventory:
+		return "copy the signature of its bundle, NAME.tar.zst" + signature.Suffix + ", beside it as " + visible.ShellWord(filepath.Base(unsigned.Signature)) + "; nodeseal sign BUNDLE --key KEY makes it"
 	case errors.As(err, &unsigned):
 		return "copy " + visible.ShellWord(filepath.Base(unsigned.Signature)) + " beside it from where the bundle was made; there, nodeseal sign BUNDLE --key KEY makes it"
 	case errors.Is(err, signature.ErrMismatch):

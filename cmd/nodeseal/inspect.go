@@ -52,6 +52,9 @@ func inspect(ctx context.Context, path string, key *keyOptions) (r result.Inspec
 		}
 	}
 	if form.IsDir(path) || install.IsImage(path) {
+		if err := key.unused("inspect", "a store"); !asks(path) && err != nil {
+			return r, err
+		}
 		c, err := install.ReadContents(ctx, path, key.Bundle)
 		if err != nil {
 			return r, err

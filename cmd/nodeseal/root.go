@@ -57,6 +57,9 @@ func newRootCommand(a *app) *cobra.Command {
 			if err := a.fromEnvironment(cmd.Flags()); err != nil {
 				return err
 			}
+			if err := unusedInsecure(cmd); err != nil {
+				return err
+			}
 			return a.begin()
 		},
 	}

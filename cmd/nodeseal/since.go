@@ -22,8 +22,13 @@ func (o *bundleOptions) addSince(ctx context.Context, opts *mirror.Options) (*si
 	case o.since == "" && o.delta != "":
 		return nil, usageError{errors.New("--delta: it needs --since")}
 	case o.since == "":
-		return nil, nil
-	case since.Replaces(o.output, o.since):
+		return nil, o.key.unused("bundle", "what is bundled; it comes with --since")
+	case !asks(o.since):
+		if err := o.key.unused("bundle", "a store"); err != nil {
+			return nil, err
+		}
+	}
+	if since.Replaces(o.output, o.since) {
 		return nil, usageError{fmt.Errorf("--since %s: it would be replaced: name another output", o.since)}
 	}
 	e, err := since.Open(ctx, o.since, o.delta, o.key.Bundle)

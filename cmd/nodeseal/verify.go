@@ -67,8 +67,8 @@ of it is whole and the bundle, with the images that it had, exchanged in one ste
 				}
 				return runVerify(cmd.Context(), a, args[0], &o)
 			}
-			if o.key.Key != "" && o.repair == "" && form.IsDir(args[0]) {
-				return usageError{errors.New("verify: --key is for a bundle or an image file, not for a store; or comes with --repair")}
+			if err := o.key.unused("verify", "a store; or comes with --repair"); !asks(args[0]) && o.repair == "" && err != nil {
+				return err
 			}
 			if len(o.base.paths) > 0 && o.repair == "" {
 				return usageError{errors.New("verify: --base is for a bundle, not for a store; or comes with --repair")}

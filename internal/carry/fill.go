@@ -79,8 +79,12 @@ type Options struct {
 	// Keys are those that the nodes have: one must have signed the bundle and the
 	// program. None stands for the public key of SignKey, or if that is nil too, for
 	// nodes that have no key.
-	Keys   signature.Keys
-	Config []File
+	Keys signature.Keys
+	// KeysFile is where Keys are from, for errors; "" is no file.
+	KeysFile string
+	// Insecure takes the bundle without a look at its signature.
+	Insecure bool
+	Config   []File
 	// PartSize is the size of parts in bytes: 0 takes parts of nearly 4 GiB where
 	// the file system is FAT and the bundle is larger, else one file.
 	PartSize int64
@@ -155,7 +159,7 @@ func planned(ctx context.Context, dir string, opts Options, do func(*filler, *jo
 		opts.Keys = signature.Keys{opts.SignKey.Public()}
 	}
 	src, err := archive.OpenFile(ctx, opts.Bundle, archive.WithTrust(func(raw []byte) error {
-		_, err := bundleSignature(base, raw, opts.Keys)
+		_, err := bundleSignature(base, raw, opts)
 		return err
 	}))
 	if err != nil {

@@ -14,17 +14,18 @@ import (
 	"github.com/nodeseal/nodeseal/bundle/signature"
 	"github.com/nodeseal/nodeseal/internal/nodeconfig/machine"
 	"github.com/nodeseal/nodeseal/internal/safefile"
+	"github.com/nodeseal/nodeseal/internal/trust"
 )
 
-// maxProgram bounds the program, in bytes.
-const maxProgram = 512 << 20
+// MaxProgram bounds the program, in bytes: who runs it from a stick has it in memory.
+const MaxProgram = 128 << 20
 
 // items are all files but the bundle and the sums. The caller calls closeAll.
 func (f *filler) items(opts Options, base string, src *archive.File, res *Result) (items []item, closeAll func(), err error) {
 	if res.Keys, err = opts.Keys.Fingerprints(); err != nil {
 		return nil, nil, err
 	}
-	sig, err := bundleSignature(base, src.RawInventory(), opts.Keys)
+	sig, err := bundleSignature(base, src.RawInventory(), opts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,12 +39,12 @@ func (f *filler) items(opts Options, base string, src *archive.File, res *Result
 			_ = program.Close() // read only
 		}
 	}()
-	data, err := io.ReadAll(io.LimitReader(program, maxProgram+1))
+	data, err := io.ReadAll(io.LimitReader(program, MaxProgram+1))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the program: %w", err)
 	}
-	if len(data) > maxProgram {
-		return nil, nil, fmt.Errorf("%s: more than %d bytes are no program", opts.Program, maxProgram)
+	if len(data) > MaxProgram {
+		return nil, nil, fmt.Errorf("%s: more than %d bytes are no program", opts.Program, MaxProgram)
 	}
 	sum := sha256.Sum256(data)
 	res.ProgramSHA256 = hex.EncodeToString(sum[:])
@@ -75,16 +76,16 @@ func (f *filler) items(opts Options, base string, src *archive.File, res *Result
 
 // bundleSignature returns the signature beside the bundle at base, nil if there is
 // none. If there are keys, one must have made it.
-func bundleSignature(base string, rawInventory []byte, keys signature.Keys) ([]byte, error) {
+func bundleSignature(base string, rawInventory []byte, opts Options) ([]byte, error) {
 	sig, err := readSmall(base + signature.Suffix)
-	if err != nil || len(keys) == 0 {
+	if err != nil || opts.Insecure || len(opts.Keys) == 0 {
 		return sig, err
 	}
 	if sig == nil {
 		return nil, fmt.Errorf("%s: %w, and the nodes would refuse it", base, ErrUnsigned)
 	}
-	if err := keys.Check(rawInventory, sig); err != nil {
-		return nil, fmt.Errorf("%s: %w", base+signature.Suffix, err)
+	if err := opts.Keys.Check(rawInventory, sig); err != nil {
+		return nil, trust.Mismatch(base+signature.Suffix, err, opts.KeysFile)
 	}
 	return sig, nil
 }
@@ -101,7 +102,7 @@ func programSignature(program []byte, opts Options) (sig []byte, err error) {
 		return sig, err
 	}
 	if err := opts.Keys.Check(program, sig); err != nil {
-		return nil, fmt.Errorf("signature of the program: %w", err)
+		return nil, trust.Mismatch("signature of the program", err, opts.KeysFile)
 	}
 	return sig, nil
 }

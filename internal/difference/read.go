@@ -22,6 +22,8 @@ type About struct {
 	Total  *Amount
 	// Size is the length of a bundle that needs no base, in bytes; 0 of all else.
 	Size int64
+	// Signed says that it is of a kind that has a signature: a bundle, or the inventory of one.
+	Signed bool
 }
 
 // Stick is what a bundle of the second side's images has to carry.
@@ -75,7 +77,7 @@ func side(h *holding.Holding) *Side {
 }
 
 func about(h *holding.Holding, s *Side) About {
-	return About{Path: h.Path, Kind: h.Kind, Release: h.Release, Images: len(s.Images), Total: s.Total(), Size: h.Size}
+	return About{Path: h.Path, Kind: h.Kind, Release: h.Release, Images: len(s.Images), Total: s.Total(), Size: h.Size, Signed: h.Signed}
 }
 
 func stick(leaves *mirror.Leaves, inv *bundle.Inventory) (*Stick, error) {

@@ -48,6 +48,8 @@ type Holding struct {
 	Images []imagelist.Entry
 	// Size is the length of a bundle that needs no base, in bytes; 0 of all else.
 	Size int64
+	// Signed says that it is of a kind for which trust was asked: a bundle, the inventory.json of one, or an image file.
+	Signed bool
 }
 
 // Open reads what is at path. open opens a file by its name, "-" too, for what is read as a
@@ -110,6 +112,7 @@ func (h *Holding) openBundle(ctx context.Context, by trust.Bundle) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // read only
+	h.Signed = true
 	if h.Kind = Bundle; f.Inventory().Base == nil {
 		h.Size = f.Size()
 	}
@@ -128,6 +131,7 @@ func (h *Holding) openStore(ctx context.Context, by trust.Bundle) error {
 		return err
 	}
 	h.Kind = Store
+	_, h.Signed = form.FileAt(h.Path)
 	if c.Stored == nil {
 		h.take(&bundle.Inventory{Layers: bundle.Expanded})
 		return nil
@@ -160,11 +164,14 @@ func (h *Holding) openText(ctx context.Context, by trust.Bundle, open func(strin
 	}
 	switch {
 	case inventoryHead.Match(head):
+		h.Kind, h.Signed = Inventory, !form.IsInventoryOfStore(h.Path)
+		if !h.Signed {
+			by = trust.Bundle{Insecure: true} // as the store is
+		}
 		inv, err := parse(ctx, br, h.Path, by)
 		if err != nil {
-			return fmt.Errorf("%s: %w", h.Path, err)
+			return err
 		}
-		h.Kind = Inventory
 		h.take(inv)
 		return nil
 	case isPayload(head):
@@ -185,13 +192,17 @@ func (h *Holding) openText(ctx context.Context, by trust.Bundle, open func(strin
 // parse reads the inventory.json at path, once its signature was looked at.
 func parse(ctx context.Context, r io.Reader, path string, by trust.Bundle) (*bundle.Inventory, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, bundle.MaxInventory+1)) // which refuses one more
-	if err == nil {
-		err = by.Check(ctx, path, raw)
-	}
 	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if err := by.Check(ctx, path, raw); err != nil {
 		return nil, err
 	}
-	return bundle.ParseInventory(bytes.NewReader(raw))
+	inv, err := bundle.ParseInventory(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return inv, nil
 }
 
 // readList reads references or objects, in any form that lists have.

@@ -16,6 +16,7 @@ import (
 	"github.com/nodeseal/nodeseal/bundle"
 	"github.com/nodeseal/nodeseal/bundle/split"
 	"github.com/nodeseal/nodeseal/internal/base"
+	"github.com/nodeseal/nodeseal/internal/form"
 	"github.com/nodeseal/nodeseal/internal/install"
 	"github.com/nodeseal/nodeseal/internal/mirror"
 	"github.com/nodeseal/nodeseal/internal/trust"
@@ -53,6 +54,9 @@ func Open(ctx context.Context, path, want string, by trust.Bundle) (*Earlier, er
 	if store {
 		s, err = ofStore(ctx, path, by)
 	} else {
+		if form.IsInventoryOfStore(path) {
+			by = trust.Bundle{Insecure: true} // as the store is
+		}
 		s, err = mirror.ReadSince(ctx, path, by)
 	}
 	if errors.Is(err, fs.ErrNotExist) {

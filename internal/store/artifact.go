@@ -76,7 +76,7 @@ func (s *Stored) addArtifact(img *bundle.Image) {
 // those that CRI-O takes. An inventory that cannot be read names none, and verify says what is
 // wrong with it.
 func (s *Store) readArtifacts() {
-	raw, err := readBounded(s.fsys, inventoryFile, bundle.MaxInventory)
+	raw, err := readBounded(s.fsys, InventoryFile, bundle.MaxInventory)
 	s.own = !errors.Is(err, fs.ErrNotExist)
 	if err != nil || !bundle.RequiresFeature(raw, bundle.FeatureArtifacts) {
 		return

@@ -23,7 +23,7 @@ const (
 
 // The files of OwnDir.
 const (
-	inventoryFile   = OwnDir + "/inventory.json"
+	InventoryFile   = OwnDir + "/inventory.json"
 	referencesFile  = OwnDir + "/references.json"
 	attachmentsDir  = OwnDir + "/blobs/sha256"
 	layersFile      = LayersDir + "/layers.json"
@@ -98,7 +98,7 @@ func (p *Plan) Files(facts map[digest.Digest]Facts, inventory []byte) (iter.Seq[
 		{Path: layersLockFile, Mode: metadataPublic, Content: lockContent(layers)},
 		{Path: imagesFile, Mode: metadataPrivate, Content: images},
 		{Path: imagesLockFile, Mode: metadataPublic, Content: lockContent(images)},
-		{Path: inventoryFile, Mode: metadataPublic, Content: inventory},
+		{Path: InventoryFile, Mode: metadataPublic, Content: inventory},
 		{Path: referencesFile, Mode: metadataPublic, Content: append(references, '\n')},
 	}
 	artifacts, err := p.artifactFiles()

@@ -115,7 +115,7 @@ func (s *Store) Attachment(d digest.Digest) ([]byte, error) {
 
 // RawInventory returns the inventory of the bundle that the store was made of.
 func (s *Store) RawInventory() ([]byte, error) {
-	data, err := readBounded(s.fsys, inventoryFile, bundle.MaxInventory)
+	data, err := readBounded(s.fsys, InventoryFile, bundle.MaxInventory)
 	if err != nil {
 		return nil, fmt.Errorf("reading the store's inventory: %w", err)
 	}

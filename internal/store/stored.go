@@ -25,7 +25,7 @@ type Stored struct {
 // OpenStored reads the inventory of the store in fsys. The error wraps
 // fs.ErrNotExist where the store has none, because nodeseal did not write it.
 func OpenStored(fsys fs.FS) (*Stored, error) {
-	raw, err := readBounded(fsys, inventoryFile, bundle.MaxInventory)
+	raw, err := readBounded(fsys, InventoryFile, bundle.MaxInventory)
 	if err != nil {
 		return nil, fmt.Errorf("reading the store's inventory: %w", err)
 	}

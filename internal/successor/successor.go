@@ -29,8 +29,6 @@ import (
 const Installed = "NODESEAL_INSTALLED"
 
 const (
-	// maxProgram bounds the program, in bytes: the copy is in memory.
-	maxProgram = 128 << 20
 	// maxSignature is more than a signature has, in bytes.
 	maxSignature = 4 << 10
 	// askTime is how long the program may take to say its version.
@@ -132,9 +130,9 @@ func sealed(in io.Reader) (out *os.File, err error) {
 		return nil, os.NewSyscallError("memfd_create", err)
 	}
 	out = os.NewFile(uintptr(fd), name)
-	n, err := io.Copy(out, io.LimitReader(in, maxProgram+1))
-	if err == nil && n > maxProgram {
-		err = fmt.Errorf("%w: it has more than %d bytes", ErrNoProgram, int64(maxProgram))
+	n, err := io.Copy(out, io.LimitReader(in, carry.MaxProgram+1))
+	if err == nil && n > carry.MaxProgram {
+		err = fmt.Errorf("%w: it has more than %d bytes", ErrNoProgram, int64(carry.MaxProgram))
 	}
 	if err == nil {
 		_, err = unix.FcntlInt(out.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)

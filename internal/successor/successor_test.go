@@ -195,7 +195,7 @@ func TestHostileStick(t *testing.T) {
 		}
 	}
 	dir := stick(t, text, text, key)
-	must(t, os.Truncate(filepath.Join(dir, carry.Program), maxProgram+1))
+	must(t, os.Truncate(filepath.Join(dir, carry.Program), carry.MaxProgram+1))
 	if _, err := Find(t.Context(), dir, "v1.0.0", signature.Keys{key.Public()}); !errors.Is(err, ErrNoProgram) || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("a program without an end: %v", err)
 	}

@@ -19,6 +19,8 @@ type Bundle struct {
 	Key File
 	// Insecure takes a bundle without a look at its signature.
 	Insecure bool
+	// Public, if it is not nil, are keys in the place of all files.
+	Public signature.Keys
 	// Once, if it is not nil, has Key's file read only once.
 	Once *Once
 }
@@ -55,6 +57,9 @@ func (b Bundle) Keys(ctx context.Context, sysroot string) (signature.Keys, strin
 			return nil, "", ErrBoth
 		}
 		return nil, "", nil
+	}
+	if b.Public != nil {
+		return b.Public, "", nil
 	}
 	var data []byte
 	var err error

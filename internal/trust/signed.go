@@ -16,7 +16,11 @@ const maxSignature = 64 << 10
 
 // UnsignedError reports that a bundle or an image has no signature beside it. It wraps
 // signature.ErrMismatch.
-type UnsignedError struct{ Path, Signature string }
+type UnsignedError struct {
+	Path, Signature string
+	// Inventory says that it is the inventory.json of a bundle, which lies alone.
+	Inventory bool
+}
 
 // Error implements error.
 func (e *UnsignedError) Error() string {
@@ -26,11 +30,25 @@ func (e *UnsignedError) Error() string {
 // Unwrap returns signature.ErrMismatch.
 func (e *UnsignedError) Unwrap() error { return signature.ErrMismatch }
 
+// ErrStdin reports an inventory on standard input that is to have a signature.
+var ErrStdin = errors.New("an inventory on standard input has no signature: name the file, or --insecure-no-key")
+
+// Mismatch says of which signature err is, and which file the keys are from; "" is none.
+func Mismatch(sig string, err error, from string) error {
+	if from == "" {
+		return fmt.Errorf("%s: %w", sig, err)
+	}
+	return fmt.Errorf("%s: %w (checked by %s)", sig, err, from)
+}
+
 // Signed returns the check of the signed bytes of the file at path, a bundle or an image: the
 // signature beside it must be that of one of the keys. It is for archive.WithTrust, and nil
 // without keys. Its error wraps signature.ErrMismatch if there is no signature, or one
 // of another key or content.
-func Signed(path string, keys signature.Keys) func(raw []byte) error {
+func Signed(path string, keys signature.Keys) func(raw []byte) error { return signed(path, keys, "") }
+
+// signed is Signed with keys of a file, which errors name; "" is none.
+func signed(path string, keys signature.Keys, from string) func(raw []byte) error {
 	if keys == nil {
 		return nil
 	}
@@ -47,7 +65,7 @@ func Signed(path string, keys signature.Keys) func(raw []byte) error {
 			return fmt.Errorf("signature: %w", err)
 		}
 		if err := keys.Check(raw, sig); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return Mismatch(name, err, from)
 		}
 		return nil
 	}
@@ -57,19 +75,27 @@ func Signed(path string, keys signature.Keys) func(raw []byte) error {
 // everything opens bundles that does not say why it needs no signature (TestBundlesAreTrusted). Errors
 // are those of Keys, of archive.OpenFile, or wrap signature.ErrMismatch. The caller closes it.
 func (b Bundle) Open(ctx context.Context, path string) (*archive.File, error) {
-	keys, _, err := b.Keys(ctx, "")
+	keys, from, err := b.Keys(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	return archive.OpenFile(ctx, path, archive.WithTrust(Signed(path, keys)))
+	return archive.OpenFile(ctx, path, archive.WithTrust(signed(path, keys, from)))
 }
 
 // Check is Open's check for the inventory.json of a bundle that lies alone at path, with its
-// signature beside it.
+// signature beside it. The error wraps ErrStdin if it is to have one, and path is "-".
 func (b Bundle) Check(ctx context.Context, path string, rawInventory []byte) error {
-	keys, _, err := b.Keys(ctx, "")
+	keys, from, err := b.Keys(ctx, "")
 	if err != nil || keys == nil {
 		return err
 	}
-	return Signed(path, keys)(rawInventory)
+	if path == "-" {
+		return ErrStdin
+	}
+	err = signed(path, keys, from)(rawInventory)
+	var unsigned *UnsignedError
+	if errors.As(err, &unsigned) {
+		unsigned.Inventory = true
+	}
+	return err
 }
