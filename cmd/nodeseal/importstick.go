@@ -163,8 +163,8 @@ func (o *importStickOptions) importFrom(ctx context.Context, a *app, path string
 	return nil
 }
 
-// handOver goes on as the program of the stick, which must be a later one that a key of the node
-// signed, if this one is too old for the bundle. It returns only an error.
+// handOver replaces this process with the program of the stick, if this program is too old for the
+// bundle. A key of the node must have signed that program, and its version must be later. It returns only an error.
 func (o *importStickOptions) handOver(ctx context.Context, a *app, stick successor.Place, tooOld error) error {
 	fail := func(why error) error {
 		return &successor.TooOldError{Err: tooOld, Why: why, Version: programVersion(), Stick: stick}

@@ -59,8 +59,8 @@ func (o *verifyInstallOptions) parse(path string) (err error) {
 // why that cannot be told, and is in the result too.
 type verifyInstall func(*archive.Report) (*result.Install, error)
 
-// read reads the release of the bundle at path, which must have a signature of keys. Its error is one
-// that nobody has to wait for; damage is for those to tell who read everything.
+// read reads the release of the bundle at path, which one of keys must have signed. It returns errors
+// that need no full verification, such as several matching releases; the returned function reports damage.
 func (o *verifyInstallOptions) read(ctx context.Context, path string, keys signature.Keys) (verifyInstall, error) {
 	if o.version == "" {
 		return func(*archive.Report) (*result.Install, error) { return nil, nil }, nil

@@ -72,7 +72,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestDevice: whoever writes to /dev/null as root still has one afterwards.
+// TestDevice refuses to replace a device.
 func TestDevice(t *testing.T) {
 	t.Parallel()
 	for _, opts := range [][]Option{nil, {WithPartialName()}} {

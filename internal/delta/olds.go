@@ -148,7 +148,7 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// equal returns a file of that content, nil where there is none.
+// equal returns the first file with that content, or nil.
 func equal(layers []*oldLayer, sum [sha256.Size]byte) *OldFile {
 	for _, l := range layers {
 		if i, ok := l.byContent[sum]; ok {
@@ -159,7 +159,7 @@ func equal(layers []*oldLayer, sum [sha256.Size]byte) *OldFile {
 }
 
 // resembling chooses the file that a new one is compared with: of the same path, else of the same
-// name; of several the one of nearest size, and of these the first. It is nil where there is none.
+// name; of several the first of the nearest size. It returns nil if no file has either.
 func resembling(layers []*oldLayer, name string, size int64) *OldFile {
 	var best *OldFile
 	nearer := func(f *OldFile) {
